@@ -1,0 +1,1 @@
+export { Tlb } from "./arch/tlb.js";
