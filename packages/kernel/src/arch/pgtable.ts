@@ -1,0 +1,134 @@
+import { SpinLock } from "../kernel/locks.js";
+import type { Machine } from "../machine.js";
+
+/**
+ * Sv39 page tables. Every table is 512 entries in one flat array, so a pointer to an entry (ptep)
+ * is a number: `node * 512 + index`. An entry is two words: a pfn or swap offset, and flags. The
+ * low flag bits are the hardware's; the rest is what Linux keeps in software bits.
+ *
+ * Levels count as in the manual: 2 is the root (1 GiB entries), 1 has 2 MiB entries, 0 is last.
+ */
+export enum PTE {
+  V = 1 << 0,
+  R = 1 << 1,
+  W = 1 << 2,
+  X = 1 << 3,
+  U = 1 << 4,
+  /** Global in the manual; Linux's riscv uses it, without V, for PROT_NONE. */
+  PROT_NONE = 1 << 5,
+  A = 1 << 6,
+  D = 1 << 7,
+  SPECIAL = 1 << 8,
+  SOFT_DIRTY = 1 << 9,
+  UFFD_WP = 1 << 10,
+  /** Not present and not none: a swap or special entry; its type stands in bits 16 to 20. */
+  SWAP = 1 << 11,
+  SWP_EXCLUSIVE = 1 << 12,
+  SWP_SOFT_DIRTY = 1 << 13,
+  SWP_UFFD_WP = 1 << 14,
+}
+
+export const SWAP_TYPE_SHIFT = 16;
+export const PTRS_PER_TABLE = 512;
+/** User virtual page numbers are below this: 2^38 bytes. */
+export const USER_VPN_END = 1 << 26;
+
+export function ptePresent(flags: number): boolean {
+  return (flags & (PTE.V | PTE.PROT_NONE)) !== 0;
+}
+
+export function swapType(flags: number): number {
+  return (flags >>> SWAP_TYPE_SHIFT) & 31;
+}
+
+/** An entry's index within its table. */
+export function tableIndex(vpn: number, level: number): number {
+  return (vpn >>> (9 * level)) & 511;
+}
+
+/** All page tables of a machine: a pool of nodes. */
+export class PageTables {
+  /** Entry p is words[2p] (pfn or offset) and words[2p + 1] (flags). */
+  words: Uint32Array;
+  private readonly free: number[] = [];
+  private nodes = 0;
+  private readonly locks: (SpinLock | undefined)[] = [];
+  /** The frame that each node occupies, for the books: its contents are in `words`. */
+  private readonly frames: number[] = [];
+
+  constructor(private readonly m: Machine) {
+    const nodes = m.config.checking ? 16 : 256;
+    this.words = new Uint32Array(nodes * PTRS_PER_TABLE * 2);
+  }
+
+  /** A new empty table; `page` is the frame it stands for. */
+  allocateNode(page: number): number {
+    const reused = this.free.pop();
+    const node = reused ?? this.nodes++;
+    if (reused === undefined && this.nodes * PTRS_PER_TABLE * 2 > this.words.length) {
+      const grown = new Uint32Array(this.words.length * 2);
+      grown.set(this.words);
+      this.words = grown;
+    }
+    this.frames[node] = page;
+    return node;
+  }
+
+  /** Takes an empty table back; returns its frame. */
+  releaseNode(node: number): number {
+    this.words.fill(0, node * PTRS_PER_TABLE * 2, (node + 1) * PTRS_PER_TABLE * 2);
+    this.locks[node] = undefined;
+    this.free.push(node);
+    return this.frames[node]!;
+  }
+
+  /** The split page-table lock of the node that an entry stands in. */
+  lockOf(ptep: number): SpinLock {
+    const node = Math.floor(ptep / PTRS_PER_TABLE);
+    return (this.locks[node] ??= new SpinLock(this.m.locks, "ptl"));
+  }
+
+  pfn(ptep: number): number {
+    return this.words[ptep * 2]!;
+  }
+
+  flags(ptep: number): number {
+    return this.words[ptep * 2 + 1]!;
+  }
+
+  isNone(ptep: number): boolean {
+    return this.words[ptep * 2 + 1] === 0;
+  }
+
+  same(ptep: number, flags: number, pfn: number): boolean {
+    return this.words[ptep * 2 + 1] === flags && this.words[ptep * 2] === pfn;
+  }
+
+  set(ptep: number, flags: number, pfn: number): void {
+    this.words[ptep * 2] = pfn;
+    this.words[ptep * 2 + 1] = flags;
+  }
+
+  clear(ptep: number): void {
+    this.words[ptep * 2] = 0;
+    this.words[ptep * 2 + 1] = 0;
+  }
+
+  /** Follows a table entry: the node it points to, or -1 where there is none. */
+  child(entry: number): number {
+    return this.words[entry * 2 + 1] === 0 ? -1 : this.words[entry * 2]!;
+  }
+
+  setChild(entry: number, node: number): void {
+    this.set(entry, PTE.V, node);
+  }
+
+  /** Looks an address up without locks: the last-level entry, or -1 where a table is missing. */
+  lookup(root: number, vpn: number): number {
+    const mid = this.child(root * PTRS_PER_TABLE + tableIndex(vpn, 2));
+    if (mid < 0) return -1;
+    const last = this.child(mid * PTRS_PER_TABLE + tableIndex(vpn, 1));
+    if (last < 0) return -1;
+    return last * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  }
+}

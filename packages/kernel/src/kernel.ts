@@ -1,0 +1,85 @@
+import * as hmm from "./mm/hmm.js";
+import * as gup from "./mm/gup.js";
+import * as madvise from "./mm/madvise.js";
+import * as memcg from "./mm/memcg_charge.js";
+import * as memory from "./mm/memory.js";
+import * as mmap from "./mm/mmap.js";
+import * as mmGather from "./mm/mmu_gather.js";
+import * as mmuNotifier from "./mm/mmu_notifier.js";
+import * as mprotect from "./mm/mprotect.js";
+import * as oom from "./mm/oom_kill.js";
+import * as pageAlloc from "./mm/page_alloc.js";
+import * as pageVmaMapped from "./mm/page_vma_mapped.js";
+import * as rmap from "./mm/rmap.js";
+import * as swap from "./mm/swap.js";
+import * as swapfile from "./mm/swapfile.js";
+import * as swapops from "./mm/swapops.js";
+import * as swapState from "./mm/swap_state.js";
+import * as tlbflush from "./arch/tlbflush.js";
+import * as uaccess from "./arch/uaccess.js";
+import * as fault from "./arch/fault.js";
+import * as vmscan from "./mm/vmscan.js";
+import * as folioLock from "./mm/folio_lock.js";
+import * as testHmm from "./drivers/test_hmm.js";
+import type { Machine } from "./machine.js";
+
+/** Mainline: every kernel function, by the module it lives in. */
+export const MAINLINE = {
+  fault,
+  folioLock,
+  gup,
+  hmm,
+  madvise,
+  memcg,
+  memory,
+  mmap,
+  mmGather,
+  mmuNotifier,
+  mprotect,
+  oom,
+  pageAlloc,
+  pageVmaMapped,
+  rmap,
+  swap,
+  swapState,
+  swapfile,
+  swapops,
+  testHmm,
+  tlbflush,
+  uaccess,
+  vmscan,
+};
+
+/** The functions and constants, callable; an overlay may have put others in their place. */
+export type KernelModules = { readonly [M in keyof typeof MAINLINE]: Widened<(typeof MAINLINE)[M]> };
+
+/** Constants of a module as their plain types, so that an overlay may give other values. */
+type Widened<M> = {
+  readonly [F in keyof M]: M[F] extends number ? number : M[F] extends string ? string : M[F];
+};
+
+/**
+ * The assembled kernel of one machine. Kernel functions take it first and call each other through
+ * it (`k.rmap.tryToUnmap(k, folio)`), so that overlays apply to every caller.
+ */
+export type Kernel = KernelModules & { readonly m: Machine };
+
+/** Replacements, by module and function. */
+export type Overlay = { readonly [M in keyof KernelModules]?: Partial<KernelModules[M]> };
+
+/** Makes replacements for a kernel; `base` is what they replace, to be called where useful. */
+export type OverlayFactory = (base: KernelModules) => Overlay;
+
+/** Mainline with the overlays applied in order, each on top of the ones before. */
+export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] = []): Kernel {
+  let modules: KernelModules = MAINLINE;
+  for (const factory of overlays) {
+    const overlay = factory(modules);
+    const next: Record<string, unknown> = { ...modules };
+    for (const [name, functions] of Object.entries(overlay)) {
+      next[name] = { ...(modules as Record<string, object>)[name], ...functions };
+    }
+    modules = next as unknown as KernelModules;
+  }
+  return { ...modules, m };
+}

@@ -1,0 +1,222 @@
+import type { Machine } from "../machine.js";
+import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { Op } from "./op.js";
+import { TaskState, WaitQueue, type Executor, type Task } from "./sched.js";
+
+/**
+ * Locks come in pairs of methods: `tryX()` does X at once and returns true, unless the schedule
+ * wants somebody else to run first or the lock is taken; then `yield* x()` does it. So the common
+ * case costs no generator: `if (!lock.tryLock()) yield* lock.lock();`.
+ */
+export interface LockObserver {
+  acquired(task: Task, cls: string, id: number): void;
+  released(task: Task, cls: string, id: number): void;
+}
+
+/** Who spins where, and who is told of it. One for each machine. */
+export class Locks {
+  private nextId = 1;
+  observer: LockObserver | null = null;
+  /** Executors that spin for a lock that is taken: they cannot run until it is released. */
+  readonly spinning = new Map<Executor, SpinLock>();
+
+  constructor(readonly m: Machine) {}
+
+  allocateId(): number {
+    return this.nextId++;
+  }
+
+  isSpinning(executor: Executor): boolean {
+    return this.spinning.size > 0 && this.spinning.has(executor);
+  }
+}
+
+export class SpinLock {
+  owner: Task | null = null;
+  readonly id: number;
+
+  constructor(
+    private readonly locks: Locks,
+    readonly cls: string,
+  ) {
+    this.id = locks.allocateId();
+  }
+
+  tryLock(): boolean {
+    const { m } = this.locks;
+    if (m.point(Op.SpinLock, this.id)) {
+      m.pendingSwitch = true;
+      return false;
+    }
+    if (this.owner !== null) return false;
+    this.take();
+    return true;
+  }
+
+  *lock(): Atomic<void> {
+    const { m } = this.locks;
+    if (m.takePendingSwitch()) yield SWITCH;
+    while (this.owner !== null) {
+      this.locks.spinning.set(m.executor!, this);
+      yield SWITCH;
+    }
+    this.take();
+  }
+
+  tryUnlock(): boolean {
+    const { m } = this.locks;
+    if (m.point(Op.SpinUnlock, this.id)) {
+      m.pendingSwitch = true;
+      return false;
+    }
+    this.release();
+    return true;
+  }
+
+  *unlock(): Atomic<void> {
+    if (this.locks.m.takePendingSwitch()) yield SWITCH;
+    this.release();
+  }
+
+  private take(): void {
+    this.owner = this.locks.m.current;
+    this.locks.observer?.acquired(this.owner!, this.cls, this.id);
+  }
+
+  private release(): void {
+    this.locks.observer?.released(this.owner!, this.cls, this.id);
+    this.owner = null;
+    const { spinning } = this.locks;
+    if (spinning.size > 0) for (const [e, lock] of spinning) if (lock === this) spinning.delete(e);
+  }
+}
+
+/** A reader-writer semaphore: first come, first served, so that a waiting writer holds off readers. */
+export class RwSem {
+  readers = 0;
+  writer: Task | null = null;
+  readonly id: number;
+  private readonly waiting: { task: Task; write: boolean; granted: boolean }[] = [];
+  private readonly queue: WaitQueue;
+
+  constructor(
+    private readonly locks: Locks,
+    readonly cls: string,
+  ) {
+    this.id = locks.allocateId();
+    this.queue = new WaitQueue(locks.m);
+  }
+
+  get isLocked(): boolean {
+    return this.readers > 0 || this.writer !== null;
+  }
+
+  tryRead(): boolean {
+    return this.tryAcquire(Op.SemRead, false);
+  }
+
+  *read(): MaySleep<void> {
+    yield* this.acquire(false);
+  }
+
+  tryWrite(): boolean {
+    return this.tryAcquire(Op.SemWrite, true);
+  }
+
+  *write(): MaySleep<void> {
+    yield* this.acquire(true);
+  }
+
+  tryUnlock(): boolean {
+    const { m } = this.locks;
+    if (m.point(Op.SemRelease, this.id)) {
+      m.pendingSwitch = true;
+      return false;
+    }
+    this.release();
+    return true;
+  }
+
+  *unlock(): Atomic<void> {
+    if (this.locks.m.takePendingSwitch()) yield SWITCH;
+    this.release();
+  }
+
+  private free(write: boolean): boolean {
+    return this.writer === null && (write ? this.readers === 0 : true);
+  }
+
+  private tryAcquire(op: Op, write: boolean): boolean {
+    const { m } = this.locks;
+    if (m.point(op, this.id)) {
+      m.pendingSwitch = true;
+      return false;
+    }
+    if (this.waiting.length > 0 || !this.free(write)) return false;
+    this.take(write, m.current!);
+    return true;
+  }
+
+  private *acquire(write: boolean): MaySleep<void> {
+    const { m } = this.locks;
+    if (m.takePendingSwitch()) yield SWITCH;
+    const task = m.current!;
+    if (this.waiting.length === 0 && this.free(write)) {
+      this.take(write, task);
+      return;
+    }
+    const entry = { task, write, granted: false };
+    this.waiting.push(entry);
+    while (!entry.granted) yield* this.queue.sleep(TaskState.Uninterruptible, `${this.cls} (${write ? "write" : "read"})`);
+  }
+
+  private take(write: boolean, task: Task): void {
+    if (write) this.writer = task;
+    else this.readers++;
+    this.locks.observer?.acquired(task, this.cls, this.id);
+  }
+
+  private release(): void {
+    this.locks.observer?.released(this.locks.m.current!, this.cls, this.id);
+    if (this.writer !== null) this.writer = null;
+    else this.readers--;
+    // Hand the lock over in order of arrival: one writer, or all readers up to the next writer.
+    let woke = false;
+    while (this.waiting.length > 0 && this.free(this.waiting[0]!.write)) {
+      const entry = this.waiting.shift()!;
+      this.take(entry.write, entry.task);
+      entry.granted = true;
+      woke = true;
+    }
+    if (woke) this.queue.wakeAll();
+  }
+}
+
+/** A sleeping lock with one holder. */
+export class Mutex {
+  private readonly sem: RwSem;
+
+  constructor(locks: Locks, cls: string) {
+    this.sem = new RwSem(locks, cls);
+  }
+
+  get isLocked(): boolean {
+    return this.sem.isLocked;
+  }
+
+  tryLock(): boolean {
+    return this.sem.tryWrite();
+  }
+
+  lock(): MaySleep<void> {
+    return this.sem.write();
+  }
+
+  tryUnlock(): boolean {
+    return this.sem.tryUnlock();
+  }
+
+  unlock(): Atomic<void> {
+    return this.sem.unlock();
+  }
+}

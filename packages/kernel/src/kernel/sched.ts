@@ -1,0 +1,366 @@
+import type { Mm } from "../mm/mm_types.js";
+import type { Memcg } from "../mm/memcontrol.js";
+import { Tlb } from "../arch/tlb.js";
+import { BLOCK, type MaySleep } from "./coroutine.js";
+import type { Machine } from "../machine.js";
+import type { Process } from "./process.js";
+
+export enum TaskState {
+  Running,
+  /** Waits and can be woken by any signal. */
+  Interruptible,
+  /** Waits and can be woken by a fatal signal only. */
+  Killable,
+  Uninterruptible,
+  Dead,
+}
+
+/**
+ * One flow of control: a guest thread, a scenario thread, a kernel thread, or the engine of a
+ * device. Its body runs on its executor, and is resumed only there.
+ */
+export class Task {
+  state = TaskState.Running;
+  /** What a waiting task waits for, in words: printed when nothing can run any more. */
+  waitingFor = "";
+  /** True while a wake-up was caused by a signal; cleared by the one who handles it. */
+  readonly process: Process | null;
+  /** The address space whose page tables user accesses go through; null for kernel threads. */
+  mm: Mm | null;
+  /** Where new pages are charged. */
+  memcg: Memcg;
+  /** Faults this thread took that needed no I/O, and those that did. */
+  minorFaults = 0;
+  majorFaults = 0;
+  /** Address that the CPU must clear and wake on exit (CLONE_CHILD_CLEARTID), or 0. */
+  clearChildTid = 0;
+  /** A mask of pending signals for this thread alone, and of blocked ones, by signal number. */
+  pendingSignals = new Set<number>();
+  blockedSignals = 0n;
+  /** Set by the OOM killer: this task may use memory reserves. */
+  oomVictim = false;
+  /** Nanoseconds of machine time at which its time slice on its CPU ends. */
+  sliceEnd = 0;
+
+  constructor(
+    readonly id: number,
+    readonly comm: string,
+    public executor: Executor,
+    readonly body: MaySleep<void>,
+    options: { process?: Process; mm?: Mm | null; memcg: Memcg },
+  ) {
+    this.process = options.process ?? null;
+    this.mm = options.mm ?? null;
+    this.memcg = options.memcg;
+  }
+
+  /** A user task counts when the machine decides whether the operator may type his next line. */
+  get isUser(): boolean {
+    return this.process !== null && !this.process.isOperator;
+  }
+}
+
+/** A CPU, or the engine of a device: something that executes one task at a time. */
+export class Executor {
+  current: Task | null = null;
+  readonly queue: Task[] = [];
+  readonly tlb: Tlb;
+  /** The address space that the CPU's page-table register points to; kept by kernel threads. */
+  activeMm: Mm | null = null;
+
+  constructor(
+    readonly id: number,
+    readonly name: string,
+    readonly isDevice: boolean,
+    tlbEntries: number,
+  ) {
+    this.tlb = new Tlb(tlbEntries);
+  }
+
+  get hasWork(): boolean {
+    return this.current !== null || this.queue.length > 0;
+  }
+}
+
+/** Decides who runs. An ordinary run has round robin; an explorer enumerates. */
+export interface Strategy {
+  /** How many points the executor may pass before `preempt` is asked; 0 asks at each. */
+  quantum(executor: Executor): number;
+  /** At a point of the running task: true when another executor is to run now. */
+  preempt(op: number, object: number): boolean;
+  /** Who runs next. `previous` is eligible too unless it blocked or finished. */
+  pick(eligible: readonly Executor[], previous: Executor | null): Executor;
+}
+
+/** Round robin over the executors with slices drawn from the machine's choices. */
+export class RoundRobin implements Strategy {
+  private next = 0;
+
+  constructor(private readonly m: Machine) {}
+
+  quantum(): number {
+    return 200 + this.m.choices.pick("slice", 800);
+  }
+
+  preempt(): boolean {
+    return true;
+  }
+
+  pick(eligible: readonly Executor[]): Executor {
+    this.next = (this.next + 1) % eligible.length;
+    return eligible[this.next]!;
+  }
+}
+
+interface Timer {
+  readonly time: number;
+  readonly order: number;
+  readonly user: boolean;
+  fire: (() => void) | null;
+}
+
+export interface TimerHandle {
+  cancel(): void;
+}
+
+/** Why `Scheduler.run` came back. */
+export type RunEnd = "finished" | "stuck" | "halted";
+
+/** A CPU is offered to the next task of its queue after this many nanoseconds. */
+const TASK_SLICE_NS = 4_000_000;
+
+export class Scheduler {
+  readonly executors: Executor[] = [];
+  strategy: Strategy;
+  /** Asked when no user task can run or has a timer: true when it made something runnable. */
+  onQuiescent: (() => boolean) | null = null;
+  private readonly timers: Timer[] = [];
+  private timerOrder = 0;
+  private userTimers = 0;
+  private nextTaskId = 1;
+  private readonly eligible: Executor[] = [];
+  private halted = false;
+
+  constructor(private readonly m: Machine) {
+    this.strategy = new RoundRobin(m);
+  }
+
+  addExecutor(name: string, isDevice: boolean, tlbEntries: number): Executor {
+    const executor = new Executor(this.executors.length, name, isDevice, tlbEntries);
+    this.executors.push(executor);
+    return executor;
+  }
+
+  allocateTaskId(): number {
+    return this.nextTaskId++;
+  }
+
+  /** The CPU (never a device) with the least to do, lowest number first. */
+  leastLoadedCpu(): Executor {
+    let best: Executor | null = null;
+    let bestLoad = Infinity;
+    for (const e of this.executors) {
+      if (e.isDevice) continue;
+      const load = e.queue.length + (e.current !== null ? 1 : 0);
+      if (load < bestLoad) {
+        best = e;
+        bestLoad = load;
+      }
+    }
+    return best!;
+  }
+
+  start(task: Task): void {
+    task.executor.queue.push(task);
+  }
+
+  /** Makes a waiting task runnable; nothing for one that runs. Always from the waker's context. */
+  wake(task: Task): void {
+    if (task.state === TaskState.Running || task.state === TaskState.Dead) return;
+    task.state = TaskState.Running;
+    task.waitingFor = "";
+    if (task.executor.current !== task && !task.executor.queue.includes(task)) {
+      if (!task.executor.isDevice && task.executor.hasWork) {
+        const idle = this.leastLoadedCpu();
+        if (!idle.hasWork) task.executor = idle;
+      }
+      task.executor.queue.push(task);
+    }
+  }
+
+  /**
+   * Calls `fire` (which may wake tasks, and must not touch shared state otherwise) at a machine
+   * time in nanoseconds. `user` timers keep the operator waiting.
+   */
+  addTimer(time: number, user: boolean, fire: () => void): TimerHandle {
+    const timer: Timer = { time, order: this.timerOrder++, user, fire };
+    let i = this.timers.length;
+    this.timers.push(timer);
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      if (!earlier(timer, this.timers[parent]!)) break;
+      this.timers[i] = this.timers[parent]!;
+      i = parent;
+    }
+    this.timers[i] = timer;
+    if (user) this.userTimers++;
+    return {
+      cancel: () => {
+        if (timer.fire !== null && timer.user) this.userTimers--;
+        timer.fire = null;
+      },
+    };
+  }
+
+  private popTimer(): Timer | null {
+    const top = this.timers[0];
+    if (top === undefined) return null;
+    const last = this.timers.pop()!;
+    if (this.timers.length > 0) {
+      let i = 0;
+      for (;;) {
+        let child = 2 * i + 1;
+        if (child >= this.timers.length) break;
+        if (child + 1 < this.timers.length && earlier(this.timers[child + 1]!, this.timers[child]!)) child++;
+        if (!earlier(this.timers[child]!, last)) break;
+        this.timers[i] = this.timers[child]!;
+        i = child;
+      }
+      this.timers[i] = last;
+    }
+    return top;
+  }
+
+  private fireDueTimers(): void {
+    while (this.timers.length > 0 && (this.timers[0]!.fire === null || this.timers[0]!.time <= this.m.now())) {
+      const timer = this.popTimer()!;
+      const fire = timer.fire;
+      if (fire === null) continue;
+      timer.fire = null;
+      if (timer.user) this.userTimers--;
+      fire();
+    }
+  }
+
+  halt(): void {
+    this.halted = true;
+  }
+
+  /** True when no user task can run and none has a timer pending. */
+  private quiescent(): boolean {
+    if (this.userTimers > 0) return false;
+    for (const e of this.executors) {
+      if (e.current?.isUser || e.queue.some((t) => t.isUser)) return false;
+    }
+    return true;
+  }
+
+  /** Runs until everything has finished, nothing can run any more, or somebody halts it. */
+  run(): RunEnd {
+    const { m, eligible, executors } = this;
+    while (!this.halted) {
+      this.fireDueTimers();
+      if (this.onQuiescent !== null && this.quiescent() && this.onQuiescent()) continue;
+      eligible.length = 0;
+      for (const e of executors) if (e.hasWork && !m.locks.isSpinning(e)) eligible.push(e);
+      if (eligible.length === 0) {
+        const next = this.nextTimer();
+        if (next === null) return this.hasTasks() ? "stuck" : "finished";
+        m.advanceTo(next);
+        continue;
+      }
+      this.runOn(eligible.length === 1 ? eligible[0]! : this.strategy.pick(eligible, m.executor));
+    }
+    return "halted";
+  }
+
+  private nextTimer(): number | null {
+    while (this.timers.length > 0 && this.timers[0]!.fire === null) this.popTimer();
+    return this.timers[0]?.time ?? null;
+  }
+
+  private hasTasks(): boolean {
+    return this.m.tasks.size > 0;
+  }
+
+  private runOn(executor: Executor): void {
+    const { m } = this;
+    let task = executor.current;
+    if (task === null) {
+      task = executor.queue.shift()!;
+      executor.current = task;
+      task.sliceEnd = m.now() + TASK_SLICE_NS;
+      if (task.mm !== null && !executor.isDevice) m.switchMm(executor, task.mm);
+    }
+    m.executor = executor;
+    m.current = task;
+    m.startQuantum(this.strategy.quantum(executor));
+    const step = task.body.next();
+    m.endQuantum();
+    if (step.done) {
+      task.state = TaskState.Dead;
+      executor.current = null;
+      m.tasks.delete(task.id);
+    } else if (step.value === BLOCK) {
+      executor.current = null;
+      // A task that only gave way is runnable still; one that was woken while it went to sleep too.
+      if (task.state === TaskState.Running) executor.queue.push(task);
+    }
+  }
+
+  /** True when the current task has used up its slice and another waits for its CPU. */
+  needResched(): boolean {
+    const { current, executor } = this.m;
+    return executor!.queue.length > 0 && this.m.now() >= current!.sliceEnd;
+  }
+
+  /** A safe place to give way to another task of the same CPU. */
+  *condResched(): MaySleep<void> {
+    if (this.needResched()) yield BLOCK;
+  }
+}
+
+function earlier(a: Timer, b: Timer): boolean {
+  return a.time < b.time || (a.time === b.time && a.order < b.order);
+}
+
+/** Tasks that wait for one thing. */
+export class WaitQueue {
+  private readonly waiters: Task[] = [];
+
+  constructor(private readonly m: Machine) {}
+
+  get empty(): boolean {
+    return this.waiters.length === 0;
+  }
+
+  /**
+   * Sleeps once; the caller rechecks its condition in a loop, with no point between check and
+   * call. Returns false when a signal ended the sleep.
+   */
+  *sleep(state: TaskState, what: string): MaySleep<boolean> {
+    const task = this.m.current!;
+    if (this.m.signalWakes(task, state)) return false;
+    this.waiters.push(task);
+    task.state = state;
+    task.waitingFor = what;
+    yield BLOCK;
+    const i = this.waiters.indexOf(task);
+    if (i < 0) return true;
+    this.waiters.splice(i, 1);
+    return !this.m.signalWakes(task, state);
+  }
+
+  wakeOne(): boolean {
+    const task = this.waiters.shift();
+    if (task === undefined) return false;
+    this.m.sched.wake(task);
+    return true;
+  }
+
+  wakeAll(): number {
+    const n = this.waiters.length;
+    while (this.wakeOne());
+    return n;
+  }
+}

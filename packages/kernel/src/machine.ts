@@ -1,0 +1,181 @@
+import type { Choices } from "./kernel/choices.js";
+import { SeededChoices } from "./kernel/choices.js";
+import { Locks } from "./kernel/locks.js";
+import type { Process } from "./kernel/process.js";
+import type { SignalState } from "./kernel/signal.js";
+import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
+import { Dmesg } from "./kernel/printk.js";
+import type { EventSink } from "./trace.js";
+import { FrameMemory } from "./mm/frame_memory.js";
+import { Memmap } from "./mm/page.js";
+import { PageTables } from "./arch/pgtable.js";
+import { Zones } from "./mm/zone.js";
+import { Memcgs } from "./mm/memcontrol.js";
+import { SwapDevice } from "./mm/swap_device.js";
+import { FolioBatches } from "./mm/folio_batch.js";
+import { RefTracker } from "./mm/ref_tracker.js";
+import { VmStat } from "./mm/vmstat.js";
+import type { Mm } from "./mm/mm_types.js";
+import { AnonVmas } from "./mm/anon_vma.js";
+import type { DmirrorDevice } from "./drivers/dmirror.js";
+import type { Vfs } from "./fs/vfs.js";
+
+export interface MachineConfig {
+  /** RAM in 4 KiB frames, kernel and memmap included. */
+  readonly frames: number;
+  /** Frames that the kernel image and the memmap occupy from boot. */
+  readonly reservedFrames: number;
+  /** Swap space in 4 KiB slots; 0 for none. */
+  readonly swapSlots: number;
+  readonly cpus: number;
+  readonly seed: number;
+  /** TLB entries of each CPU, a power of two. */
+  readonly tlbEntries: number;
+  /** True under the checker: owners of references are tracked, TLBs prefetch, every point counts. */
+  readonly checking: boolean;
+  /** Reuses the memory of an earlier machine of the same size. */
+  readonly memory?: FrameMemory;
+}
+
+/** Machine time that one point stands for: a few dozen instructions of kernel code. */
+const POINT_NS = 10;
+
+/** All state of one simulated machine. Nothing lives at module level. */
+export class Machine {
+  readonly choices: Choices;
+  readonly locks: Locks;
+  readonly sched: Scheduler;
+  readonly dmesg: Dmesg;
+  readonly ram: FrameMemory;
+  readonly memmap: Memmap;
+  readonly pt: PageTables;
+  readonly zones: Zones;
+  readonly memcgs: Memcgs;
+  readonly swap: SwapDevice;
+  readonly batches: FolioBatches;
+  readonly vmstat: VmStat;
+  readonly anonVmas: AnonVmas;
+  /** Who holds which reference; null when nobody asks. */
+  readonly refs: RefTracker | null;
+  /** The consumer of tracepoints; null when recording is off. */
+  sink: EventSink | null = null;
+  readonly tasks = new Map<number, Task>();
+  readonly processes = new Map<number, Process>();
+  readonly mms = new Set<Mm>();
+  readonly dmirrors: DmirrorDevice[] = [];
+  vfs!: Vfs;
+  /** Signal delivery looks here; filled in by kernel/signal. */
+  signals: SignalState | null = null;
+  /** Tasks that wait for a folio lock or for writeback, by page. */
+  readonly folioWaiters = new Map<number, WaitQueue>();
+  /** Wakes kswapd; set by mm/vmscan when it starts the thread. */
+  kswapdWait: WaitQueue;
+
+  current: Task | null = null;
+  executor: Executor | null = null;
+  pendingSwitch = false;
+
+  private timeNs = 0;
+  /** Nanoseconds of machine time until the schedule is asked again. */
+  private quantumLeft = 0;
+  private quantumStart = 0;
+
+  constructor(
+    readonly config: MachineConfig,
+    choices?: Choices,
+  ) {
+    this.choices = choices ?? new SeededChoices(config.seed);
+    this.locks = new Locks(this);
+    this.sched = new Scheduler(this);
+    this.dmesg = new Dmesg(this);
+    for (let i = 0; i < config.cpus; i++) this.sched.addExecutor(`CPU ${i}`, false, config.tlbEntries);
+    this.ram = config.memory ?? new FrameMemory(config.frames);
+    this.memmap = new Memmap(config.frames);
+    this.pt = new PageTables(this);
+    this.vmstat = new VmStat();
+    this.memcgs = new Memcgs(this);
+    this.zones = new Zones(this);
+    this.swap = new SwapDevice(this, config.swapSlots);
+    this.batches = new FolioBatches(config.cpus);
+    this.anonVmas = new AnonVmas(this);
+    this.refs = config.checking ? new RefTracker(this) : null;
+    this.kswapdWait = new WaitQueue(this);
+  }
+
+  /**
+   * Announces an access to shared state that is about to happen, and asks the schedule: true when
+   * somebody else is to run first. The caller then yields `SWITCH`.
+   */
+  point(op: number, object: number): boolean {
+    if ((this.quantumLeft -= POINT_NS) > 0) return false;
+    return this.pointSlow(op, object);
+  }
+
+  private pointSlow(op: number, object: number): boolean {
+    this.endQuantum();
+    this.sink?.point(this.executor!.id, op, object);
+    const { strategy } = this.sched;
+    if (strategy.preempt(op, object)) return true;
+    this.startQuantum(strategy.quantum(this.executor!));
+    return false;
+  }
+
+  takePendingSwitch(): boolean {
+    const pending = this.pendingSwitch;
+    this.pendingSwitch = false;
+    return pending;
+  }
+
+  startQuantum(ns: number): void {
+    this.quantumLeft = ns;
+    this.quantumStart = ns;
+  }
+
+  endQuantum(): void {
+    this.timeNs += this.quantumStart - this.quantumLeft;
+    this.quantumStart = this.quantumLeft = 0;
+  }
+
+  /** How many instructions the running guest may retire before the schedule is asked. */
+  instructionBudget(): number {
+    return this.quantumLeft > 1 ? this.quantumLeft : 1;
+  }
+
+  /** Accounts for retired guest instructions, a nanosecond each, or for a named cost. */
+  charge(ns: number): void {
+    this.quantumLeft -= ns;
+  }
+
+  /** Nanoseconds since boot. */
+  now(): number {
+    return this.timeNs + (this.quantumStart - this.quantumLeft);
+  }
+
+  /** Nothing ran until then. */
+  advanceTo(time: number): void {
+    if (time > this.timeNs) this.timeNs = time;
+  }
+
+  /** Points the CPU at another address space. Kernel threads keep the last one (lazy TLB). */
+  switchMm(executor: Executor, mm: Mm): void {
+    if (executor.activeMm === mm) return;
+    if (executor.activeMm !== null) executor.activeMm.cpumask &= ~(1 << executor.id);
+    executor.tlb.flushAll();
+    executor.activeMm = mm;
+    mm.cpumask |= 1 << executor.id;
+  }
+
+  /** Whether a pending signal ends a sleep of this kind. */
+  signalWakes(task: Task, state: TaskState): boolean {
+    return this.signals !== null && this.signals.endsSleep(task, state);
+  }
+
+  folioWaitQueue(page: number): WaitQueue {
+    let queue = this.folioWaiters.get(page);
+    if (queue === undefined) {
+      queue = new WaitQueue(this);
+      this.folioWaiters.set(page, queue);
+    }
+    return queue;
+  }
+}

@@ -1,0 +1,39 @@
+export const PAGE_SHIFT = 12;
+export const PAGE_SIZE = 4096;
+
+/**
+ * The contents of RAM frames, and the only way to reach them. The host commits memory when it is
+ * first touched, so a large machine costs what its guests use.
+ */
+export class FrameMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly buffer: ArrayBuffer;
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly view: DataView;
+  readonly frames: number;
+
+  /** @param frames 1 to 2^20 (4 GiB). */
+  constructor(frames: number) {
+    this.frames = frames;
+    const hostPages = Math.ceil(frames / 16);
+    this.memory = new WebAssembly.Memory({ initial: hostPages, maximum: hostPages });
+    this.buffer = this.memory.buffer as ArrayBuffer;
+    this.bytes = new Uint8Array(this.buffer);
+    this.words = new Int32Array(this.buffer);
+    this.view = new DataView(this.buffer);
+  }
+
+  clear(frame: number): void {
+    this.words.fill(0, frame << 10, (frame + 1) << 10);
+  }
+
+  copy(to: number, from: number): void {
+    this.words.copyWithin(to << 10, from << 10, (from + 1) << 10);
+  }
+
+  /** The bytes of one frame, as a live view. */
+  frame(frame: number): Uint8Array {
+    return this.bytes.subarray(frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
+  }
+}

@@ -1,0 +1,152 @@
+import { RwSem, SpinLock } from "../kernel/locks.js";
+import { WaitQueue } from "../kernel/sched.js";
+import type { Machine } from "../machine.js";
+import type { AnonVma } from "./anon_vma.js";
+import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
+import type { OpenFile } from "../fs/vfs.js";
+
+export enum VM {
+  READ = 1 << 0,
+  WRITE = 1 << 1,
+  EXEC = 1 << 2,
+  SHARED = 1 << 3,
+  MAYREAD = 1 << 4,
+  MAYWRITE = 1 << 5,
+  MAYEXEC = 1 << 6,
+  GROWSDOWN = 1 << 8,
+  LOCKED = 1 << 13,
+  SEQ_READ = 1 << 15,
+  RAND_READ = 1 << 16,
+  DONTCOPY = 1 << 17,
+  DONTEXPAND = 1 << 18,
+  NORESERVE = 1 << 21,
+  WIPEONFORK = 1 << 25,
+  DONTDUMP = 1 << 26,
+  HUGEPAGE = 1 << 29,
+  NOHUGEPAGE = 1 << 30,
+}
+
+export const VM_ACCESS = VM.READ | VM.WRITE | VM.EXEC;
+
+/** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has a file. */
+export class Vma {
+  anonVma: AnonVma | null = null;
+  /** Readers that hold the per-VMA lock. */
+  readers = 0;
+  /** Equal to the mm's lockSeq while a writer has this VMA locked. */
+  lockSeq = -1;
+  readonly lockWait: WaitQueue;
+  /** Set when the VMA has left its address space: a reader that comes late backs off. */
+  detached = false;
+
+  constructor(
+    readonly mm: Mm,
+    readonly id: number,
+    public startVpn: number,
+    public endVpn: number,
+    public flags: number,
+    /** File offset in pages, or for anonymous memory the page number it was mapped at. */
+    public pgoff: number,
+    /** What /proc/PID/maps prints: a path, "[heap]", "[stack]" or "". */
+    public name: string,
+    public file: OpenFile | null,
+  ) {
+    this.lockWait = new WaitQueue(mm.m);
+  }
+
+  get pages(): number {
+    return this.endVpn - this.startVpn;
+  }
+
+  /** The linear index of a page: what `index` of an anonymous page mapped here is. */
+  linearIndex(vpn: number): number {
+    return this.pgoff + (vpn - this.startVpn);
+  }
+}
+
+/** Resident pages by kind, as VmRSS counts them; swap entries too. */
+export enum RssKind {
+  file,
+  anon,
+  swap,
+  shmem,
+}
+
+/** An address space. `mmapLock` guards the VMAs; each page table node has its own lock. */
+export class Mm {
+  /** Sorted by address, never overlapping. */
+  readonly vmas: Vma[] = [];
+  readonly mmapLock: RwSem;
+  readonly pageTableLock: SpinLock;
+  /** Bit per CPU that has this address space in its page-table register. */
+  cpumask = 0;
+  /** Root page-table node, or -1 once torn down. */
+  pgd = -1;
+  /** Advances when a writer drops mmapLock: what it had locked is free again. */
+  lockSeq = 0;
+  /** Indexed by RssKind, in pages. */
+  readonly rss = [0, 0, 0, 0];
+  pageTables = 0;
+  totalVm = 0;
+  lockedVm = 0;
+  highRss = 0;
+  highVm = 0;
+  users = 0;
+  /** Byte addresses for brk, stack and /proc. */
+  startBrk = 0;
+  brk = 0;
+  mmapBase = 0;
+  startStack = 0;
+  startCode = 0;
+  endCode = 0;
+  startData = 0;
+  endData = 0;
+  argStart = 0;
+  argEnd = 0;
+  envStart = 0;
+  envEnd = 0;
+  /** Notifier subscriptions, and the sequence protocol of interval notifiers. */
+  readonly notifiers: MmuNotifier[] = [];
+  readonly intervals: IntervalNotifier[] = [];
+  invalidateSeq = 2;
+  activeInvalidations = 0;
+  readonly invalidateWait: WaitQueue;
+  private nextVmaId = 1;
+
+  constructor(
+    readonly m: Machine,
+    readonly id: number,
+  ) {
+    this.mmapLock = new RwSem(m.locks, "mmap_lock");
+    this.pageTableLock = new SpinLock(m.locks, "page_table_lock");
+    this.invalidateWait = new WaitQueue(m);
+  }
+
+  newVma(startVpn: number, endVpn: number, flags: number, pgoff: number, name = "", file: OpenFile | null = null): Vma {
+    return new Vma(this, this.id * 100_000 + this.nextVmaId++, startVpn, endVpn, flags, pgoff, name, file);
+  }
+
+  /** The first VMA that ends above the page, which need not contain it; its index, or -1. */
+  findVmaIndex(vpn: number): number {
+    let lo = 0;
+    let hi = this.vmas.length;
+    while (lo < hi) {
+      const mid = (lo + hi) >> 1;
+      if (this.vmas[mid]!.endVpn > vpn) hi = mid;
+      else lo = mid + 1;
+    }
+    return lo < this.vmas.length ? lo : -1;
+  }
+
+  /** The VMA that contains the page, or null. */
+  vmaAt(vpn: number): Vma | null {
+    const i = this.findVmaIndex(vpn);
+    if (i < 0) return null;
+    const vma = this.vmas[i]!;
+    return vma.startVpn <= vpn ? vma : null;
+  }
+
+  rssPages(): number {
+    return this.rss[RssKind.anon]! + this.rss[RssKind.file]! + this.rss[RssKind.shmem]!;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The memmap: what Linux keeps in struct page, as a structure of arrays. A "page" throughout the
+ * engine is an index into these arrays; a "folio" is the index of its first page. Page tables and
+ * devices hold pfns; `pageToPfn` and `pfnToPage` convert, section by section, so that RAM and the
+ * memory of several devices can lie far apart in the physical address space.
+ */
+
+/** Page flags, per page or on a folio's first page as in Linux. */
+export enum PG {
+  locked = 1 << 0,
+  referenced = 1 << 1,
+  uptodate = 1 << 2,
+  dirty = 1 << 3,
+  lru = 1 << 4,
+  active = 1 << 5,
+  workingset = 1 << 6,
+  swapcache = 1 << 7,
+  swapbacked = 1 << 8,
+  reclaim = 1 << 9,
+  writeback = 1 << 10,
+  unevictable = 1 << 11,
+  mlocked = 1 << 12,
+  anonExclusive = 1 << 13,
+  readahead = 1 << 14,
+  reserved = 1 << 15,
+  /** Page types: in the buddy allocator, a page table. */
+  buddy = 1 << 16,
+  table = 1 << 17,
+  /** Tail of a compound page; `head` says of which. */
+  tail = 1 << 18,
+  waiters = 1 << 19,
+  young = 1 << 20,
+  idle = 1 << 21,
+}
+
+/** First pfn of RAM: riscv64 boards have it at 2 GiB. */
+export const RAM_BASE_PFN = 0x80000;
+/** No page: list ends, missing links. */
+export const NO_PAGE = -1;
+/** Bit 0 of `mapping`: an anon_vma id stands above it. 0: no mapping. */
+export const MAPPING_ANON = 1;
+
+const SECTION_SHIFT = 15;
+
+export class Memmap {
+  /** References, on the first page of a folio. */
+  readonly refcount: Int32Array;
+  /** Mappings of this very page by page-table entries. */
+  readonly mapcount: Int32Array;
+  readonly flags: Int32Array;
+  /** anon_vma id and MAPPING_ANON, or 0. */
+  readonly mapping: Int32Array;
+  /** Virtual page number at which an anonymous page was first mapped (linear index). */
+  readonly index: Int32Array;
+  readonly lruNext: Int32Array;
+  readonly lruPrev: Int32Array;
+  /** Swap offset while PG_swapcache; order while PG_buddy. */
+  readonly private: Int32Array;
+  readonly memcg: Uint16Array;
+  readonly order: Uint8Array;
+  /** For tails: the folio's first page. Kept apart, since most folios have none. */
+  readonly head: Int32Array;
+  readonly nrPages: number;
+  private readonly sectionToPage = new Map<number, number>();
+
+  constructor(frames: number) {
+    this.nrPages = frames;
+    this.refcount = new Int32Array(frames);
+    this.mapcount = new Int32Array(frames);
+    this.flags = new Int32Array(frames);
+    this.mapping = new Int32Array(frames);
+    this.index = new Int32Array(frames);
+    this.lruNext = new Int32Array(frames).fill(NO_PAGE);
+    this.lruPrev = new Int32Array(frames).fill(NO_PAGE);
+    this.private = new Int32Array(frames);
+    this.memcg = new Uint16Array(frames);
+    this.order = new Uint8Array(frames);
+    this.head = new Int32Array(frames);
+    for (let page = 0; page < frames; page += 1 << SECTION_SHIFT) {
+      this.sectionToPage.set((RAM_BASE_PFN + page) >>> SECTION_SHIFT, page);
+    }
+  }
+
+  /** The page of a pfn, or NO_PAGE where there is no memory. */
+  pfnToPage(pfn: number): number {
+    const first = this.sectionToPage.get(pfn >>> SECTION_SHIFT);
+    if (first === undefined) return NO_PAGE;
+    const page = first + (pfn & ((1 << SECTION_SHIFT) - 1));
+    return page < this.nrPages ? page : NO_PAGE;
+  }
+
+  pageToPfn(page: number): number {
+    return RAM_BASE_PFN + page;
+  }
+
+  folioOf(page: number): number {
+    return (this.flags[page]! & PG.tail) !== 0 ? this.head[page]! : page;
+  }
+
+  folioPages(folio: number): number {
+    return 1 << this.order[folio]!;
+  }
+
+  has(page: number, flag: PG): boolean {
+    return (this.flags[page]! & flag) !== 0;
+  }
+
+  set(page: number, flag: PG): void {
+    this.flags[page]! |= flag;
+  }
+
+  clear(page: number, flag: PG): void {
+    this.flags[page]! &= ~flag;
+  }
+
+  isAnon(folio: number): boolean {
+    return (this.mapping[folio]! & MAPPING_ANON) !== 0;
+  }
+
+  /** Map count of the whole folio: how often any of its pages is mapped. */
+  folioMapcount(folio: number): number {
+    const n = this.folioPages(folio);
+    if (n === 1) return this.mapcount[folio]!;
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += this.mapcount[folio + i]!;
+    return sum;
+  }
+}

@@ -1,0 +1,69 @@
+/** Counters of /proc/vmstat that are events; page counts are derived from their owners. */
+export const VM_EVENTS = [
+  "pgpgin",
+  "pgpgout",
+  "pswpin",
+  "pswpout",
+  "pgalloc_dma32",
+  "pgalloc_normal",
+  "pgalloc_movable",
+  "allocstall_dma32",
+  "allocstall_normal",
+  "allocstall_movable",
+  "pgfree",
+  "pgactivate",
+  "pgdeactivate",
+  "pglazyfree",
+  "pgfault",
+  "pgmajfault",
+  "pglazyfreed",
+  "pgrefill",
+  "pgreuse",
+  "pgsteal_kswapd",
+  "pgsteal_direct",
+  "pgsteal_proactive",
+  "pgscan_kswapd",
+  "pgscan_direct",
+  "pgscan_proactive",
+  "pgscan_anon",
+  "pgscan_file",
+  "pgsteal_anon",
+  "pgsteal_file",
+  "pageoutrun",
+  "pgrotated",
+  "oom_kill",
+  "swap_ra",
+  "swap_ra_hit",
+] as const;
+
+export type VmEvent = (typeof VM_EVENTS)[number];
+
+/** Page-state counters that the engine keeps by hand, in pages. */
+export interface PageStates {
+  anonMapped: number;
+  pageTables: number;
+  kernelStack: number;
+  writeback: number;
+  swapcached: number;
+  shmem: number;
+  filePages: number;
+  dirty: number;
+}
+
+export class VmStat {
+  readonly events: Record<VmEvent, number>;
+  readonly pages: PageStates = {
+    anonMapped: 0,
+    pageTables: 0,
+    kernelStack: 0,
+    writeback: 0,
+    swapcached: 0,
+    shmem: 0,
+    filePages: 0,
+    dirty: 0,
+  };
+
+  constructor() {
+    this.events = Object.fromEntries(VM_EVENTS.map((e) => [e, 0])) as Record<VmEvent, number>;
+  }
+}
