@@ -1,1 +1,7 @@
-export {};
+export { Access, Exit } from "./cpu/exit.js";
+export { HartGroup } from "./cpu/group.js";
+export { Hart, type HartOptions, type HartState, type Refill } from "./cpu/hart.js";
+export { disassemble } from "./isa/disassemble.js";
+export type { OperandName, Operands } from "./isa/formats.js";
+export { CSR_NAMES, F_NAMES, X_NAMES } from "./isa/registers.js";
+export { decode, encode, INSTRUCTIONS, instructionSize, type Decoded, type Extension, type Instruction } from "./isa/table.js";

@@ -66,27 +66,25 @@ export function interpret(hart: Hart, budget: number): Exit {
   let left = budget;
   let vpn = (hart.pcLo >>> 12) | (hart.pcHi << 20);
   let i = (hart.pcLo >>> 1) & (SLOTS - 1);
-  if (hart.pcHi >>> 6 !== 0) return left === 0 ? Exit.BUDGET : hart.fetchFault(hart.pcLo, hart.pcHi);
+  if (hart.pcHi >>> 6 !== 0) return left === 0 ? Exit.BUDGET : hart.fault(hart.pcLo, hart.pcHi, Access.EXEC);
 
-  for (;;) {
+  enter: for (;;) {
     // Enter the page of pc, which may have been left at either end.
     vpn = (vpn + (i >> 11)) | 0;
     i &= SLOTS - 1;
-    let frame = -1;
-    if (left > 0) {
-      frame = tlbFrame[vpn & mask]!;
-      if (execTag[vpn & mask] !== vpn || vpn >>> 26 !== 0) {
-        hart.instret = start - left;
-        hart.setPc(vpn, i);
-        frame = hart.translate(vpn << 12, vpn >> 20, Access.EXEC);
-        if (frame < 0) return hart.fetchFault((vpn << 12) | (i << 1), vpn >> 20);
-        hart.refetch = false;
-        writeTag = hart.writeTag();
-      }
-    } else {
+    if (left === 0) {
       hart.instret = start;
       hart.setPc(vpn, i);
       return Exit.BUDGET;
+    }
+    let frame = tlbFrame[vpn & mask]!;
+    if (execTag[vpn & mask] !== vpn || vpn >>> 26 !== 0) {
+      hart.instret = start - left;
+      hart.setPc(vpn, i);
+      frame = hart.translate((vpn << 12) | (i << 1), vpn >> 20, Access.EXEC);
+      if (frame < 0) return Exit.TLB_MISS;
+      hart.refetch = false;
+      writeTag = hart.writeTag();
     }
     let code = hart.code.page(frame);
 
@@ -95,7 +93,7 @@ export function interpret(hart: Hart, budget: number): Exit {
       const imm = code[(i << 1) + 1]!;
       if (--left < 0) {
         left = 0;
-        break;
+        continue enter;
       }
       const rd = (w >>> 8) & 63;
       const rs1 = (w >>> 14) & 31;
@@ -107,7 +105,7 @@ export function interpret(hart: Hart, budget: number): Exit {
           continue;
         case Op.RESOLVE:
           left++;
-          break;
+          continue enter;
         case Op.STRADDLE: {
           left++;
           hart.instret = start - left;
@@ -146,7 +144,7 @@ export function interpret(hart: Hart, budget: number): Exit {
           hi[rd] = (vpn + (link >> 11)) >> 20;
           i += imm;
           if (i >>> 0 < SLOTS) continue;
-          break;
+          continue enter;
         }
         case Op.JALR: {
           const base = lo[rs1]!;
@@ -161,19 +159,19 @@ export function interpret(hart: Hart, budget: number): Exit {
             hart.instret = start - left;
             hart.pcLo = sum & ~1;
             hart.pcHi = high;
-            return left === 0 ? Exit.BUDGET : hart.fetchFault(hart.pcLo, high);
+            return left === 0 ? Exit.BUDGET : hart.fault(hart.pcLo, high, Access.EXEC);
           }
           const page = (sum >>> 12) | (high << 20);
           if (page === vpn) continue;
           vpn = page;
-          break;
+          continue enter;
         }
 
         case Op.BEQ:
           if (lo[rs1] === lo[rs2] && hi[rs1] === hi[rs2]) {
             i += imm;
             if (i >>> 0 < SLOTS) continue;
-            break;
+            continue enter;
           }
           i += w >>> 24;
           continue;
@@ -181,7 +179,7 @@ export function interpret(hart: Hart, budget: number): Exit {
           if (lo[rs1] !== lo[rs2] || hi[rs1] !== hi[rs2]) {
             i += imm;
             if (i >>> 0 < SLOTS) continue;
-            break;
+            continue enter;
           }
           i += w >>> 24;
           continue;
@@ -191,7 +189,7 @@ export function interpret(hart: Hart, budget: number): Exit {
           if (a === b ? lo[rs1]! >>> 0 < lo[rs2]! >>> 0 : a < b) {
             i += imm;
             if (i >>> 0 < SLOTS) continue;
-            break;
+            continue enter;
           }
           i += w >>> 24;
           continue;
@@ -202,7 +200,7 @@ export function interpret(hart: Hart, budget: number): Exit {
           if (a === b ? lo[rs1]! >>> 0 >= lo[rs2]! >>> 0 : a > b) {
             i += imm;
             if (i >>> 0 < SLOTS) continue;
-            break;
+            continue enter;
           }
           i += w >>> 24;
           continue;
@@ -213,7 +211,7 @@ export function interpret(hart: Hart, budget: number): Exit {
           if (a === b ? lo[rs1]! >>> 0 < lo[rs2]! >>> 0 : a >>> 0 < b >>> 0) {
             i += imm;
             if (i >>> 0 < SLOTS) continue;
-            break;
+            continue enter;
           }
           i += w >>> 24;
           continue;
@@ -224,13 +222,230 @@ export function interpret(hart: Hart, budget: number): Exit {
           if (a === b ? lo[rs1]! >>> 0 >= lo[rs2]! >>> 0 : a >>> 0 > b >>> 0) {
             i += imm;
             if (i >>> 0 < SLOTS) continue;
-            break;
+            continue enter;
           }
           i += w >>> 24;
           continue;
         }
 
-LOADS_AND_STORES
+        // Loads and stores: one tag compare, range and alignment, then the access. Else to the slow path.
+        case Op.LB: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0) {
+            const value = (m8[((tlbFrame[slot]! << 12) | (a & 4095)) >>> 0]! << 24) >> 24;
+            lo[rd] = value;
+            hi[rd] = value >> 31;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.LH: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 1) === 0) {
+            const value = (m16[(tlbFrame[slot]! << 11) | ((a >>> 1) & 2047)]! << 16) >> 16;
+            lo[rd] = value;
+            hi[rd] = value >> 31;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.LW: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 3) === 0) {
+            const value = m32[(tlbFrame[slot]! << 10) | ((a >>> 2) & 1023)]!;
+            lo[rd] = value;
+            hi[rd] = value >> 31;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.LD: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 7) === 0) {
+            const p = (tlbFrame[slot]! << 10) | ((a >>> 2) & 1023);
+            lo[rd] = m32[p]!;
+            hi[rd] = m32[p + 1]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.LBU: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0) {
+            const value = m8[((tlbFrame[slot]! << 12) | (a & 4095)) >>> 0]!;
+            lo[rd] = value;
+            hi[rd] = 0;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.LHU: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 1) === 0) {
+            const value = m16[(tlbFrame[slot]! << 11) | ((a >>> 1) & 2047)]!;
+            lo[rd] = value;
+            hi[rd] = 0;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.LWU: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 3) === 0) {
+            const value = m32[(tlbFrame[slot]! << 10) | ((a >>> 2) & 1023)]!;
+            lo[rd] = value;
+            hi[rd] = 0;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.SB: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (writeTag[slot] === page && high >>> 6 === 0) {
+            m8[((tlbFrame[slot]! << 12) | (a & 4095)) >>> 0] = lo[rs2]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.SH: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (writeTag[slot] === page && high >>> 6 === 0 && (a & 1) === 0) {
+            m16[(tlbFrame[slot]! << 11) | ((a >>> 1) & 2047)] = lo[rs2]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.SW: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (writeTag[slot] === page && high >>> 6 === 0 && (a & 3) === 0) {
+            m32[(tlbFrame[slot]! << 10) | ((a >>> 2) & 1023)] = lo[rs2]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.SD: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (writeTag[slot] === page && high >>> 6 === 0 && (a & 7) === 0) {
+            const p = (tlbFrame[slot]! << 10) | ((a >>> 2) & 1023);
+            m32[p] = lo[rs2]!;
+            m32[p + 1] = hi[rs2]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.FLW: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 3) === 0) {
+            fw[rd << 1] = m32[(tlbFrame[slot]! << 10) | ((a >>> 2) & 1023)]!;
+            fw[(rd << 1) + 1] = -1; // NaN-boxed
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.FLD: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (readTag[slot] === page && high >>> 6 === 0 && (a & 7) === 0) {
+            const p = (tlbFrame[slot]! << 10) | ((a >>> 2) & 1023);
+            fw[rd << 1] = m32[p]!;
+            fw[(rd << 1) + 1] = m32[p + 1]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.FSW: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (writeTag[slot] === page && high >>> 6 === 0 && (a & 3) === 0) {
+            m32[(tlbFrame[slot]! << 10) | ((a >>> 2) & 1023)] = fw[rs2 << 1]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+        case Op.FSD: {
+          const base = lo[rs1]!;
+          const a = (base + imm) | 0;
+          const high = hi[rs1]! + (imm >> 31) + (a >>> 0 < base >>> 0 ? 1 : 0);
+          const page = (a >>> 12) | (high << 20);
+          const slot = page & mask;
+          if (writeTag[slot] === page && high >>> 6 === 0 && (a & 7) === 0) {
+            const p = (tlbFrame[slot]! << 10) | ((a >>> 2) & 1023);
+            m32[p] = fw[rs2 << 1]!;
+            m32[p + 1] = fw[(rs2 << 1) + 1]!;
+            i += w >>> 24;
+            continue;
+          }
+          break;
+        }
+
         case Op.ADDI: {
           const a = lo[rs1]!;
           const sum = (a + imm) | 0;
@@ -474,21 +689,21 @@ LOADS_AND_STORES
           continue;
         }
 
-        default: {
-          // A rare instruction, or a load or store that missed, is misaligned or out of range.
-          hart.instret = start - left - 1;
-          hart.setPc(vpn, i);
-          const exit = hart.slow(w, imm);
-          if (exit !== 0) return exit;
-          i += w >>> 24;
-          if (!hart.refetch) continue;
-          // Translations, decoded code or reservations changed: look at everything again.
-          hart.refetch = false;
-          writeTag = hart.writeTag();
-          break;
-        }
+        default:
       }
-      break;
+
+      // A rare instruction, or a load or store that missed, is misaligned or out of range.
+      hart.instret = start - left - 1;
+      hart.setPc(vpn, i);
+      const exit = hart.slow(w, imm);
+      if (exit !== 0) return exit;
+      i += w >>> 24;
+      if (hart.refetch) {
+        // Translations, decoded code or reservations changed: look at everything again.
+        hart.refetch = false;
+        writeTag = hart.writeTag();
+        continue enter;
+      }
     }
   }
 }

@@ -1,0 +1,2 @@
+import type { Execute } from "./rare.js";
+export const FLOAT: Readonly<Record<string, Execute>> = {};
