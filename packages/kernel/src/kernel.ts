@@ -20,13 +20,19 @@ import * as uaccess from "./arch/uaccess.js";
 import * as fault from "./arch/fault.js";
 import * as vmscan from "./mm/vmscan.js";
 import * as folioLock from "./mm/folio_lock.js";
+import * as exit from "./kernel/exit.js";
+import * as futex from "./kernel/futex.js";
+import * as signal from "./kernel/signal.js";
+import * as time from "./kernel/time.js";
 import * as testHmm from "./drivers/test_hmm.js";
 import type { Machine } from "./machine.js";
 
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
+  exit,
   fault,
   folioLock,
+  futex,
   gup,
   hmm,
   madvise,
@@ -40,11 +46,13 @@ export const MAINLINE = {
   pageAlloc,
   pageVmaMapped,
   rmap,
+  signal,
   swap,
   swapState,
   swapfile,
   swapops,
   testHmm,
+  time,
   tlbflush,
   uaccess,
   vmscan,

@@ -1,8 +1,9 @@
 import type { Choices } from "./kernel/choices.js";
 import { SeededChoices } from "./kernel/choices.js";
+import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
 import type { Process } from "./kernel/process.js";
-import type { SignalState } from "./kernel/signal.js";
+import { Signals, type SignalState } from "./kernel/signal.js";
 import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
 import { Dmesg } from "./kernel/printk.js";
 import type { EventSink } from "./trace.js";
@@ -64,8 +65,9 @@ export class Machine {
   readonly mms = new Set<Mm>();
   readonly dmirrors: DmirrorDevice[] = [];
   vfs!: Vfs;
-  /** Signal delivery looks here; filled in by kernel/signal. */
-  signals: SignalState | null = null;
+  /** Signal delivery looks here. */
+  signals: SignalState | null = new Signals(this);
+  readonly futexes: Futexes;
   /** Tasks that wait for a folio lock or for writeback, by page. */
   readonly folioWaiters = new Map<number, WaitQueue>();
   /** Wakes kswapd; set by mm/vmscan when it starts the thread. */
@@ -87,6 +89,7 @@ export class Machine {
     this.choices = choices ?? new SeededChoices(config.seed);
     this.locks = new Locks(this);
     this.sched = new Scheduler(this);
+    this.futexes = new Futexes(this);
     this.dmesg = new Dmesg(this);
     for (let i = 0; i < config.cpus; i++) this.sched.addExecutor(`CPU ${i}`, false, config.tlbEntries);
     this.ram = config.memory ?? new FrameMemory(config.frames);

@@ -1,8 +1,33 @@
-import type { Mm } from "../mm/mm_types.js";
-import type { Memcg } from "../mm/memcontrol.js";
 import type { FileTable } from "../fs/vfs.js";
-import type { Task } from "./sched.js";
-import type { SignalHandlers } from "./signal.js";
+import type { Memcg } from "../mm/memcontrol.js";
+import type { Mm } from "../mm/mm_types.js";
+import type { Task, TimerHandle } from "./sched.js";
+import type { SignalHandlers, SignalInfo } from "./signal.js";
+
+/** sigaltstack(2) flags. */
+export const SS_ONSTACK = 1;
+export const SS_DISABLE = 2;
+/** The stack is disarmed while a handler runs on it. */
+export const SS_AUTODISARM = 1 << 31;
+
+/** What belongs to one user thread besides its registers. All addresses are user addresses. */
+export class ThreadState {
+  /** Details of the signals in `Task.pendingSignals`, oldest first. */
+  readonly signalInfo = new Map<number, SignalInfo[]>();
+  /** The mask that rt_sigsuspend or ppoll replaced for the time of its sleep; null otherwise. */
+  savedSigmask: bigint | null = null;
+  altStack = { sp: 0, size: 0, flags: SS_DISABLE };
+  /** Head of the robust futex list, or 0. */
+  robustList = 0;
+  /** CPUs that sched_setaffinity allows, a bit each. */
+  affinity = -1;
+  /** Machine time spent in user mode, in nanoseconds. */
+  userTimeNs = 0;
+  /** Machine time spent in the kernel, in nanoseconds. */
+  systemTimeNs = 0;
+  /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
+  syscall = "";
+}
 
 /** A thread group: what threads of one program share. Its pid is the first thread's id. */
 export class Process {
@@ -10,23 +35,42 @@ export class Process {
   mm: Mm | null = null;
   /** Set once the group is exiting: the status that wait() would see (code << 8 | signal). */
   exitStatus: number | null = null;
+  /** Status of the first thread, if it left by exit(2) before the others. */
+  leaderStatus: number | null = null;
+  /** All threads are gone. */
+  zombie = false;
   readonly children = new Set<Process>();
   /** Signals sent to the group and taken by whichever thread is first. */
   readonly sharedPending = new Set<number>();
+  readonly sharedSignalInfo = new Map<number, SignalInfo[]>();
+  pgid: number;
+  sid: number;
   umask = 0o022;
   cwd = "/";
+  /** Path of the program, as /proc/PID/exe and AT_EXECFN show it. */
+  exe = "";
   startTimeNs = 0;
   /** /proc/PID/oom_score_adj, -1000 to 1000. */
   oomScoreAdj = 0;
+  /** ITIMER_REAL: when it fires and how often from then on, in nanoseconds of machine time. */
+  realTimer: { handle: TimerHandle; deadline: number; interval: number } | null = null;
+  /** What threads that are gone have used. */
+  readonly gone = { userTimeNs: 0, systemTimeNs: 0, minorFaults: 0, majorFaults: 0 };
+  /** Largest number of resident pages an earlier address space had. */
+  maxRssPages = 0;
 
   constructor(
     readonly pid: number,
     public comm: string,
-    readonly parent: Process | null,
+    public parent: Process | null,
     readonly files: FileTable,
     readonly handlers: SignalHandlers,
     public memcg: Memcg,
     /** The shell of `--before` and `--do`: not counted as user work. */
     readonly isOperator: boolean,
-  ) {}
+  ) {
+    this.pgid = parent === null || parent.pid === 1 ? pid : parent.pgid;
+    this.sid = parent === null ? pid : parent.sid;
+    parent?.children.add(this);
+  }
 }

@@ -3,7 +3,7 @@ import type { Memcg } from "../mm/memcontrol.js";
 import { Tlb } from "../arch/tlb.js";
 import { BLOCK, type MaySleep } from "./coroutine.js";
 import type { Machine } from "../machine.js";
-import type { Process } from "./process.js";
+import { ThreadState, type Process } from "./process.js";
 
 export enum TaskState {
   Running,
@@ -37,6 +37,7 @@ export class Task {
   /** A mask of pending signals for this thread alone, and of blocked ones, by signal number. */
   pendingSignals = new Set<number>();
   blockedSignals = 0n;
+  readonly thread = new ThreadState();
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
   /** Nanoseconds of machine time at which its time slice on its CPU ends. */
@@ -44,7 +45,7 @@ export class Task {
 
   constructor(
     readonly id: number,
-    readonly comm: string,
+    public comm: string,
     public executor: Executor,
     readonly body: MaySleep<void>,
     options: { process?: Process; mm?: Mm | null; memcg: Memcg },

@@ -1,19 +1,443 @@
-import type { Task, TaskState } from "./sched.js";
+import type { Kernel } from "../kernel.js";
+import type { Machine } from "../machine.js";
+import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { Errno } from "./errno.js";
+import { Op } from "./op.js";
+import type { Process } from "./process.js";
+import { TaskState, type Task } from "./sched.js";
 
-/** What the scheduler asks of signals. */
+/** What the scheduler and the memory management ask of signals. */
 export interface SignalState {
   /** True when a signal is pending that ends a sleep of this kind. */
   endsSleep(task: Task, state: TaskState): boolean;
+  /** True when any unblocked signal is pending. */
+  pending(task: Task): boolean;
+  /** True when SIGKILL is pending. */
+  fatalPending(task: Task): boolean;
+  /** Sends SIGKILL to a process, as the OOM killer does. */
+  kill(process: Process): void;
 }
 
-/** Dispositions of a process, by signal number; addresses are user addresses. */
+/** Signal numbers of the generic Linux ABI. */
+export enum Sig {
+  SIGHUP = 1,
+  SIGINT,
+  SIGQUIT,
+  SIGILL,
+  SIGTRAP,
+  SIGABRT,
+  SIGBUS,
+  SIGFPE,
+  SIGKILL,
+  SIGUSR1,
+  SIGSEGV,
+  SIGUSR2,
+  SIGPIPE,
+  SIGALRM,
+  SIGTERM,
+  SIGSTKFLT,
+  SIGCHLD,
+  SIGCONT,
+  SIGSTOP,
+  SIGTSTP,
+  SIGTTIN,
+  SIGTTOU,
+  SIGURG,
+  SIGXCPU,
+  SIGXFSZ,
+  SIGVTALRM,
+  SIGPROF,
+  SIGWINCH,
+  SIGIO,
+  SIGPWR,
+  SIGSYS,
+}
+export const SIGRTMIN = 32;
+export const NSIG = 64;
+
+export const SIG_DFL = 0;
+export const SIG_IGN = 1;
+
+export enum SA {
+  NOCLDSTOP = 1,
+  NOCLDWAIT = 2,
+  SIGINFO = 4,
+  ONSTACK = 0x0800_0000,
+  RESTART = 0x1000_0000,
+  NODEFER = 0x4000_0000,
+  RESETHAND = 0x8000_0000,
+}
+
+/** si_code values. */
+export enum SI {
+  USER = 0,
+  TIMER = -2,
+  TKILL = -6,
+  KERNEL = 0x80,
+}
+
+/** What siginfo_t tells. `addr` is exact below 2^53. */
+export interface SignalInfo {
+  readonly signo: number;
+  readonly code: number;
+  /** si_addr of faults, else 0. */
+  readonly addr: number;
+  /** Sender, else 0. */
+  readonly pid?: number;
+  /** Exact si_addr where it does not fit a number. */
+  readonly addrBig?: bigint;
+  /** si_value of rt_sigqueueinfo and the like. */
+  readonly value?: bigint;
+}
+
+/** How one signal is handled; addresses are user addresses. */
 export interface SignalAction {
   /** 0 for SIG_DFL, 1 for SIG_IGN, else the handler's address. */
   handler: number;
+  /** SA_*, as an unsigned number. */
   flags: number;
+  /** Signals blocked while the handler runs: bit n - 1 for signal n. */
   mask: bigint;
 }
 
+const DEFAULT_ACTION: SignalAction = { handler: SIG_DFL, flags: 0, mask: 0n };
+
+/** Dispositions of a process, by signal number. */
 export class SignalHandlers {
   readonly actions = new Map<number, SignalAction>();
+
+  get(signo: number): SignalAction {
+    return this.actions.get(signo) ?? DEFAULT_ACTION;
+  }
+}
+
+/** Error numbers that never reach a program: how an interrupted call goes on. */
+export enum Restart {
+  /** Again if the handler has SA_RESTART or there is none, else EINTR. */
+  ERESTARTSYS = 512,
+  /** Again whatever the handler says. */
+  ERESTARTNOINTR = 513,
+  /** EINTR if a handler runs, else again. */
+  ERESTARTNOHAND = 514,
+  /** As ERESTARTNOHAND: what goes on is the rest of a timed sleep. */
+  ERESTART_RESTARTBLOCK = 516,
+}
+
+export function signalBit(signo: number): bigint {
+  return 1n << BigInt(signo - 1);
+}
+
+/** No program can block or handle these. */
+export const UNBLOCKABLE = signalBit(Sig.SIGKILL) | signalBit(Sig.SIGSTOP);
+/** Raised by an instruction: delivered before others. */
+const SYNCHRONOUS: readonly number[] = [Sig.SIGSEGV, Sig.SIGBUS, Sig.SIGILL, Sig.SIGTRAP, Sig.SIGFPE, Sig.SIGSYS];
+const IGNORED_BY_DEFAULT: readonly number[] = [Sig.SIGCHLD, Sig.SIGCONT, Sig.SIGURG, Sig.SIGWINCH];
+const STOPS_BY_DEFAULT: readonly number[] = [Sig.SIGSTOP, Sig.SIGTSTP, Sig.SIGTTIN, Sig.SIGTTOU];
+const DUMPS_BY_DEFAULT: readonly number[] = [
+  Sig.SIGQUIT,
+  Sig.SIGILL,
+  Sig.SIGTRAP,
+  Sig.SIGABRT,
+  Sig.SIGBUS,
+  Sig.SIGFPE,
+  Sig.SIGSEGV,
+  Sig.SIGXCPU,
+  Sig.SIGXFSZ,
+  Sig.SIGSYS,
+];
+
+/** `SIGSEGV`, `SIGRT_3`: as strace names signals. */
+export function signalName(signo: number): string {
+  return Sig[signo] ?? `SIGRT_${signo - SIGRTMIN}`;
+}
+
+function isBlocked(task: Task, signo: number): boolean {
+  return task.blockedSignals !== 0n && (task.blockedSignals & signalBit(signo)) !== 0n;
+}
+
+function isIgnored(process: Process, signo: number): boolean {
+  const { handler } = process.handlers.get(signo);
+  if (handler === SIG_IGN) return true;
+  // Job control is not modelled: a stop signal that nobody handles does nothing.
+  return handler === SIG_DFL && (IGNORED_BY_DEFAULT.includes(signo) || STOPS_BY_DEFAULT.includes(signo));
+}
+
+/** True when the signal kills the whole group at once, without so much as a core dump. */
+function killsAtOnce(process: Process, signo: number): boolean {
+  return process.handlers.get(signo).handler === SIG_DFL && !isIgnored(process, signo) && !DUMPS_BY_DEFAULT.includes(signo);
+}
+
+/**
+ * The signals of a machine. The methods change state at one moment and have no points of their
+ * own, so that timers can call them too; tasks go through the functions below, which do.
+ */
+export class Signals implements SignalState {
+  constructor(private readonly m: Machine) {}
+
+  endsSleep(task: Task, state: TaskState): boolean {
+    if (state === TaskState.Interruptible) return this.pending(task);
+    return state === TaskState.Killable && this.fatalPending(task);
+  }
+
+  pending(task: Task): boolean {
+    const shared = task.process?.sharedPending;
+    if (task.pendingSignals.size === 0 && (shared === undefined || shared.size === 0)) return false;
+    for (const signo of task.pendingSignals) if (!isBlocked(task, signo)) return true;
+    if (shared !== undefined) for (const signo of shared) if (!isBlocked(task, signo)) return true;
+    return false;
+  }
+
+  fatalPending(task: Task): boolean {
+    return task.pendingSignals.has(Sig.SIGKILL);
+  }
+
+  kill(process: Process): void {
+    this.send(process, null, { signo: Sig.SIGKILL, code: SI.KERNEL, addr: 0 });
+  }
+
+  /** Sends a signal to a process, or to one thread of it. */
+  send(process: Process, thread: Task | null, info: SignalInfo): void {
+    const { signo } = info;
+    // The operator's shell handles what it is sent itself, and init cannot be killed.
+    if (process.zombie || process.pid === 1) return;
+    const main = thread ?? firstOf(process);
+    if (main === null) return;
+    if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && isIgnored(process, signo)) return;
+    const pending = thread !== null ? thread.pendingSignals : process.sharedPending;
+    const details = thread !== null ? thread.thread.signalInfo : process.sharedSignalInfo;
+    const queue = details.get(signo) ?? [];
+    // Real-time signals queue, the others merge with what is pending.
+    if (pending.has(signo) && signo < SIGRTMIN) return;
+    queue.push(info);
+    details.set(signo, queue);
+    pending.add(signo);
+    const taker = thread ?? this.takerOf(process, signo);
+    if (taker === null || isBlocked(taker, signo)) return;
+    if (!process.isOperator && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
+    else this.wakeFor(taker);
+  }
+
+  /** All threads of the group are to exit with this status, those that sleep killably too. */
+  startGroupExit(process: Process, status: number): void {
+    process.exitStatus ??= status;
+    for (const task of process.threads) {
+      task.pendingSignals.add(Sig.SIGKILL);
+      this.wakeFor(task);
+    }
+  }
+
+  private takerOf(process: Process, signo: number): Task | null {
+    for (const task of process.threads) if (!isBlocked(task, signo)) return task;
+    return null;
+  }
+
+  private wakeFor(task: Task): void {
+    if (this.endsSleep(task, task.state)) this.m.sched.wake(task);
+  }
+}
+
+function firstOf(process: Process): Task | null {
+  for (const task of process.threads) return task;
+  return null;
+}
+
+function signalsOf(k: Kernel): Signals {
+  return k.m.signals as Signals;
+}
+
+/** Sends a signal to a process as a task does it. */
+export function* sendToProcess(k: Kernel, process: Process, info: SignalInfo): Atomic<void> {
+  if (k.m.point(Op.Wake, process.pid)) yield SWITCH;
+  signalsOf(k).send(process, null, info);
+}
+
+/** Sends a signal to one thread. */
+export function* sendToThread(k: Kernel, task: Task, info: SignalInfo): Atomic<void> {
+  if (k.m.point(Op.Wake, task.id)) yield SWITCH;
+  if (task.process !== null) signalsOf(k).send(task.process, task, info);
+}
+
+/** kill(2): 0, -EINVAL, -ESRCH. */
+export function* kill(k: Kernel, pid: number, signo: number): Atomic<number> {
+  const { m } = k;
+  if (signo < 0 || signo > NSIG) return -Errno.EINVAL;
+  const sender = m.current!.process!;
+  const info: SignalInfo = { signo, code: SI.USER, addr: 0, pid: sender.pid };
+  const targets: Process[] = [];
+  for (const p of m.processes.values()) {
+    if (pid > 0 ? p.pid === pid : pid === -1 ? p.pid > 1 && p !== sender && !p.isOperator : p.pgid === (pid === 0 ? sender.pgid : -pid)) {
+      targets.push(p);
+    }
+  }
+  if (targets.length === 0) return -Errno.ESRCH;
+  if (signo !== 0) for (const p of targets) yield* k.signal.sendToProcess(k, p, info);
+  return 0;
+}
+
+/** tkill(2) and tgkill(2); `tgid` is 0 where any thread group will do. */
+export function* tgkill(k: Kernel, tgid: number, tid: number, signo: number): Atomic<number> {
+  const { m } = k;
+  if (signo < 0 || signo > NSIG || tid <= 0) return -Errno.EINVAL;
+  const task = m.tasks.get(tid);
+  if (task === undefined || task.process === null) return -Errno.ESRCH;
+  if (tgid !== 0 && task.process.pid !== tgid) return -Errno.ESRCH;
+  if (signo !== 0) {
+    yield* k.signal.sendToThread(k, task, { signo, code: SI.TKILL, addr: 0, pid: m.current!.process!.pid });
+  }
+  return 0;
+}
+
+/** Makes the current thread take a signal that it can neither ignore nor block: faults. */
+export function forceSignal(k: Kernel, info: SignalInfo): void {
+  const task = k.m.current!;
+  const process = task.process!;
+  const { signo } = info;
+  const action = process.handlers.get(signo);
+  if (action.handler === SIG_IGN || isBlocked(task, signo)) {
+    process.handlers.actions.set(signo, { ...DEFAULT_ACTION });
+    task.blockedSignals &= ~signalBit(signo);
+  }
+  task.pendingSignals.add(signo);
+  task.thread.signalInfo.set(signo, [info]);
+}
+
+/** Takes the next unblocked signal of the current thread, or null. */
+export function dequeueSignal(k: Kernel, mask = k.m.current!.blockedSignals): SignalInfo | null {
+  const task = k.m.current!;
+  const process = task.process!;
+  const own = pickFrom(task.pendingSignals, mask);
+  if (own !== 0) return take(task.pendingSignals, task.thread.signalInfo, own);
+  const shared = pickFrom(process.sharedPending, mask);
+  if (shared !== 0) return take(process.sharedPending, process.sharedSignalInfo, shared);
+  return null;
+}
+
+function pickFrom(pending: ReadonlySet<number>, mask: bigint): number {
+  let best = 0;
+  for (const signo of pending) {
+    if ((mask & signalBit(signo)) !== 0n) continue;
+    if (SYNCHRONOUS.includes(signo)) return signo;
+    if (best === 0 || signo < best) best = signo;
+  }
+  return best;
+}
+
+function take(pending: Set<number>, details: Map<number, SignalInfo[]>, signo: number): SignalInfo {
+  const queue = details.get(signo);
+  const info = queue?.shift() ?? { signo, code: SI.KERNEL, addr: 0 };
+  if (queue === undefined || queue.length === 0) {
+    pending.delete(signo);
+    details.delete(signo);
+  }
+  return info;
+}
+
+/** What a thread has to do before it goes on in user mode. */
+export type Delivery =
+  | { readonly kind: "handler"; readonly info: SignalInfo; readonly action: SignalAction }
+  /** `status` as wait(2) reports it. `info` is null when another thread began the exit. */
+  | { readonly kind: "die"; readonly status: number; readonly info: SignalInfo | null };
+
+/** The next signal that has an effect on the current thread; null when there is none. */
+export function getSignal(k: Kernel): Delivery | null {
+  const task = k.m.current!;
+  const process = task.process!;
+  for (;;) {
+    if (process.exitStatus !== null) return { kind: "die", status: process.exitStatus, info: killer(task, process) };
+    const info = k.signal.dequeueSignal(k);
+    if (info === null) return null;
+    const { signo } = info;
+    const action = process.handlers.get(signo);
+    if (signo !== Sig.SIGKILL) {
+      if (isIgnored(process, signo)) continue;
+      if (action.handler !== SIG_DFL) {
+        if ((action.flags & SA.RESETHAND) !== 0) process.handlers.actions.set(signo, { ...DEFAULT_ACTION });
+        return { kind: "handler", info, action };
+      }
+    }
+    // Bit 7 tells of a core dump; core files are not written, so it stays clear.
+    return { kind: "die", status: signo, info };
+  }
+}
+
+/** The signal that started a group exit, if it was one and this thread is the first to see it. */
+function killer(task: Task, process: Process): SignalInfo | null {
+  const signo = process.exitStatus! & 127;
+  if (signo === 0) return null;
+  return task.thread.signalInfo.get(signo)?.[0] ?? process.sharedSignalInfo.get(signo)?.[0] ?? { signo, code: SI.KERNEL, addr: 0 };
+}
+
+/** rt_sigaction(2): the old action, or a negated errno. */
+export function* sigaction(k: Kernel, signo: number, action: SignalAction | null): Atomic<SignalAction | number> {
+  if (k.m.point(Op.Run, k.m.current!.id)) yield SWITCH;
+  const process = k.m.current!.process!;
+  if (signo < 1 || signo > NSIG || (action !== null && (signo === Sig.SIGKILL || signo === Sig.SIGSTOP))) return -Errno.EINVAL;
+  const old = { ...process.handlers.get(signo) };
+  if (action !== null) {
+    process.handlers.actions.set(signo, { ...action, mask: action.mask & ~UNBLOCKABLE });
+    if (isIgnored(process, signo)) {
+      // What is now ignored is not delivered later either.
+      process.sharedPending.delete(signo);
+      process.sharedSignalInfo.delete(signo);
+      for (const task of process.threads) {
+        task.pendingSignals.delete(signo);
+        task.thread.signalInfo.delete(signo);
+      }
+    }
+  }
+  return old;
+}
+
+/** Replaces the current thread's mask of blocked signals. */
+export function setBlocked(k: Kernel, mask: bigint): void {
+  k.m.current!.blockedSignals = mask & ~UNBLOCKABLE & 0xffff_ffff_ffff_ffffn;
+}
+
+/** All pending signals of the current thread, blocked or not. */
+export function pendingMask(k: Kernel): bigint {
+  const task = k.m.current!;
+  let mask = 0n;
+  for (const signo of task.pendingSignals) mask |= signalBit(signo);
+  for (const signo of task.process!.sharedPending) mask |= signalBit(signo);
+  return mask;
+}
+
+/** pause(2): sleeps until a signal; always a negated restart code. */
+export function* pause(k: Kernel): MaySleep<number> {
+  const { m } = k;
+  const task = m.current!;
+  while (!m.signalWakes(task, TaskState.Interruptible)) {
+    task.state = TaskState.Interruptible;
+    task.waitingFor = "a signal";
+    yield BLOCK;
+  }
+  return -Restart.ERESTARTNOHAND;
+}
+
+/** rt_sigsuspend(2). The old mask is back once the signal's handler has its frame. */
+export function* sigsuspend(k: Kernel, mask: bigint): MaySleep<number> {
+  const task = k.m.current!;
+  task.thread.savedSigmask = task.blockedSignals;
+  k.signal.setBlocked(k, mask);
+  return yield* k.signal.pause(k);
+}
+
+/**
+ * rt_sigtimedwait(2): takes a signal out of `set`; its details, or -EAGAIN after `timeoutNs`
+ * (Infinity: never), or -EINTR.
+ */
+export function* sigtimedwait(k: Kernel, set: bigint, timeoutNs: number): MaySleep<SignalInfo | number> {
+  const { m } = k;
+  const task = m.current!;
+  const wanted = set & ~UNBLOCKABLE;
+  let info = k.signal.dequeueSignal(k, ~wanted);
+  if (info !== null) return info;
+  if (timeoutNs === 0) return -Errno.EAGAIN;
+  const old = task.blockedSignals;
+  task.blockedSignals = old & ~wanted;
+  yield* k.time.sleepUntil(k, m.now() + timeoutNs, "a signal (sigtimedwait)");
+  task.blockedSignals = old;
+  info = k.signal.dequeueSignal(k, ~wanted);
+  if (info !== null) return info;
+  return m.signals?.pending(task) === true ? -Errno.EINTR : -Errno.EAGAIN;
 }

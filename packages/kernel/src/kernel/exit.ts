@@ -1,0 +1,129 @@
+import type { Kernel } from "../kernel.js";
+import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from "./futex.js";
+import { Op } from "./op.js";
+import type { Process } from "./process.js";
+import { SI, Sig, type Signals } from "./signal.js";
+import type { Task } from "./sched.js";
+
+/** A robust list may have at most this many entries: it is user memory and may be circular. */
+const ROBUST_LIST_LIMIT = 2048;
+
+/** The whole thread group is to exit. `status` as wait(2) reports it: code << 8 | signal. */
+export function* startGroupExit(k: Kernel, status: number): Atomic<void> {
+  const process = k.m.current!.process!;
+  if (k.m.point(Op.Wake, process.pid)) yield SWITCH;
+  (k.m.signals as Signals).startGroupExit(process, status);
+}
+
+/**
+ * Ends the current thread; its body returns right after. What the group shared goes with its last
+ * thread: the address space, the files; then the parent is told.
+ */
+export function* doExit(k: Kernel, status: number): MaySleep<void> {
+  const { m } = k;
+  const task = m.current!;
+  const process = task.process!;
+  // Nothing can interrupt a thread that exits, and SIGKILL has had its effect.
+  task.pendingSignals.clear();
+  task.blockedSignals = ~0n & 0xffff_ffff_ffff_ffffn;
+  yield* k.exit.exitMm(k, task);
+  if (m.point(Op.Run, task.id)) yield SWITCH;
+  process.gone.userTimeNs += task.thread.userTimeNs;
+  process.gone.systemTimeNs += task.thread.systemTimeNs;
+  process.gone.minorFaults += task.minorFaults;
+  process.gone.majorFaults += task.majorFaults;
+  if (task.id === process.pid) process.leaderStatus = status;
+  process.threads.delete(task);
+  if (process.threads.size > 0) return;
+  process.mm = null;
+  process.realTimer?.handle.cancel();
+  process.realTimer = null;
+  yield* k.exit.exitFiles(k, process);
+  process.exitStatus ??= process.leaderStatus ?? status;
+  yield* k.exit.exitNotify(k, process);
+}
+
+/** Leaves the address space: robust futexes, CLONE_CHILD_CLEARTID, and the last one tears it down. */
+export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
+  const { m } = k;
+  const { mm } = task;
+  if (mm === null) return;
+  if (task.thread.robustList !== 0) yield* k.exit.exitRobustList(k, task);
+  if (task.clearChildTid !== 0 && mm.users > 1) {
+    // The address may be bad: then nobody can wait there either.
+    yield* k.uaccess.putUser32(k, task.clearChildTid, 0);
+    yield* k.futex.futexWake(k, task.clearChildTid, 1, 0xffff_ffff);
+  }
+  task.clearChildTid = 0;
+  if (m.point(Op.Counter, mm.id)) yield SWITCH;
+  const process = task.process!;
+  process.maxRssPages = Math.max(process.maxRssPages, mm.highRss, mm.rssPages());
+  if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
+  task.mm = null;
+}
+
+/** Marks the robust futexes that a dying thread holds, and wakes a waiter of each. */
+export function* exitRobustList(k: Kernel, task: Task): MaySleep<void> {
+  const head = task.thread.robustList;
+  task.thread.robustList = 0;
+  const offset = yield* k.uaccess.getUser64(k, head + 8);
+  const pending = yield* k.uaccess.getUser64(k, head + 16);
+  let entry = yield* k.uaccess.getUser64(k, head);
+  if (offset === null || pending === null) return;
+  const futexOffset = Number(BigInt.asIntN(64, offset));
+  for (let n = 0; n < ROBUST_LIST_LIMIT; n++) {
+    // Bit 0 of an entry says that it is a PI futex; those are not supported.
+    const address = entry === null ? head : Number(entry & ~1n);
+    if (address === head) break;
+    entry = yield* k.uaccess.getUser64(k, address);
+    if (BigInt(address) !== (pending & ~1n)) yield* k.exit.futexOwnerDied(k, address + futexOffset, task);
+  }
+  if (pending !== 0n) yield* k.exit.futexOwnerDied(k, Number(pending & ~1n) + futexOffset, task);
+}
+
+export function* futexOwnerDied(k: Kernel, address: number, task: Task): MaySleep<void> {
+  if (address % 4 !== 0) return;
+  for (;;) {
+    const value = yield* k.uaccess.getUser32(k, address);
+    if (value === null || (value & FUTEX_TID_MASK) !== task.id) return;
+    const dead = ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0;
+    const seen = yield* k.uaccess.cmpxchgUser32(k, address, value, dead);
+    if (seen === null) return;
+    if (seen !== value) continue;
+    if ((value & FUTEX_WAITERS) !== 0) yield* k.futex.futexWake(k, address, 1, 0xffff_ffff);
+    return;
+  }
+}
+
+/** Closes every file of a process. */
+export function* exitFiles(k: Kernel, process: Process): MaySleep<void> {
+  for (const [fd] of [...process.files.entries()]) {
+    const file = process.files.remove(fd);
+    if (file !== null) yield* k.m.vfs.put(k, file);
+  }
+}
+
+/** The last thread is gone: children go to init, the parent hears of it. */
+export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.Wake, process.parent?.pid ?? 0)) yield SWITCH;
+  process.zombie = true;
+  const init = m.processes.get(1) ?? null;
+  for (const child of process.children) {
+    child.parent = init;
+    init?.children.add(child);
+    if (child.zombie) k.exit.reap(k, child);
+  }
+  process.children.clear();
+  const { parent } = process;
+  // Init and the operator's shell wait for their children at all times.
+  if (parent === null || parent.pid === 1 || parent.isOperator) k.exit.reap(k, process);
+  else (m.signals as Signals).send(parent, null, { signo: Sig.SIGCHLD, code: SI.KERNEL, addr: 0, pid: process.pid });
+}
+
+/** Frees the pid of a zombie. Its status stays readable in the Process. */
+export function reap(k: Kernel, process: Process): void {
+  process.parent?.children.delete(process);
+  k.m.processes.delete(process.pid);
+}

@@ -1,0 +1,301 @@
+import type { Kernel } from "../kernel.js";
+import type { Machine } from "../machine.js";
+import { PTE } from "../arch/pgtable.js";
+import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { Errno } from "./errno.js";
+import { SpinLock } from "./locks.js";
+import { Op } from "./op.js";
+import { TaskState, type Task } from "./sched.js";
+import { Restart } from "./signal.js";
+
+/** Bits of a futex word that the kernel knows of (robust futexes). */
+export const FUTEX_WAITERS = 0x8000_0000;
+export const FUTEX_OWNER_DIED = 0x4000_0000;
+export const FUTEX_TID_MASK = 0x3fff_ffff;
+
+const BUCKETS = 64;
+/** User addresses are below 2^38; what stands above in a key is the address space. */
+const KEY_SHIFT = 2 ** 38;
+
+interface Waiter {
+  readonly task: Task;
+  readonly bitset: number;
+  key: number;
+  /** Set, under the bucket's lock, by whoever takes the waiter off the queue to wake it. */
+  woken: boolean;
+}
+
+class Bucket {
+  readonly lock: SpinLock;
+  /** In order of arrival. */
+  waiters: Waiter[] = [];
+
+  constructor(m: Machine) {
+    this.lock = new SpinLock(m.locks, "futex_hash");
+  }
+}
+
+/** Who waits for which futex. */
+export class Futexes {
+  private readonly buckets: Bucket[];
+
+  constructor(m: Machine) {
+    this.buckets = Array.from({ length: BUCKETS }, () => new Bucket(m));
+  }
+
+  bucket(key: number): number {
+    return (key >>> 2) % BUCKETS;
+  }
+
+  at(index: number): Bucket {
+    return this.buckets[index]!;
+  }
+}
+
+/**
+ * A futex of the current address space, or -EINVAL, -EFAULT. Private and shared futexes have the
+ * same key as long as no memory is shared between address spaces.
+ */
+export function futexKey(k: Kernel, address: number): number {
+  if (address % 4 !== 0) return -Errno.EINVAL;
+  if (address < 0 || address >= KEY_SHIFT) return -Errno.EFAULT;
+  return k.m.current!.mm!.id * KEY_SHIFT + address;
+}
+
+/** Reads a futex word without sleeping; null when its page is not there and must be faulted in. */
+export function* readInAtomic(k: Kernel, address: number): Atomic<number | null> {
+  const { m } = k;
+  const { mm } = m.current!;
+  const vpn = Math.floor(address / 4096);
+  const ptep = m.pt.lookup(mm!.pgd, vpn);
+  if (m.point(Op.UserRead, address)) yield SWITCH;
+  if (ptep < 0) return null;
+  const flags = m.pt.flags(ptep);
+  if ((flags & PTE.V) === 0 || (flags & PTE.R) === 0) return null;
+  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  if (page < 0) return null;
+  return m.ram.words[(page << 10) | ((address & 4095) >> 2)]! >>> 0;
+}
+
+/** Locks one or two buckets, the lower first. */
+function* lockBuckets(k: Kernel, a: number, b: number): Atomic<void> {
+  const { futexes } = k.m;
+  const first = futexes.at(Math.min(a, b)).lock;
+  if (!first.tryLock()) yield* first.lock();
+  if (a === b) return;
+  const second = futexes.at(Math.max(a, b)).lock;
+  if (!second.tryLock()) yield* second.lock();
+}
+
+function* unlockBuckets(k: Kernel, a: number, b: number): Atomic<void> {
+  const { futexes } = k.m;
+  const { lock } = futexes.at(a);
+  if (!lock.tryUnlock()) yield* lock.unlock();
+  if (a === b) return;
+  const other = futexes.at(b).lock;
+  if (!other.tryUnlock()) yield* other.unlock();
+}
+
+/**
+ * FUTEX_WAIT and FUTEX_WAIT_BITSET: sleeps if the word is still `value`. 0 when woken, -EAGAIN,
+ * -ETIMEDOUT at `deadline` (machine time in nanoseconds, Infinity for none), or a restart code.
+ *
+ * The word is read under the lock of its bucket, so that who changes it and then wakes either is
+ * seen to have changed it, or finds the waiter queued.
+ */
+export function* futexWait(k: Kernel, address: number, value: number, bitset: number, deadline: number): MaySleep<number> {
+  const { m } = k;
+  if (bitset === 0) return -Errno.EINVAL;
+  const key = k.futex.futexKey(k, address);
+  if (key < 0) return key;
+  const index = m.futexes.bucket(key);
+  const bucket = m.futexes.at(index);
+  const task = m.current!;
+  // Declared retry: the page was not there, and is faulted in without the lock.
+  for (;;) {
+    if (!bucket.lock.tryLock()) yield* bucket.lock.lock();
+    const seen = yield* k.futex.readInAtomic(k, address);
+    if (seen === value) break;
+    if (!bucket.lock.tryUnlock()) yield* bucket.lock.unlock();
+    if (seen !== null) return -Errno.EAGAIN;
+    if ((yield* k.uaccess.getUser32(k, address)) === null) return -Errno.EFAULT;
+    if (m.signals?.fatalPending(task) === true) return -Restart.ERESTARTSYS;
+  }
+  const waiter: Waiter = { task, bitset, key, woken: false };
+  bucket.waiters.push(waiter);
+  if (!bucket.lock.tryUnlock()) yield* bucket.lock.unlock();
+
+  let due = m.now() >= deadline;
+  const timer =
+    due || deadline === Infinity
+      ? null
+      : m.sched.addTimer(deadline, task.isUser, () => {
+          due = true;
+          m.sched.wake(task);
+        });
+  // No point between the test and the sleep: a wake-up that comes later finds the task asleep.
+  while (!waiter.woken && !due && !m.signalWakes(task, TaskState.Interruptible)) {
+    task.state = TaskState.Interruptible;
+    task.waitingFor = `futex 0x${address.toString(16)}`;
+    yield BLOCK;
+  }
+  timer?.cancel();
+  if (yield* k.futex.unqueue(k, waiter)) return 0;
+  if (due) return -Errno.ETIMEDOUT;
+  return deadline === Infinity ? -Restart.ERESTARTSYS : -Restart.ERESTART_RESTARTBLOCK;
+}
+
+/** Takes a waiter that gives up off its queue; true when it was woken after all. */
+export function* unqueue(k: Kernel, waiter: Waiter): Atomic<boolean> {
+  const { m } = k;
+  // Declared retry: a requeue may have moved the waiter to another bucket meanwhile.
+  while (!waiter.woken) {
+    const index = m.futexes.bucket(waiter.key);
+    const bucket = m.futexes.at(index);
+    if (!bucket.lock.tryLock()) yield* bucket.lock.lock();
+    const found = bucket.waiters.indexOf(waiter);
+    if (found >= 0) bucket.waiters.splice(found, 1);
+    if (!bucket.lock.tryUnlock()) yield* bucket.lock.unlock();
+    if (found >= 0) return false;
+  }
+  return true;
+}
+
+/** Wakes waiters of a key; its bucket is locked. Returns how many. */
+function* wakeKey(k: Kernel, key: number, count: number, bitset: number): Atomic<number> {
+  const { m } = k;
+  const bucket = m.futexes.at(m.futexes.bucket(key));
+  let woken = 0;
+  for (let i = 0; i < bucket.waiters.length && woken < count; ) {
+    const waiter = bucket.waiters[i]!;
+    if (waiter.key !== key || (waiter.bitset & bitset) === 0) {
+      i++;
+      continue;
+    }
+    bucket.waiters.splice(i, 1);
+    waiter.woken = true;
+    woken++;
+    if (m.point(Op.Wake, waiter.task.id)) yield SWITCH;
+    m.sched.wake(waiter.task);
+  }
+  return woken;
+}
+
+/** FUTEX_WAKE and FUTEX_WAKE_BITSET: how many were woken, or a negated errno. */
+export function* futexWake(k: Kernel, address: number, count: number, bitset: number): Atomic<number> {
+  const { m } = k;
+  if (bitset === 0) return -Errno.EINVAL;
+  const key = k.futex.futexKey(k, address);
+  if (key < 0) return key;
+  const { lock } = m.futexes.at(m.futexes.bucket(key));
+  if (!lock.tryLock()) yield* lock.lock();
+  // As in Linux, a count of zero or less still wakes one.
+  const woken = yield* wakeKey(k, key, Math.max(count, 1), bitset);
+  if (!lock.tryUnlock()) yield* lock.unlock();
+  return woken;
+}
+
+/**
+ * FUTEX_REQUEUE, and with `expected` FUTEX_CMP_REQUEUE: wakes `wake` waiters of the first futex
+ * and moves up to `requeue` others to the second. Woken and, for CMP_REQUEUE, moved ones count.
+ */
+export function* futexRequeue(
+  k: Kernel,
+  from: number,
+  to: number,
+  wake: number,
+  requeue: number,
+  expected: number | null,
+): MaySleep<number> {
+  const { m } = k;
+  if (wake < 0 || requeue < 0) return -Errno.EINVAL;
+  const fromKey = k.futex.futexKey(k, from);
+  if (fromKey < 0) return fromKey;
+  const toKey = k.futex.futexKey(k, to);
+  if (toKey < 0) return toKey;
+  const a = m.futexes.bucket(fromKey);
+  const b = m.futexes.bucket(toKey);
+  // Declared retry: the page was not there, and is faulted in without the locks.
+  for (;;) {
+    yield* lockBuckets(k, a, b);
+    if (expected === null) break;
+    const seen = yield* k.futex.readInAtomic(k, from);
+    if (seen === expected) break;
+    yield* unlockBuckets(k, a, b);
+    if (seen !== null) return -Errno.EAGAIN;
+    if ((yield* k.uaccess.getUser32(k, from)) === null) return -Errno.EFAULT;
+  }
+  let done = wake === 0 ? 0 : yield* wakeKey(k, fromKey, wake, 0xffff_ffff);
+  const source = m.futexes.at(a);
+  const moved: Waiter[] = [];
+  for (const waiter of source.waiters) if (waiter.key === fromKey && moved.length < requeue) moved.push(waiter);
+  if (moved.length > 0 && fromKey !== toKey) {
+    source.waiters = source.waiters.filter((w) => !moved.includes(w));
+    for (const waiter of moved) waiter.key = toKey;
+    m.futexes.at(b).waiters.push(...moved);
+  }
+  done += moved.length;
+  yield* unlockBuckets(k, a, b);
+  return done;
+}
+
+/** FUTEX_WAKE_OP: changes the second word, wakes the first and, if the old value compares, the second. */
+export function* futexWakeOp(
+  k: Kernel,
+  address1: number,
+  address2: number,
+  wake1: number,
+  wake2: number,
+  encoded: number,
+): MaySleep<number> {
+  const { m } = k;
+  const key1 = k.futex.futexKey(k, address1);
+  if (key1 < 0) return key1;
+  const key2 = k.futex.futexKey(k, address2);
+  if (key2 < 0) return key2;
+  const old = yield* k.futex.atomicOp(k, address2, encoded);
+  if (typeof old !== "number") return old.error;
+  const a = m.futexes.bucket(key1);
+  const b = m.futexes.bucket(key2);
+  yield* lockBuckets(k, a, b);
+  let woken = yield* wakeKey(k, key1, Math.max(wake1, 1), 0xffff_ffff);
+  if (compares(old | 0, encoded)) woken += yield* wakeKey(k, key2, Math.max(wake2, 1), 0xffff_ffff);
+  yield* unlockBuckets(k, a, b);
+  return woken;
+}
+
+/** The read-modify-write of FUTEX_WAKE_OP: the old value, unsigned. */
+export function* atomicOp(k: Kernel, address: number, encoded: number): MaySleep<number | { readonly error: number }> {
+  const operation = (encoded >>> 28) & 7;
+  let argument = (encoded << 8) >> 20;
+  if (((encoded >>> 28) & 8) !== 0) argument = 1 << (argument & 31);
+  if (operation > 4) return { error: -Errno.ENOSYS };
+  for (;;) {
+    const old = yield* k.uaccess.getUser32(k, address);
+    if (old === null) return { error: -Errno.EFAULT };
+    const next = [argument, old + argument, old | argument, old & ~argument, old ^ argument][operation]!;
+    const seen = yield* k.uaccess.cmpxchgUser32(k, address, old, next >>> 0);
+    if (seen === null) return { error: -Errno.EFAULT };
+    if (seen === old) return old;
+  }
+}
+
+function compares(old: number, encoded: number): boolean {
+  const argument = (encoded << 20) >> 20;
+  switch ((encoded >>> 24) & 15) {
+    case 0:
+      return old === argument;
+    case 1:
+      return old !== argument;
+    case 2:
+      return old < argument;
+    case 3:
+      return old <= argument;
+    case 4:
+      return old > argument;
+    case 5:
+      return old >= argument;
+    default:
+      return false;
+  }
+}

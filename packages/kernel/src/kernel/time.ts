@@ -1,0 +1,62 @@
+import type { Kernel } from "../kernel.js";
+import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { Op } from "./op.js";
+import type { Process } from "./process.js";
+import { TaskState } from "./sched.js";
+import { SI, Sig, type Signals } from "./signal.js";
+
+/** What the real-time clock shows at boot, in seconds since 1970: the start of 2026. */
+export const REALTIME_AT_BOOT_S = 1_767_225_600;
+
+export const NSEC_PER_SEC = 1_000_000_000;
+
+/**
+ * Sleeps until a machine time in nanoseconds (Infinity: until a signal comes). True when the time
+ * has come, false when a signal ended the sleep.
+ */
+export function* sleepUntil(k: Kernel, deadline: number, what: string): MaySleep<boolean> {
+  const { m } = k;
+  const task = m.current!;
+  if (m.now() >= deadline) return true;
+  let due = false;
+  const timer =
+    deadline === Infinity
+      ? null
+      : m.sched.addTimer(deadline, task.isUser, () => {
+          due = true;
+          m.sched.wake(task);
+        });
+  while (!due && !m.signalWakes(task, TaskState.Interruptible)) {
+    task.state = TaskState.Interruptible;
+    task.waitingFor = what;
+    yield BLOCK;
+  }
+  timer?.cancel();
+  return due;
+}
+
+/** What is left of ITIMER_REAL, and its interval, in nanoseconds. */
+export function getRealTimer(k: Kernel, process: Process): { left: number; interval: number } {
+  const timer = process.realTimer;
+  if (timer === null) return { left: 0, interval: 0 };
+  // A timer that is about to fire is not shown as unset.
+  return { left: Math.max(timer.deadline - k.m.now(), 1000), interval: timer.interval };
+}
+
+/** Sets ITIMER_REAL: SIGALRM after `value` nanoseconds (0: never), then each `interval` (0: once). */
+export function* setRealTimer(k: Kernel, process: Process, value: number, interval: number): Atomic<void> {
+  if (k.m.point(Op.Run, k.m.current!.id)) yield SWITCH;
+  process.realTimer?.handle.cancel();
+  process.realTimer = null;
+  if (value > 0) armRealTimer(k, process, k.m.now() + value, interval);
+}
+
+function armRealTimer(k: Kernel, process: Process, deadline: number, interval: number): void {
+  const { m } = k;
+  const handle = m.sched.addTimer(deadline, !process.isOperator, () => {
+    process.realTimer = null;
+    if (interval > 0) armRealTimer(k, process, deadline + interval, interval);
+    (m.signals as Signals).send(process, null, { signo: Sig.SIGALRM, code: SI.KERNEL, addr: 0 });
+  });
+  process.realTimer = { handle, deadline, interval };
+}
