@@ -51,6 +51,9 @@ export class Hart {
   readonly fd = new Float64Array(32);
   readonly fw = new Int32Array(this.fd.buffer);
   readonly fs = new Float32Array(this.fd.buffer);
+  /** For taking a double apart. */
+  readonly scratch = new Float64Array(1);
+  readonly scratchWords = new Int32Array(this.scratch.buffer);
   /** fcsr: accrued exceptions (5 bits) and rounding mode (3 bits). */
   fflags = 0;
   frm = 0;
