@@ -1,0 +1,114 @@
+import type { Executor, Machine } from "@faultline/kernel";
+import { Hart } from "../cpu/hart.js";
+import type { HartGroup } from "../cpu/group.js";
+import type { Access } from "../cpu/exit.js";
+import type { Kernel } from "@faultline/kernel";
+
+/** A thread's registers while no hart holds them. */
+export class Registers {
+  readonly xlo = new Int32Array(33);
+  readonly xhi = new Int32Array(33);
+  readonly fw = new Int32Array(64);
+  fflags = 0;
+  frm = 0;
+  pcLo = 0;
+  pcHi = 0;
+  instret = 0;
+
+  saveFrom(hart: Hart): void {
+    this.xlo.set(hart.xlo);
+    this.xhi.set(hart.xhi);
+    this.fw.set(hart.fw);
+    this.fflags = hart.fflags;
+    this.frm = hart.frm;
+    this.pcLo = hart.pcLo;
+    this.pcHi = hart.pcHi;
+    this.instret = hart.instret;
+  }
+
+  loadInto(hart: Hart): void {
+    hart.xlo.set(this.xlo);
+    hart.xhi.set(this.xhi);
+    hart.fw.set(this.fw);
+    hart.fflags = this.fflags;
+    hart.frm = this.frm;
+    hart.pcLo = this.pcLo;
+    hart.pcHi = this.pcHi;
+    hart.instret = this.instret;
+    hart.clearReservation();
+  }
+
+  copyFrom(other: Registers): void {
+    this.xlo.set(other.xlo);
+    this.xhi.set(other.xhi);
+    this.fw.set(other.fw);
+    this.fflags = other.fflags;
+    this.frm = other.frm;
+    this.pcLo = other.pcLo;
+    this.pcHi = other.pcHi;
+  }
+}
+
+/** Nanoseconds that a table walk within an instruction costs. */
+const WALK_NS = 20;
+
+/**
+ * One CPU: its hart, and whose registers are in it. The TLB belongs to the CPU, the registers to
+ * the thread, so they are swapped when another thread runs.
+ */
+export class CpuContext {
+  readonly hart: Hart;
+  owner: { readonly registers: Registers; cpu: CpuContext | null } | null = null;
+  /** `hart.instret` when the current run began: what it retired since has not been charged yet. */
+  runStart = 0;
+  /**
+   * What a frame held when code in it was decoded: anon_vma and index as one number. Decoded code
+   * outlives a change of the frame's contents, so a frame that holds another page now is decoded
+   * anew. A program that changes its own code says so with fence.i.
+   */
+  constructor(
+    private readonly k: Kernel,
+    readonly executor: Executor,
+    private readonly group: HartGroup,
+    private readonly decoded: Map<number, number>,
+  ) {
+    const { m } = k;
+    this.hart = new Hart({
+      ram: m.ram.buffer,
+      tlb: executor.tlb,
+      time: () => m.now() + (this.hart.instret - this.runStart),
+      group,
+      refill: (vpn, access) => this.refill(vpn, access),
+    });
+  }
+
+  /** The table walk of a TLB miss, as part of the instruction. */
+  private refill(vpn: number, access: Access): boolean {
+    const { m } = this.k;
+    m.charge(WALK_NS);
+    if (!this.k.fault.walkAndFill(this.k, m.current!.mm!, vpn, access)) return false;
+    this.checkCode(m, vpn);
+    return true;
+  }
+
+  /** To be called whenever the TLB got a translation that may be executed. */
+  checkCode(m: Machine, vpn: number): void {
+    const { tlb } = this.executor;
+    const slot = vpn & (tlb.entries - 1);
+    if (tlb.execTag[slot] !== vpn) return;
+    const frame = tlb.frame[slot]!;
+    const identity = m.memmap.mapping[frame]! * 2 ** 26 + m.memmap.index[frame]!;
+    if (this.decoded.get(frame) === identity) return;
+    this.group.invalidateCode(frame);
+    this.decoded.set(frame, identity);
+  }
+
+  /** Puts the owner's registers back where they can be taken to another CPU. */
+  evict(): void {
+    if (this.owner === null) return;
+    this.owner.registers.saveFrom(this.hart);
+    this.owner.cpu = null;
+    this.owner = null;
+    this.hart.clearReservation();
+  }
+}

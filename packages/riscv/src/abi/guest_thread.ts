@@ -1,0 +1,203 @@
+import { BLOCK, Errno, Op, Restart, SA, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
+import { Exit, type Access } from "../cpu/exit.js";
+import type { Hart } from "../cpu/hart.js";
+import { Registers, type CpuContext } from "./cpu_context.js";
+import type { LinuxMachine } from "./linux.js";
+import { setupFrame } from "./signal_frame.js";
+import { SYSCALLS } from "./syscalls/table.js";
+
+/** Registers of the calling convention. */
+export const REG_RA = 1;
+export const REG_SP = 2;
+export const REG_TP = 4;
+export const REG_A0 = 10;
+export const REG_A7 = 17;
+
+/** Machine time of entering and leaving the kernel, in nanoseconds. */
+const SYSCALL_NS = 100;
+
+const ILL_ILLOPC = 1;
+const TRAP_BRKPT = 1;
+const BUS_ADRALN = 1;
+
+/** A user thread: a task's registers, and what it does between two entries into the kernel. */
+export class GuestThread {
+  readonly registers = new Registers();
+  /** The CPU whose hart holds the registers; null while they are in `registers`. */
+  cpu: CpuContext | null = null;
+  task!: Task;
+  /** Set by exit(2) and exit_group(2): the status as wait(2) reports it. */
+  exiting: number | null = null;
+  /** The system call has set all registers itself (rt_sigreturn). */
+  keepRegisters = false;
+  /** An interrupted system call that may have to be made again: its first argument. */
+  private restart: { readonly code: number; readonly a0Lo: number; readonly a0Hi: number } | null = null;
+
+  constructor(
+    readonly linux: LinuxMachine,
+    readonly k: Kernel,
+  ) {}
+
+  /** The hart of the CPU that the task is on, with this thread's registers in it. */
+  load(): Hart {
+    const cpu = this.linux.cpus[this.k.m.executor!.id]!;
+    if (cpu.owner !== this) {
+      cpu.evict();
+      this.cpu?.evict();
+      this.registers.loadInto(cpu.hart);
+      cpu.owner = this;
+      this.cpu = cpu;
+    }
+    return cpu.hart;
+  }
+
+  /** The body of the task. `begin` sets up the address space and the registers; false: it failed. */
+  *body(begin: () => MaySleep<boolean>): MaySleep<void> {
+    const { k } = this;
+    if (yield* begin()) yield* this.userMode();
+    const status = this.exiting ?? 0;
+    this.linux.strace?.exited(this, status);
+    this.leaveCpu();
+    yield* k.exit.doExit(k, status);
+    this.linux.threadGone(this);
+  }
+
+  private leaveCpu(): void {
+    if (this.cpu !== null && this.cpu.owner === this) {
+      this.cpu.owner = null;
+      this.cpu.hart.clearReservation();
+    }
+    this.cpu = null;
+  }
+
+  private *userMode(): MaySleep<void> {
+    const { m } = this.k;
+    const { task } = this;
+    while (this.exiting === null) {
+      if (m.signals!.pending(task) || this.restart !== null || task.thread.savedSigmask !== null) {
+        yield* this.deliverSignals();
+        continue;
+      }
+      const hart = this.load();
+      const start = hart.instret;
+      this.cpu!.runStart = start;
+      const exit = hart.run(m.instructionBudget());
+      const retired = hart.instret - start;
+      this.cpu!.runStart = hart.instret;
+      m.charge(retired);
+      task.thread.userTimeNs += retired;
+      if (exit === Exit.ECALL) yield* this.systemCall(hart);
+      else if (exit === Exit.TLB_MISS) yield* this.pageFault(hart);
+      else if (exit !== Exit.BUDGET) this.trap(hart, exit);
+      // Also what never enters the kernel by itself gives way here.
+      if (m.point(Op.Run, task.id)) {
+        hart.clearReservation();
+        yield SWITCH;
+      }
+      if (m.sched.needResched()) yield BLOCK;
+    }
+  }
+
+  private *pageFault(hart: Hart): MaySleep<void> {
+    const { k } = this;
+    const start = k.m.now();
+    const address = hart.faultAddress;
+    const exact = hart.faultAddressBig;
+    const access: Access = hart.faultAccess;
+    hart.clearReservation();
+    const signal = yield* k.fault.handleUserFault(k, address, access);
+    if (signal !== null) this.force({ ...signal, addrBig: exact });
+    else this.linux.cpus[k.m.executor!.id]!.checkCode(k.m, Math.floor(address / 4096));
+    this.task.thread.systemTimeNs += k.m.now() - start;
+  }
+
+  /** Exceptions that are the program's own fault, or its breakpoint. */
+  private trap(hart: Hart, exit: Exit): void {
+    const addr = exit === Exit.MISALIGNED_ATOMIC ? hart.faultAddress : hart.pc;
+    const addrBig = exit === Exit.MISALIGNED_ATOMIC ? hart.faultAddressBig : hart.pcBig;
+    if (exit === Exit.EBREAK) this.force({ signo: Sig.SIGTRAP, code: TRAP_BRKPT, addr, addrBig });
+    else if (exit === Exit.ILLEGAL) this.force({ signo: Sig.SIGILL, code: ILL_ILLOPC, addr, addrBig });
+    else this.force({ signo: Sig.SIGBUS, code: BUS_ADRALN, addr, addrBig });
+  }
+
+  private force(info: SignalInfo): void {
+    this.k.signal.forceSignal(this.k, info);
+  }
+
+  private *systemCall(hart: Hart): MaySleep<void> {
+    const { k, task } = this;
+    const { m } = k;
+    const start = m.now();
+    m.charge(SYSCALL_NS);
+    hart.clearReservation();
+    const nr = hart.getXNumber(REG_A7);
+    const args: number[] = [];
+    for (let i = 0; i < 6; i++) args.push(hart.getXNumber(REG_A0 + i));
+    const a0Lo = hart.xlo[REG_A0]!;
+    const a0Hi = hart.xhi[REG_A0]!;
+    hart.pcBig += 4n;
+
+    const call = SYSCALLS.get(nr);
+    task.thread.syscall = call?.name ?? `syscall_${nr}`;
+    this.linux.strace?.entering(this, nr, args);
+    let result: number;
+    if (call === undefined || call.handler === null) {
+      const name = call === undefined ? `number ${nr}` : call.name;
+      m.dmesg.printOnce(`${task.comm}[${task.id}]: system call ${name} is not implemented`);
+      result = -Errno.ENOSYS;
+    } else result = yield* call.handler(this, args);
+    task.thread.syscall = "";
+    task.thread.systemTimeNs += m.now() - start;
+    if (this.exiting !== null) return;
+    this.linux.strace?.returned(this, nr, args, result);
+    if (this.keepRegisters) {
+      this.keepRegisters = false;
+      return;
+    }
+    if (result <= -Restart.ERESTARTSYS && result >= -Restart.ERESTART_RESTARTBLOCK) {
+      this.restart = { code: -result, a0Lo, a0Hi };
+      return;
+    }
+    this.load().setXNumber(REG_A0, result);
+  }
+
+  /** Acts on one signal, on the way back to user mode. */
+  private *deliverSignals(): MaySleep<void> {
+    const { k, task, restart } = this;
+    const delivery = k.signal.getSignal(k);
+    if (delivery === null) {
+      this.restart = null;
+      if (restart !== null) this.callAgain(restart.a0Lo, restart.a0Hi);
+      if (task.thread.savedSigmask !== null) k.signal.setBlocked(k, task.thread.savedSigmask);
+      task.thread.savedSigmask = null;
+      return;
+    }
+    if (delivery.kind === "die") {
+      if (delivery.info !== null && (delivery.status & 127) !== 0) this.linux.strace?.signal(this, delivery.info);
+      yield* k.exit.startGroupExit(k, delivery.status);
+      this.exiting = task.process!.exitStatus;
+      return;
+    }
+    this.linux.strace?.signal(this, delivery.info);
+    this.restart = null;
+    if (restart !== null) {
+      const again =
+        restart.code === Restart.ERESTARTNOINTR ||
+        (restart.code === Restart.ERESTARTSYS && (delivery.action.flags & SA.RESTART) !== 0);
+      if (again) this.callAgain(restart.a0Lo, restart.a0Hi);
+      else this.load().setXNumber(REG_A0, -Errno.EINTR);
+    }
+    if (!(yield* setupFrame(this, delivery.info, delivery.action))) {
+      // No stack to run the handler on: that cannot be handled either if it was about this.
+      if (delivery.info.signo === Sig.SIGSEGV) task.process!.handlers.actions.delete(Sig.SIGSEGV);
+      this.force({ signo: Sig.SIGSEGV, code: 0x80, addr: 0 });
+    }
+  }
+
+  /** Points the program back at its system call. */
+  private callAgain(a0Lo: number, a0Hi: number): void {
+    const hart = this.load();
+    hart.setXPair(REG_A0, a0Lo, a0Hi);
+    hart.pcBig -= 4n;
+  }
+}
