@@ -1,18 +1,67 @@
-import type { Atomic, MaySleep } from "../kernel/coroutine.js";
+import type { MaySleep } from "../kernel/coroutine.js";
+import type { Mutex, RwSem } from "../kernel/locks.js";
 import type { Kernel } from "../kernel.js";
 import type { Vma } from "../mm/mm_types.js";
 
+/** Flags of open(2), as the generic ABI numbers them. */
+export enum O {
+  RDONLY = 0,
+  WRONLY = 1,
+  RDWR = 2,
+  ACCMODE = 3,
+  CREAT = 0o100,
+  EXCL = 0o200,
+  NOCTTY = 0o400,
+  TRUNC = 0o1000,
+  APPEND = 0o2000,
+  NONBLOCK = 0o4000,
+  DSYNC = 0o10000,
+  DIRECT = 0o40000,
+  LARGEFILE = 0o100000,
+  DIRECTORY = 0o200000,
+  NOFOLLOW = 0o400000,
+  NOATIME = 0o1000000,
+  CLOEXEC = 0o2000000,
+  PATH = 0o10000000,
+  /** __O_TMPFILE together with O_DIRECTORY. */
+  TMPFILE = 0o20200000,
+}
+
+export const SEEK_SET = 0;
+export const SEEK_CUR = 1;
+export const SEEK_END = 2;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+
+/** A device number as st_dev and st_rdev carry it. */
+export function makedev(major: number, minor: number): number {
+  return (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12);
+}
+
+export function majorOf(dev: number): number {
+  return (dev >>> 8) & 0xfff;
+}
+
+export function minorOf(dev: number): number {
+  return (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+}
+
 /** What can be done with an open file. Results are byte counts, or negated errnos. */
 export interface FileOps {
-  /** Reads up to `into.length` bytes at `pos` into a kernel buffer. */
+  /** Reads up to `into.length` bytes at `pos` into a kernel buffer. Without it: EINVAL. */
   read?(k: Kernel, file: OpenFile, into: Uint8Array, pos: number): MaySleep<number>;
+  /** Writes from a kernel buffer at `pos`. Without it: EINVAL. */
   write?(k: Kernel, file: OpenFile, from: Uint8Array, pos: number): MaySleep<number>;
-  /** `arg` is a user address; `task.mm` is where it points. */
+  /** `arg` is a user address; `task.mm` is where it points. Without it: ENOTTY. */
   ioctl?(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number>;
+  /** The new position (`file.pos` is the caller's to set); without it, that of a device: 0. */
+  llseek?(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number>;
   /** Prepares a new mapping of the file; 0 or a negated errno. Without it: ENODEV. */
   mmap?(k: Kernel, file: OpenFile, vma: Vma): MaySleep<number>;
   /** The last reference is gone. */
   release?(k: Kernel, file: OpenFile): MaySleep<void>;
+  /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
+  readonly stream?: boolean;
 }
 
 /** An open file description: what file descriptors refer to. */
@@ -21,6 +70,10 @@ export class OpenFile {
   references = 1;
   /** For the file's owner: a driver's own state, a tmpfs inode, the text of a proc file. */
   data: unknown = null;
+  /** Where path resolution found it: what openat() with it as directory starts from. */
+  node: PathNode | null = null;
+  /** Serialises those who move `pos`; made when first needed. */
+  posLock: Mutex | null = null;
 
   constructor(
     readonly path: string,
@@ -29,12 +82,31 @@ export class OpenFile {
     /** O_* as given to open(2), status flags included. */
     public flags: number,
   ) {}
+
+  get readable(): boolean {
+    return (this.flags & O.ACCMODE) !== O.WRONLY && (this.flags & O.PATH) === 0;
+  }
+
+  get writable(): boolean {
+    return (this.flags & O.ACCMODE) !== O.RDONLY && (this.flags & O.PATH) === 0;
+  }
 }
 
 export type InodeKind = "file" | "directory" | "char" | "symlink" | "pipe";
 
-/** A file of some file system. Numbers are unique in the machine. */
+export interface DirEntry {
+  readonly name: string;
+  readonly ino: number;
+  readonly kind: InodeKind;
+}
+
+/**
+ * A file of some file system, and what can be done with it without opening it. Names are byte
+ * strings (a character is a byte). Absent methods answer what Linux answers where a file system
+ * lacks the operation.
+ */
 export interface Inode {
+  /** Unique within its file system. */
   readonly ino: number;
   readonly kind: InodeKind;
   /** Permission bits, e.g. 0o644. */
@@ -42,6 +114,100 @@ export interface Inode {
   /** Device number for character devices. */
   readonly rdev: number;
   size: number;
+  /** The file system's device number; 0 for what has none. */
+  readonly dev?: number;
+  /** 1 unless given. */
+  nlink?: number;
+  /** In 512-byte units, for what occupies memory. */
+  readonly blocks?: number;
+  /** Preferred size of transfers in bytes; 4096 unless given. */
+  readonly blksize?: number;
+  /** i_rwsem: held by whoever writes to the file. */
+  readonly lock?: RwSem;
+  /** Times in nanoseconds of machine time since boot. */
+  atimeNs?: number;
+  mtimeNs?: number;
+  ctimeNs?: number;
+  /** What opening it gives; without them it cannot be opened (ENXIO). */
+  readonly ops?: FileOps;
+  /** Sets up `file.data`; 0 or a negated errno. */
+  open?(k: Kernel, file: OpenFile): MaySleep<number>;
+  /** An inode, null where there is none, or a negated errno. */
+  lookup?(k: Kernel, name: string): MaySleep<Inode | number | null>;
+  /** All names but "." and "..". */
+  readdir?(k: Kernel): MaySleep<DirEntry[]>;
+  /** Makes a regular file (EEXIST where one came in between). */
+  create?(k: Kernel, name: string, mode: number): MaySleep<Inode | number>;
+  /** Makes a regular file without a name. */
+  tmpfile?(k: Kernel, mode: number): MaySleep<Inode | number>;
+  mkdir?(k: Kernel, name: string, mode: number): MaySleep<number>;
+  symlink?(k: Kernel, name: string, target: string): MaySleep<number>;
+  unlink?(k: Kernel, name: string): MaySleep<number>;
+  rmdir?(k: Kernel, name: string): MaySleep<number>;
+  rename?(k: Kernel, name: string, to: Inode, toName: string): MaySleep<number>;
+  link?(k: Kernel, name: string, inode: Inode): MaySleep<number>;
+  /** Where a symbolic link leads. */
+  readlink?(k: Kernel): MaySleep<string | number>;
+  /** For links that lead to a file rather than to a path, as those of /proc/PID/fd do. */
+  follow?(k: Kernel): MaySleep<PathNode | number>;
+  truncate?(k: Kernel, size: number): MaySleep<number>;
+  /** A negated errno refuses these O_* flags of open(2), whoever asks. */
+  permission?(flags: number): number;
+}
+
+/** A place in the tree as path resolution reached it. */
+export interface PathNode {
+  readonly name: string;
+  readonly inode: Inode;
+  /** null for the root. */
+  readonly parent: PathNode | null;
+}
+
+/** The absolute path of a place; one that has lost its name says so as Linux does. */
+export function pathOf(node: PathNode): string {
+  let path = "";
+  for (let n: PathNode = node; n.parent !== null; n = n.parent) path = `/${n.name}${path}`;
+  if (path === "") return "/";
+  return node.inode.nlink === 0 ? `${path} (deleted)` : path;
+}
+
+/** What the stat family reports; times in nanoseconds of machine time since boot. */
+export interface Stat {
+  readonly dev: number;
+  readonly ino: number;
+  /** S_IFMT bits included. */
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  readonly size: number;
+  readonly blksize: number;
+  readonly blocks: number;
+  readonly atimeNs: number;
+  readonly mtimeNs: number;
+  readonly ctimeNs: number;
+}
+
+export interface StatFs {
+  /** The magic number, e.g. TMPFS_MAGIC. */
+  readonly type: number;
+  readonly bsize: number;
+  /** Blocks of `bsize` bytes. */
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly files: number;
+  readonly ffree: number;
+  readonly dev: number;
+}
+
+/** What uname(2) and /proc/version say. */
+export interface UtsName {
+  readonly sysname: string;
+  readonly nodename: string;
+  readonly release: string;
+  readonly version: string;
+  readonly machine: string;
 }
 
 /** A process's file descriptors. */
@@ -89,24 +255,66 @@ export class FileTable {
       if (entry !== undefined) yield [fd, entry.file];
     }
   }
+
+  /** Descriptors that the table has room for, as FDSize in /proc/PID/status: 64, doubled as needed. */
+  get capacity(): number {
+    let n = 64;
+    while (n < this.files.length) n *= 2;
+    return n;
+  }
 }
 
 /** A character device as a driver registers it: what open(2) of its node does. */
 export interface CharDevice {
   readonly name: string;
+  /** As `makedev` makes it. */
   readonly rdev: number;
+  /** Permission bits of the node; 0o600 unless given. */
+  readonly mode?: number;
   readonly ops: FileOps;
   /** Sets up `file.data`; 0 or a negated errno. */
   open?(k: Kernel, file: OpenFile): MaySleep<number>;
 }
 
-/** The mount tree of a machine: what the system calls and the operator's lines go through. */
+/**
+ * The mount tree of a machine: what the system calls and the operator's lines go through. Paths
+ * are byte strings; relative ones start at `base` if given (dirfd), else at the current process's
+ * working directory. The caller is root. Errors are negated errnos.
+ */
 export interface Vfs {
+  readonly uts: UtsName;
   /** Adds /dev/NAME. */
   registerDevice(device: CharDevice): void;
-  /** Opens a path for the current task; an open file, or a negated errno. */
-  open(k: Kernel, path: string, flags: number, mode: number): MaySleep<OpenFile | number>;
+  /** Opens a path for the current task; the reference is the caller's. */
+  open(k: Kernel, path: string, flags: number, mode: number, base?: OpenFile | null): MaySleep<OpenFile | number>;
+  /** Takes one more reference, as dup(2) does. */
+  get(file: OpenFile): OpenFile;
   /** Drops a reference, and closes the file with the last one. */
   put(k: Kernel, file: OpenFile): MaySleep<void>;
-  mkdir(k: Kernel, path: string, mode: number): Atomic<number> | MaySleep<number>;
+  /** Reads at the file's position and moves it; with `pos`, there and without moving (pread). */
+  read(k: Kernel, file: OpenFile, into: Uint8Array, pos?: number): MaySleep<number>;
+  write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number): MaySleep<number>;
+  lseek(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number>;
+  ioctl(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number>;
+  stat(k: Kernel, path: string, follow: boolean, base?: OpenFile | null): MaySleep<Stat | number>;
+  fstat(k: Kernel, file: OpenFile): MaySleep<Stat>;
+  statfs(k: Kernel, path: string): MaySleep<StatFs | number>;
+  fstatfs(k: Kernel, file: OpenFile): MaySleep<StatFs>;
+  /** linux_dirent64 records of at most `max` bytes; empty at the end; EINVAL when none fits. */
+  getdents64(k: Kernel, file: OpenFile, max: number): MaySleep<Uint8Array | number>;
+  readlink(k: Kernel, path: string, base?: OpenFile | null): MaySleep<string | number>;
+  /** `mode` is of access(2): R_OK 4, W_OK 2, X_OK 1. */
+  access(k: Kernel, path: string, mode: number, base?: OpenFile | null, follow?: boolean): MaySleep<number>;
+  mkdir(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
+  rmdir(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
+  unlink(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
+  symlink(k: Kernel, target: string, path: string, base?: OpenFile | null): MaySleep<number>;
+  link(k: Kernel, from: string, to: string, fromBase?: OpenFile | null, toBase?: OpenFile | null): MaySleep<number>;
+  rename(k: Kernel, from: string, to: string, fromBase?: OpenFile | null, toBase?: OpenFile | null): MaySleep<number>;
+  truncate(k: Kernel, path: string, size: number): MaySleep<number>;
+  ftruncate(k: Kernel, file: OpenFile, size: number): MaySleep<number>;
+  chmod(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
+  /** Both set the current process's working directory. */
+  chdir(k: Kernel, path: string): MaySleep<number>;
+  fchdir(k: Kernel, file: OpenFile): MaySleep<number>;
 }

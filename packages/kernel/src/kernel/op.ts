@@ -38,4 +38,5 @@ export enum Op {
   Wake, // task id
   Alloc, // zone
   Counter, // memcg id or similar
+  Inode, // inode number, or process id for /proc
 }

@@ -1,0 +1,61 @@
+import { SWITCH } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { makedev, type CharDevice, type FileOps } from "./vfs.js";
+
+const MEM_MAJOR = 1;
+
+/** Everything written is gone. */
+const sink: NonNullable<FileOps["write"]> = function* (k, file, from) {
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  return from.length;
+};
+
+const zeros: NonNullable<FileOps["read"]> = function* (k, file, into) {
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  into.fill(0);
+  return into.length;
+};
+
+const randomBytes: NonNullable<FileOps["read"]> = function* (k, file, into) {
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  fillRandom(k, into);
+  return into.length;
+};
+
+/** Random bytes from the machine's choices, for /dev/urandom, getrandom(2) and AT_RANDOM. */
+export function fillRandom(k: Kernel, into: Uint8Array): void {
+  for (let i = 0; i < into.length; i++) into[i] = k.m.choices.pick("random", 256);
+}
+
+/** /dev/null, zero, full, random and urandom. Mapping /dev/zero is not supported: ENODEV. */
+export const MEM_DEVICES: readonly CharDevice[] = [
+  {
+    name: "null",
+    rdev: makedev(MEM_MAJOR, 3),
+    mode: 0o666,
+    ops: {
+      *read(k, file) {
+        if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+        return 0;
+      },
+      write: sink,
+    },
+  },
+  { name: "zero", rdev: makedev(MEM_MAJOR, 5), mode: 0o666, ops: { read: zeros, write: sink } },
+  {
+    name: "full",
+    rdev: makedev(MEM_MAJOR, 7),
+    mode: 0o666,
+    ops: {
+      read: zeros,
+      *write(k, file) {
+        if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+        return -Errno.ENOSPC;
+      },
+    },
+  },
+  { name: "random", rdev: makedev(MEM_MAJOR, 8), mode: 0o666, ops: { read: randomBytes, write: sink } },
+  { name: "urandom", rdev: makedev(MEM_MAJOR, 9), mode: 0o666, ops: { read: randomBytes, write: sink } },
+];

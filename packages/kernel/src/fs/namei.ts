@@ -1,0 +1,644 @@
+import { Errno } from "../kernel/errno.js";
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Mutex } from "../kernel/locks.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import {
+  O,
+  OpenFile,
+  SEEK_CUR,
+  SEEK_END,
+  SEEK_SET,
+  pathOf,
+  type CharDevice,
+  type DirEntry,
+  type FileOps,
+  type Inode,
+  type InodeKind,
+  type PathNode,
+  type Stat,
+  type StatFs,
+  type UtsName,
+  type Vfs,
+} from "./vfs.js";
+
+/** Longest name of one component, and longest path, in bytes; the path's NUL counts. */
+const NAME_MAX = 255;
+const PATH_MAX = 4096;
+/** Symbolic links that one resolution follows. */
+const MAX_LINKS = 40;
+/** Largest transfer of one read or write, as in Linux. */
+const MAX_RW_COUNT = 0x7ffff000;
+
+const S_IFMT_OF: Record<InodeKind, number> = {
+  pipe: 0o010000,
+  char: 0o020000,
+  directory: 0o040000,
+  file: 0o100000,
+  symlink: 0o120000,
+};
+
+const DT_OF: Record<InodeKind, number> = { pipe: 1, char: 2, directory: 4, file: 8, symlink: 10 };
+
+/** What is mounted somewhere, and what /proc/mounts says of it. */
+export interface FileSystem {
+  readonly type: string;
+  readonly source: string;
+  readonly options: string;
+  readonly root: Inode;
+  readonly dev: number;
+  statfs(k: Kernel): StatFs;
+}
+
+export interface Mount {
+  readonly path: string;
+  readonly fs: FileSystem;
+}
+
+/** Where a walk ended. */
+interface Walk {
+  readonly parent: PathNode;
+  readonly name: string;
+  /** null where the last component does not exist. */
+  readonly node: PathNode | null;
+  /** What the last component is: only a "norm" one can be made or removed. */
+  readonly last: "norm" | "dot" | "dotdot" | "root";
+  /** The path ended with a slash. */
+  readonly mustBeDirectory: boolean;
+}
+
+interface DirectoryCursor {
+  readonly entries: readonly DirEntry[];
+}
+
+/** Directories have no data of their own to read; getdents64 goes through `MountTree`. */
+const DIRECTORY_OPS: FileOps = {
+  *llseek(k, file, offset, whence) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    if (whence !== SEEK_SET && whence !== SEEK_CUR) return -Errno.EINVAL;
+    const pos = whence === SEEK_CUR ? file.pos + offset : offset;
+    return pos < 0 ? -Errno.EINVAL : pos;
+  },
+};
+
+const PATH_ONLY_OPS: FileOps = {};
+
+/** The tree of mounts with the root file system at its top, and all that goes by path. */
+export class MountTree implements Vfs {
+  readonly mounts: Mount[] = [];
+  private readonly covered = new Map<Inode, FileSystem>();
+  private readonly root: PathNode;
+
+  constructor(
+    rootFs: FileSystem,
+    readonly uts: UtsName,
+    private readonly addDevice: (device: CharDevice) => void,
+  ) {
+    this.root = { name: "", inode: rootFs.root, parent: null };
+    this.mounts.push({ path: "/", fs: rootFs });
+  }
+
+  /** Covers a directory, at boot. */
+  mount(path: string, over: Inode, fs: FileSystem): void {
+    this.covered.set(over, fs);
+    this.mounts.push({ path, fs });
+  }
+
+  registerDevice(device: CharDevice): void {
+    this.addDevice(device);
+  }
+
+  private *start(k: Kernel, path: string, base: OpenFile | null): MaySleep<PathNode | number> {
+    if (path.startsWith("/")) return this.root;
+    if (base !== null) {
+      if (base.node === null || base.inode.kind !== "directory") return -Errno.ENOTDIR;
+      return base.node;
+    }
+    const cwd = k.m.current!.process?.cwd ?? "/";
+    if (cwd === "/") return this.root;
+    const walk = yield* this.walk(k, cwd, true, null);
+    if (typeof walk === "number") return walk;
+    return walk.node ?? -Errno.ENOENT;
+  }
+
+  /** Resolves a path; the last component need not exist, all before it must. */
+  private *walk(k: Kernel, path: string, follow: boolean, base: OpenFile | null): MaySleep<Walk | number> {
+    if (path === "") return -Errno.ENOENT;
+    if (path.length >= PATH_MAX) return -Errno.ENAMETOOLONG;
+    const from = yield* this.start(k, path, base);
+    if (typeof from === "number") return from;
+    let at = from;
+    let mustBeDirectory = path.endsWith("/");
+    let links = 0;
+    let last: Walk["last"] = "root";
+    const todo = components(path);
+    while (todo.length > 0) {
+      const name = todo.pop()!;
+      const isLast = todo.length === 0;
+      if (at.inode.kind !== "directory") return -Errno.ENOTDIR;
+      if (name === ".") {
+        last = "dot";
+        continue;
+      }
+      if (name === "..") {
+        last = "dotdot";
+        at = at.parent ?? at;
+        continue;
+      }
+      last = "norm";
+      if (name.length > NAME_MAX) return -Errno.ENAMETOOLONG;
+      const inode = yield* this.lookup(k, at, name);
+      if (typeof inode === "number") return inode;
+      if (inode === null) {
+        if (!isLast) return -Errno.ENOENT;
+        return { parent: at, name, node: null, last, mustBeDirectory };
+      }
+      if (inode.kind === "symlink" && (!isLast || follow || mustBeDirectory)) {
+        if (++links > MAX_LINKS) return -Errno.ELOOP;
+        if (inode.follow !== undefined) {
+          const node = yield* inode.follow(k);
+          if (typeof node === "number") return node;
+          at = node;
+          continue;
+        }
+        const target = inode.readlink === undefined ? -Errno.EINVAL : yield* inode.readlink(k);
+        if (typeof target === "number") return target;
+        if (target === "") return -Errno.ENOENT;
+        if (target.startsWith("/")) {
+          at = this.root;
+          last = "root";
+        }
+        if (isLast && target.endsWith("/")) mustBeDirectory = true;
+        todo.push(...components(target));
+        continue;
+      }
+      at = { name, inode, parent: at };
+    }
+    if (mustBeDirectory && at.inode.kind !== "directory") return -Errno.ENOTDIR;
+    return { parent: at.parent ?? at, name: at.name, node: at, last, mustBeDirectory };
+  }
+
+  private *lookup(k: Kernel, dir: PathNode, name: string): MaySleep<Inode | number | null> {
+    if (dir.inode.lookup === undefined) return -Errno.ENOENT;
+    const found = yield* dir.inode.lookup(k, name);
+    if (found === null || typeof found === "number") return found;
+    return this.covered.get(found)?.root ?? found;
+  }
+
+  /** An existing file, by path. */
+  private *resolve(k: Kernel, path: string, follow: boolean, base: OpenFile | null): MaySleep<PathNode | number> {
+    const walk = yield* this.walk(k, path, follow, base);
+    if (typeof walk === "number") return walk;
+    return walk.node ?? -Errno.ENOENT;
+  }
+
+  *open(k: Kernel, path: string, flags: number, mode: number, base: OpenFile | null = null): MaySleep<OpenFile | number> {
+    const { m } = k;
+    if ((flags & O.ACCMODE) === O.ACCMODE && (flags & O.PATH) === 0) return -Errno.EINVAL;
+    const creates = (flags & O.CREAT) !== 0 && (flags & O.PATH) === 0;
+    if (creates && (flags & O.DIRECTORY) !== 0) return -Errno.EINVAL;
+    const permissions = mode & ~(m.current!.process?.umask ?? 0) & 0o7777;
+    if ((flags & O.TMPFILE) === O.TMPFILE && (flags & O.PATH) === 0) {
+      return yield* this.openTmpfile(k, path, flags, permissions, base);
+    }
+    const exclusive = creates && (flags & O.EXCL) !== 0;
+    const follow = (flags & O.NOFOLLOW) === 0 && !exclusive;
+    for (;;) {
+      const walk = yield* this.walk(k, path, follow, base);
+      if (typeof walk === "number") return walk;
+      if (walk.node !== null) {
+        if (exclusive) return -Errno.EEXIST;
+        if (creates && walk.node.inode.kind === "directory") return -Errno.EISDIR;
+        return yield* this.openNode(k, walk.node, flags, false);
+      }
+      if (!creates) return -Errno.ENOENT;
+      if (walk.mustBeDirectory) return -Errno.EISDIR;
+      const dir = walk.parent.inode;
+      if (dir.create === undefined) return -Errno.EACCES;
+      const inode = yield* dir.create(k, walk.name, permissions);
+      // Somebody else made it between the walk and the creation: it is simply there now.
+      if (inode === -Errno.EEXIST && !exclusive) continue;
+      if (typeof inode === "number") return inode;
+      return yield* this.openNode(k, { name: walk.name, inode, parent: walk.parent }, flags, true);
+    }
+  }
+
+  private *openTmpfile(
+    k: Kernel,
+    path: string,
+    flags: number,
+    permissions: number,
+    base: OpenFile | null,
+  ): MaySleep<OpenFile | number> {
+    if ((flags & O.ACCMODE) === O.RDONLY) return -Errno.EINVAL;
+    const dir = yield* this.resolve(k, path, true, base);
+    if (typeof dir === "number") return dir;
+    if (dir.inode.kind !== "directory") return -Errno.ENOTDIR;
+    if (dir.inode.tmpfile === undefined) return -Errno.EOPNOTSUPP;
+    const inode = yield* dir.inode.tmpfile(k, permissions);
+    if (typeof inode === "number") return inode;
+    return yield* this.openNode(k, { name: `#${inode.ino}`, inode, parent: dir }, flags & ~O.DIRECTORY, true);
+  }
+
+  private *openNode(k: Kernel, node: PathNode, flags: number, created: boolean): MaySleep<OpenFile | number> {
+    const { inode } = node;
+    const writes = (flags & O.ACCMODE) !== O.RDONLY;
+    if ((flags & O.DIRECTORY) !== 0 && inode.kind !== "directory") return -Errno.ENOTDIR;
+    // What open(2) had to say once is not part of the file's status.
+    const status = flags & ~(O.CREAT | O.EXCL | O.NOCTTY | O.TRUNC | O.CLOEXEC);
+    const path = inode.kind === "pipe" ? node.name : pathOf(node);
+    if ((flags & O.PATH) !== 0) {
+      const file = new OpenFile(path, inode, PATH_ONLY_OPS, status);
+      file.node = node;
+      return file;
+    }
+    if (inode.kind === "symlink") return -Errno.ELOOP;
+    if (inode.kind === "directory" && (writes || (flags & O.TRUNC) !== 0)) return -Errno.EISDIR;
+    const refused = inode.permission?.(flags) ?? 0;
+    if (refused < 0) return refused;
+    const ops = inode.kind === "directory" ? DIRECTORY_OPS : inode.ops;
+    if (ops === undefined) return -Errno.ENXIO;
+    const file = new OpenFile(path, inode, ops, status);
+    file.node = node;
+    if (inode.open !== undefined) {
+      const error = yield* inode.open(k, file);
+      if (error < 0) return error;
+    }
+    if ((flags & O.TRUNC) !== 0 && !created && inode.kind === "file" && inode.truncate !== undefined) {
+      const error = yield* inode.truncate(k, 0);
+      if (error < 0) {
+        yield* this.put(k, file);
+        return error;
+      }
+    }
+    return file;
+  }
+
+  get(file: OpenFile): OpenFile {
+    file.references++;
+    return file;
+  }
+
+  *put(k: Kernel, file: OpenFile): MaySleep<void> {
+    if (k.m.point(Op.RefPut, file.inode.ino)) yield SWITCH;
+    if (--file.references === 0 && file.ops.release !== undefined) yield* file.ops.release(k, file);
+  }
+
+  private *lockPos(k: Kernel, file: OpenFile): MaySleep<void> {
+    const lock = (file.posLock ??= new Mutex(k.m.locks, "f_pos"));
+    if (!lock.tryLock()) yield* lock.lock();
+  }
+
+  private *unlockPos(file: OpenFile): MaySleep<void> {
+    const lock = file.posLock!;
+    if (!lock.tryUnlock()) yield* lock.unlock();
+  }
+
+  *read(k: Kernel, file: OpenFile, into: Uint8Array, pos?: number): MaySleep<number> {
+    if (!file.readable) return -Errno.EBADF;
+    if (file.inode.kind === "directory") return -Errno.EISDIR;
+    const { read } = file.ops;
+    if (read === undefined) return -Errno.EINVAL;
+    const buffer = into.length > MAX_RW_COUNT ? into.subarray(0, MAX_RW_COUNT) : into;
+    if (file.ops.stream === true) return pos === undefined ? yield* read(k, file, buffer, 0) : -Errno.ESPIPE;
+    if (pos !== undefined) return pos < 0 ? -Errno.EINVAL : yield* read(k, file, buffer, pos);
+    yield* this.lockPos(k, file);
+    const n = yield* read(k, file, buffer, file.pos);
+    if (n > 0) file.pos += n;
+    yield* this.unlockPos(file);
+    return n;
+  }
+
+  *write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number): MaySleep<number> {
+    if (!file.writable) return -Errno.EBADF;
+    const { write } = file.ops;
+    if (write === undefined) return -Errno.EINVAL;
+    const bytes = from.length > MAX_RW_COUNT ? from.subarray(0, MAX_RW_COUNT) : from;
+    if (file.ops.stream === true) return pos === undefined ? yield* write(k, file, bytes, 0) : -Errno.ESPIPE;
+    if (pos !== undefined && pos < 0) return -Errno.EINVAL;
+    if (pos === undefined) yield* this.lockPos(k, file);
+    const { lock } = file.inode;
+    if (lock !== undefined && !lock.tryWrite()) yield* lock.write();
+    const appends = (file.flags & O.APPEND) !== 0 && file.inode.kind === "file";
+    const at = appends ? file.inode.size : (pos ?? file.pos);
+    const n = yield* write(k, file, bytes, at);
+    if (lock !== undefined && !lock.tryUnlock()) yield* lock.unlock();
+    if (pos === undefined) {
+      if (n > 0) file.pos = at + n;
+      yield* this.unlockPos(file);
+    }
+    return n;
+  }
+
+  *lseek(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number> {
+    if ((file.flags & O.PATH) !== 0) return -Errno.EBADF;
+    if (file.ops.stream === true) return -Errno.ESPIPE;
+    yield* this.lockPos(k, file);
+    const { llseek } = file.ops;
+    const pos = llseek === undefined ? 0 : yield* llseek(k, file, offset, whence);
+    if (pos >= 0) file.pos = pos;
+    yield* this.unlockPos(file);
+    return pos;
+  }
+
+  *ioctl(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number> {
+    if ((file.flags & O.PATH) !== 0) return -Errno.EBADF;
+    const { ioctl } = file.ops;
+    return ioctl === undefined ? -Errno.ENOTTY : yield* ioctl(k, file, cmd, arg);
+  }
+
+  *stat(k: Kernel, path: string, follow: boolean, base: OpenFile | null = null): MaySleep<Stat | number> {
+    const node = yield* this.resolve(k, path, follow, base);
+    return typeof node === "number" ? node : yield* this.attributes(k, node.inode);
+  }
+
+  *fstat(k: Kernel, file: OpenFile): MaySleep<Stat> {
+    return yield* this.attributes(k, file.inode);
+  }
+
+  private *attributes(k: Kernel, inode: Inode): MaySleep<Stat> {
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    return {
+      dev: inode.dev ?? 0,
+      ino: inode.ino,
+      mode: S_IFMT_OF[inode.kind] | inode.mode,
+      nlink: inode.nlink ?? 1,
+      uid: 0,
+      gid: 0,
+      rdev: inode.rdev,
+      size: inode.size,
+      blksize: inode.blksize ?? 4096,
+      blocks: inode.blocks ?? 0,
+      atimeNs: inode.atimeNs ?? 0,
+      mtimeNs: inode.mtimeNs ?? 0,
+      ctimeNs: inode.ctimeNs ?? 0,
+    };
+  }
+
+  *statfs(k: Kernel, path: string): MaySleep<StatFs | number> {
+    const node = yield* this.resolve(k, path, true, null);
+    return typeof node === "number" ? node : yield* this.fsStatus(k, node.inode);
+  }
+
+  *fstatfs(k: Kernel, file: OpenFile): MaySleep<StatFs> {
+    return yield* this.fsStatus(k, file.inode);
+  }
+
+  private *fsStatus(k: Kernel, inode: Inode): MaySleep<StatFs> {
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    const mount = this.mounts.find(({ fs }) => fs.dev === inode.dev);
+    if (mount !== undefined) return mount.fs.statfs(k);
+    const PIPEFS_MAGIC = 0x50495045;
+    return { type: PIPEFS_MAGIC, bsize: 4096, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: inode.dev ?? 0 };
+  }
+
+  *getdents64(k: Kernel, file: OpenFile, max: number): MaySleep<Uint8Array | number> {
+    if ((file.flags & O.PATH) !== 0) return -Errno.EBADF;
+    if (file.inode.kind !== "directory") return -Errno.ENOTDIR;
+    yield* this.lockPos(k, file);
+    const result = yield* this.fillDirents(k, file, max);
+    yield* this.unlockPos(file);
+    return result;
+  }
+
+  private *fillDirents(k: Kernel, file: OpenFile, max: number): MaySleep<Uint8Array | number> {
+    const { inode } = file;
+    if (inode.nlink === 0) return -Errno.ENOENT;
+    // The listing is taken once for each pass, so that removals meanwhile make it skip nothing.
+    let cursor = file.data as DirectoryCursor | null;
+    if (cursor === null || file.pos === 0) {
+      const names = inode.readdir === undefined ? [] : yield* inode.readdir(k);
+      const up = file.node?.parent?.inode ?? inode;
+      cursor = {
+        entries: [
+          { name: ".", ino: inode.ino, kind: "directory" },
+          { name: "..", ino: up.ino, kind: "directory" },
+          ...names,
+        ],
+      };
+      file.data = cursor;
+    }
+    const records: Uint8Array[] = [];
+    let bytes = 0;
+    while (file.pos < cursor.entries.length) {
+      const record = direntRecord(cursor.entries[file.pos]!, file.pos + 1);
+      if (bytes + record.length > max) break;
+      records.push(record);
+      bytes += record.length;
+      file.pos++;
+    }
+    if (bytes === 0 && file.pos < cursor.entries.length) return -Errno.EINVAL;
+    const out = new Uint8Array(bytes);
+    let at = 0;
+    for (const record of records) {
+      out.set(record, at);
+      at += record.length;
+    }
+    return out;
+  }
+
+  *readlink(k: Kernel, path: string, base: OpenFile | null = null): MaySleep<string | number> {
+    const node = yield* this.resolve(k, path, false, base);
+    if (typeof node === "number") return node;
+    if (node.inode.readlink === undefined) return -Errno.EINVAL;
+    return yield* node.inode.readlink(k);
+  }
+
+  *access(k: Kernel, path: string, mode: number, base: OpenFile | null = null, follow = true): MaySleep<number> {
+    if ((mode & ~7) !== 0) return -Errno.EINVAL;
+    const node = yield* this.resolve(k, path, follow, base);
+    if (typeof node === "number") return node;
+    const { inode } = node;
+    if ((mode & 2) !== 0) {
+      const refused = inode.permission?.(O.WRONLY) ?? 0;
+      if (refused < 0) return refused;
+    }
+    // Root may do everything but execute what nobody may execute.
+    if ((mode & 1) !== 0 && inode.kind !== "directory" && (inode.mode & 0o111) === 0) return -Errno.EACCES;
+    return 0;
+  }
+
+  /** Where a new name is to be made, or the errno. */
+  private *walkToCreate(k: Kernel, path: string, base: OpenFile | null, directory: boolean): MaySleep<Walk | number> {
+    const walk = yield* this.walk(k, stripSlashes(path), false, base);
+    if (typeof walk === "number") return walk;
+    if (walk.node !== null) return -Errno.EEXIST;
+    if (!directory && path.endsWith("/")) return -Errno.ENOENT;
+    return walk;
+  }
+
+  *mkdir(k: Kernel, path: string, mode: number, base: OpenFile | null = null): MaySleep<number> {
+    const walk = yield* this.walkToCreate(k, path, base, true);
+    if (typeof walk === "number") return walk;
+    const dir = walk.parent.inode;
+    if (dir.mkdir === undefined) return -Errno.EPERM;
+    return yield* dir.mkdir(k, walk.name, mode & ~(k.m.current!.process?.umask ?? 0) & 0o1777);
+  }
+
+  *symlink(k: Kernel, target: string, path: string, base: OpenFile | null = null): MaySleep<number> {
+    if (target === "") return -Errno.ENOENT;
+    if (target.length >= PATH_MAX) return -Errno.ENAMETOOLONG;
+    const walk = yield* this.walkToCreate(k, path, base, false);
+    if (typeof walk === "number") return walk;
+    const dir = walk.parent.inode;
+    return dir.symlink === undefined ? -Errno.EPERM : yield* dir.symlink(k, walk.name, target);
+  }
+
+  *link(
+    k: Kernel,
+    from: string,
+    to: string,
+    fromBase: OpenFile | null = null,
+    toBase: OpenFile | null = null,
+  ): MaySleep<number> {
+    const source = yield* this.resolve(k, from, false, fromBase);
+    if (typeof source === "number") return source;
+    const walk = yield* this.walkToCreate(k, to, toBase, false);
+    if (typeof walk === "number") return walk;
+    const dir = walk.parent.inode;
+    if (dir.dev !== source.inode.dev) return -Errno.EXDEV;
+    if (dir.link === undefined || source.inode.kind === "directory") return -Errno.EPERM;
+    return yield* dir.link(k, walk.name, source.inode);
+  }
+
+  *unlink(k: Kernel, path: string, base: OpenFile | null = null): MaySleep<number> {
+    const walk = yield* this.walk(k, stripSlashes(path), false, base);
+    if (typeof walk === "number") return walk;
+    if (walk.last !== "norm") return -Errno.EISDIR;
+    if (walk.node === null) return -Errno.ENOENT;
+    if (walk.node.inode.kind === "directory") return -Errno.EISDIR;
+    if (path.endsWith("/")) return -Errno.ENOTDIR;
+    const dir = walk.parent.inode;
+    return dir.unlink === undefined ? -Errno.EPERM : yield* dir.unlink(k, walk.name);
+  }
+
+  *rmdir(k: Kernel, path: string, base: OpenFile | null = null): MaySleep<number> {
+    const walk = yield* this.walk(k, stripSlashes(path), false, base);
+    if (typeof walk === "number") return walk;
+    if (walk.last === "dot") return -Errno.EINVAL;
+    if (walk.last === "dotdot") return -Errno.ENOTEMPTY;
+    if (walk.last === "root") return -Errno.EBUSY;
+    if (walk.node === null) return -Errno.ENOENT;
+    if (walk.node.inode.kind !== "directory") return -Errno.ENOTDIR;
+    if (this.isMountRoot(walk.node.inode)) return -Errno.EBUSY;
+    const dir = walk.parent.inode;
+    return dir.rmdir === undefined ? -Errno.EPERM : yield* dir.rmdir(k, walk.name);
+  }
+
+  *rename(
+    k: Kernel,
+    from: string,
+    to: string,
+    fromBase: OpenFile | null = null,
+    toBase: OpenFile | null = null,
+  ): MaySleep<number> {
+    const source = yield* this.walk(k, stripSlashes(from), false, fromBase);
+    if (typeof source === "number") return source;
+    const target = yield* this.walk(k, stripSlashes(to), false, toBase);
+    if (typeof target === "number") return target;
+    if (source.last !== "norm" || target.last !== "norm") return -Errno.EBUSY;
+    if (source.parent.inode.dev !== target.parent.inode.dev) return -Errno.EXDEV;
+    if (source.node === null) return -Errno.ENOENT;
+    const moved = source.node.inode;
+    if (moved.kind !== "directory" && (from.endsWith("/") || to.endsWith("/"))) return -Errno.ENOTDIR;
+    if (this.isMountRoot(moved) || (target.node !== null && this.isMountRoot(target.node.inode))) return -Errno.EBUSY;
+    // A directory cannot move below itself, nor replace one that it lies in.
+    for (let n: PathNode | null = target.parent; n !== null; n = n.parent) if (n.inode === moved) return -Errno.EINVAL;
+    for (let n: PathNode | null = source.parent; n !== null; n = n.parent) {
+      if (n.inode === target.node?.inode) return -Errno.ENOTEMPTY;
+    }
+    const dir = source.parent.inode;
+    if (dir.rename === undefined) return -Errno.EPERM;
+    return yield* dir.rename(k, source.name, target.parent.inode, target.name);
+  }
+
+  private isMountRoot(inode: Inode): boolean {
+    return this.mounts.some(({ fs }) => fs.root === inode);
+  }
+
+  *truncate(k: Kernel, path: string, size: number): MaySleep<number> {
+    if (size < 0) return -Errno.EINVAL;
+    const node = yield* this.resolve(k, path, true, null);
+    if (typeof node === "number") return node;
+    return yield* this.setSize(k, node.inode, size);
+  }
+
+  *ftruncate(k: Kernel, file: OpenFile, size: number): MaySleep<number> {
+    if (size < 0) return -Errno.EINVAL;
+    if ((file.flags & O.PATH) !== 0) return -Errno.EBADF;
+    if (file.inode.kind !== "file" || !file.writable) return -Errno.EINVAL;
+    return yield* this.setSize(k, file.inode, size);
+  }
+
+  private *setSize(k: Kernel, inode: Inode, size: number): MaySleep<number> {
+    if (inode.kind === "directory") return -Errno.EISDIR;
+    if (inode.kind !== "file") return -Errno.EINVAL;
+    const refused = inode.permission?.(O.WRONLY) ?? 0;
+    if (refused < 0) return refused;
+    // Files whose text is made when read have no size to set; Linux says nothing.
+    return inode.truncate === undefined ? 0 : yield* inode.truncate(k, size);
+  }
+
+  *chmod(k: Kernel, path: string, mode: number, base: OpenFile | null = null): MaySleep<number> {
+    const node = yield* this.resolve(k, path, true, base);
+    if (typeof node === "number") return node;
+    if (k.m.point(Op.Inode, node.inode.ino)) yield SWITCH;
+    node.inode.mode = mode & 0o7777;
+    node.inode.ctimeNs = k.m.now();
+    return 0;
+  }
+
+  *chdir(k: Kernel, path: string): MaySleep<number> {
+    const node = yield* this.resolve(k, path, true, null);
+    return typeof node === "number" ? node : yield* this.enter(k, node);
+  }
+
+  *fchdir(k: Kernel, file: OpenFile): MaySleep<number> {
+    return file.node === null ? -Errno.ENOTDIR : yield* this.enter(k, file.node);
+  }
+
+  private *enter(k: Kernel, node: PathNode): MaySleep<number> {
+    if (node.inode.kind !== "directory") return -Errno.ENOTDIR;
+    const { process } = k.m.current!;
+    if (process !== null) {
+      if (k.m.point(Op.Inode, node.inode.ino)) yield SWITCH;
+      process.cwd = pathOf(node);
+    }
+    return 0;
+  }
+}
+
+/** The parts of a path, last one first. */
+function components(path: string): string[] {
+  return path.split("/").filter((c) => c !== "").reverse();
+}
+
+/** Without trailing slashes, unless it is nothing else. */
+function stripSlashes(path: string): string {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === "/") end--;
+  return path.slice(0, end);
+}
+
+/** One linux_dirent64: d_ino, d_off, d_reclen, d_type, the name with its NUL, padded to 8 bytes. */
+function direntRecord(entry: DirEntry, next: number): Uint8Array {
+  const length = (19 + entry.name.length + 1 + 7) & ~7;
+  const record = new Uint8Array(length);
+  const view = new DataView(record.buffer);
+  view.setBigUint64(0, BigInt(entry.ino), true);
+  view.setBigUint64(8, BigInt(next), true);
+  view.setUint16(16, length, true);
+  record[18] = DT_OF[entry.kind];
+  for (let i = 0; i < entry.name.length; i++) record[19 + i] = entry.name.charCodeAt(i);
+  return record;
+}
+
+/** lseek of a file with a size, for those that keep one: SEEK_SET, SEEK_CUR and SEEK_END. */
+export function seekWithin(file: OpenFile, offset: number, whence: number): number {
+  let pos: number;
+  if (whence === SEEK_SET) pos = offset;
+  else if (whence === SEEK_CUR) pos = file.pos + offset;
+  else if (whence === SEEK_END) pos = file.inode.size + offset;
+  else return -Errno.EINVAL;
+  return pos < 0 ? -Errno.EINVAL : pos;
+}
