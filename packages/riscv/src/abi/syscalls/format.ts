@@ -1,0 +1,248 @@
+import { signalName } from "@faultline/kernel";
+import type { GuestThread } from "../guest_thread.js";
+import { getI64, getU64, peekString, peekUser } from "../user.js";
+
+/** How strace shows one argument. */
+export interface Format {
+  /** Filled in by the call: shown only when it has returned. */
+  readonly output?: boolean;
+  /** Null leaves the argument out. */
+  show(t: GuestThread, value: number, args: readonly number[], result: number): string | null;
+}
+
+export function hex(value: number | bigint): string {
+  return `0x${(value < 0 ? BigInt.asUintN(64, BigInt(value)) : value).toString(16)}`;
+}
+
+/** strace shows this many bytes of a buffer. */
+const MAX_BYTES = 32;
+
+export function quote(bytes: Uint8Array, truncated = false): string {
+  const named: Record<number, string> = { 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\" };
+  let text = "";
+  bytes.forEach((byte, i) => {
+    const next = bytes[i + 1] ?? 0;
+    if (named[byte] !== undefined) text += named[byte];
+    else if (byte >= 32 && byte < 127) text += String.fromCharCode(byte);
+    // A digit behind it would be read as part of a short octal escape.
+    else text += `\\${next >= 48 && next <= 57 ? byte.toString(8).padStart(3, "0") : byte.toString(8)}`;
+  });
+  return `"${text}"${truncated ? "..." : ""}`;
+}
+
+function flagsText(value: number, names: readonly (readonly [number, string])[], none: string): string {
+  let rest = value >>> 0;
+  const parts: string[] = [];
+  for (const [bits, name] of names) {
+    if (bits !== 0 && (rest & bits) >>> 0 === bits >>> 0) {
+      parts.push(name);
+      rest = (rest & ~bits) >>> 0;
+    }
+  }
+  if (rest !== 0) parts.push(hex(rest));
+  return parts.length > 0 ? parts.join("|") : none;
+}
+
+/** A word of flags. The first entry that contains others must stand before them. */
+export function flags(names: readonly (readonly [number, string])[], none = "0"): Format {
+  return { show: (_t, value) => flagsText(value, names, none) };
+}
+
+export function oneOf(names: Readonly<Record<number, string>>): Format {
+  return { show: (_t, value) => names[value] ?? hex(value) };
+}
+
+export const INT: Format = { show: (_t, value) => String(value | 0) };
+export const SIZE: Format = { show: (_t, value) => (value < 0 ? BigInt.asUintN(64, BigInt(value)) : value).toString() };
+export const HEX: Format = { show: (_t, value) => hex(value) };
+export const OCTAL: Format = { show: (_t, value) => `0${(value >>> 0).toString(8)}` };
+export const POINTER: Format = { show: (_t, value) => (value === 0 ? "NULL" : hex(value)) };
+export const OUT: Format = { ...POINTER, output: true };
+export const SIGNAL: Format = { show: (_t, value) => (value === 0 ? "0" : signalName(value)) };
+export const DIRFD: Format = { show: (_t, value) => ((value | 0) === -100 ? "AT_FDCWD" : String(value | 0)) };
+
+export const PATH: Format = {
+  show(t, value) {
+    if (value === 0) return "NULL";
+    const bytes = t.task.mm === null ? null : peekString(t.k, t.task.mm, value, 4096);
+    return bytes === null ? hex(value) : quote(bytes);
+  },
+};
+
+/** Bytes whose number stands in argument `length`. */
+export function buffer(length: number): Format {
+  return { show: (t, value, args) => bytesText(t, value, args[length]!) };
+}
+
+/** Bytes that the call read, as many as it says. */
+export const READ_BUFFER: Format = {
+  output: true,
+  show: (t, value, _args, result) => (result < 0 ? hex(value) : bytesText(t, value, result)),
+};
+
+function bytesText(t: GuestThread, address: number, length: number): string {
+  if (address === 0) return "NULL";
+  const n = Math.min(Math.max(length, 0), MAX_BYTES);
+  const bytes = t.task.mm === null ? null : peekUser(t.k, t.task.mm, address, n);
+  return bytes === null ? hex(address) : quote(bytes, length > MAX_BYTES);
+}
+
+/** An array of iovec whose number of entries stands in argument `count`. */
+export function iovec(count: number): Format {
+  return {
+    show(t, value, args) {
+      const n = args[count]!;
+      const table = t.task.mm === null || n < 0 || n > 1024 ? null : peekUser(t.k, t.task.mm, value, n * 16);
+      if (table === null) return hex(value);
+      const view = new DataView(table.buffer);
+      const parts = Array.from({ length: n }, (_, i) => {
+        const length = getU64(view, i * 16 + 8);
+        return `{iov_base=${bytesText(t, getU64(view, i * 16), length)}, iov_len=${length}}`;
+      });
+      return `[${parts.join(", ")}]`;
+    },
+  };
+}
+
+export const TIMESPEC: Format = {
+  show(t, value) {
+    if (value === 0) return "NULL";
+    const bytes = t.task.mm === null ? null : peekUser(t.k, t.task.mm, value, 16);
+    if (bytes === null) return hex(value);
+    const view = new DataView(bytes.buffer);
+    return `{tv_sec=${getI64(view, 0)}, tv_nsec=${getI64(view, 8)}}`;
+  },
+};
+export const TIMESPEC_OUT: Format = { output: true, show: (t, value, args, result) => (result < 0 ? POINTER.show(t, value, args, result) : TIMESPEC.show(t, value, args, result)) };
+
+/** A set of signals: `[INT TERM]`. */
+export function sigset(output: boolean): Format {
+  return {
+    output,
+    show(t, value, _args, result) {
+      if (value === 0) return "NULL";
+      const bytes = t.task.mm === null || (output && result < 0) ? null : peekUser(t.k, t.task.mm, value, 8);
+      if (bytes === null) return hex(value);
+      let mask = new DataView(bytes.buffer).getBigUint64(0, true);
+      let bits = 0;
+      for (let rest = mask; rest !== 0n; rest >>= 1n) if ((rest & 1n) !== 0n) bits++;
+      const negated = bits > 32;
+      if (negated) mask = BigInt.asUintN(64, ~mask);
+      const names: string[] = [];
+      for (let signo = 1; signo <= 64; signo++) {
+        if (((mask >> BigInt(signo - 1)) & 1n) !== 0n) names.push(signalName(signo).replace(/^SIG/, ""));
+      }
+      return `${negated ? "~" : ""}[${names.join(" ")}]`;
+    },
+  };
+}
+
+/** ioctl's second argument, by direction, type, number and size; the test driver's by name. */
+const DMIRROR = ["READ", "WRITE", "MIGRATE_TO_DEV", "MIGRATE_TO_SYS", "SNAPSHOT", "EXCLUSIVE", "CHECK_EXCLUSIVE", "RELEASE", "FLAGS", "READ_UNLOCKED"];
+const DMIRROR_SIZE = 40;
+
+function ioctlName(cmd: number): string | null {
+  return ((cmd >>> 8) & 255) === 0x48 && ((cmd >>> 16) & 0x3fff) === DMIRROR_SIZE ? (DMIRROR[cmd & 255] ?? null) : null;
+}
+
+export const IOCTL: Format = {
+  show(_t, value) {
+    const cmd = value >>> 0;
+    const direction = ["_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE"][cmd >>> 30]!;
+    const name = ioctlName(cmd);
+    const known: Record<number, string> = { 0x5401: "TCGETS", 0x5413: "TIOCGWINSZ", 0x541b: "FIONREAD", 0x5421: "FIONBIO" };
+    if (known[cmd] !== undefined) return known[cmd];
+    const encoded = `_IOC(${direction}, ${hex((cmd >>> 8) & 255)}, ${hex(cmd & 255)}, ${hex((cmd >>> 16) & 0x3fff)})`;
+    return name === null ? encoded : `${encoded} /* HMM_DMIRROR_${name} */`;
+  },
+};
+
+/** ioctl's third argument: what is known of the test driver's, else a pointer. */
+export const IOCTL_ARG: Format = {
+  output: true,
+  show(t, value, args, result) {
+    if (ioctlName(args[1]! >>> 0) === null || t.task.mm === null) return POINTER.show(t, value, args, result);
+    const bytes = peekUser(t.k, t.task.mm, value, DMIRROR_SIZE);
+    if (bytes === null) return POINTER.show(t, value, args, result);
+    const view = new DataView(bytes.buffer);
+    const input = `addr=${hex(getU64(view, 0))}, ptr=${hex(getU64(view, 8))}, npages=${getU64(view, 16)}`;
+    return result < 0 ? `{${input}}` : `{${input}, cpages=${getU64(view, 24)}, faults=${getU64(view, 32)}}`;
+  },
+};
+
+export const PROT = flags([[1, "PROT_READ"], [2, "PROT_WRITE"], [4, "PROT_EXEC"]], "PROT_NONE");
+export const OPEN_FLAGS: Format = {
+  show(_t, value) {
+    const access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"][value & 3]!;
+    const rest = flagsText(value & ~3 & ~0o100000, OPEN_NAMES, "");
+    return rest === "" ? access : `${access}|${rest}`;
+  },
+};
+const OPEN_NAMES: readonly (readonly [number, string])[] = [
+  [0o20200000, "O_TMPFILE"], [0o100, "O_CREAT"], [0o200, "O_EXCL"], [0o400, "O_NOCTTY"], [0o1000, "O_TRUNC"],
+  [0o2000, "O_APPEND"], [0o4000, "O_NONBLOCK"], [0o200000, "O_DIRECTORY"], [0o400000, "O_NOFOLLOW"],
+  [0o2000000, "O_CLOEXEC"], [0o10000000, "O_PATH"], [0o4010000, "O_SYNC"], [0o10000, "O_DSYNC"],
+];
+/** The mode of openat, which matters only to what creates a file. */
+export const OPEN_MODE: Format = { show: (_t, value, args) => ((args[2]! & 0o20000100) !== 0 ? `0${(value & 0o7777).toString(8)}` : null) };
+
+export const MAP_FLAGS = flags([
+  [3, "MAP_SHARED_VALIDATE"], [1, "MAP_SHARED"], [2, "MAP_PRIVATE"], [0x10, "MAP_FIXED"], [0x20, "MAP_ANONYMOUS"],
+  [0x100, "MAP_GROWSDOWN"], [0x2000, "MAP_LOCKED"], [0x4000, "MAP_NORESERVE"], [0x8000, "MAP_POPULATE"],
+  [0x10000, "MAP_NONBLOCK"], [0x20000, "MAP_STACK"], [0x40000, "MAP_HUGETLB"], [0x100000, "MAP_FIXED_NOREPLACE"],
+]);
+
+export const CLONE_FLAGS: Format = {
+  show(_t, value) {
+    const signo = value & 255;
+    const text = flagsText(value & ~255, CLONE_NAMES, "");
+    return [text, signo === 0 ? "" : signalName(signo)].filter((s) => s !== "").join("|") || "0";
+  },
+};
+const CLONE_NAMES: readonly (readonly [number, string])[] = [
+  [0x100, "CLONE_VM"], [0x200, "CLONE_FS"], [0x400, "CLONE_FILES"], [0x800, "CLONE_SIGHAND"], [0x1000, "CLONE_PIDFD"],
+  [0x2000, "CLONE_PTRACE"], [0x4000, "CLONE_VFORK"], [0x8000, "CLONE_PARENT"], [0x10000, "CLONE_THREAD"],
+  [0x20000, "CLONE_NEWNS"], [0x40000, "CLONE_SYSVSEM"], [0x80000, "CLONE_SETTLS"], [0x100000, "CLONE_PARENT_SETTID"],
+  [0x200000, "CLONE_CHILD_CLEARTID"], [0x1000000, "CLONE_CHILD_SETTID"],
+];
+
+const FUTEX_COMMANDS = [
+  "FUTEX_WAIT", "FUTEX_WAKE", "FUTEX_FD", "FUTEX_REQUEUE", "FUTEX_CMP_REQUEUE", "FUTEX_WAKE_OP", "FUTEX_LOCK_PI",
+  "FUTEX_UNLOCK_PI", "FUTEX_TRYLOCK_PI", "FUTEX_WAIT_BITSET", "FUTEX_WAKE_BITSET",
+];
+export const FUTEX_OP: Format = {
+  show(_t, value) {
+    const name = FUTEX_COMMANDS[value & 127] ?? hex(value & 127);
+    return `${name}${(value & 128) !== 0 ? "_PRIVATE" : ""}${(value & 256) !== 0 ? "|FUTEX_CLOCK_REALTIME" : ""}`;
+  },
+};
+/** The timeout of a wait, the second count of a requeue; nothing for a plain wake. */
+export const FUTEX_ARG3: Format = {
+  show(t, value, args, result) {
+    const command = args[1]! & 127;
+    if (command === 0 || command === 9) return TIMESPEC.show(t, value, args, result);
+    return command === 1 || command === 10 ? null : String(value);
+  },
+};
+export const FUTEX_ARG4: Format = { show: (_t, value, args) => ([0, 1].includes(args[1]! & 127) ? null : hex(value)) };
+export const FUTEX_ARG5: Format = {
+  show(_t, value, args) {
+    const command = args[1]! & 127;
+    if (command === 9 || command === 10) return (value | 0) === -1 ? "FUTEX_BITSET_MATCH_ANY" : hex(value >>> 0);
+    return command === 3 || command === 4 || command === 5 ? hex(value >>> 0) : null;
+  },
+};
+
+export const CLOCK = oneOf({
+  0: "CLOCK_REALTIME", 1: "CLOCK_MONOTONIC", 2: "CLOCK_PROCESS_CPUTIME_ID", 3: "CLOCK_THREAD_CPUTIME_ID",
+  4: "CLOCK_MONOTONIC_RAW", 5: "CLOCK_REALTIME_COARSE", 6: "CLOCK_MONOTONIC_COARSE", 7: "CLOCK_BOOTTIME",
+});
+export const MADVICE = oneOf({
+  0: "MADV_NORMAL", 1: "MADV_RANDOM", 2: "MADV_SEQUENTIAL", 3: "MADV_WILLNEED", 4: "MADV_DONTNEED", 8: "MADV_FREE",
+  9: "MADV_REMOVE", 10: "MADV_DONTFORK", 11: "MADV_DOFORK", 12: "MADV_MERGEABLE", 13: "MADV_UNMERGEABLE",
+  14: "MADV_HUGEPAGE", 15: "MADV_NOHUGEPAGE", 16: "MADV_DONTDUMP", 17: "MADV_DODUMP", 18: "MADV_WIPEONFORK",
+  19: "MADV_KEEPONFORK", 20: "MADV_COLD", 21: "MADV_PAGEOUT", 22: "MADV_POPULATE_READ", 23: "MADV_POPULATE_WRITE",
+  24: "MADV_DONTNEED_LOCKED", 25: "MADV_COLLAPSE", 100: "MADV_HWPOISON", 101: "MADV_SOFT_OFFLINE",
+});
+export const WHENCE = oneOf({ 0: "SEEK_SET", 1: "SEEK_CUR", 2: "SEEK_END", 3: "SEEK_DATA", 4: "SEEK_HOLE" });
+export const SIG_HOW = oneOf({ 0: "SIG_BLOCK", 1: "SIG_UNBLOCK", 2: "SIG_SETMASK" });

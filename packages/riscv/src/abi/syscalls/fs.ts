@@ -1,0 +1,570 @@
+import { Errno, O, OpenFile, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import type { GuestThread } from "../guest_thread.js";
+import { getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
+import * as F from "./format.js";
+import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_REMOVEDIR = 0x200;
+const AT_EMPTY_PATH = 0x1000;
+const PATH_MAX = 4096;
+/** Kernel memory that one transfer takes at a time. */
+const CHUNK = 128 * 1024;
+const IOV_MAX = 1024;
+const RLIMIT_NOFILE = 1024;
+
+function fileOf(t: GuestThread, fd: number): OpenFile | null {
+  return t.task.process!.files.get(int(fd));
+}
+
+/** The directory that a dirfd argument stands for: null for the working directory. */
+function baseOf(t: GuestThread, dirfd: number, path: string): OpenFile | null | number {
+  if (int(dirfd) === AT_FDCWD || path.startsWith("/")) return null;
+  return fileOf(t, dirfd) ?? -Errno.EBADF;
+}
+
+function* path(t: GuestThread, address: number): MaySleep<string | number> {
+  return yield* t.k.uaccess.strncpyFromUser(t.k, address, PATH_MAX);
+}
+
+/** A path argument with its dirfd, or a negated errno. */
+function* pathAt(t: GuestThread, dirfd: number, address: number): MaySleep<{ path: string; base: OpenFile | null } | number> {
+  const name = yield* path(t, address);
+  if (typeof name === "number") return name;
+  const base = baseOf(t, dirfd, name);
+  return typeof base === "number" ? base : { path: name, base };
+}
+
+/** Reads into user memory, a chunk at a time; a short read ends it. */
+function* readInto(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
+  const { k } = t;
+  if (length < 0) return -Errno.EFAULT;
+  let done = 0;
+  do {
+    const chunk = new Uint8Array(Math.min(length - done, CHUNK));
+    const n = yield* k.m.vfs.read(k, file, chunk, pos === undefined ? undefined : pos + done);
+    if (n < 0) return done > 0 ? done : n;
+    if (n > 0) {
+      const error = yield* k.uaccess.copyToUser(k, address + done, chunk.subarray(0, n));
+      if (error < 0) return done > 0 ? done : error;
+    }
+    done += n;
+    if (n < chunk.length) break;
+  } while (done < length);
+  return done;
+}
+
+function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
+  const { k } = t;
+  if (length < 0) return -Errno.EFAULT;
+  let done = 0;
+  do {
+    const chunk = yield* readUser(k, address + done, Math.min(length - done, CHUNK));
+    if (chunk === null) return done > 0 ? done : -Errno.EFAULT;
+    const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done);
+    if (n < 0) {
+      if (n === -Errno.EPIPE) {
+        yield* k.signal.sendToThread(k, t.task, { signo: Sig.SIGPIPE, code: SI.USER, addr: 0, pid: t.task.process!.pid });
+      }
+      return done > 0 ? done : n;
+    }
+    done += n;
+    if (n < chunk.length) break;
+  } while (done < length);
+  return done;
+}
+
+type Transfer = typeof readInto;
+
+/** read, write, pread64, pwrite64. The file stays open while the transfer sleeps. */
+function transfer(move: Transfer, positioned: boolean): Handler {
+  return function* (t, [fd, address, length, offset]) {
+    const file = fileOf(t, fd!);
+    if (file === null) return -Errno.EBADF;
+    if (positioned && offset! < 0) return -Errno.EINVAL;
+    t.k.m.vfs.get(file);
+    const n = yield* move(t, file, address!, length!, positioned ? offset! : undefined);
+    yield* t.k.m.vfs.put(t.k, file);
+    return n;
+  };
+}
+
+/** readv, writev, preadv, pwritev. */
+function vectored(move: Transfer, positioned: boolean): Handler {
+  return function* (t, [fd, vector, count, offset]) {
+    const { k } = t;
+    const file = fileOf(t, fd!);
+    if (file === null) return -Errno.EBADF;
+    const n = int(count!);
+    if (n < 0 || n > IOV_MAX) return -Errno.EINVAL;
+    if (positioned && offset! < 0) return -Errno.EINVAL;
+    const table = yield* readStruct(k, vector!, n * 16);
+    if (table === null) return -Errno.EFAULT;
+    for (let i = 0; i < n; i++) if (getI64(table, i * 16 + 8) < 0) return -Errno.EINVAL;
+    k.m.vfs.get(file);
+    let done = 0;
+    for (let i = 0; i < n; i++) {
+      const length = getU64(table, i * 16 + 8);
+      if (length === 0) continue;
+      const moved = yield* move(t, file, getU64(table, i * 16), length, positioned ? offset! + done : undefined);
+      if (moved < 0) {
+        if (done === 0) done = moved;
+        break;
+      }
+      done += moved;
+      if (moved < length) break;
+    }
+    yield* k.m.vfs.put(k, file);
+    return done;
+  };
+}
+
+const openat: Handler = function* (t, [dirfd, name, flags, mode]) {
+  const { k } = t;
+  const at = yield* pathAt(t, dirfd!, name!);
+  if (typeof at === "number") return at;
+  const file = yield* k.m.vfs.open(k, at.path, int(flags!), int(mode!) & 0o7777, at.base);
+  if (typeof file === "number") return file;
+  return yield* installOrPut(t, file, (flags! & O.CLOEXEC) !== 0, 0);
+};
+
+function* installOrPut(t: GuestThread, file: OpenFile, cloexec: boolean, from: number): MaySleep<number> {
+  const fd = t.task.process!.files.install(file, cloexec, from, RLIMIT_NOFILE);
+  if (fd < 0) {
+    yield* t.k.m.vfs.put(t.k, file);
+    return -Errno.EMFILE;
+  }
+  return fd;
+}
+
+const close: Handler = function* (t, [fd]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  t.task.process!.files.remove(int(fd!));
+  yield* t.k.m.vfs.put(t.k, file);
+  return 0;
+};
+
+const closeRange: Handler = function* (t, [first, last, flags]) {
+  const { files } = t.task.process!;
+  const CLOSE_RANGE_UNSHARE = 2;
+  const CLOSE_RANGE_CLOEXEC = 4;
+  if ((int(flags!) & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) !== 0 || first! >>> 0 > last! >>> 0) return -Errno.EINVAL;
+  for (const [fd] of [...files.entries()]) {
+    if (fd < first! >>> 0 || fd > last! >>> 0) continue;
+    if ((int(flags!) & CLOSE_RANGE_CLOEXEC) !== 0) files.setCloexec(fd, true);
+    else {
+      const file = files.remove(fd);
+      if (file !== null) yield* t.k.m.vfs.put(t.k, file);
+    }
+  }
+  return 0;
+};
+
+const lseek: Handler = function* (t, [fd, offset, whence]) {
+  const file = fileOf(t, fd!);
+  return file === null ? -Errno.EBADF : yield* t.k.m.vfs.lseek(t.k, file, offset!, int(whence!));
+};
+
+const dup: Handler = function* (t, [fd]) {
+  const file = fileOf(t, fd!);
+  return file === null ? -Errno.EBADF : yield* installOrPut(t, t.k.m.vfs.get(file), false, 0);
+};
+
+const dup3: Handler = function* (t, [oldFd, newFd, flags]) {
+  const { files } = t.task.process!;
+  if ((int(flags!) & ~O.CLOEXEC) !== 0 || int(oldFd!) === int(newFd!)) return -Errno.EINVAL;
+  const file = fileOf(t, oldFd!);
+  const target = int(newFd!);
+  if (file === null || target < 0 || target >= RLIMIT_NOFILE) return -Errno.EBADF;
+  const replaced = files.remove(target);
+  files.set(target, t.k.m.vfs.get(file), (flags! & O.CLOEXEC) !== 0);
+  if (replaced !== null) yield* t.k.m.vfs.put(t.k, replaced);
+  return target;
+};
+
+enum Fcntl {
+  DUPFD = 0,
+  GETFD,
+  SETFD,
+  GETFL,
+  SETFL,
+  DUPFD_CLOEXEC = 1030,
+  GETPIPE_SZ = 1032,
+}
+const SETTABLE = O.APPEND | O.NONBLOCK | O.DIRECT | O.NOATIME;
+
+const fcntl: Handler = function* (t, [fd, command, argument]) {
+  const { files } = t.task.process!;
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  switch (int(command!)) {
+    case Fcntl.DUPFD:
+    case Fcntl.DUPFD_CLOEXEC:
+      if (int(argument!) < 0 || int(argument!) >= RLIMIT_NOFILE) return -Errno.EINVAL;
+      return yield* installOrPut(t, t.k.m.vfs.get(file), int(command!) === Fcntl.DUPFD_CLOEXEC, int(argument!));
+    case Fcntl.GETFD:
+      return files.isCloexec(int(fd!)) ? 1 : 0;
+    case Fcntl.SETFD:
+      files.setCloexec(int(fd!), (argument! & 1) !== 0);
+      return 0;
+    case Fcntl.GETFL:
+      return file.flags | O.LARGEFILE;
+    case Fcntl.SETFL:
+      file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
+      return 0;
+    default:
+      return -Errno.EINVAL;
+  }
+};
+
+const ioctl: Handler = function* (t, [fd, command, argument]) {
+  const { k } = t;
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  const FIOCLEX = 0x5451;
+  const FIONCLEX = 0x5450;
+  const cmd = command! >>> 0;
+  if (cmd === FIOCLEX || cmd === FIONCLEX) {
+    t.task.process!.files.setCloexec(int(fd!), cmd === FIOCLEX);
+    return 0;
+  }
+  k.m.vfs.get(file);
+  const result = yield* k.m.vfs.ioctl(k, file, cmd, argument!);
+  yield* k.m.vfs.put(k, file);
+  return result;
+};
+
+function writeTime(view: DataView, at: number, ns: number): void {
+  setI64(view, at, REALTIME_AT_BOOT_S + Math.floor(ns / NSEC_PER_SEC));
+  setI64(view, at + 8, Math.floor(ns % NSEC_PER_SEC));
+}
+
+/** struct stat of the generic 64-bit ABI. */
+function statBytes(stat: Stat): Uint8Array {
+  const view = new DataView(new ArrayBuffer(128));
+  setI64(view, 0, stat.dev);
+  setI64(view, 8, stat.ino);
+  view.setUint32(16, stat.mode, true);
+  view.setUint32(20, stat.nlink, true);
+  view.setUint32(24, stat.uid, true);
+  view.setUint32(28, stat.gid, true);
+  setI64(view, 32, stat.rdev);
+  setI64(view, 48, stat.size);
+  view.setInt32(56, stat.blksize, true);
+  setI64(view, 64, stat.blocks);
+  writeTime(view, 72, stat.atimeNs);
+  writeTime(view, 88, stat.mtimeNs);
+  writeTime(view, 104, stat.ctimeNs);
+  return structBytes(view);
+}
+
+/** struct statx with the basic statistics. */
+function statxBytes(stat: Stat): Uint8Array {
+  const view = new DataView(new ArrayBuffer(256));
+  const STATX_BASIC_STATS = 0x7ff;
+  view.setUint32(0, STATX_BASIC_STATS, true);
+  view.setUint32(4, stat.blksize, true);
+  view.setUint32(16, stat.nlink, true);
+  view.setUint32(20, stat.uid, true);
+  view.setUint32(24, stat.gid, true);
+  view.setUint16(28, stat.mode, true);
+  setI64(view, 32, stat.ino);
+  setI64(view, 40, stat.size);
+  setI64(view, 48, stat.blocks);
+  for (const [at, ns] of [[64, stat.atimeNs], [96, stat.ctimeNs], [112, stat.mtimeNs]] as const) {
+    setI64(view, at, REALTIME_AT_BOOT_S + Math.floor(ns / NSEC_PER_SEC));
+    view.setUint32(at + 8, Math.floor(ns % NSEC_PER_SEC), true);
+  }
+  const major = (dev: number): number => (dev >>> 8) & 0xfff;
+  const minor = (dev: number): number => (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  view.setUint32(128, major(stat.rdev), true);
+  view.setUint32(132, minor(stat.rdev), true);
+  view.setUint32(136, major(stat.dev), true);
+  view.setUint32(140, minor(stat.dev), true);
+  return structBytes(view);
+}
+
+/** The file that the stat family is asked about. */
+function* statAt(t: GuestThread, dirfd: number, name: number, flags: number): MaySleep<Stat | number> {
+  const { k } = t;
+  // With AT_EMPTY_PATH a null path stands for an empty one.
+  const text = name === 0 && (flags & AT_EMPTY_PATH) !== 0 ? "" : yield* path(t, name);
+  if (typeof text === "number") return text;
+  if (text === "") {
+    if ((flags & AT_EMPTY_PATH) === 0) return -Errno.ENOENT;
+    if (int(dirfd) === AT_FDCWD) return yield* k.m.vfs.stat(k, ".", true);
+    const file = fileOf(t, dirfd);
+    return file === null ? -Errno.EBADF : yield* k.m.vfs.fstat(k, file);
+  }
+  const base = baseOf(t, dirfd, text);
+  if (typeof base === "number") return base;
+  return yield* k.m.vfs.stat(k, text, (flags & AT_SYMLINK_NOFOLLOW) === 0, base);
+}
+
+const newfstatat: Handler = function* (t, [dirfd, name, buf, flags]) {
+  const stat = yield* statAt(t, dirfd!, name!, int(flags!));
+  return typeof stat === "number" ? stat : yield* t.k.uaccess.copyToUser(t.k, buf!, statBytes(stat));
+};
+
+const fstat: Handler = function* (t, [fd, buf]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  return yield* t.k.uaccess.copyToUser(t.k, buf!, statBytes(yield* t.k.m.vfs.fstat(t.k, file)));
+};
+
+const statx: Handler = function* (t, [dirfd, name, flags, , buf]) {
+  const stat = yield* statAt(t, dirfd!, name!, int(flags!));
+  return typeof stat === "number" ? stat : yield* t.k.uaccess.copyToUser(t.k, buf!, statxBytes(stat));
+};
+
+function statfsBytes(fs: StatFs): Uint8Array {
+  const view = new DataView(new ArrayBuffer(120));
+  setI64(view, 0, fs.type);
+  setI64(view, 8, fs.bsize);
+  setI64(view, 16, fs.blocks);
+  setI64(view, 24, fs.bfree);
+  setI64(view, 32, fs.bfree);
+  setI64(view, 40, fs.files);
+  setI64(view, 48, fs.ffree);
+  view.setInt32(56, fs.dev, true);
+  setI64(view, 64, 255);
+  setI64(view, 72, fs.bsize);
+  return structBytes(view);
+}
+
+const statfs: Handler = function* (t, [name, buf]) {
+  const text = yield* path(t, name!);
+  if (typeof text === "number") return text;
+  const fs = yield* t.k.m.vfs.statfs(t.k, text);
+  return typeof fs === "number" ? fs : yield* t.k.uaccess.copyToUser(t.k, buf!, statfsBytes(fs));
+};
+
+const fstatfs: Handler = function* (t, [fd, buf]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  return yield* t.k.uaccess.copyToUser(t.k, buf!, statfsBytes(yield* t.k.m.vfs.fstatfs(t.k, file)));
+};
+
+const faccessat: Handler = function* (t, [dirfd, name, mode]) {
+  const at = yield* pathAt(t, dirfd!, name!);
+  return typeof at === "number" ? at : yield* t.k.m.vfs.access(t.k, at.path, int(mode!), at.base);
+};
+
+const faccessat2: Handler = function* (t, [dirfd, name, mode, flags]) {
+  const at = yield* pathAt(t, dirfd!, name!);
+  if (typeof at === "number") return at;
+  return yield* t.k.m.vfs.access(t.k, at.path, int(mode!), at.base, (flags! & AT_SYMLINK_NOFOLLOW) === 0);
+};
+
+/** Paths are strings of bytes. */
+function pathBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}
+
+const readlinkat: Handler = function* (t, [dirfd, name, buf, size]) {
+  if (int(size!) <= 0) return -Errno.EINVAL;
+  const at = yield* pathAt(t, dirfd!, name!);
+  if (typeof at === "number") return at;
+  const target = yield* t.k.m.vfs.readlink(t.k, at.path, at.base);
+  if (typeof target === "number") return target;
+  const bytes = pathBytes(target).subarray(0, int(size!));
+  const error = yield* t.k.uaccess.copyToUser(t.k, buf!, bytes);
+  return error < 0 ? error : bytes.length;
+};
+
+const getdents64: Handler = function* (t, [fd, buf, size]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  const records = yield* t.k.m.vfs.getdents64(t.k, file, size! >>> 0);
+  if (typeof records === "number") return records;
+  if (records.length === 0) return 0;
+  const error = yield* t.k.uaccess.copyToUser(t.k, buf!, records);
+  return error < 0 ? error : records.length;
+};
+
+const mkdirat: Handler = function* (t, [dirfd, name, mode]) {
+  const at = yield* pathAt(t, dirfd!, name!);
+  return typeof at === "number" ? at : yield* t.k.m.vfs.mkdir(t.k, at.path, int(mode!), at.base);
+};
+
+const unlinkat: Handler = function* (t, [dirfd, name, flags]) {
+  if ((int(flags!) & ~AT_REMOVEDIR) !== 0) return -Errno.EINVAL;
+  const at = yield* pathAt(t, dirfd!, name!);
+  if (typeof at === "number") return at;
+  const { vfs } = t.k.m;
+  return (flags! & AT_REMOVEDIR) !== 0 ? yield* vfs.rmdir(t.k, at.path, at.base) : yield* vfs.unlink(t.k, at.path, at.base);
+};
+
+const symlinkat: Handler = function* (t, [target, dirfd, name]) {
+  const to = yield* path(t, target!);
+  if (typeof to === "number") return to;
+  const at = yield* pathAt(t, dirfd!, name!);
+  return typeof at === "number" ? at : yield* t.k.m.vfs.symlink(t.k, to, at.path, at.base);
+};
+
+const linkat: Handler = function* (t, [fromFd, from, toFd, to]) {
+  const source = yield* pathAt(t, fromFd!, from!);
+  if (typeof source === "number") return source;
+  const target = yield* pathAt(t, toFd!, to!);
+  if (typeof target === "number") return target;
+  return yield* t.k.m.vfs.link(t.k, source.path, target.path, source.base, target.base);
+};
+
+const renameat2: Handler = function* (t, [fromFd, from, toFd, to, flags]) {
+  if (int(flags!) !== 0) return -Errno.EINVAL;
+  const source = yield* pathAt(t, fromFd!, from!);
+  if (typeof source === "number") return source;
+  const target = yield* pathAt(t, toFd!, to!);
+  if (typeof target === "number") return target;
+  return yield* t.k.m.vfs.rename(t.k, source.path, target.path, source.base, target.base);
+};
+
+const getcwd: Handler = function* (t, [buf, size]) {
+  const bytes = pathBytes(`${t.task.process!.cwd}\0`);
+  if (size! < bytes.length) return -Errno.ERANGE;
+  const error = yield* t.k.uaccess.copyToUser(t.k, buf!, bytes);
+  return error < 0 ? error : bytes.length;
+};
+
+const chdir: Handler = function* (t, [name]) {
+  const text = yield* path(t, name!);
+  return typeof text === "number" ? text : yield* t.k.m.vfs.chdir(t.k, text);
+};
+
+const fchdir: Handler = function* (t, [fd]) {
+  const file = fileOf(t, fd!);
+  return file === null ? -Errno.EBADF : yield* t.k.m.vfs.fchdir(t.k, file);
+};
+
+const truncate: Handler = function* (t, [name, size]) {
+  const text = yield* path(t, name!);
+  if (typeof text === "number") return text;
+  return size! < 0 ? -Errno.EINVAL : yield* t.k.m.vfs.truncate(t.k, text, size!);
+};
+
+const ftruncate: Handler = function* (t, [fd, size]) {
+  if (size! < 0) return -Errno.EINVAL;
+  const file = fileOf(t, fd!);
+  return file === null ? -Errno.EBADF : yield* t.k.m.vfs.ftruncate(t.k, file, size!);
+};
+
+const fchmodat: Handler = function* (t, [dirfd, name, mode]) {
+  const at = yield* pathAt(t, dirfd!, name!);
+  return typeof at === "number" ? at : yield* t.k.m.vfs.chmod(t.k, at.path, int(mode!) & 0o7777, at.base);
+};
+
+const fchmod: Handler = function* (t, [fd, mode]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  if (file.node === null) return -Errno.EINVAL;
+  return yield* t.k.m.vfs.chmod(t.k, pathOf(file.node), int(mode!) & 0o7777);
+};
+
+const sync: Handler = function* (t, [fd]) {
+  return fileOf(t, fd!) === null ? -Errno.EBADF : 0;
+};
+
+const umask: Handler = function* (t, [mask]) {
+  const process = t.task.process!;
+  const old = process.umask;
+  process.umask = mask! & 0o777;
+  return old;
+};
+
+const POLLIN = 1;
+const POLLOUT = 4;
+const POLLNVAL = 0x20;
+
+/**
+ * ppoll(2): every open file is ready for whatever it was opened for, as regular files are. With
+ * no descriptors it is a sleep.
+ */
+const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
+  const { k } = t;
+  const n = count!;
+  if (n < 0 || n > RLIMIT_NOFILE) return -Errno.EINVAL;
+  const table = yield* readStruct(k, fds!, n * 8);
+  if (table === null) return -Errno.EFAULT;
+  let deadline = Infinity;
+  if (timeout !== 0) {
+    const ts = yield* readStruct(k, timeout!, 16);
+    if (ts === null) return -Errno.EFAULT;
+    const ns = getI64(ts, 0) * NSEC_PER_SEC + getI64(ts, 8);
+    if (ns < 0) return -Errno.EINVAL;
+    deadline = k.m.now() + ns;
+  }
+  if (sigmask !== 0) {
+    if (size !== 8) return -Errno.EINVAL;
+    const mask = yield* readStruct(k, sigmask!, 8);
+    if (mask === null) return -Errno.EFAULT;
+    t.task.thread.savedSigmask = t.task.blockedSignals;
+    k.signal.setBlocked(k, mask.getBigUint64(0, true));
+  }
+  let ready = 0;
+  for (let i = 0; i < n; i++) {
+    const fd = table.getInt32(i * 8, true);
+    const events = table.getInt16(i * 8 + 4, true);
+    let revents = 0;
+    if (fd >= 0) {
+      const file = fileOf(t, fd);
+      if (file === null) revents = POLLNVAL;
+      else revents = events & ((file.readable ? POLLIN : 0) | (file.writable ? POLLOUT : 0));
+    }
+    table.setInt16(i * 8 + 6, revents, true);
+    if (revents !== 0) ready++;
+  }
+  if (n > 0 && (yield* k.uaccess.copyToUser(k, fds!, structBytes(table))) < 0) return -Errno.EFAULT;
+  if (ready > 0) return ready;
+  return (yield* k.time.sleepUntil(k, deadline, "poll")) ? 0 : -Restart.ERESTARTNOHAND;
+};
+
+const PATH_AT = [F.DIRFD, F.PATH];
+
+export const FS: readonly (readonly [number, Syscall])[] = [
+  [17, call("getcwd", [F.OUT, F.SIZE], getcwd)],
+  [23, call("dup", [F.INT], dup)],
+  [24, call("dup3", [F.INT, F.INT, F.OPEN_FLAGS], dup3)],
+  [25, call("fcntl", [F.INT, F.INT, F.HEX], fcntl, "no locks, no owners")],
+  [29, call("ioctl", [F.INT, F.IOCTL, F.IOCTL_ARG], ioctl)],
+  [34, call("mkdirat", [...PATH_AT, F.OCTAL], mkdirat)],
+  [35, call("unlinkat", [...PATH_AT, F.HEX], unlinkat)],
+  [36, call("symlinkat", [F.PATH, ...PATH_AT], symlinkat)],
+  [37, call("linkat", [...PATH_AT, ...PATH_AT, F.HEX], linkat, "flags are ignored")],
+  [38, call("renameat", [...PATH_AT, ...PATH_AT], function* (t, a) { return yield* renameat2(t, [...a.slice(0, 4), 0]); })],
+  [43, call("statfs", [F.PATH, F.OUT], statfs)],
+  [44, call("fstatfs", [F.INT, F.OUT], fstatfs)],
+  [45, call("truncate", [F.PATH, F.SIZE], truncate)],
+  [46, call("ftruncate", [F.INT, F.SIZE], ftruncate)],
+  [48, call("faccessat", [...PATH_AT, F.INT], faccessat)],
+  [49, call("chdir", [F.PATH], chdir)],
+  [50, call("fchdir", [F.INT], fchdir)],
+  [52, call("fchmod", [F.INT, F.OCTAL], fchmod)],
+  [53, call("fchmodat", [...PATH_AT, F.OCTAL], fchmodat)],
+  [56, call("openat", [...PATH_AT, F.OPEN_FLAGS, F.OPEN_MODE], openat)],
+  [57, call("close", [F.INT], close)],
+  [59, call("pipe2", [F.OUT, F.OPEN_FLAGS], null)],
+  [61, call("getdents64", [F.INT, F.OUT, F.SIZE], getdents64)],
+  [62, call("lseek", [F.INT, F.INT, F.WHENCE], lseek)],
+  [63, call("read", [F.INT, F.READ_BUFFER, F.SIZE], transfer(readInto, false))],
+  [64, call("write", [F.INT, F.buffer(2), F.SIZE], transfer(writeFrom, false))],
+  [65, call("readv", [F.INT, F.iovec(2), F.INT], vectored(readInto, false))],
+  [66, call("writev", [F.INT, F.iovec(2), F.INT], vectored(writeFrom, false))],
+  [67, call("pread64", [F.INT, F.READ_BUFFER, F.SIZE, F.SIZE], transfer(readInto, true))],
+  [68, call("pwrite64", [F.INT, F.buffer(2), F.SIZE, F.SIZE], transfer(writeFrom, true))],
+  [69, call("preadv", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(readInto, true))],
+  [70, call("pwritev", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(writeFrom, true))],
+  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll, "files are always ready")],
+  [78, call("readlinkat", [...PATH_AT, F.OUT, F.SIZE], readlinkat)],
+  [79, call("newfstatat", [...PATH_AT, F.OUT, F.HEX], newfstatat)],
+  [80, call("fstat", [F.INT, F.OUT], fstat)],
+  [81, call("sync", [], constant(0))],
+  [82, call("fsync", [F.INT], sync)],
+  [83, call("fdatasync", [F.INT], sync)],
+  [166, call("umask", [F.OCTAL], umask)],
+  [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no flags")],
+  [291, call("statx", [...PATH_AT, F.HEX, F.HEX, F.OUT], statx)],
+  [436, call("close_range", [F.INT, F.INT, F.HEX], closeRange)],
+  [439, call("faccessat2", [...PATH_AT, F.INT, F.HEX], faccessat2)],
+];

@@ -1,0 +1,131 @@
+import { Errno, PAGE_SIZE, PTE, USER_VPN_END, type MaySleep } from "@faultline/kernel";
+import type { GuestThread } from "../guest_thread.js";
+import * as F from "./format.js";
+import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
+
+const MAP_SHARED = 1;
+const MAP_TYPE = 15;
+const MAP_ANONYMOUS = 0x20;
+const PROT_WRITE = 2;
+
+const mmap: Handler = function* (t, [address, length, prot, flags, fd, offset]) {
+  const { k, task } = t;
+  if (offset! % PAGE_SIZE !== 0) return -Errno.EINVAL;
+  let file = null;
+  if ((flags! & MAP_ANONYMOUS) === 0) {
+    file = task.process!.files.get(int(fd!));
+    if (file === null) return -Errno.EBADF;
+    if (!file.readable) return -Errno.EACCES;
+    if ((flags! & MAP_TYPE) === MAP_SHARED && (prot! & PROT_WRITE) !== 0 && !file.writable) return -Errno.EACCES;
+    k.m.vfs.get(file);
+  }
+  const result = yield* k.mmap.doMmap(k, task.mm!, address!, length!, int(prot!), int(flags!), file, offset! / PAGE_SIZE);
+  // The mapping has taken a reference of its own.
+  if (file !== null) yield* k.m.vfs.put(k, file);
+  return result;
+};
+
+const munmap: Handler = function* (t, [address, length]) {
+  return yield* t.k.mmap.doMunmap(t.k, t.task.mm!, address!, length!);
+};
+
+const brk: Handler = function* (t, [address]) {
+  return yield* t.k.mmap.doBrk(t.k, t.task.mm!, address!);
+};
+
+const mprotect: Handler = function* (t, [address, length, prot]) {
+  return yield* t.k.mprotect.doMprotect(t.k, t.task.mm!, address!, length!, int(prot!));
+};
+
+const madvise: Handler = function* (t, [address, length, advice]) {
+  return yield* t.k.madvise.doMadvise(t.k, t.task.mm!, address!, length!, int(advice!));
+};
+
+/** Checks a range as mlock, msync and mincore do: -EINVAL, -ENOMEM where something is unmapped, or 0. */
+function* checkMapped(t: GuestThread, address: number, length: number): MaySleep<number> {
+  const mm = t.task.mm!;
+  if (address % PAGE_SIZE !== 0) return -Errno.EINVAL;
+  const end = Math.ceil((address + length) / PAGE_SIZE);
+  if (address < 0 || length < 0 || end > USER_VPN_END) return -Errno.ENOMEM;
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let vpn = address / PAGE_SIZE;
+  while (vpn < end) {
+    const vma = mm.vmaAt(vpn);
+    if (vma === null) break;
+    vpn = vma.endVpn;
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return vpn < end ? -Errno.ENOMEM : 0;
+}
+
+const mincore: Handler = function* (t, [address, length, vec]) {
+  const { k } = t;
+  const checked = yield* checkMapped(t, address!, length!);
+  if (checked < 0) return checked;
+  const pages = Math.ceil(length! / PAGE_SIZE);
+  const first = address! / PAGE_SIZE;
+  const bytes = new Uint8Array(pages);
+  for (let i = 0; i < pages; i++) {
+    const ptep = k.m.pt.lookup(t.task.mm!.pgd, first + i);
+    if (ptep < 0) continue;
+    const flags = k.m.pt.flags(ptep);
+    if ((flags & (PTE.V | PTE.PROT_NONE)) !== 0) bytes[i] = 1;
+    // A swapped page counts while the swap cache has it; other special entries count always.
+    else if (flags !== 0) bytes[i] = !k.swapops.isSwapEntry(k, flags) || k.m.swap.cache[k.m.pt.pfn(ptep)]! >= 0 ? 1 : 0;
+  }
+  return yield* k.uaccess.copyToUser(k, vec!, bytes);
+};
+
+const MS_ASYNC = 1;
+const MS_INVALIDATE = 2;
+const MS_SYNC = 4;
+
+const msync: Handler = function* (t, [address, length, flags]) {
+  const f = int(flags!);
+  if ((f & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || ((f & MS_ASYNC) !== 0 && (f & MS_SYNC) !== 0)) return -Errno.EINVAL;
+  return yield* checkMapped(t, address!, length!);
+};
+
+const MEMBARRIER_QUERY = 0;
+/** Every barrier but the ones that restart rseq; all guests' accesses are sequentially consistent here. */
+const MEMBARRIER_KNOWN = 1 | 2 | 4 | 8 | 16 | 32 | 64;
+
+const membarrier: Handler = function* (_t, [command, flags]) {
+  if (int(flags!) !== 0) return -Errno.EINVAL;
+  if (int(command!) === MEMBARRIER_QUERY) return MEMBARRIER_KNOWN;
+  return (command! & MEMBARRIER_KNOWN) !== 0 && (command! & (command! - 1)) === 0 ? 0 : -Errno.EINVAL;
+};
+
+const flushIcache: Handler = function* (t, [, , flags]) {
+  if ((int(flags!) & ~1) !== 0) return -Errno.EINVAL;
+  t.linux.group.code.invalidateAll();
+  for (const cpu of t.linux.cpus) cpu.hart.refetch = true;
+  return 0;
+};
+
+const RANGE = [F.POINTER, F.SIZE];
+
+export const MM: readonly (readonly [number, Syscall])[] = [
+  [214, call("brk", [F.POINTER], brk, "", "address")],
+  [215, call("munmap", RANGE, munmap)],
+  [216, call("mremap", [...RANGE, F.SIZE, F.HEX, F.POINTER], null)],
+  [222, call("mmap", [F.POINTER, F.SIZE, F.PROT, F.MAP_FLAGS, F.INT, F.HEX], mmap, "what the memory management refuses", "address")],
+  [226, call("mprotect", [...RANGE, F.PROT], mprotect)],
+  [227, call("msync", [...RANGE, F.HEX], msync, "there is nothing to write back to")],
+  [228, call("mlock", RANGE, null)],
+  [229, call("munlock", RANGE, null)],
+  [230, call("mlockall", [F.HEX], null)],
+  [231, call("munlockall", [], null)],
+  [232, call("mincore", [...RANGE, F.OUT], mincore)],
+  [233, call("madvise", [...RANGE, F.MADVICE], madvise, "what the memory management refuses")],
+  [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.HEX], flushIcache)],
+  [270, call("process_vm_readv", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
+  [271, call("process_vm_writev", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
+  [283, call("membarrier", [F.INT, F.HEX, F.INT], membarrier, "no rseq commands")],
+  [284, call("mlock2", [...RANGE, F.HEX], null)],
+  [239, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.HEX], null)],
+  [235, call("mbind", [...RANGE, F.INT, F.POINTER, F.SIZE, F.HEX], null)],
+  [282, call("userfaultfd", [F.HEX], null)],
+  [462, call("mseal", [...RANGE, F.HEX], null)],
+  [213, call("readahead", [F.INT, F.SIZE, F.SIZE], constant(0))],
+];
