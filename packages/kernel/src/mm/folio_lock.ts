@@ -1,0 +1,84 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import { TaskState } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { Event } from "../trace.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import type { Vmf } from "./memory.js";
+import { PG } from "./page.js";
+
+/** Takes the folio lock if it is free. */
+export function* folioTrylock(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  if (m.point(Op.FolioLock, folio)) yield SWITCH;
+  m.sink?.emit(Event.FolioLock, folio, 0, 0, 0);
+  if (m.memmap.has(folio, PG.locked)) return false;
+  m.memmap.set(folio, PG.locked);
+  return true;
+}
+
+/** Takes the folio lock; false when a fatal signal came first and `state` is Killable. */
+export function* folioLock(k: Kernel, folio: number, state = TaskState.Uninterruptible): MaySleep<boolean> {
+  while (!(yield* k.folioLock.folioTrylock(k, folio))) {
+    if (!(yield* k.m.folioWaitQueue(folio).sleep(state, "folio_lock"))) return false;
+  }
+  return true;
+}
+
+export function* folioUnlock(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.FolioUnlock, folio)) yield SWITCH;
+  m.sink?.emit(Event.FolioLock, folio, 1, 0, 0);
+  m.memmap.clear(folio, PG.locked);
+  wakeFolio(k, folio);
+}
+
+function wakeFolio(k: Kernel, folio: number): void {
+  const queue = k.m.folioWaiters.get(folio);
+  if (queue === undefined) return;
+  queue.wakeAll();
+  if (queue.empty) k.m.folioWaiters.delete(folio);
+}
+
+/** Waits until a flag (the lock, or writeback) is clear, without taking anything. */
+export function* folioWaitBit(k: Kernel, folio: number, flag: PG, state: TaskState): MaySleep<boolean> {
+  const { m } = k;
+  for (;;) {
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    if (!m.memmap.has(folio, flag)) return true;
+    if (!(yield* m.folioWaitQueue(folio).sleep(state, flag === PG.locked ? "folio_wait_locked" : "folio_wait_writeback"))) {
+      return false;
+    }
+  }
+}
+
+/** Writeback of a folio is over: wakes those that wait for it. */
+export function* folioEndWriteback(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if (m.memmap.has(folio, PG.reclaim)) {
+    m.memmap.clear(folio, PG.reclaim);
+    yield* k.vmscan.folioRotateReclaimable(k, folio);
+  }
+  m.memmap.clear(folio, PG.writeback);
+  m.vmstat.pages.writeback--;
+  wakeFolio(k, folio);
+}
+
+/**
+ * Takes the folio lock from a fault. A first try that would have to wait drops the fault's own
+ * lock before it sleeps and asks for a retry; 0 means the folio is locked.
+ */
+export function* folioLockOrRetry(k: Kernel, folio: number, vmf: Vmf): MaySleep<number> {
+  if (yield* k.folioLock.folioTrylock(k, folio)) return 0;
+  const state = (vmf.flags & FaultFlag.KILLABLE) !== 0 ? TaskState.Killable : TaskState.Uninterruptible;
+  if ((vmf.flags & FaultFlag.ALLOW_RETRY) !== 0 && (vmf.flags & FaultFlag.TRIED) === 0) {
+    if ((vmf.flags & FaultFlag.RETRY_NOWAIT) !== 0) return VmFault.RETRY;
+    yield* k.memory.releaseFaultLock(k, vmf);
+    yield* k.folioLock.folioWaitBit(k, folio, PG.locked, state);
+    return VmFault.RETRY;
+  }
+  if (yield* k.folioLock.folioLock(k, folio, state)) return 0;
+  yield* k.memory.releaseFaultLock(k, vmf);
+  return VmFault.RETRY;
+}

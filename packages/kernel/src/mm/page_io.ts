@@ -1,0 +1,109 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import { Task, TaskState, WaitQueue } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { PG } from "./page.js";
+
+/** What the swap disk needs for a request, and for each page of it: a good SSD. */
+const LATENCY_NS = 20_000;
+const PAGE_NS = 1_000;
+
+/** A page on its way to or from the swap device. */
+interface Bio {
+  readonly folio: number;
+  readonly offset: number;
+  readonly write: boolean;
+  readonly done: number;
+}
+
+/** The swap disk: its queue, and the interrupt that completes what has been transferred. */
+export class SwapDisk {
+  readonly queue: Bio[] = [];
+  readonly wait: WaitQueue;
+  busyUntil = 0;
+  private head = 0;
+
+  constructor(private readonly k: Kernel) {
+    this.wait = new WaitQueue(k.m);
+  }
+
+  submit(folio: number, offset: number, write: boolean): void {
+    const { m } = this.k;
+    this.busyUntil = Math.max(this.busyUntil, m.now() + LATENCY_NS) + PAGE_NS;
+    this.queue.push({ folio, offset, write, done: this.busyUntil });
+    // While the disk is busy, its timer wakes it.
+    if (this.queue.length - this.head === 1) this.wait.wakeAll();
+  }
+
+  next(): Bio | null {
+    return this.queue[this.head] ?? null;
+  }
+
+  shift(): void {
+    this.head++;
+    if (this.head === this.queue.length || this.head > 1024) {
+      this.queue.splice(0, this.head);
+      this.head = 0;
+    }
+  }
+}
+
+/** Starts the disk's interrupt handler, on an executor of its own. */
+export function startSwapDisk(k: Kernel): void {
+  const { m } = k;
+  const executor = m.sched.addExecutor("swap disk", true, 1);
+  m.swapDisk = new SwapDisk(k);
+  const task = new Task(m.sched.allocateTaskId(), "swapdisk", executor, k.pageIo.swapDiskThread(k), {
+    memcg: m.memcgs.root,
+  });
+  m.sched.start(task);
+}
+
+export function* swapDiskThread(k: Kernel): MaySleep<void> {
+  const { m } = k;
+  const disk = m.swapDisk!;
+  const self = m.current!;
+  for (;;) {
+    const bio = disk.next();
+    if (bio === null) {
+      yield* disk.wait.sleep(TaskState.Uninterruptible, "idle");
+      continue;
+    }
+    if (bio.done > m.now()) {
+      m.sched.addTimer(bio.done, false, () => m.sched.wake(self));
+      yield* disk.wait.sleep(TaskState.Uninterruptible, "transfer");
+      continue;
+    }
+    disk.shift();
+    if (bio.write) yield* k.folioLock.folioEndWriteback(k, bio.folio);
+    else yield* k.pageIo.endRead(k, bio.folio, bio.offset);
+  }
+}
+
+/** Queues the read of a slot into a locked folio. */
+export function submitRead(k: Kernel, folio: number, offset: number): void {
+  k.m.swapDisk!.submit(folio, offset, false);
+}
+
+export function* endRead(k: Kernel, folio: number, offset: number): Atomic<void> {
+  const { m } = k;
+  m.swap.read(offset, m.ram.words, folio);
+  m.vmstat.events.pgpgin += 4;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.memmap.set(folio, PG.uptodate);
+  yield* k.folioLock.folioUnlock(k, folio);
+}
+
+/** Starts writing a locked folio to its slot: clean and under writeback until it is done. */
+export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.memmap.clear(folio, PG.dirty);
+  m.memmap.set(folio, PG.writeback | PG.reclaim);
+  m.vmstat.pages.writeback++;
+  m.vmstat.events.pswpout++;
+  m.vmstat.events.pgpgout += 4;
+  m.memcgs.get(m.memmap.memcg[folio]!).counters.pswpout++;
+  m.swap.write(m.memmap.private[folio]!, m.ram.words, folio);
+  m.swapDisk!.submit(folio, m.memmap.private[folio]!, true);
+}

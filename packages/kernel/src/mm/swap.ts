@@ -1,0 +1,185 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { BatchKind } from "./folio_batch.js";
+import { Lru, type Lruvec } from "./lruvec.js";
+import { PG } from "./page.js";
+
+/** Takes a reference for this task; `site` says where, while owners are tracked. */
+export function* folioGet(k: Kernel, folio: number, site: string): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  m.memmap.refcount[folio]!++;
+  m.refs?.get(folio, site);
+}
+
+/** Takes a reference unless the folio is free already. */
+export function* folioTryGet(k: Kernel, folio: number, site: string): Atomic<boolean> {
+  const { m } = k;
+  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  if (m.memmap.refcount[folio] === 0) return false;
+  m.memmap.refcount[folio]!++;
+  m.refs?.get(folio, site);
+  return true;
+}
+
+/** Drops this task's reference; frees the folio with the last one. */
+export function* folioPut(k: Kernel, folio: number, site: string): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.RefPut, folio)) yield SWITCH;
+  m.refs?.put(folio, site);
+  if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolio(k, folio);
+}
+
+/** Drops a reference that a page table, cache or batch had, rather than this task. */
+export function* folioPutUnowned(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.RefPut, folio)) yield SWITCH;
+  if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolio(k, folio);
+}
+
+/** The last reference is gone: off the LRU, uncharged, back to the allocator. */
+export function* freeFolio(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.memmap.has(folio, PG.lru)) {
+    const lruvec = m.memcgs.get(m.memmap.memcg[folio]!).lruvec;
+    if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+    lruvecDelFolio(k, lruvec, folio);
+    m.memmap.clear(folio, PG.lru);
+    if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+  }
+  yield* k.memcg.unchargePage(k, folio);
+  yield* k.pageAlloc.freeUnrefPage(k, folio);
+}
+
+/** The list a folio belongs on by its flags. */
+export function folioLruList(k: Kernel, folio: number): Lru {
+  const flags = k.m.memmap.flags[folio]!;
+  if ((flags & PG.unevictable) !== 0) return Lru.unevictable;
+  const file = (flags & PG.swapbacked) === 0;
+  const active = (flags & PG.active) !== 0;
+  return file ? (active ? Lru.activeFile : Lru.inactiveFile) : active ? Lru.activeAnon : Lru.inactiveAnon;
+}
+
+/** Under the lruvec lock. */
+export function lruvecAddFolio(k: Kernel, lruvec: Lruvec, folio: number, tail: boolean): void {
+  const lru = folioLruList(k, folio);
+  if (tail) lruvec.lists[lru]!.addTail(folio);
+  else lruvec.lists[lru]!.addHead(folio);
+  lruvec.pages[lru]! += k.m.memmap.folioPages(folio);
+}
+
+/** Under the lruvec lock, before the flags that choose the list change. */
+export function lruvecDelFolio(k: Kernel, lruvec: Lruvec, folio: number): void {
+  const lru = folioLruList(k, folio);
+  lruvec.lists[lru]!.remove(folio);
+  lruvec.pages[lru]! -= k.m.memmap.folioPages(folio);
+}
+
+/** Queues a new folio for the LRU on this CPU. The batch holds a reference until it is drained. */
+export function* folioAddLru(k: Kernel, folio: number): Atomic<void> {
+  yield* k.swap.batchAdd(k, BatchKind.lruAdd, folio);
+}
+
+export function* batchAdd(k: Kernel, kind: BatchKind, folio: number): Atomic<void> {
+  const { m } = k;
+  const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
+  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  m.memmap.refcount[folio]!++;
+  if (m.batches.push(cpu, kind, folio)) yield* k.swap.drainBatch(k, cpu, kind);
+}
+
+/** Applies what a batch waits for, and drops its references. */
+export function* drainBatch(k: Kernel, cpu: number, kind: BatchKind): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.LruBatch, cpu)) yield SWITCH;
+  if (m.batches.isEmpty(cpu, kind)) return;
+  const folios = m.batches.take(cpu, kind);
+  // In transit between batch and list: the references are this task's until it drops them.
+  if (m.refs !== null) for (const folio of folios) m.refs.get(folio, "lru_drain");
+  let locked: Lruvec | null = null;
+  for (const folio of folios) {
+    const lruvec = m.memcgs.get(m.memmap.memcg[folio]!).lruvec;
+    if (lruvec !== locked) {
+      if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
+      if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+      locked = lruvec;
+    }
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    moveFolio(k, lruvec, folio, kind);
+  }
+  if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
+  for (const folio of folios) yield* k.swap.folioPut(k, folio, "lru_drain");
+}
+
+function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): void {
+  const { memmap, vmstat } = k.m;
+  if (kind === BatchKind.lruAdd) {
+    memmap.set(folio, PG.lru);
+    lruvecAddFolio(k, lruvec, folio, false);
+    return;
+  }
+  // Isolated meanwhile, or unevictable: whoever has it decides.
+  if (!memmap.has(folio, PG.lru) || memmap.has(folio, PG.unevictable)) return;
+  lruvecDelFolio(k, lruvec, folio);
+  if (kind === BatchKind.activate) {
+    memmap.set(folio, PG.active);
+    vmstat.events.pgactivate++;
+  } else if (kind === BatchKind.deactivate) {
+    memmap.clear(folio, PG.active | PG.referenced);
+    vmstat.events.pgdeactivate++;
+  } else {
+    // Lazily free: clean anonymous memory that reclaim may drop lives with the file pages.
+    memmap.clear(folio, PG.active | PG.referenced | PG.swapbacked);
+    vmstat.events.pglazyfree++;
+  }
+  lruvecAddFolio(k, lruvec, folio, false);
+}
+
+/** Drains the batches of this CPU only. */
+export function* lruAddDrain(k: Kernel): Atomic<void> {
+  const { m } = k;
+  const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
+  for (const kind of [BatchKind.lruAdd, BatchKind.activate, BatchKind.deactivate, BatchKind.lazyfree]) {
+    if (!m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
+  }
+}
+
+/** Drains the batches of every CPU, as the work items of lru_add_drain_all() do. */
+export function* lruAddDrainAll(k: Kernel): MaySleep<void> {
+  for (let cpu = 0; cpu < k.m.config.cpus; cpu++) {
+    for (const kind of [BatchKind.lruAdd, BatchKind.activate, BatchKind.deactivate, BatchKind.lazyfree]) {
+      if (!k.m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
+    }
+  }
+}
+
+/**
+ * Notes an access: a first one sets PG_referenced, a second moves an inactive folio to the active
+ * list, when its CPU drains the batch.
+ */
+export function* folioMarkAccessed(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  const { memmap } = m;
+  if (!memmap.has(folio, PG.referenced)) memmap.set(folio, PG.referenced);
+  else if (!memmap.has(folio, PG.active | PG.unevictable)) {
+    if (memmap.has(folio, PG.lru)) yield* k.swap.batchAdd(k, BatchKind.activate, folio);
+    else memmap.set(folio, PG.active);
+    memmap.clear(folio, PG.referenced);
+  }
+}
+
+/** Takes a folio off its LRU list for reclaim or migration; false when it is on none. */
+export function* folioIsolateLru(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if (!m.memmap.has(folio, PG.lru)) return false;
+  m.memmap.clear(folio, PG.lru);
+  yield* k.swap.folioGet(k, folio, "isolate");
+  const lruvec = m.memcgs.get(m.memmap.memcg[folio]!).lruvec;
+  if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+  lruvecDelFolio(k, lruvec, folio);
+  if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+  return true;
+}

@@ -1,0 +1,188 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE } from "../arch/pgtable.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import type { Vmf } from "./memory.js";
+import { RssKind, VM } from "./mm_types.js";
+import { NO_PAGE, PG } from "./page.js";
+import { restoredBits } from "./swapops.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+
+/** Slots read ahead at most: 2^page-cluster, whose default is 3. */
+const READAHEAD_MAX = 8;
+
+/** The cached folio of a slot, with a reference at site "swapin"; NO_PAGE when there is none. */
+export function* swapCacheGetFolio(k: Kernel, offset: number): Atomic<number> {
+  const { m } = k;
+  for (;;) {
+    if (m.point(Op.SwapCache, offset)) yield SWITCH;
+    const folio = m.swap.cache[offset]!;
+    if (folio === NO_PAGE) return NO_PAGE;
+    if (!(yield* k.swap.folioTryGet(k, folio, "swapin"))) continue;
+    if (m.swap.cache[offset] === folio) return folio;
+    yield* k.swap.folioPut(k, folio, "swapin");
+  }
+}
+
+/** How many slots to read around a fault: as many as recent readahead has been of use. */
+export function swapinNrPages(k: Kernel, offset: number): number {
+  const { swap } = k.m;
+  const hits = swap.raHits;
+  swap.raHits = 0;
+  let pages = hits + 2;
+  if (pages === 2) {
+    // No hits: read ahead only when the faults themselves are adjacent.
+    if (Math.abs(offset - swap.raPrevOffset) !== 1) pages = 1;
+  } else {
+    let rounded = 4;
+    while (rounded < pages) rounded *= 2;
+    pages = rounded;
+  }
+  pages = Math.min(pages, READAHEAD_MAX);
+  // Shrink slowly: a window after a useful one is at least half as large.
+  pages = Math.max(pages, swap.raPrevWindow >> 1);
+  swap.raPrevOffset = offset;
+  swap.raPrevWindow = pages;
+  return pages;
+}
+
+/** Reads a slot and its neighbours; the folio of the slot, referenced, or NO_PAGE. */
+export function* swapinReadahead(k: Kernel, offset: number): MaySleep<number> {
+  const { m } = k;
+  const mask = swapinNrPages(k, offset) - 1;
+  let wanted = NO_PAGE;
+  const first = Math.max(1, offset & ~mask);
+  const last = Math.min(m.swap.slots - 1, offset | mask);
+  for (let slot = first; slot <= last; slot++) {
+    if (slot === offset || m.swap.count[slot] === 0 || m.swap.cache[slot] !== NO_PAGE) continue;
+    const folio = yield* k.swapState.readSwapCacheAsync(k, slot);
+    if (folio === NO_PAGE) continue;
+    m.memmap.set(folio, PG.readahead);
+    m.vmstat.events.swap_ra++;
+    yield* k.swap.folioPut(k, folio, "swapin");
+  }
+  wanted = yield* k.swapState.readSwapCacheAsync(k, offset);
+  yield* k.swap.lruAddDrain(k);
+  return wanted;
+}
+
+/**
+ * The folio of a slot from the cache, or a new one into which the slot is being read: locked until
+ * the read has finished. NO_PAGE when the slot is unused or memory is out.
+ */
+export function* readSwapCacheAsync(k: Kernel, offset: number): MaySleep<number> {
+  const { m } = k;
+  const { swap, memmap } = m;
+  for (;;) {
+    const cached = yield* k.swapState.swapCacheGetFolio(k, offset);
+    if (cached !== NO_PAGE) return cached;
+    if (swap.count[offset] === 0) return NO_PAGE;
+    const folio = yield* k.memory.allocAnonFolio(k);
+    if (folio === NO_PAGE) return NO_PAGE;
+    if (!swap.lock.tryLock()) yield* swap.lock.lock();
+    if (m.point(Op.SwapCache, offset)) yield SWITCH;
+    const mine = swap.cache[offset] === NO_PAGE && swap.count[offset] !== 0;
+    if (mine) {
+      memmap.set(folio, PG.locked | PG.swapbacked | PG.swapcache);
+      memmap.private[folio] = offset;
+      memmap.refcount[folio]!++;
+      swap.cache[offset] = folio;
+      m.vmstat.pages.swapcached++;
+      m.memcgs.get(memmap.memcg[folio]!).counters.swapcached++;
+    }
+    if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
+    if (!mine) {
+      yield* k.swap.folioPut(k, folio, "alloc");
+      continue;
+    }
+    m.refs?.put(folio, "alloc");
+    m.refs?.get(folio, "swapin");
+    yield* k.swap.folioAddLru(k, folio);
+    k.pageIo.submitRead(k, folio, offset);
+    m.vmstat.events.pswpin++;
+    return folio;
+  }
+}
+
+/** A fault on a swap entry. */
+export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const { vma, vpn } = vmf;
+  const offset = vmf.origPfn;
+  let result = 0;
+  let folio = yield* k.swapState.swapCacheGetFolio(k, offset);
+  if (folio === NO_PAGE) {
+    folio = yield* k.swapState.swapinReadahead(k, offset);
+    if (folio === NO_PAGE) {
+      if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
+      const ptl = m.pt.lockOf(vmf.ptep);
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+      return VmFault.OOM;
+    }
+    result = VmFault.MAJOR;
+  } else if (memmap.has(folio, PG.readahead)) {
+    memmap.clear(folio, PG.readahead);
+    m.swap.raHits++;
+    m.vmstat.events.swap_ra_hit++;
+  }
+  const locked = yield* k.folioLock.folioLockOrRetry(k, folio, vmf);
+  if (locked !== 0) {
+    yield* k.swap.folioPut(k, folio, "swapin");
+    return result | locked;
+  }
+  // The folio may have left the cache, or serve another slot, since it was found.
+  if (!memmap.has(folio, PG.swapcache) || memmap.private[folio] !== offset) {
+    return yield* giveUp(k, folio, result);
+  }
+  if (!memmap.has(folio, PG.uptodate)) {
+    yield* giveUp(k, folio, result);
+    return VmFault.SIGBUS;
+  }
+  if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);
+  if (vma.anonVma === null) {
+    const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
+    if (prepared !== 0) {
+      yield* giveUp(k, folio, result);
+      return result | prepared;
+    }
+  }
+  const ptl = m.pt.lockOf(vmf.ptep);
+  if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return yield* giveUp(k, folio, result);
+
+  const exclusive = (vmf.origFlags & PTE.SWP_EXCLUSIVE) !== 0;
+  const write = (vmf.flags & FaultFlag.WRITE) !== 0;
+  vma.mm.rss[RssKind.anon]!++;
+  vma.mm.rss[RssKind.swap]!--;
+  yield* k.swapfile.swapFree(k, offset);
+  let flags = vmPageProt(vma.flags) | restoredBits(vmf.origFlags);
+  if (exclusive && (vma.flags & VM.WRITE) !== 0) {
+    // Nobody else can have it: writable at once, and if it is written now the swap copy is stale.
+    flags = maybeMkwrite(flags, vma.flags);
+    if (write) flags |= PTE.D;
+  }
+  yield* k.rmap.folioAddAnonRmapPte(k, folio, folio, vma, vpn, exclusive);
+  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
+  // What was this task's reference is the mapping's now.
+  m.refs?.put(folio, "swapin");
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (yield* shouldFreeSwap(k, folio, exclusive && write)) yield* k.swapfile.folioFreeSwap(k, folio);
+  yield* k.folioLock.folioUnlock(k, folio);
+  // A write to a page that is shared with somebody copies it on the next attempt.
+  return result;
+}
+
+function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean): Atomic<boolean> {
+  const { m } = k;
+  if (m.point(Op.SwapCache, folio)) yield SWITCH;
+  // A copy that is out of date is of no use, and swap that is more than half full is scarce.
+  return m.memmap.has(folio, PG.swapcache) && (dirtied || m.swap.used * 2 > m.swap.total);
+}
+
+function* giveUp(k: Kernel, folio: number, result: number): Atomic<number> {
+  yield* k.folioLock.folioUnlock(k, folio);
+  yield* k.swap.folioPut(k, folio, "swapin");
+  return result;
+}
+

@@ -1,0 +1,98 @@
+import { SWITCH, type Atomic } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { NO_PAGE, PG } from "./page.js";
+
+/**
+ * Gives a locked folio a swap slot and puts it into the swap cache, which takes a reference. False
+ * when swap is full or the cgroup may not use more. The folio is dirty from here on.
+ */
+export function* folioAllocSwap(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  const { swap, memmap } = m;
+  if (swap.free === 0) return false;
+  const memcg = m.memcgs.get(memmap.memcg[folio]!);
+  if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+  if (!m.memcgs.tryChargeSwap(memcg, 1)) return false;
+  if (!swap.lock.tryLock()) yield* swap.lock.lock();
+  const offset = swap.allocate();
+  if (offset >= 0) {
+    if (m.point(Op.SwapCache, offset)) yield SWITCH;
+    swap.memcg[offset] = memcg.id;
+    swap.cache[offset] = folio;
+    memmap.private[folio] = offset;
+    memmap.set(folio, PG.swapcache | PG.dirty);
+    memmap.refcount[folio]!++;
+    m.vmstat.pages.swapcached++;
+    memcg.counters.swapcached++;
+  }
+  if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
+  if (offset < 0) m.memcgs.unchargeSwap(memcg, 1);
+  return offset >= 0;
+}
+
+/** Frees a slot that neither entries nor the cache use; under the swap lock. */
+function releaseSlot(k: Kernel, offset: number): void {
+  const { m } = k;
+  m.memcgs.unchargeSwap(m.memcgs.get(m.swap.memcg[offset]!), 1);
+  m.swap.release(offset);
+}
+
+/** Takes a locked folio out of the swap cache. The cache's reference becomes the caller's to drop. */
+export function* deleteFromSwapCache(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  const { swap, memmap } = m;
+  const offset = memmap.private[folio]!;
+  if (!swap.lock.tryLock()) yield* swap.lock.lock();
+  if (m.point(Op.SwapCache, offset)) yield SWITCH;
+  swap.cache[offset] = NO_PAGE;
+  memmap.clear(folio, PG.swapcache);
+  memmap.private[folio] = 0;
+  m.vmstat.pages.swapcached--;
+  m.memcgs.get(memmap.memcg[folio]!).counters.swapcached--;
+  if (swap.count[offset] === 0) releaseSlot(k, offset);
+  if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
+}
+
+/** Drops the swap copy of a locked folio that no entry refers to any more. True when it did. */
+export function* folioFreeSwap(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.SwapCache, memmap.private[folio]!)) yield SWITCH;
+  if (!memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.writeback)) return false;
+  if (m.swap.count[memmap.private[folio]!] !== 0) return false;
+  yield* k.swapfile.deleteFromSwapCache(k, folio);
+  memmap.set(folio, PG.dirty);
+  yield* k.swap.folioPutUnowned(k, folio);
+  return true;
+}
+
+/** The same for a folio that may be locked by somebody else: then it is left alone. */
+export function* freeSwapCache(k: Kernel, folio: number): Atomic<void> {
+  const { memmap } = k.m;
+  if (memmap.folioMapcount(folio) !== 0 || !(yield* k.folioLock.folioTrylock(k, folio))) return;
+  if (memmap.has(folio, PG.swapcache)) yield* k.swapfile.folioFreeSwap(k, folio);
+  yield* k.folioLock.folioUnlock(k, folio);
+}
+
+/** An entry no longer refers to the slot. */
+export function* swapFree(k: Kernel, offset: number): Atomic<void> {
+  const { swap } = k.m;
+  if (!swap.lock.tryLock()) yield* swap.lock.lock();
+  if (k.m.point(Op.SwapMap, offset)) yield SWITCH;
+  swap.count[offset]!--;
+  if (swap.count[offset] === 0 && swap.cache[offset] === NO_PAGE) releaseSlot(k, offset);
+  if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
+}
+
+/** The same, and the cached folio goes too if nobody else wants it. */
+export function* freeSwapAndCache(k: Kernel, offset: number): Atomic<void> {
+  const { m } = k;
+  yield* k.swapfile.swapFree(k, offset);
+  if (m.point(Op.SwapCache, offset)) yield SWITCH;
+  const folio = m.swap.cache[offset]!;
+  if (folio === NO_PAGE || m.swap.count[offset] !== 0) return;
+  yield* k.swap.folioGet(k, folio, "free_swap");
+  yield* k.swapfile.freeSwapCache(k, folio);
+  yield* k.swap.folioPut(k, folio, "free_swap");
+}
