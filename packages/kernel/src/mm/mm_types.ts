@@ -97,6 +97,8 @@ export class Mm {
   brk = 0;
   mmapBase = 0;
   startStack = 0;
+  /** RLIMIT_STACK at exec; its default is 8 MiB. */
+  stackLimitPages = 2048;
   startCode = 0;
   endCode = 0;
   startData = 0;

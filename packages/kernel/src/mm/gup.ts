@@ -1,0 +1,68 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, ptePresent } from "../arch/pgtable.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { FollFlag } from "./gup_flags.js";
+import { VM, type Mm, type Vma } from "./mm_types.js";
+import { NO_PAGE, PG } from "./page.js";
+
+/**
+ * One page of another (or this) address space, with a reference held at `site`; faults it in.
+ * mmap_lock is held for reading, and still is on return. A negated errno otherwise: -EFAULT for
+ * holes, permissions and SIGBUS, -ENOMEM, -EINTR when killed.
+ */
+export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): MaySleep<number> {
+  for (let tried = 0; ; tried = FaultFlag.TRIED) {
+    const vma = mm.vmaAt(vpn);
+    if (vma === null || !k.gup.vmaPermits(k, vma, gup)) return -Errno.EFAULT;
+    const page = yield* k.gup.followPagePte(k, vma, vpn, gup, site);
+    if (page !== NO_PAGE) return page;
+    if (k.m.signals?.fatalPending(k.m.current!)) return -Errno.EINTR;
+    const write = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.WRITE : 0;
+    const result = yield* k.memory.handleMmFault(
+      k,
+      vma,
+      vpn,
+      FaultFlag.REMOTE | FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | write | tried,
+    );
+    if ((result & VmFault.RETRY) !== 0) {
+      // The fault dropped mmap_lock before it slept.
+      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+      continue;
+    }
+    if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
+    if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;
+    yield* k.m.sched.condResched();
+  }
+}
+
+export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
+  const need = (gup & FollFlag.WRITE) !== 0 ? VM.WRITE : VM.READ;
+  return (vma.flags & need) !== 0;
+}
+
+/** The page that the entry maps with the permission wanted, referenced; NO_PAGE to fault it in. */
+export function* followPagePte(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): Atomic<number> {
+  const { m } = k;
+  if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+  const ptep = m.pt.lookup(vma.mm.pgd, vpn);
+  if (ptep < 0) return NO_PAGE;
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const flags = m.pt.flags(ptep);
+  let page = NO_PAGE;
+  if (ptePresent(flags) && (flags & PTE.PROT_NONE) === 0 && ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0)) {
+    page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    const folio = m.memmap.folioOf(page);
+    yield* k.swap.folioGet(k, folio, site);
+    if ((gup & FollFlag.TOUCH) !== 0) {
+      if ((gup & FollFlag.WRITE) !== 0 && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
+      yield* k.swap.folioMarkAccessed(k, folio);
+    }
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return page;
+}

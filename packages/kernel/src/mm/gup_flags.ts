@@ -1,0 +1,9 @@
+/** What a caller of GUP wants of a page, with the values of 6.12 and newer. */
+export enum FollFlag {
+  WRITE = 1 << 0,
+  GET = 1 << 1,
+  FORCE = 1 << 3,
+  NOWAIT = 1 << 4,
+  SPLIT_PMD = 1 << 6,
+  TOUCH = 1 << 16,
+}

@@ -1,0 +1,58 @@
+import type { Atomic } from "../kernel/coroutine.js";
+import type { Kernel } from "../kernel.js";
+import type { Mm } from "./mm_types.js";
+import { PG } from "./page.js";
+
+/** Pages that are collected before they are flushed and freed. */
+const MAX_GATHER_BATCH = 510;
+
+/**
+ * Pages taken out of page tables, on their way to being freed: the TLBs are flushed first, so
+ * that no CPU can reach a frame that has a new owner.
+ */
+export interface MmuGather {
+  readonly mm: Mm;
+  startVpn: number;
+  endVpn: number;
+  readonly pages: number[];
+  /** Page-table nodes that nothing points to any more. */
+  readonly tables: number[];
+}
+
+export function tlbGather(_k: Kernel, mm: Mm): MmuGather {
+  return { mm, startVpn: Infinity, endVpn: 0, pages: [], tables: [] };
+}
+
+/** Notes that a present entry was cleared. */
+export function tlbRemoveEntry(_k: Kernel, tlb: MmuGather, vpn: number): void {
+  if (vpn < tlb.startVpn) tlb.startVpn = vpn;
+  if (vpn >= tlb.endVpn) tlb.endVpn = vpn + 1;
+}
+
+/** Hands over a mapping's reference to a page; true when the gather is full and must be flushed. */
+export function tlbRemovePage(k: Kernel, tlb: MmuGather, page: number): boolean {
+  k.m.refs?.get(k.m.memmap.folioOf(page), "gather");
+  tlb.pages.push(page);
+  return tlb.pages.length >= MAX_GATHER_BATCH;
+}
+
+/** Flushes what was cleared, then drops the references. */
+export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
+  const { m } = k;
+  if (tlb.endVpn > 0) yield* k.tlbflush.flushTlbRange(k, tlb.mm, tlb.startVpn, tlb.endVpn);
+  tlb.startVpn = Infinity;
+  tlb.endVpn = 0;
+  for (const page of tlb.pages) {
+    const folio = m.memmap.folioOf(page);
+    // Nobody will swap this page in again: its slot is free if the cache is its last user.
+    if (m.memmap.has(folio, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, folio);
+    yield* k.swap.folioPut(k, folio, "gather");
+  }
+  tlb.pages.length = 0;
+  for (const node of tlb.tables) yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(node));
+  tlb.tables.length = 0;
+}
+
+export function* tlbFinish(k: Kernel, tlb: MmuGather): Atomic<void> {
+  yield* k.mmGather.tlbFlushMmu(k, tlb);
+}

@@ -1,0 +1,21 @@
+import { PTE } from "../arch/pgtable.js";
+import { VM } from "./mm_types.js";
+
+/**
+ * Page-table flags that a VMA's permissions stand for. Private writable memory starts without W:
+ * the first write of each page faults, unless the fault that maps it is a write already.
+ * On riscv, W without R is reserved, so a writable page is readable too.
+ */
+export function vmPageProt(vmFlags: number): number {
+  if ((vmFlags & (VM.READ | VM.WRITE | VM.EXEC)) === 0) return PTE.PROT_NONE | PTE.U | PTE.A;
+  let pte = PTE.V | PTE.U | PTE.A;
+  if ((vmFlags & (VM.READ | VM.WRITE)) !== 0) pte |= PTE.R;
+  if ((vmFlags & VM.EXEC) !== 0) pte |= PTE.X;
+  if ((vmFlags & VM.WRITE) !== 0 && (vmFlags & VM.SHARED) !== 0) pte |= PTE.W;
+  return pte;
+}
+
+/** Adds W where the VMA may be written. */
+export function maybeMkwrite(pteFlags: number, vmFlags: number): number {
+  return (vmFlags & VM.WRITE) !== 0 ? pteFlags | PTE.W : pteFlags;
+}

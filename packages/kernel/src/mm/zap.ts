@@ -1,0 +1,133 @@
+import { SWITCH, type MaySleep, type Atomic } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
+import { Event } from "../trace.js";
+import { RssKind, type Mm, type Vma } from "./mm_types.js";
+import type { MmuGather } from "./mmu_gather.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { PG } from "./page.js";
+
+/** Takes everything in [start, end) of a VMA out of the page tables and frees it (MADV_DONTNEED). */
+export function* zapPageRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: end, event: NotifyEvent.CLEAR, owner: null };
+  yield* k.swap.lruAddDrain(k);
+  const tlb = k.mmGather.tlbGather(k, vma.mm);
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  yield* k.zap.unmapPageRange(k, tlb, vma, start, end);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  yield* k.mmGather.tlbFinish(k, tlb);
+}
+
+/** The page-table part: the caller notifies and finishes the gather. */
+export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: number, end: number): MaySleep<void> {
+  const { m } = k;
+  let vpn = start;
+  while (vpn < end) {
+    const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
+    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    const first = m.pt.lookup(vma.mm.pgd, vpn);
+    if (first >= 0) vpn = yield* k.zap.zapPteRange(k, tlb, vma, vpn, tableEnd, first);
+    else vpn = tableEnd;
+    yield* m.sched.condResched();
+  }
+}
+
+/** Zaps entries of one table; returns where it stopped, short of `end` when the gather was full. */
+export function* zapPteRange(
+  k: Kernel,
+  tlb: MmuGather,
+  vma: Vma,
+  start: number,
+  end: number,
+  first: number,
+): Atomic<number> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(first);
+  let vpn = start;
+  let full = false;
+  if (!ptl.tryLock()) yield* ptl.lock();
+  for (; vpn < end && !full; vpn++) {
+    const ptep = first + (vpn - start);
+    if (m.pt.isNone(ptep)) continue;
+    if (m.point(Op.PteWrite, ptep)) yield SWITCH;
+    const flags = m.pt.flags(ptep);
+    const pfn = m.pt.pfn(ptep);
+    m.pt.clear(ptep);
+    m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
+    if (ptePresent(flags)) full = yield* k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
+    else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
+    else if (k.swapops.isSwapEntry(k, flags)) {
+      vma.mm.rss[RssKind.swap]!--;
+      yield* k.swapfile.freeSwapAndCache(k, pfn);
+    }
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (full) yield* k.mmGather.tlbFlushMmu(k, tlb);
+  return vpn;
+}
+
+export function* zapPresentPte(
+  k: Kernel,
+  tlb: MmuGather,
+  vma: Vma,
+  vpn: number,
+  flags: number,
+  pfn: number,
+): Atomic<boolean> {
+  const { memmap } = k.m;
+  k.mmGather.tlbRemoveEntry(k, tlb, vpn);
+  if ((flags & PTE.SPECIAL) !== 0) return false;
+  const page = memmap.pfnToPage(pfn);
+  const folio = memmap.folioOf(page);
+  vma.mm.rss[memmap.isAnon(folio) ? RssKind.anon : RssKind.file]!--;
+  if ((flags & PTE.D) !== 0 && !memmap.isAnon(folio)) memmap.set(folio, PG.dirty);
+  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  return k.mmGather.tlbRemovePage(k, tlb, page);
+}
+
+/** An exclusive entry goes: no TLB has it, and the notifier told the device already. */
+export function* zapExclusivePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
+  const { memmap } = k.m;
+  const page = memmap.pfnToPage(pfn);
+  const folio = memmap.folioOf(page);
+  vma.mm.rss[RssKind.anon]!--;
+  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  yield* k.swap.folioPutUnowned(k, folio);
+}
+
+/**
+ * Takes out the page tables that lie wholly in [floor, ceiling), where nothing is mapped any
+ * more. They are freed with the gather, after its flush.
+ */
+export function* freePgtables(k: Kernel, tlb: MmuGather, mm: Mm, floor: number, ceiling: number): Atomic<void> {
+  const { m } = k;
+  if (!mm.pageTableLock.tryLock()) yield* mm.pageTableLock.lock();
+  for (let top = 0; top < 256; top++) {
+    const topStart = top << 18;
+    const topEnd = topStart + (1 << 18);
+    if (topEnd <= floor || topStart >= ceiling) continue;
+    const topEntry = mm.pgd * PTRS_PER_TABLE + tableIndex(topStart, 2);
+    const mid = m.pt.child(topEntry);
+    if (mid < 0) continue;
+    for (let i = 0; i < PTRS_PER_TABLE; i++) {
+      const start = topStart + i * PTRS_PER_TABLE;
+      if (start < floor || start + PTRS_PER_TABLE > ceiling) continue;
+      const entry = mid * PTRS_PER_TABLE + i;
+      const last = m.pt.child(entry);
+      if (last < 0) continue;
+      if (m.point(Op.TableWrite, entry)) yield SWITCH;
+      m.pt.clear(entry);
+      tlb.tables.push(last);
+      mm.pageTables--;
+    }
+    if (topStart >= floor && topEnd <= ceiling) {
+      if (m.point(Op.TableWrite, topEntry)) yield SWITCH;
+      m.pt.clear(topEntry);
+      tlb.tables.push(mid);
+      mm.pageTables--;
+    }
+  }
+  if (tlb.tables.length > 0) k.mmGather.tlbRemoveEntry(k, tlb, floor);
+  if (!mm.pageTableLock.tryUnlock()) yield* mm.pageTableLock.unlock();
+}
