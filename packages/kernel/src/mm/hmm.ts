@@ -1,0 +1,134 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, ptePresent } from "../arch/pgtable.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { VM, type Mm, type Vma } from "./mm_types.js";
+import type { IntervalNotifier } from "./mmu_notifier.js";
+import { PG } from "./page.js";
+
+/** What is known of a page, and what is asked for: REQ_FAULT and REQ_WRITE share the bits. */
+export enum HmmPfn {
+  VALID = 1 << 0,
+  WRITE = 1 << 1,
+  ERROR = 1 << 2,
+  REQ_FAULT = VALID,
+  REQ_WRITE = WRITE,
+}
+
+/** A request to mirror [startVpn, endVpn) of an address space. */
+export interface HmmRange {
+  readonly mm: Mm;
+  readonly notifier: IntervalNotifier;
+  /** From `intervalReadBegin`; a change since makes the walk give up with -EBUSY. */
+  notifierSeq: number;
+  readonly startVpn: number;
+  readonly endVpn: number;
+  /** One for each page: request flags on the way in (under `pfnFlagsMask`), HmmPfn on the way out. */
+  readonly flags: Uint8Array;
+  /** The pages, where VALID. */
+  readonly pages: Int32Array;
+  /** Wanted of every page. */
+  readonly defaultFlags: number;
+  /** Which of the incoming `flags` count as requests. */
+  readonly pfnFlagsMask: number;
+}
+
+/**
+ * Fills a range with what the CPU page tables say, faulting in what is asked for and missing.
+ * mmap_lock is held for reading. 0; -EBUSY when the range was invalidated since `notifierSeq` was
+ * read (begin again); -EFAULT for holes and what cannot be read; -EPERM for a write to memory
+ * that may not be written. Documentation/mm/hmm.rst.
+ */
+export function* hmmRangeFault(k: Kernel, range: HmmRange): MaySleep<number> {
+  let vpn = range.startVpn;
+  for (;;) {
+    // A fault may have slept, and anything may have happened meanwhile.
+    if (yield* k.mmuNotifier.intervalCheckRetry(k, range.notifier, range.notifierSeq)) return -Errno.EBUSY;
+    const result = yield* k.hmm.walkRange(k, range, vpn);
+    if (result.error !== -Errno.EBUSY) return result.error;
+    vpn = result.vpn;
+  }
+}
+
+/** How far a walk came. EBUSY: it faulted, and goes on from `vpn`. */
+export interface WalkResult {
+  readonly error: number;
+  readonly vpn: number;
+}
+
+export function* walkRange(k: Kernel, range: HmmRange, from: number): MaySleep<WalkResult> {
+  const { mm } = range;
+  for (let vpn = from; vpn < range.endVpn; ) {
+    const i = mm.findVmaIndex(vpn);
+    const vma = i < 0 ? null : mm.vmas[i]!;
+    const start = vma === null ? range.endVpn : vma.startVpn;
+    if (vpn < start) {
+      // A hole: an error where something is asked for, else marked so.
+      const end = Math.min(start, range.endVpn);
+      if (anyRequested(range, vpn, end)) return { error: -Errno.EFAULT, vpn };
+      fill(range, vpn, end, HmmPfn.ERROR);
+      vpn = end;
+      continue;
+    }
+    const end = Math.min(vma!.endVpn, range.endVpn);
+    if ((vma!.flags & VM.READ) === 0) {
+      if (anyRequested(range, vpn, end)) return { error: -Errno.EFAULT, vpn };
+      fill(range, vpn, end, HmmPfn.ERROR);
+      vpn = end;
+      continue;
+    }
+    for (; vpn < end; vpn++) {
+      const needed = yield* k.hmm.walkPte(k, range, vpn);
+      if (needed !== 0) return yield* k.hmm.faultPage(k, vma!, vpn, (needed & HmmPfn.WRITE) !== 0);
+    }
+  }
+  return { error: 0, vpn: range.endVpn };
+}
+
+function wanted(range: HmmRange, vpn: number): number {
+  return range.defaultFlags | (range.flags[vpn - range.startVpn]! & range.pfnFlagsMask);
+}
+
+function anyRequested(range: HmmRange, from: number, to: number): boolean {
+  for (let vpn = from; vpn < to; vpn++) {
+    if ((wanted(range, vpn) & (HmmPfn.REQ_FAULT | HmmPfn.REQ_WRITE)) !== 0) return true;
+  }
+  return false;
+}
+
+function fill(range: HmmRange, from: number, to: number, flags: number): void {
+  range.flags.fill(flags, from - range.startVpn, to - range.startVpn);
+}
+
+/** Reads one entry into the range; 0, or the permission for which the page must be faulted first. */
+export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<number> {
+  const { m } = k;
+  const want = wanted(range, vpn) & (HmmPfn.VALID | HmmPfn.WRITE);
+  if (m.point(Op.PteRead, vpn)) yield SWITCH;
+  const ptep = m.pt.lookup(range.mm.pgd, vpn);
+  const pte = ptep < 0 ? 0 : m.pt.flags(ptep);
+  // Exclusive entries are "not there" for everybody: a fault takes the page back.
+  let has = 0;
+  if (ptePresent(pte) && (pte & PTE.PROT_NONE) === 0) {
+    has = (pte & PTE.W) !== 0 ? HmmPfn.VALID | HmmPfn.WRITE : HmmPfn.VALID;
+    range.pages[vpn - range.startVpn] = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  }
+  if ((want & ~has) !== 0) return want | HmmPfn.VALID;
+  range.flags[vpn - range.startVpn] = has;
+  return 0;
+}
+
+/** Faults one page in, with mmap_lock held throughout. */
+export function* faultPage(k: Kernel, vma: Vma, vpn: number, write: boolean): MaySleep<WalkResult> {
+  if (write && (vma.flags & VM.WRITE) === 0) return { error: -Errno.EPERM, vpn };
+  const result = yield* k.memory.handleMmFault(k, vma, vpn, FaultFlag.REMOTE | (write ? FaultFlag.WRITE : 0));
+  if ((result & VmFault.ERROR) !== 0) return { error: -Errno.EFAULT, vpn };
+  return { error: -Errno.EBUSY, vpn };
+}
+
+/** Whether a page is the page of zeros. */
+export function isZeroPage(k: Kernel, page: number): boolean {
+  return page === k.m.zones.zeroPage && k.m.memmap.has(page, PG.reserved);
+}

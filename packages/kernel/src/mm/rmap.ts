@@ -1,0 +1,292 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import { TaskState } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, ptePresent } from "../arch/pgtable.js";
+import { FollFlag } from "./gup_flags.js";
+import { RssKind, type Mm, type Vma } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { MAPPING_ANON, PG } from "./page.js";
+import { makeSwap } from "./swapops.js";
+
+/* Who may map a folio. */
+
+/** Gives the VMA an anon_vma; mmap_lock is held at least for reading. */
+export function* anonVmaPrepare(k: Kernel, vma: Vma): MaySleep<void> {
+  const { m } = k;
+  const { mm } = vma;
+  if (vma.anonVma !== null) return;
+  // A neighbour that could be merged with shares its anon_vma, so that merging stays possible.
+  const candidate = k.mmap.findMergeableAnonVma(k, mm, vma) ?? m.anonVmas.create();
+  if (!candidate.lock.tryWrite()) yield* candidate.lock.write();
+  if (!mm.pageTableLock.tryLock()) yield* mm.pageTableLock.lock();
+  if (vma.anonVma === null) {
+    vma.anonVma = candidate;
+    candidate.vmas.add(vma);
+  }
+  if (!mm.pageTableLock.tryUnlock()) yield* mm.pageTableLock.unlock();
+  if (!candidate.lock.tryUnlock()) yield* candidate.lock.unlock();
+}
+
+/** A new folio gets its first mapping: nobody else can see it yet, so there is no point. */
+export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: number): void {
+  const { memmap, vmstat, memcgs } = k.m;
+  memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
+  memmap.mapcount[folio] = 1;
+  memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
+  memmap.index[folio] = vma.linearIndex(vpn);
+  vmstat.pages.anonMapped++;
+  memcgs.get(memmap.memcg[folio]!).counters.anon++;
+}
+
+/** Another mapping of an anonymous page, under its folio lock (or with the page exclusive). */
+export function* folioAddAnonRmapPte(
+  k: Kernel,
+  folio: number,
+  page: number,
+  vma: Vma,
+  vpn: number,
+  exclusive: boolean,
+): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.MapCount, page)) yield SWITCH;
+  if (memmap.folioMapcount(folio) === 0) {
+    m.vmstat.pages.anonMapped += memmap.folioPages(folio);
+    m.memcgs.get(memmap.memcg[folio]!).counters.anon += memmap.folioPages(folio);
+  }
+  memmap.mapcount[page]!++;
+  memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
+  memmap.index[folio] = vma.linearIndex(vpn) - (page - folio);
+  if (exclusive) memmap.set(page, PG.anonExclusive);
+}
+
+/** A mapping is gone. The reference that it had is still there. */
+export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, _vma: Vma): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.MapCount, page)) yield SWITCH;
+  memmap.mapcount[page]!--;
+  if (memmap.folioMapcount(folio) === 0) {
+    m.vmstat.pages.anonMapped -= memmap.folioPages(folio);
+    m.memcgs.get(memmap.memcg[folio]!).counters.anon -= memmap.folioPages(folio);
+  }
+}
+
+/** What a reverse walk does in each VMA that may map the folio; false ends the walk. */
+export type RmapOne = (k: Kernel, folio: number, vma: Vma, vpn: number) => MaySleep<boolean>;
+
+/** Visits every VMA that may map an anonymous folio. The caller holds the folio lock. */
+export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<void> {
+  const { m } = k;
+  const { memmap } = m;
+  const anonVma = memmap.isAnon(folio) ? m.anonVmas.get(memmap.mapping[folio]! >> 1) : undefined;
+  if (anonVma === undefined) return;
+  if (!anonVma.lock.tryRead()) yield* anonVma.lock.read();
+  for (const vma of [...anonVma.vmas]) {
+    const vpn = vma.startVpn + (memmap.index[folio]! - vma.pgoff);
+    if (vpn + memmap.folioPages(folio) <= vma.startVpn || vpn >= vma.endVpn) continue;
+    if (!(yield* one(k, folio, vma, vpn))) break;
+  }
+  if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+}
+
+/* Reclaim asks who used a folio, and takes it out of the page tables. */
+
+/**
+ * How many mappings have used the folio since it was last asked: clears their accessed bits.
+ * Not flushed from the TLBs: a stale bit costs reclaim some precision, nothing else.
+ */
+export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
+  const { m } = k;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  if (m.memmap.folioMapcount(folio) === 0) return 0;
+  let referenced = 0;
+  yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
+    if (entry === null) return true;
+    const flags = m.pt.flags(entry.ptep);
+    if (ptePresent(flags) && (flags & PTE.A) !== 0) {
+      yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags & ~PTE.A, m.pt.pfn(entry.ptep));
+      referenced++;
+    }
+    if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+    return true;
+  });
+  return referenced;
+}
+
+/**
+ * Replaces every mapping of a folio in the swap cache by a swap entry. True when none is left.
+ * The caller holds the folio lock.
+ */
+export function* tryToUnmap(k: Kernel, folio: number): MaySleep<boolean> {
+  const { m } = k;
+  yield* k.rmap.rmapWalkAnon(k, folio, k.rmap.tryToUnmapOne);
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  return m.memmap.folioMapcount(folio) === 0;
+}
+
+/** One VMA's share of `tryToUnmap`: false when the folio must stay mapped. */
+export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const range: NotifierRange = {
+    mm: vma.mm,
+    startVpn: vpn,
+    endVpn: vpn + memmap.folioPages(folio),
+    event: NotifyEvent.CLEAR,
+    owner: null,
+  };
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  let keepGoing = true;
+  const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
+  if (entry !== null) {
+    const { ptep, page } = entry;
+    const [flags, pfn] = yield* k.rmap.clearForUnmap(k, vma, vpn, ptep);
+    const exclusive = memmap.has(page, PG.anonExclusive);
+    if ((flags & PTE.D) !== 0 && ptePresent(flags)) memmap.set(folio, PG.dirty);
+    if (k.m.point(Op.SwapMap, memmap.private[folio]!)) yield SWITCH;
+    if (exclusive && memmap.refcount[folio]! > k.rmap.expectedRefs(k, folio) && (yield* k.rmap.maybePinned(k, folio))) {
+      // Somebody writes through a pin: the page must stay where it is.
+      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, pfn);
+      keepGoing = false;
+    } else {
+      m.swap.count[memmap.private[folio]!]!++;
+      memmap.clear(page, PG.anonExclusive);
+      vma.mm.rss[RssKind.anon]!--;
+      vma.mm.rss[RssKind.swap]!++;
+      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), memmap.private[folio]! + (page - folio));
+      yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+      yield* k.swap.folioPutUnowned(k, folio);
+    }
+    if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+  }
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  return keepGoing;
+}
+
+/** Takes the entry out for unmapping. A device-exclusive one is in no TLB, so nothing is flushed. */
+export function* clearForUnmap(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<[number, number]> {
+  return yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+}
+
+/** References that mappings and the swap cache explain, with the caller's own. */
+export function expectedRefs(k: Kernel, folio: number): number {
+  const { memmap } = k.m;
+  return memmap.folioMapcount(folio) + (memmap.has(folio, PG.swapcache) ? 1 : 0) + 1;
+}
+
+/** Whether the folio is pinned for direct access; pins do not exist yet without pin_user_pages(). */
+export function* maybePinned(k: Kernel, folio: number): Atomic<boolean> {
+  if (k.m.point(Op.RefGet, folio)) yield SWITCH;
+  return false;
+}
+
+/* Device-exclusive access. */
+
+/** A folio that is now exclusive to a device: locked, with a reference at site "exclusive". */
+export interface ExclusivePage {
+  readonly page: number;
+  readonly folio: number;
+}
+
+/**
+ * Gives a device exclusive access to the page at `vpn`: its CPU entry becomes a device-exclusive
+ * one, so that the next CPU access faults and takes the page back. The folio comes back locked and
+ * referenced: while the caller holds the lock, nobody can take it back, so that is when the
+ * device's own table must be set. mmap_lock is held for reading.
+ *
+ * `owner` is passed to the notifiers (event EXCLUSIVE). Errors: -EFAULT as GUP gives it,
+ * -EOPNOTSUPP for what is not anonymous memory, -EINTR when killed.
+ *
+ * Rules: the 2025 series "mm: fixes for device-exclusive entries (hmm)".
+ */
+export function* makeDeviceExclusive(k: Kernel, mm: Mm, vpn: number, owner: object): MaySleep<ExclusivePage | number> {
+  for (;;) {
+    // Faults the page in for writing, which breaks COW and takes it back from another device.
+    const page = yield* k.gup.getUserPageRemote(k, mm, vpn, FollFlag.WRITE | FollFlag.SPLIT_PMD | FollFlag.TOUCH, "exclusive");
+    if (page < 0) return page;
+    const folio = k.m.memmap.folioOf(page);
+    const refused = k.rmap.exclusiveSupported(k, folio);
+    if (refused !== 0) {
+      yield* k.swap.folioPut(k, folio, "exclusive");
+      return refused;
+    }
+    if (!(yield* k.folioLock.folioLock(k, folio, TaskState.Killable))) {
+      yield* k.swap.folioPut(k, folio, "exclusive");
+      return -Errno.EINTR;
+    }
+    if (yield* k.rmap.exclusiveReplacePte(k, mm, vpn, folio, page, owner)) return { page, folio };
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, "exclusive");
+    const error = yield* k.rmap.exclusiveMissed(k);
+    if (error !== 0) return error;
+  }
+}
+
+/** 0 for what can be exclusive to a device, else the errno that says no. */
+export function exclusiveSupported(k: Kernel, folio: number): number {
+  return k.m.memmap.isAnon(folio) ? 0 : -Errno.EOPNOTSUPP;
+}
+
+/**
+ * The entry no longer maps the page that GUP found (reclaim or migration was faster): try again,
+ * rather than fail with an EBUSY that the caller could only retry as well.
+ */
+export function* exclusiveMissed(k: Kernel): MaySleep<number> {
+  yield* k.m.sched.condResched();
+  return k.m.signals?.fatalPending(k.m.current!) ? -Errno.EINTR : 0;
+}
+
+/** Under the folio lock: swaps the entry for an exclusive one; false when it maps another page. */
+export function* exclusiveReplacePte(
+  k: Kernel,
+  mm: Mm,
+  vpn: number,
+  folio: number,
+  page: number,
+  owner: object,
+): MaySleep<boolean> {
+  const { m } = k;
+  const range: NotifierRange = { mm, startVpn: vpn, endVpn: vpn + 1, event: NotifyEvent.EXCLUSIVE, owner };
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  const vma = mm.vmaAt(vpn);
+  let done = false;
+  if (vma !== null) {
+    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    const ptep = m.pt.lookup(mm.pgd, vpn);
+    if (ptep >= 0) {
+      const ptl = m.pt.lockOf(ptep);
+      if (!ptl.tryLock()) yield* ptl.lock();
+      if (m.point(Op.PteRead, ptep)) yield SWITCH;
+      const flags = m.pt.flags(ptep);
+      if (ptePresent(flags) && (flags & PTE.W) !== 0 && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page) {
+        yield* k.rmap.setExclusivePte(k, vma, vpn, folio, page, ptep);
+        done = true;
+      }
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+    }
+  }
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  return done;
+}
+
+/**
+ * Clears and flushes the entry, then writes the exclusive one. It keeps the mapping's reference
+ * and map count, so that rmap walkers find it and the folio stays reclaimable and movable.
+ */
+export function* setExclusivePte(
+  k: Kernel,
+  vma: Vma,
+  vpn: number,
+  folio: number,
+  page: number,
+  ptep: number,
+): MaySleep<void> {
+  const { m } = k;
+  const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+  if ((flags & PTE.D) !== 0) m.memmap.set(folio, PG.dirty);
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, k.swapops.makeDeviceExclusive(k, flags), m.memmap.pageToPfn(page));
+}
