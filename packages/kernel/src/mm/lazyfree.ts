@@ -1,0 +1,35 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, ptePresent } from "../arch/pgtable.js";
+import { RssKind } from "./mm_types.js";
+import { PG } from "./page.js";
+
+/**
+ * Drops the mappings of a lazily freed folio (MADV_FREE), without a swap entry: the next access
+ * finds zeros. A folio that was written again meanwhile becomes ordinary memory; then false.
+ */
+export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  let discarded = true;
+  yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
+    if (entry === null) return true;
+    const [flags, pfn] = yield* k.memory.ptepClearFlush(k, vma, vpn, entry.ptep);
+    if ((ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty)) {
+      yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags, pfn);
+      if (m.point(Op.PageFlags, folio)) yield SWITCH;
+      memmap.set(folio, PG.swapbacked);
+      discarded = false;
+    } else {
+      vma.mm.rss[RssKind.anon]!--;
+      yield* k.rmap.folioRemoveRmapPte(k, folio, entry.page, vma);
+      yield* k.swap.folioPutUnowned(k, folio);
+      m.vmstat.events.pglazyfreed++;
+    }
+    if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+    return discarded;
+  });
+  return discarded;
+}

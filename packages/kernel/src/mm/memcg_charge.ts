@@ -1,0 +1,89 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { MEMCG_CHARGE_BATCH, type Memcg } from "./memcontrol.js";
+
+const MAX_RECLAIM_RETRIES = 16;
+
+/**
+ * Charges one page to a cgroup and says so on the page; false when the limit forbids it even
+ * after reclaim and after the OOM killer had its turn.
+ */
+export function* chargePage(k: Kernel, page: number, memcg: Memcg): MaySleep<boolean> {
+  const { m } = k;
+  const cpu = m.executor === null || m.executor.isDevice ? 0 : m.executor.id;
+  if (!m.memcgs.consumeStock(cpu, memcg) && !(yield* k.memcg.tryCharge(k, memcg, cpu))) return false;
+  m.memmap.memcg[page] = memcg.id;
+  return true;
+}
+
+/** The fast half of `chargePage`: from this CPU's stock, which nobody else touches. */
+export function chargeFast(k: Kernel, page: number, memcg: Memcg): boolean {
+  const { m } = k;
+  if (m.executor!.isDevice || !m.memcgs.consumeStock(m.executor!.id, memcg)) return false;
+  m.memmap.memcg[page] = memcg.id;
+  return true;
+}
+
+export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boolean> {
+  const { m } = k;
+  let batch = MEMCG_CHARGE_BATCH;
+  for (let retries = 0; ; ) {
+    if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+    const over = m.memcgs.tryCharge(memcg, batch);
+    if (over === null) {
+      if (batch > 1) m.memcgs.refillStock(cpu, memcg, batch - 1);
+      return true;
+    }
+    if (batch > 1) {
+      batch = 1;
+      continue;
+    }
+    over.events.max++;
+    if (m.signals?.fatalPending(m.current!) || m.current!.oomVictim) {
+      // A dying task is let through, so that it can die.
+      m.memcgs.forceCharge(memcg, 1);
+      return true;
+    }
+    const reclaimed = yield* k.vmscan.tryToFreeMemCgroupPages(k, over, 32, "direct");
+    if (reclaimed > 0) continue;
+    if (retries === 0) m.memcgs.drainAllStock();
+    if (++retries < MAX_RECLAIM_RETRIES) continue;
+    if (!(yield* k.oom.outOfMemory(k, over))) return false;
+    retries = 0;
+  }
+}
+
+export function* unchargePage(k: Kernel, page: number): Atomic<void> {
+  const { m } = k;
+  const memcg = m.memcgs.get(m.memmap.memcg[page]!);
+  const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
+  if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+  m.memcgs.refillStock(cpu, memcg, 1);
+  m.memmap.memcg[page] = 0;
+}
+
+/** memory.max: lowers the limit, reclaims down to it, and kills when that is not enough. */
+export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
+  const { m } = k;
+  memcg.max = pages;
+  let retries = MAX_RECLAIM_RETRIES;
+  let drained = false;
+  for (;;) {
+    if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+    if (memcg.usage <= pages) return 0;
+    if (m.signals?.pending(m.current!)) return -Errno.EINTR;
+    if (!drained) {
+      m.memcgs.drainAllStock();
+      drained = true;
+      continue;
+    }
+    if (retries > 0) {
+      if ((yield* k.vmscan.tryToFreeMemCgroupPages(k, memcg, memcg.usage - pages, "direct")) === 0) retries--;
+      continue;
+    }
+    memcg.events.oom++;
+    if (!(yield* k.oom.outOfMemory(k, memcg))) return 0;
+  }
+}

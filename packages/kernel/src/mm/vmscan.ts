@@ -1,0 +1,365 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import { Task, TaskState } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { Lru, type Lruvec } from "./lruvec.js";
+import type { Memcg } from "./memcontrol.js";
+import { NO_PAGE, PG } from "./page.js";
+import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
+
+/** Folios taken from a list in one go. */
+const SWAP_CLUSTER_MAX = 32;
+const DEF_PRIORITY = 12;
+const MAX_RECLAIM_RETRIES = 16;
+
+/** On whose behalf reclaim runs; the counters are kept apart. */
+export type ReclaimReason = "kswapd" | "direct" | "proactive";
+
+interface ScanControl {
+  readonly target: Memcg;
+  readonly nrToReclaim: number;
+  readonly reason: ReclaimReason;
+  priority: number;
+  nrReclaimed: number;
+  nrScanned: number;
+}
+
+const STAT = { kswapd: "Kswapd", direct: "Direct", proactive: "Proactive" } as const;
+
+/** Reclaims from everybody, for an allocation that found too little; pages reclaimed. */
+export function* tryToFreePages(k: Kernel): MaySleep<number> {
+  return yield* k.vmscan.doTryToFreePages(k, k.m.memcgs.root, SWAP_CLUSTER_MAX, "direct");
+}
+
+/** Reclaims from a cgroup and those below it. */
+export function* tryToFreeMemCgroupPages(
+  k: Kernel,
+  memcg: Memcg,
+  pages: number,
+  reason: ReclaimReason,
+): MaySleep<number> {
+  return yield* k.vmscan.doTryToFreePages(k, memcg, Math.max(pages, SWAP_CLUSTER_MAX), reason);
+}
+
+/** Scans with rising pressure until enough is reclaimed or everything was looked at. */
+export function* doTryToFreePages(k: Kernel, target: Memcg, pages: number, reason: ReclaimReason): MaySleep<number> {
+  const sc: ScanControl = { target, nrToReclaim: pages, reason, priority: DEF_PRIORITY, nrReclaimed: 0, nrScanned: 0 };
+  for (; sc.priority >= 0; sc.priority--) {
+    for (const memcg of [...target.subtree()]) {
+      yield* k.vmscan.shrinkLruvec(k, memcg, sc);
+      if (k.m.signals?.fatalPending(k.m.current!)) return sc.nrReclaimed;
+    }
+    if (sc.nrReclaimed >= sc.nrToReclaim) break;
+  }
+  return sc.nrReclaimed;
+}
+
+/** Scans one cgroup's lists in proportion to their length and the priority. */
+export function* shrinkLruvec(k: Kernel, memcg: Memcg, sc: ScanControl): MaySleep<void> {
+  const { m } = k;
+  const { lruvec } = memcg;
+  const canSwap = m.swap.free > 0;
+  const nr = lruvec.pages.map((pages, lru) => {
+    if (lru === Lru.unevictable || (!canSwap && lru <= Lru.activeAnon)) return 0;
+    const scan = pages >> sc.priority;
+    // A cgroup with little in it is scanned wholly once the pressure is highest.
+    return scan === 0 && sc.priority === 0 ? pages : scan;
+  });
+  while (nr[Lru.inactiveAnon]! > 0 || nr[Lru.activeFile]! > 0 || nr[Lru.inactiveFile]! > 0) {
+    for (const lru of [Lru.inactiveAnon, Lru.activeAnon, Lru.inactiveFile, Lru.activeFile]) {
+      if (nr[lru]! <= 0) continue;
+      const n = Math.min(nr[lru]!, SWAP_CLUSTER_MAX);
+      nr[lru]! -= n;
+      if (lru === Lru.activeAnon || lru === Lru.activeFile) {
+        if (k.vmscan.inactiveIsLow(k, lruvec, lru - 1)) yield* k.vmscan.shrinkActiveList(k, lruvec, lru, n);
+      } else yield* k.vmscan.shrinkInactiveList(k, memcg, lru, n, sc);
+    }
+    yield* m.sched.condResched();
+    if (sc.nrReclaimed >= sc.nrToReclaim || m.signals?.fatalPending(m.current!)) return;
+  }
+  if (canSwap && k.vmscan.inactiveIsLow(k, lruvec, Lru.inactiveAnon)) {
+    yield* k.vmscan.shrinkActiveList(k, lruvec, Lru.activeAnon, SWAP_CLUSTER_MAX);
+  }
+}
+
+/** Whether the inactive list is short against the active one: by a ratio that grows with memory. */
+export function inactiveIsLow(_k: Kernel, lruvec: Lruvec, inactive: Lru): boolean {
+  const pages = lruvec.pages[inactive]!;
+  const active = lruvec.pages[inactive + 1]!;
+  const gb = (pages + active) >> 18;
+  const ratio = gb > 0 ? Math.floor(Math.sqrt(10 * gb)) : 1;
+  return pages * ratio < active;
+}
+
+/** Takes up to `n` folios off the tail of a list, each with a reference at site "isolate". */
+export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number): Atomic<number[]> {
+  const { m } = k;
+  const { memmap } = m;
+  const taken: number[] = [];
+  if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+  for (let i = 0; i < n; i++) {
+    const folio = lruvec.lists[lru]!.tail;
+    if (folio === NO_PAGE) break;
+    if (m.point(Op.RefGet, folio)) yield SWITCH;
+    if (memmap.refcount[folio] === 0 || lruvec.lists[lru]!.tail !== folio) {
+      // Being freed: its owner waits for this lock to take it off the list.
+      if (lruvec.lists[lru]!.tail === folio) {
+        lruvec.lists[lru]!.remove(folio);
+        lruvec.lists[lru]!.addHead(folio);
+      }
+      continue;
+    }
+    memmap.refcount[folio]!++;
+    m.refs?.get(folio, "isolate");
+    lruvecDelFolio(k, lruvec, folio);
+    memmap.clear(folio, PG.lru);
+    taken.push(folio);
+  }
+  if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+  return taken;
+}
+
+/** Puts isolated folios back on the list that their flags name, and drops the references. */
+export function* putbackFolios(k: Kernel, folios: readonly number[]): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  for (const folio of folios) {
+    const { lruvec } = m.memcgs.get(memmap.memcg[folio]!);
+    if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    memmap.set(folio, PG.lru);
+    lruvecAddFolio(k, lruvec, folio, false);
+    if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+    yield* k.swap.folioPut(k, folio, "isolate");
+  }
+}
+
+/** Moves folios from the tail of the active list to the inactive one. */
+export function* shrinkActiveList(k: Kernel, lruvec: Lruvec, lru: Lru, n: number): MaySleep<void> {
+  const { m } = k;
+  yield* k.swap.lruAddDrain(k);
+  const folios = yield* k.vmscan.isolateLruFolios(k, lruvec, lru, n);
+  for (const folio of folios) {
+    m.vmstat.events.pgrefill++;
+    yield* k.rmap.folioReferenced(k, folio);
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    m.memmap.clear(folio, PG.active);
+    m.memmap.set(folio, PG.workingset);
+    m.vmstat.events.pgdeactivate++;
+  }
+  yield* k.vmscan.putbackFolios(k, folios);
+}
+
+export function* shrinkInactiveList(k: Kernel, memcg: Memcg, lru: Lru, n: number, sc: ScanControl): MaySleep<void> {
+  const { m } = k;
+  yield* k.swap.lruAddDrain(k);
+  const folios = yield* k.vmscan.isolateLruFolios(k, memcg.lruvec, lru, n);
+  if (folios.length === 0) return;
+  const outcome = yield* k.vmscan.shrinkFolioList(k, folios);
+  yield* k.vmscan.putbackFolios(k, outcome.kept);
+  sc.nrScanned += folios.length;
+  sc.nrReclaimed += outcome.reclaimed;
+  countScan(k, memcg, lru, sc.reason, folios.length, outcome.reclaimed);
+  // Everything here is still being written: wait for the disk rather than spin through the list.
+  if (outcome.writeback === folios.length) {
+    const oldest = outcome.kept.find((folio) => m.memmap.has(folio, PG.writeback));
+    if (oldest !== undefined) {
+      yield* k.folioLock.folioWaitBit(k, oldest, PG.writeback, TaskState.Killable);
+    }
+  }
+}
+
+function countScan(k: Kernel, memcg: Memcg, lru: Lru, reason: ReclaimReason, scanned: number, stolen: number): void {
+  const { events } = k.m.vmstat;
+  const kind = lru <= Lru.activeAnon ? "anon" : "file";
+  events[`pgscan_${reason}`] += scanned;
+  events[`pgsteal_${reason}`] += stolen;
+  events[`pgscan_${kind}`] += scanned;
+  events[`pgsteal_${kind}`] += stolen;
+  const { counters } = memcg;
+  counters.pgscan += scanned;
+  counters.pgsteal += stolen;
+  counters[`pgscan${STAT[reason]}`] += scanned;
+  counters[`pgsteal${STAT[reason]}`] += stolen;
+}
+
+/** What became of a batch of isolated folios. */
+export interface ShrinkOutcome {
+  readonly kept: number[];
+  reclaimed: number;
+  writeback: number;
+}
+
+/** Tries to reclaim isolated folios one by one. */
+export function* shrinkFolioList(k: Kernel, folios: readonly number[]): MaySleep<ShrinkOutcome> {
+  const outcome: ShrinkOutcome = { kept: [], reclaimed: 0, writeback: 0 };
+  for (const folio of folios) {
+    if (!(yield* k.folioLock.folioTrylock(k, folio))) {
+      outcome.kept.push(folio);
+      continue;
+    }
+    const verdict = yield* k.vmscan.shrinkFolio(k, folio, outcome);
+    if (verdict === "freed") {
+      outcome.reclaimed++;
+      continue;
+    }
+    if (verdict === "activate") {
+      const { m } = k;
+      if (m.memmap.has(folio, PG.swapcache) && m.swap.used * 2 > m.swap.total) {
+        yield* k.swapfile.folioFreeSwap(k, folio);
+      }
+      m.memmap.set(folio, PG.active);
+      m.vmstat.events.pgactivate++;
+    }
+    yield* k.folioLock.folioUnlock(k, folio);
+    outcome.kept.push(folio);
+  }
+  return outcome;
+}
+
+/** One locked, isolated folio: freed (lock and reference gone), kept, or to be activated. */
+export function* shrinkFolio(
+  k: Kernel,
+  folio: number,
+  outcome: ShrinkOutcome,
+): MaySleep<"freed" | "keep" | "activate"> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if (memmap.has(folio, PG.unevictable)) return "activate";
+  if (memmap.has(folio, PG.writeback)) {
+    // Not waited for: when it is written, it goes to the tail of its list, and is met again.
+    memmap.set(folio, PG.reclaim);
+    outcome.writeback++;
+    return "activate";
+  }
+  const references = yield* k.vmscan.folioCheckReferences(k, folio);
+  if (references !== "reclaim") return references;
+
+  const anon = memmap.isAnon(folio);
+  const lazyfree = anon && !memmap.has(folio, PG.swapbacked);
+  if (anon && !lazyfree && !memmap.has(folio, PG.swapcache)) {
+    if (!(yield* k.swapfile.folioAllocSwap(k, folio))) return "activate";
+  }
+  if (memmap.folioMapcount(folio) > 0) {
+    if (lazyfree) {
+      if (!(yield* k.lazyfree.discardLazyfree(k, folio))) return "activate";
+    } else if (!(yield* k.rmap.tryToUnmap(k, folio))) return "activate";
+  }
+  if (memmap.has(folio, PG.dirty) && !lazyfree) {
+    // Somebody else holds it, so it could not be freed after the write either.
+    if (memmap.refcount[folio] !== 1 + (memmap.has(folio, PG.swapcache) ? 1 : 0)) return "keep";
+    yield* k.pageIo.swapWritepage(k, folio);
+    return "keep";
+  }
+  return (yield* k.vmscan.removeMapping(k, folio)) ? "freed" : "keep";
+}
+
+/** Whether a folio has been used: then it stays, on the active list if it was used a lot. */
+export function* folioCheckReferences(k: Kernel, folio: number): MaySleep<"reclaim" | "keep" | "activate"> {
+  const { memmap } = k.m;
+  const referencedPtes = yield* k.rmap.folioReferenced(k, folio);
+  const marked = memmap.has(folio, PG.referenced);
+  memmap.clear(folio, PG.referenced);
+  if (referencedPtes === 0) return "reclaim";
+  memmap.set(folio, PG.referenced);
+  if (marked || referencedPtes > 1) return "activate";
+  return "keep";
+}
+
+/** Frees a locked, clean, unmapped folio if nobody else holds it. */
+export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const cached = memmap.has(folio, PG.swapcache);
+  if (m.point(Op.RefPut, folio)) yield SWITCH;
+  if (memmap.refcount[folio] !== 1 + (cached ? 1 : 0)) return false;
+  // Frozen: with no reference left, nobody can take a new one.
+  memmap.refcount[folio] = 0;
+  m.refs?.put(folio, "isolate");
+  if (cached) yield* k.swapfile.deleteFromSwapCache(k, folio);
+  memmap.clear(folio, PG.locked);
+  yield* k.memcg.unchargePage(k, folio);
+  yield* k.pageAlloc.freeUnrefPage(k, folio);
+  return true;
+}
+
+/** A folio that reclaim wanted has been written: to the tail of its list, to be reclaimed next. */
+export function* folioRotateReclaimable(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if (!memmap.has(folio, PG.lru) || memmap.has(folio, PG.locked | PG.dirty | PG.unevictable)) return;
+  const { lruvec } = m.memcgs.get(memmap.memcg[folio]!);
+  if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+  if (memmap.has(folio, PG.lru)) {
+    lruvecDelFolio(k, lruvec, folio);
+    memmap.clear(folio, PG.active);
+    lruvecAddFolio(k, lruvec, folio, true);
+    m.vmstat.events.pgrotated++;
+  }
+  if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+}
+
+/**
+ * What writing memory.reclaim does: 0 when that many pages were reclaimed, -EAGAIN when it could
+ * not be done, -EINTR after a signal (cgroup-v2, "memory.reclaim").
+ */
+export function* memoryReclaim(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
+  let reclaimed = 0;
+  let retries = MAX_RECLAIM_RETRIES;
+  while (reclaimed < pages) {
+    if (k.m.signals?.pending(k.m.current!)) return -Errno.EINTR;
+    // The last try: folios that are still in the CPUs' batches become visible.
+    if (retries === 0) yield* k.swap.lruAddDrainAll(k);
+    const batch = Math.max(1, Math.floor((pages - reclaimed) / 4));
+    const n = yield* k.vmscan.tryToFreeMemCgroupPages(k, memcg, batch, "proactive");
+    if (n === 0 && retries-- === 0) return -Errno.EAGAIN;
+    reclaimed += n;
+  }
+  return 0;
+}
+
+/** Wakes kswapd, which reclaims until the zones are above their high watermark. */
+export function wakeupKswapd(k: Kernel): void {
+  k.m.kswapdWait.wakeAll();
+}
+
+export function startKswapd(k: Kernel): void {
+  const { m } = k;
+  const task = new Task(m.sched.allocateTaskId(), "kswapd0", m.sched.executors[0]!, k.vmscan.kswapd(k), {
+    memcg: m.memcgs.root,
+  });
+  m.sched.start(task);
+}
+
+export function* kswapd(k: Kernel): MaySleep<void> {
+  const { m } = k;
+  for (;;) {
+    yield* m.kswapdWait.sleep(TaskState.Uninterruptible, "idle");
+    m.vmstat.events.pageoutrun++;
+    let failures = 0;
+    while (failures < MAX_RECLAIM_RETRIES && !balanced(k)) {
+      const n = yield* k.vmscan.doTryToFreePages(k, m.memcgs.root, SWAP_CLUSTER_MAX, "kswapd");
+      failures = n === 0 ? failures + 1 : 0;
+      yield* m.sched.condResched();
+    }
+  }
+}
+
+function balanced(k: Kernel): boolean {
+  return k.m.zones.list.every((zone) => zone.managed === 0 || zone.free >= zone.high);
+}
+
+/** Reclaims these isolated folios now (MADV_PAGEOUT), used or not. */
+export function* reclaimFolios(k: Kernel, folios: readonly number[]): MaySleep<number> {
+  const { m } = k;
+  for (const folio of folios) {
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    m.memmap.clear(folio, PG.referenced | PG.active);
+  }
+  const outcome = yield* k.vmscan.shrinkFolioList(k, folios);
+  yield* k.vmscan.putbackFolios(k, outcome.kept);
+  return outcome.reclaimed;
+}
