@@ -1,0 +1,274 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { BatchKind } from "./folio_batch.js";
+import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { PG } from "./page.js";
+
+/** MADV_* as the generic ABI has them. */
+export enum Madv {
+  NORMAL = 0,
+  RANDOM = 1,
+  SEQUENTIAL = 2,
+  WILLNEED = 3,
+  DONTNEED = 4,
+  FREE = 8,
+  DONTFORK = 10,
+  DOFORK = 11,
+  HUGEPAGE = 14,
+  NOHUGEPAGE = 15,
+  DONTDUMP = 16,
+  DODUMP = 17,
+  WIPEONFORK = 18,
+  KEEPONFORK = 19,
+  COLD = 20,
+  PAGEOUT = 21,
+  POPULATE_READ = 22,
+  POPULATE_WRITE = 23,
+  DONTNEED_LOCKED = 24,
+}
+
+/** Advice that changes a VMA's flags: bits to set, and bits to clear. */
+const FLAG_ADVICE: Partial<Record<number, readonly [set: number, clear: number]>> = {
+  [Madv.NORMAL]: [0, VM.RAND_READ | VM.SEQ_READ],
+  [Madv.RANDOM]: [VM.RAND_READ, VM.SEQ_READ],
+  [Madv.SEQUENTIAL]: [VM.SEQ_READ, VM.RAND_READ],
+  [Madv.DONTFORK]: [VM.DONTCOPY, 0],
+  [Madv.DOFORK]: [0, VM.DONTCOPY],
+  [Madv.HUGEPAGE]: [VM.HUGEPAGE, VM.NOHUGEPAGE],
+  [Madv.NOHUGEPAGE]: [VM.NOHUGEPAGE, VM.HUGEPAGE],
+  [Madv.DONTDUMP]: [VM.DONTDUMP, 0],
+  [Madv.DODUMP]: [0, VM.DONTDUMP],
+  [Madv.WIPEONFORK]: [VM.WIPEONFORK, 0],
+  [Madv.KEEPONFORK]: [0, VM.WIPEONFORK],
+};
+
+/** madvise(2). Unknown advice is EINVAL; holes are skipped and reported as ENOMEM at the end. */
+export function* doMadvise(k: Kernel, mm: Mm, addr: number, len: number, advice: number): MaySleep<number> {
+  const flagAdvice = FLAG_ADVICE[advice];
+  if (flagAdvice === undefined && Madv[advice] === undefined) return -Errno.EINVAL;
+  if (addr % 4096 !== 0 || addr < 0 || len < 0) return -Errno.EINVAL;
+  const start = addr / 4096;
+  const end = start + Math.ceil(len / 4096);
+  if (end === start) return 0;
+  if (advice === Madv.POPULATE_READ || advice === Madv.POPULATE_WRITE) {
+    return yield* k.madvise.populate(k, mm, start, end, advice === Madv.POPULATE_WRITE);
+  }
+  const write = flagAdvice !== undefined;
+  if (write) {
+    if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  } else if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let result = 0;
+  let vpn = start;
+  while (vpn < end) {
+    const i = mm.findVmaIndex(vpn);
+    const vma = i < 0 ? undefined : mm.vmas[i];
+    if (vma === undefined || vma.startVpn >= end) {
+      result = -Errno.ENOMEM;
+      break;
+    }
+    if (vma.startVpn > vpn) result = -Errno.ENOMEM;
+    const from = Math.max(vpn, vma.startVpn);
+    const to = Math.min(end, vma.endVpn);
+    const error = write
+      ? yield* k.madvise.changeFlags(k, mm, vma, from, to, flagAdvice)
+      : yield* k.madvise.adviseRange(k, vma, from, to, advice);
+    if (error !== 0) {
+      result = error;
+      break;
+    }
+    vpn = to;
+  }
+  if (write) yield* k.memory.mmapWriteUnlock(k, mm);
+  else if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return result;
+}
+
+export function* changeFlags(
+  k: Kernel,
+  mm: Mm,
+  vma: Vma,
+  start: number,
+  end: number,
+  [set, clear]: readonly [number, number],
+): MaySleep<number> {
+  if ((set & VM.WIPEONFORK) !== 0 && (vma.file !== null || (vma.flags & VM.SHARED) !== 0)) return -Errno.EINVAL;
+  const flags = (vma.flags & ~clear) | set;
+  if (flags === vma.flags) return 0;
+  const part = yield* k.mmap.isolateRange(k, mm, vma, start, end);
+  yield* k.memory.vmaStartWrite(k, part);
+  part.flags = flags;
+  yield* k.mmap.mergeAround(k, mm, part);
+  return 0;
+}
+
+export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, advice: number): MaySleep<number> {
+  const locked = (vma.flags & VM.LOCKED) !== 0;
+  switch (advice) {
+    case Madv.DONTNEED:
+    case Madv.DONTNEED_LOCKED:
+      if (locked && advice === Madv.DONTNEED) return -Errno.EINVAL;
+      yield* k.zap.zapPageRange(k, vma, start, end);
+      return 0;
+    case Madv.FREE:
+      if (vma.file !== null || (vma.flags & VM.SHARED) !== 0) return -Errno.EINVAL;
+      yield* k.madvise.freeRange(k, vma, start, end);
+      return 0;
+    case Madv.COLD:
+    case Madv.PAGEOUT:
+      if (locked) return -Errno.EINVAL;
+      yield* k.madvise.coldOrPageout(k, vma, start, end, advice === Madv.PAGEOUT);
+      return 0;
+    case Madv.WILLNEED:
+      yield* k.madvise.willneed(k, vma, start, end);
+      return 0;
+    default:
+      return -Errno.EINVAL;
+  }
+}
+
+/** Visits the entries of a range table by table: `visit` is called under the page-table lock. */
+function* eachEntry(
+  k: Kernel,
+  vma: Vma,
+  start: number,
+  end: number,
+  visit: (ptep: number, vpn: number) => Atomic<void>,
+): MaySleep<void> {
+  const { m } = k;
+  for (let vpn = start; vpn < end; ) {
+    const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
+    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    const first = m.pt.lookup(vma.mm.pgd, vpn);
+    if (first >= 0) {
+      const ptl = m.pt.lockOf(first);
+      if (!ptl.tryLock()) yield* ptl.lock();
+      for (let i = 0; vpn + i < tableEnd; i++) {
+        if (m.pt.isNone(first + i)) continue;
+        if (m.point(Op.PteRead, first + i)) yield SWITCH;
+        yield* visit(first + i, vpn + i);
+      }
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+    }
+    vpn = tableEnd;
+    yield* m.sched.condResched();
+  }
+}
+
+/** MADV_COLD and MADV_PAGEOUT: present, unshared pages only; non-present entries are passed over. */
+export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, pageout: boolean): MaySleep<void> {
+  const { m } = k;
+  const { memmap } = m;
+  yield* k.swap.lruAddDrain(k);
+  for (let vpn = start; vpn < end; ) {
+    const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
+    const isolated: number[] = [];
+    yield* eachEntry(k, vma, vpn, tableEnd, function* (ptep, at): Atomic<void> {
+      const flags = m.pt.flags(ptep);
+      if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return;
+      const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
+      if (memmap.folioMapcount(folio) !== 1) return;
+      if ((flags & PTE.A) !== 0) yield* k.memory.setPteAt(k, vma.mm, at, ptep, flags & ~PTE.A, m.pt.pfn(ptep));
+      memmap.clear(folio, PG.referenced);
+      if (!pageout) yield* k.swap.batchAdd(k, BatchKind.deactivate, folio);
+      else if (yield* k.swap.folioIsolateLru(k, folio)) isolated.push(folio);
+    });
+    if (isolated.length > 0) yield* k.vmscan.reclaimFolios(k, isolated);
+    vpn = tableEnd;
+  }
+}
+
+/** MADV_FREE: clean, lazily freed pages; swap entries are dropped at once. */
+export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  const { m } = k;
+  const { memmap } = m;
+  const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: end, event: NotifyEvent.CLEAR, owner: null };
+  yield* k.swap.lruAddDrain(k);
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  let cleared = false;
+  yield* eachEntry(k, vma, start, end, function* (ptep, vpn): Atomic<void> {
+    const flags = m.pt.flags(ptep);
+    if (k.swapops.isSwapEntry(k, flags)) {
+      const offset = m.pt.pfn(ptep);
+      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
+      vma.mm.rss[RssKind.swap]!--;
+      yield* k.swapfile.freeSwapAndCache(k, offset);
+      return;
+    }
+    if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return;
+    const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
+    if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
+      if (!(yield* k.folioLock.folioTrylock(k, folio))) return;
+      if (memmap.has(folio, PG.swapcache)) yield* k.swapfile.folioFreeSwap(k, folio);
+      memmap.clear(folio, PG.dirty);
+      yield* k.folioLock.folioUnlock(k, folio);
+    }
+    if ((flags & (PTE.A | PTE.D)) !== 0) {
+      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags & ~(PTE.A | PTE.D), m.pt.pfn(ptep));
+      cleared = true;
+    }
+    yield* k.swap.batchAdd(k, BatchKind.lazyfree, folio);
+  });
+  // Without the flush a CPU would go on writing through a translation that says "dirty already".
+  if (cleared) yield* k.tlbflush.flushTlbRange(k, vma.mm, start, end);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+}
+
+/** MADV_WILLNEED on anonymous memory: starts reading what is in swap. */
+export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  const { m } = k;
+  const offsets: number[] = [];
+  yield* eachEntry(k, vma, start, end, function* (ptep): Atomic<void> {
+    if (m.point(Op.PteRead, ptep)) yield SWITCH;
+    if (k.swapops.isSwapEntry(k, m.pt.flags(ptep))) offsets.push(m.pt.pfn(ptep));
+  });
+  for (const offset of offsets) {
+    const folio = yield* k.swapState.readSwapCacheAsync(k, offset);
+    if (folio >= 0) yield* k.swap.folioPut(k, folio, "swapin");
+  }
+}
+
+/**
+ * Faults a range in, as MADV_POPULATE_READ and _WRITE (and mmap's POPULATE) do: 0, -ENOMEM for a
+ * hole, -EFAULT for a signal, -EINVAL where permissions forbid it, -EINTR.
+ */
+export function* populate(k: Kernel, mm: Mm, start: number, end: number, write: boolean): MaySleep<number> {
+  const { m } = k;
+  if (end > USER_VPN_END) return -Errno.ENOMEM;
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let result = 0;
+  for (let vpn = start; vpn < end && result === 0; ) {
+    const vma = mm.vmaAt(vpn);
+    if (vma === null) {
+      result = -Errno.ENOMEM;
+      break;
+    }
+    const needed = write ? VM.WRITE : VM.READ | VM.WRITE;
+    if ((vma.flags & needed) === 0) {
+      result = -Errno.EINVAL;
+      break;
+    }
+    const ptep = m.pt.lookup(mm.pgd, vpn);
+    if (m.point(Op.PteRead, ptep)) yield SWITCH;
+    const need = write ? PTE.V | PTE.W : PTE.V;
+    if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {
+      vpn++;
+      continue;
+    }
+    // mmap's own POPULATE writes private writable memory, so that it is not faulted twice.
+    const flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | (write ? FaultFlag.WRITE : 0);
+    const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    if ((fault & VmFault.RETRY) !== 0) {
+      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    } else if ((fault & VmFault.OOM) !== 0) result = -Errno.ENOMEM;
+    else if ((fault & VmFault.ERROR) !== 0) result = -Errno.EFAULT;
+    if (m.signals?.fatalPending(m.current!)) result = -Errno.EINTR;
+    yield* m.sched.condResched();
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return result;
+}

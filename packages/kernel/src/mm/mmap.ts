@@ -1,0 +1,430 @@
+import type { MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import type { Kernel } from "../kernel.js";
+import type { OpenFile } from "../fs/vfs.js";
+import { USER_VPN_END } from "../arch/pgtable.js";
+import type { AnonVma } from "./anon_vma.js";
+import { Mm, VM, VM_ACCESS, type Vma } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { NO_PAGE } from "./page.js";
+
+/** MAP_* as the generic ABI has them. */
+export enum MapFlag {
+  SHARED = 0x01,
+  PRIVATE = 0x02,
+  SHARED_VALIDATE = 0x03,
+  TYPE = 0x0f,
+  FIXED = 0x10,
+  ANONYMOUS = 0x20,
+  GROWSDOWN = 0x0100,
+  LOCKED = 0x2000,
+  NORESERVE = 0x4000,
+  POPULATE = 0x8000,
+  STACK = 0x20000,
+  HUGETLB = 0x40000,
+  FIXED_NOREPLACE = 0x100000,
+}
+
+/** mmap_min_addr, in pages. */
+const MIN_VPN = 16;
+/** Distance kept below a stack: 256 pages. */
+export const STACK_GUARD_PAGES = 256;
+/** vm.max_map_count. */
+const MAX_MAP_COUNT = 65_530;
+
+/** A new address space with an empty page table and one user; null when memory is out. */
+export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
+  const { m } = k;
+  const page = yield* k.pageAlloc.allocTable(k);
+  if (page === NO_PAGE) return null;
+  const mm = new Mm(m, m.nextMmId++);
+  mm.pgd = m.pt.allocateNode(page);
+  mm.pageTables = 1;
+  mm.users = 1;
+  // 128 MiB and a random gap below the top for the stack, as mmap_base() leaves them.
+  mm.mmapBase = (USER_VPN_END - (1 << 15) - m.choices.pick("mmap_base", 1 << 12)) * 4096;
+  m.mms.add(mm);
+  return mm;
+}
+
+/** Tears an address space down when its last user has gone. */
+export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
+  const { m } = k;
+  yield* k.mmuNotifier.mmuNotifierRelease(k, mm);
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const tlb = k.mmGather.tlbGather(k, mm);
+  for (const vma of mm.vmas) {
+    yield* k.memory.vmaStartWrite(k, vma);
+    yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
+  }
+  yield* k.zap.freePgtables(k, tlb, mm, 0, USER_VPN_END);
+  yield* k.mmGather.tlbFinish(k, tlb);
+  for (const vma of mm.vmas) yield* k.mmap.removeVma(k, vma);
+  mm.vmas.length = 0;
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(mm.pgd));
+  mm.pgd = -1;
+  for (const cpu of m.sched.executors) {
+    if (cpu.activeMm !== mm) continue;
+    cpu.tlb.flushAll();
+    cpu.activeMm = null;
+  }
+  mm.cpumask = 0;
+  m.mms.delete(mm);
+}
+
+/* Finding room. */
+
+/** True when [start, start + pages) is free. */
+function rangeFree(mm: Mm, start: number, pages: number): boolean {
+  const i = mm.findVmaIndex(start);
+  return i < 0 || mm.vmas[i]!.startVpn >= start + pages;
+}
+
+/** Where a mapping without a fixed address goes: top down from mmap_base, else bottom up. -1: no room. */
+export function getUnmappedArea(_k: Kernel, mm: Mm, hint: number, pages: number): number {
+  if (hint >= MIN_VPN && hint + pages <= USER_VPN_END && rangeFree(mm, hint, pages)) return hint;
+  let end = Math.floor(mm.mmapBase / 4096);
+  for (let i = mm.vmas.length - 1; i >= 0; i--) {
+    const vma = mm.vmas[i]!;
+    if (vma.startVpn >= end) continue;
+    if (end - vma.endVpn >= pages) return end - pages;
+    end = Math.min(end, vma.startVpn - ((vma.flags & VM.GROWSDOWN) !== 0 ? STACK_GUARD_PAGES : 0));
+  }
+  if (end - MIN_VPN >= pages) return end - pages;
+  let start = Math.floor(mm.mmapBase / 4096);
+  for (const vma of mm.vmas) {
+    if (vma.endVpn <= start) continue;
+    const limit = vma.startVpn - ((vma.flags & VM.GROWSDOWN) !== 0 ? STACK_GUARD_PAGES : 0);
+    if (limit - start >= pages) return start;
+    start = vma.endVpn;
+  }
+  return USER_VPN_END - start >= pages ? start : -1;
+}
+
+/* Changing the list of VMAs. All under mmap_lock for writing. */
+
+function insertVma(mm: Mm, vma: Vma): void {
+  const i = mm.findVmaIndex(vma.startVpn);
+  if (i < 0) mm.vmas.push(vma);
+  else mm.vmas.splice(i, 0, vma);
+}
+
+function account(mm: Mm, _flags: number, pages: number): void {
+  mm.totalVm += pages;
+  if (mm.totalVm > mm.highVm) mm.highVm = mm.totalVm;
+}
+
+/** Cuts a VMA in two at a page; returns the upper part. Both stay on the same anon_vma. */
+export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vma> {
+  yield* k.memory.vmaStartWrite(k, vma);
+  const upper = mm.newVma(vpn, vma.endVpn, vma.flags, vma.linearIndex(vpn), vma.name, vma.file);
+  if (vma.file !== null) vma.file.references++;
+  if (vma.anonVma !== null) {
+    const { anonVma } = vma;
+    if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+    upper.anonVma = anonVma;
+    anonVma.vmas.add(upper);
+    vma.endVpn = vpn;
+    insertVma(mm, upper);
+    if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  } else {
+    vma.endVpn = vpn;
+    insertVma(mm, upper);
+  }
+  upper.lockSeq = mm.lockSeq;
+  return upper;
+}
+
+/** Splits so that one VMA covers exactly [start, end) of a VMA; returns it. */
+export function* isolateRange(k: Kernel, mm: Mm, vma: Vma, start: number, end: number): MaySleep<Vma> {
+  let middle = vma;
+  if (start > middle.startVpn) middle = yield* k.mmap.splitVma(k, mm, middle, start);
+  if (end < middle.endVpn) yield* k.mmap.splitVma(k, mm, middle, end);
+  return middle;
+}
+
+/** Whether two neighbours can be one: same attributes, continuing offsets, no conflict of anon_vmas. */
+export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
+  return (
+    lower.endVpn === upper.startVpn &&
+    lower.flags === upper.flags &&
+    lower.file === upper.file &&
+    lower.name === upper.name &&
+    (lower.flags & (VM.DONTEXPAND | VM.GROWSDOWN)) === 0 &&
+    lower.linearIndex(lower.endVpn) === upper.pgoff &&
+    (lower.anonVma === null || upper.anonVma === null || lower.anonVma === upper.anonVma)
+  );
+}
+
+/** Merges a VMA with its neighbours where that is possible; returns what covers it now. */
+export function* mergeAround(k: Kernel, mm: Mm, vma: Vma): MaySleep<Vma> {
+  let result = vma;
+  const i = mm.vmas.indexOf(vma);
+  const upper = mm.vmas[i + 1];
+  if (upper !== undefined && k.mmap.canMerge(k, result, upper)) result = yield* mergePair(k, mm, result, upper);
+  const lower = mm.vmas[i - 1];
+  if (lower !== undefined && k.mmap.canMerge(k, lower, result)) result = yield* mergePair(k, mm, lower, result);
+  return result;
+}
+
+function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
+  yield* k.memory.vmaStartWrite(k, lower);
+  yield* k.memory.vmaStartWrite(k, upper);
+  const anonVma = lower.anonVma ?? upper.anonVma;
+  if (anonVma !== null && !anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+  if (anonVma !== null) {
+    lower.anonVma = anonVma;
+    anonVma.vmas.add(lower);
+    anonVma.vmas.delete(upper);
+    upper.anonVma = null;
+  }
+  lower.endVpn = upper.endVpn;
+  upper.detached = true;
+  mm.vmas.splice(mm.vmas.indexOf(upper), 1);
+  if (upper.file !== null) upper.file.references--;
+  if (anonVma !== null && !anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  return lower;
+}
+
+/** The anon_vma of a neighbour that this VMA could merge with later, were it to share it. */
+export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): AnonVma | null {
+  const i = mm.vmas.indexOf(vma);
+  for (const other of [mm.vmas[i + 1], mm.vmas[i - 1]]) {
+    if (other?.anonVma == null) continue;
+    const [lower, upper] = other.startVpn < vma.startVpn ? [other, vma] : [vma, other];
+    const alike =
+      lower.endVpn === upper.startVpn &&
+      lower.file === upper.file &&
+      // Permissions may differ now and agree later.
+      ((lower.flags ^ upper.flags) & ~VM_ACCESS) === 0 &&
+      lower.linearIndex(lower.endVpn) === upper.pgoff;
+    if (alike) return other.anonVma;
+  }
+  return null;
+}
+
+/** A VMA has left its address space. */
+export function* removeVma(k: Kernel, vma: Vma): MaySleep<void> {
+  vma.detached = true;
+  if (vma.anonVma !== null) {
+    const { lock } = vma.anonVma;
+    if (!lock.tryWrite()) yield* lock.write();
+    k.m.anonVmas.unlink(vma);
+    if (!lock.tryUnlock()) yield* lock.unlock();
+  }
+  if (vma.file !== null) yield* k.m.vfs.put(k, vma.file);
+}
+
+/* System calls. */
+
+function protToFlags(prot: number): number {
+  return prot & VM_ACCESS;
+}
+
+/** mmap(2): the address, or a negated errno. `pgoff` in pages. */
+export function* doMmap(
+  k: Kernel,
+  mm: Mm,
+  addr: number,
+  len: number,
+  prot: number,
+  flags: number,
+  file: OpenFile | null,
+  pgoff: number,
+): MaySleep<number> {
+  if (len === 0) return -Errno.EINVAL;
+  const pages = Math.ceil(len / 4096);
+  if (len < 0 || pages > USER_VPN_END) return -Errno.ENOMEM;
+  const type = flags & MapFlag.TYPE;
+  const shared = type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE;
+  if (!shared && type !== MapFlag.PRIVATE) return -Errno.EINVAL;
+  if ((flags & MapFlag.HUGETLB) !== 0) return -Errno.ENOMEM;
+  const fixed = (flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0;
+  if (fixed && addr % 4096 !== 0) return -Errno.EINVAL;
+  if (fixed && (addr < 0 || addr / 4096 + pages > USER_VPN_END)) return -Errno.ENOMEM;
+  if (fixed && addr / 4096 < MIN_VPN) return -Errno.EPERM;
+  // Shared memory needs a file system underneath, and regular files are not mappable yet.
+  if (file === null && shared) return -Errno.ENODEV;
+  if (file !== null && file.ops.mmap === undefined) return -Errno.ENODEV;
+
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, file, pgoff);
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  const populate = (flags & (MapFlag.POPULATE | MapFlag.LOCKED)) !== 0;
+  if (result >= 0 && populate) yield* k.madvise.populate(k, mm, result / 4096, result / 4096 + pages, false);
+  return result;
+}
+
+export function* mmapRegion(
+  k: Kernel,
+  mm: Mm,
+  addr: number,
+  pages: number,
+  prot: number,
+  flags: number,
+  file: OpenFile | null,
+  pgoff: number,
+): MaySleep<number> {
+  let start: number;
+  if ((flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0) {
+    start = addr / 4096;
+    if ((flags & MapFlag.FIXED_NOREPLACE) !== 0 && !rangeFree(mm, start, pages)) return -Errno.EEXIST;
+  } else {
+    start = k.mmap.getUnmappedArea(k, mm, Math.ceil(addr / 4096), pages);
+    if (start < 0) return -Errno.ENOMEM;
+  }
+  if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+  if (!k.mmap.enoughMemory(k, mm, pages, flags)) return -Errno.ENOMEM;
+  if (!rangeFree(mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
+
+  let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
+  if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) vmFlags |= VM.SHARED;
+  if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
+  if ((flags & MapFlag.LOCKED) !== 0) vmFlags |= VM.LOCKED;
+  if ((flags & MapFlag.NORESERVE) !== 0) vmFlags |= VM.NORESERVE;
+  // The linear index of private memory is the address it was mapped at.
+  const vma = mm.newVma(start, start + pages, vmFlags, file === null ? start : pgoff, file?.path ?? "", file);
+  vma.lockSeq = mm.lockSeq;
+  if (file !== null) {
+    file.references++;
+    const error = yield* file.ops.mmap!(k, file, vma);
+    if (error < 0) {
+      file.references--;
+      return error;
+    }
+  }
+  insertVma(mm, vma);
+  account(mm, vmFlags, pages);
+  yield* k.mmap.mergeAround(k, mm, vma);
+  return start * 4096;
+}
+
+/** Heuristic overcommit: only an obvious overcommit is refused (vm/overcommit-accounting). */
+export function enoughMemory(k: Kernel, _mm: Mm, pages: number, _flags: number): boolean {
+  const { m } = k;
+  return pages <= m.zones.totalPages() + m.swap.total;
+}
+
+/** munmap(2). */
+export function* doMunmap(k: Kernel, mm: Mm, addr: number, len: number): MaySleep<number> {
+  if (addr % 4096 !== 0 || addr < 0 || len <= 0) return -Errno.EINVAL;
+  const start = addr / 4096;
+  const end = start + Math.ceil(len / 4096);
+  if (end > USER_VPN_END) return -Errno.EINVAL;
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  yield* k.mmap.unmapRange(k, mm, start, end);
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  return 0;
+}
+
+/** Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. */
+export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MaySleep<void> {
+  const first = mm.vmaAt(start);
+  if (first !== null && first.startVpn < start) yield* k.mmap.splitVma(k, mm, first, start);
+  const last = mm.vmaAt(end - 1);
+  if (last !== null && last.endVpn > end) yield* k.mmap.splitVma(k, mm, last, end);
+  const gone = mm.vmas.filter((vma) => vma.startVpn >= start && vma.endVpn <= end);
+  if (gone.length === 0) return;
+  for (const vma of gone) {
+    yield* k.memory.vmaStartWrite(k, vma);
+    vma.detached = true;
+    account(mm, vma.flags, -vma.pages);
+  }
+  mm.vmas.splice(mm.vmas.indexOf(gone[0]!), gone.length);
+
+  yield* k.swap.lruAddDrain(k);
+  const tlb = k.mmGather.tlbGather(k, mm);
+  for (const vma of gone) {
+    const range: NotifierRange = {
+      mm,
+      startVpn: vma.startVpn,
+      endVpn: vma.endVpn,
+      event: NotifyEvent.UNMAP,
+      owner: null,
+    };
+    yield* k.mmuNotifier.invalidateRangeStart(k, range);
+    yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
+    yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  }
+  // Tables that only this range used go too.
+  const i = mm.findVmaIndex(start);
+  const floor = i < 0 ? (mm.vmas.at(-1)?.endVpn ?? 0) : i === 0 ? 0 : mm.vmas[i - 1]!.endVpn;
+  const ceiling = i < 0 ? USER_VPN_END : mm.vmas[i]!.startVpn;
+  yield* k.zap.freePgtables(k, tlb, mm, floor, ceiling);
+  yield* k.mmGather.tlbFinish(k, tlb);
+  for (const vma of gone) yield* k.mmap.removeVma(k, vma);
+}
+
+/** brk(2): the new break, or the old one when it cannot be. */
+export function* doBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const result = yield* k.mmap.setBrk(k, mm, brk);
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  return result;
+}
+
+export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
+  if (brk < mm.startBrk || brk >= USER_VPN_END * 4096) return mm.brk;
+  const oldEnd = Math.ceil(mm.brk / 4096);
+  const newEnd = Math.ceil(brk / 4096);
+  if (newEnd < oldEnd) yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd);
+  if (newEnd > oldEnd) {
+    const pages = newEnd - oldEnd;
+    if (!rangeFree(mm, oldEnd, pages) || !k.mmap.enoughMemory(k, mm, pages, 0)) return mm.brk;
+    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
+    const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
+    vma.lockSeq = mm.lockSeq;
+    insertVma(mm, vma);
+    account(mm, flags, pages);
+    yield* k.mmap.mergeAround(k, mm, vma);
+  }
+  mm.brk = brk;
+  return brk;
+}
+
+/**
+ * Maps the initial stack, 132 KiB as exec leaves it, and returns the address above it. It grows on
+ * demand up to `limit` bytes (RLIMIT_STACK).
+ */
+export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> {
+  mm.stackLimitPages = Math.floor(Math.min(limit, USER_VPN_END * 4096) / 4096);
+  const top = USER_VPN_END - 1 - k.m.choices.pick("stack", 1 << 11);
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN;
+  const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
+  vma.lockSeq = mm.lockSeq;
+  insertVma(mm, vma);
+  account(mm, flags, 33);
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  return top * 4096;
+}
+
+/**
+ * A fault below a stack: grows it down to the page when limit and guard gap allow. mmap_lock is
+ * held for reading on entry and on return; it is dropped and taken for writing in between.
+ */
+export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | null> {
+  const candidate = (): Vma | null => {
+    const i = mm.findVmaIndex(vpn);
+    const vma = i < 0 ? undefined : mm.vmas[i];
+    return vma !== undefined && (vma.flags & VM.GROWSDOWN) !== 0 ? vma : null;
+  };
+  if (candidate() === null) return null;
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const vma = candidate();
+  if (vma !== null && vma.startVpn > vpn && vma.endVpn - vpn <= mm.stackLimitPages) {
+    const below = mm.vmas[mm.vmas.indexOf(vma) - 1];
+    const gap = below === undefined || (below.flags & VM_ACCESS) === 0 ? 0 : STACK_GUARD_PAGES;
+    if (below === undefined || vpn - below.endVpn >= gap) {
+      yield* k.memory.vmaStartWrite(k, vma);
+      account(mm, vma.flags, vma.startVpn - vpn);
+      vma.pgoff -= vma.startVpn - vpn;
+      vma.startVpn = vpn;
+    }
+  }
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  return mm.vmaAt(vpn);
+}

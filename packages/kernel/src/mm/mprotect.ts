@@ -1,0 +1,106 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
+import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { PG } from "./page.js";
+import { vmPageProt } from "./vm_prot.js";
+
+/** PROT_* as the ABI has them. */
+export enum Prot {
+  READ = 1,
+  WRITE = 2,
+  EXEC = 4,
+  GROWSDOWN = 0x01000000,
+  GROWSUP = 0x02000000,
+}
+
+/** Whether an entry may be made writable without a fault: an exclusive, dirty page of writable memory. */
+export function canChangePteWritable(k: Kernel, vma: Vma, page: number, pteFlags: number): boolean {
+  if ((vma.flags & VM.WRITE) === 0 || (pteFlags & (PTE.PROT_NONE | PTE.UFFD_WP | PTE.SPECIAL)) !== 0) return false;
+  if ((vma.flags & VM.SHARED) !== 0) return (pteFlags & PTE.D) !== 0;
+  return k.m.memmap.has(page, PG.anonExclusive);
+}
+
+/** mprotect(2). */
+export function* doMprotect(k: Kernel, mm: Mm, addr: number, len: number, prot: number): MaySleep<number> {
+  if (addr % 4096 !== 0 || addr < 0) return -Errno.EINVAL;
+  if ((prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC)) !== 0) return -Errno.EINVAL;
+  if (len === 0) return 0;
+  const start = addr / 4096;
+  const end = start + Math.ceil(len / 4096);
+  if (!Number.isSafeInteger(end) || end > 1 << 26) return -Errno.ENOMEM;
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const result = yield* k.mprotect.changeProtection(k, mm, start, end, prot & VM_ACCESS);
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  return result;
+}
+
+/** Walks the VMAs of the range; stops with ENOMEM at a hole, keeping what it changed before. */
+export function* changeProtection(k: Kernel, mm: Mm, start: number, end: number, access: number): MaySleep<number> {
+  let vpn = start;
+  while (vpn < end) {
+    let vma = mm.vmaAt(vpn);
+    if (vma === null) return -Errno.ENOMEM;
+    const stop = Math.min(end, vma.endVpn);
+    const newFlags = (vma.flags & ~VM_ACCESS) | access;
+    if (((newFlags & ~(newFlags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
+    if (newFlags !== vma.flags) {
+      vma = yield* k.mmap.isolateRange(k, mm, vma, vpn, stop);
+      yield* k.memory.vmaStartWrite(k, vma);
+      vma.flags = newFlags;
+      yield* k.mprotect.changePteRange(k, vma, vpn, stop);
+      yield* k.mmap.mergeAround(k, mm, vma);
+    }
+    vpn = stop;
+  }
+  return 0;
+}
+
+/** Gives every entry of the range the VMA's new permissions, and flushes. */
+export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  const { m } = k;
+  const { mm } = vma;
+  const range: NotifierRange = { mm, startVpn: start, endVpn: end, event: NotifyEvent.PROTECTION_VMA, owner: null };
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  let changed = false;
+  let vpn = start;
+  while (vpn < end) {
+    const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
+    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    const first = m.pt.lookup(mm.pgd, vpn);
+    if (first >= 0) {
+      const ptl = m.pt.lockOf(first);
+      if (!ptl.tryLock()) yield* ptl.lock();
+      for (let i = 0; vpn + i < tableEnd; i++) {
+        const ptep = first + i;
+        if (m.point(Op.PteRead, ptep)) yield SWITCH;
+        const old = m.pt.flags(ptep);
+        if (old === 0) continue;
+        const next = ptePresent(old)
+          ? k.mprotect.changedPresentPte(k, vma, old, m.pt.pfn(ptep))
+          : k.mprotect.changedSwapPte(k, vma, old);
+        if (next === old) continue;
+        yield* k.memory.setPteAt(k, mm, vpn + i, ptep, next, m.pt.pfn(ptep));
+        changed = true;
+      }
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+    }
+    vpn = tableEnd;
+  }
+  if (changed) yield* k.tlbflush.flushTlbRange(k, mm, start, end);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+}
+
+export function changedPresentPte(k: Kernel, vma: Vma, old: number, pfn: number): number {
+  const kept = old & (PTE.A | PTE.D | PTE.SPECIAL | PTE.SOFT_DIRTY | PTE.UFFD_WP);
+  const next = (vmPageProt(vma.flags) & ~PTE.A) | kept;
+  return k.mprotect.canChangePteWritable(k, vma, k.m.memmap.pfnToPage(pfn), next) ? next | PTE.W : next;
+}
+
+/** Swap and exclusive entries carry no permission of their own any more. */
+export function changedSwapPte(_k: Kernel, _vma: Vma, old: number): number {
+  return old;
+}
