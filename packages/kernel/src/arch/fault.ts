@@ -1,0 +1,140 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { FaultFlag, VmFault } from "../mm/fault_flags.js";
+import { VM, type Mm, type Vma } from "../mm/mm_types.js";
+import { PTE, USER_VPN_END } from "./pgtable.js";
+
+export enum Access {
+  Read,
+  Write,
+  Fetch,
+}
+
+/** A signal that a fault raises: number, si_code and si_addr. */
+export interface SignalInfo {
+  readonly signo: number;
+  readonly code: number;
+  readonly addr: number;
+}
+
+const SIGBUS = 7;
+const SIGSEGV = 11;
+const SEGV_MAPERR = 1;
+const SEGV_ACCERR = 2;
+const BUS_ADRERR = 2;
+
+/** The permission bit that an access needs. */
+const NEEDED = [PTE.R, PTE.W, PTE.X] as const;
+
+/**
+ * What the table walker does on a TLB miss: reads the entry, sets accessed and dirty bits in the
+ * same atomic step, caches the translation. False means a page fault. The caller announces it as
+ * a point.
+ */
+export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boolean {
+  const { m } = k;
+  const ptep = m.pt.lookup(mm.pgd, vpn);
+  if (ptep < 0) return false;
+  const flags = m.pt.flags(ptep);
+  const need = PTE.V | PTE.U | NEEDED[access]!;
+  if ((flags & need) !== need) return false;
+  const set = access === Access.Write ? PTE.A | PTE.D : PTE.A;
+  if ((flags & set) !== set) m.pt.set(ptep, flags | set, m.pt.pfn(ptep));
+  const now = flags | set;
+  // A store needs the dirty bit: without it, the first store walks again.
+  const write = (now & PTE.W) !== 0 && (now & PTE.D) !== 0;
+  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  m.executor!.tlb.fill(vpn, page, (now & PTE.R) !== 0, write, (now & PTE.X) !== 0);
+  return true;
+}
+
+/**
+ * A user access missed the TLB: walks the table, and takes the page fault where that fails.
+ * Null when the access can be repeated; otherwise the signal to deliver.
+ */
+export function* handleUserFault(k: Kernel, addr: number, access: Access): MaySleep<SignalInfo | null> {
+  const { m } = k;
+  const task = m.current!;
+  const mm = task.mm!;
+  const vpn = Math.floor(addr / 4096);
+  if (addr < 0 || vpn >= USER_VPN_END) return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
+  if (m.point(Op.PteHardware, vpn)) yield SWITCH;
+  if (k.fault.walkAndFill(k, mm, vpn, access)) return null;
+  return yield* k.fault.doPageFault(k, mm, vpn, addr, access);
+}
+
+function accessError(vma: Vma, access: Access): boolean {
+  if (access === Access.Write) return (vma.flags & VM.WRITE) === 0;
+  if (access === Access.Fetch) return (vma.flags & VM.EXEC) === 0;
+  // On riscv a writable page is readable, so PROT_WRITE alone grants loads.
+  return (vma.flags & (VM.READ | VM.WRITE)) === 0;
+}
+
+/** The architecture's fault handler: finds the VMA, first under its own lock, then under mmap_lock. */
+export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, access: Access): MaySleep<SignalInfo | null> {
+  const { m } = k;
+  const task = m.current!;
+  let flags = FaultFlag.USER | FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
+  if (access === Access.Write) flags |= FaultFlag.WRITE;
+  if (access === Access.Fetch) flags |= FaultFlag.INSTRUCTION;
+  m.vmstat.events.pgfault++;
+  task.memcg.counters.pgfault++;
+
+  const locked = yield* k.memory.lockVmaUnderRcu(k, mm, vpn);
+  if (locked !== null) {
+    if (accessError(locked, access)) {
+      yield* k.memory.vmaEndRead(k, locked);
+      return { signo: SIGSEGV, code: SEGV_ACCERR, addr };
+    }
+    const result = yield* k.memory.handleMmFault(k, locked, vpn, flags | FaultFlag.VMA_LOCK);
+    if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) yield* k.memory.vmaEndRead(k, locked);
+    if ((result & VmFault.RETRY) === 0) return yield* finish(k, mm, vpn, addr, access, result);
+    if (m.signals?.fatalPending(task)) return null;
+    flags |= FaultFlag.TRIED;
+  }
+
+  for (;;) {
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    let vma = mm.vmaAt(vpn);
+    if (vma === null) vma = yield* k.mmap.expandStack(k, mm, vpn);
+    if (vma === null || accessError(vma, access)) {
+      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+      return { signo: SIGSEGV, code: vma === null ? SEGV_MAPERR : SEGV_ACCERR, addr };
+    }
+    const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
+      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    }
+    if ((result & VmFault.RETRY) === 0) return yield* finish(k, mm, vpn, addr, access, result);
+    if (m.signals?.fatalPending(task)) return null;
+    flags |= FaultFlag.TRIED;
+  }
+}
+
+function* finish(
+  k: Kernel,
+  mm: Mm,
+  vpn: number,
+  addr: number,
+  access: Access,
+  result: number,
+): Atomic<SignalInfo | null> {
+  const { m } = k;
+  const task = m.current!;
+  if ((result & VmFault.ERROR) !== 0) {
+    // An out-of-memory fault is retried: by then the OOM killer has had its turn.
+    if ((result & VmFault.OOM) !== 0) return null;
+    if ((result & VmFault.SIGBUS) !== 0) return { signo: SIGBUS, code: BUS_ADRERR, addr };
+    return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
+  }
+  if ((result & VmFault.MAJOR) !== 0) {
+    task.majorFaults++;
+    m.vmstat.events.pgmajfault++;
+    task.memcg.counters.pgmajfault++;
+  } else task.minorFaults++;
+  // The stale "not present" of this CPU is gone; walk once more so that the retry hits.
+  if (m.point(Op.PteHardware, vpn)) yield SWITCH;
+  k.fault.walkAndFill(k, mm, vpn, access);
+  return null;
+}

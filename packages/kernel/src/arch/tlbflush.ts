@@ -1,0 +1,46 @@
+import { SWITCH, type Atomic } from "../kernel/coroutine.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import type { Mm } from "../mm/mm_types.js";
+import { PTE } from "./pgtable.js";
+
+/**
+ * Flushes [startVpn, endVpn) from every CPU that has the address space. Each remote CPU is two
+ * points: the fence request is sent, and its completion. Between the two it may still use what
+ * it has cached. On riscv the fence runs in firmware, which no masked interrupt delays.
+ */
+export function* flushTlbRange(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<void> {
+  const { m } = k;
+  const self = m.executor!;
+  for (const cpu of m.sched.executors) {
+    if (cpu.isDevice || (mm.cpumask & (1 << cpu.id)) === 0) continue;
+    if (m.point(Op.TlbFlush, cpu.id)) yield SWITCH;
+    if (cpu !== self && m.point(Op.TlbFlush, cpu.id)) yield SWITCH;
+    cpu.tlb.flushRange(startVpn, endVpn);
+  }
+}
+
+/** Flushes one page. */
+export function* flushTlbPage(k: Kernel, mm: Mm, vpn: number): Atomic<void> {
+  yield* k.tlbflush.flushTlbRange(k, mm, vpn, vpn + 1);
+}
+
+/**
+ * Hardware may cache a translation as soon as the page table grants it. Under the checker every
+ * CPU of the address space does so at once, which is the worst case for a forgotten flush.
+ */
+export function prefetch(k: Kernel, mm: Mm, vpn: number, ptep: number): void {
+  const { m } = k;
+  const flags = m.pt.flags(ptep);
+  if ((flags & PTE.V) === 0 || (flags & PTE.A) === 0) return;
+  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  const write = (flags & PTE.W) !== 0 && (flags & PTE.D) !== 0;
+  for (const cpu of m.sched.executors) {
+    if (cpu.isDevice || (mm.cpumask & (1 << cpu.id)) === 0) continue;
+    const slot = vpn & (cpu.tlb.entries - 1);
+    // What is cached stays until it is flushed: a prefetch never replaces it by something newer.
+    const tags = [cpu.tlb.readTag[slot], cpu.tlb.writeTag[slot], cpu.tlb.execTag[slot]];
+    if (tags.some((tag) => tag !== -1)) continue;
+    cpu.tlb.fill(vpn, page, (flags & PTE.R) !== 0, write, (flags & PTE.X) !== 0);
+  }
+}

@@ -1,0 +1,141 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { Event } from "../trace.js";
+import { Access, type SignalInfo } from "./fault.js";
+import { USER_VPN_END, PTE } from "./pgtable.js";
+
+const USER_END = USER_VPN_END * 4096;
+
+/**
+ * The frame that a user access of the current task reaches right now: through this CPU's TLB, and
+ * where that misses, through the page table and the fault handler. Nothing may come between this
+ * and the access itself: it has passed the access's own point. A signal when it cannot be.
+ */
+export function* accessFrame(k: Kernel, addr: number, access: Access): MaySleep<number | SignalInfo> {
+  const { m } = k;
+  const vpn = Math.floor(addr / 4096);
+  const op = access === Access.Write ? Op.UserWrite : Op.UserRead;
+  for (;;) {
+    if (m.point(op, vpn)) yield SWITCH;
+    const { tlb } = m.executor!;
+    const slot = vpn & (tlb.entries - 1);
+    const tag = access === Access.Write ? tlb.writeTag[slot] : tlb.readTag[slot];
+    if (tag === vpn && k.uaccess.keepsTranslation(k, vpn, access)) {
+      m.sink?.emit(Event.UserAccess, m.executor!.id, vpn, tlb.frame[slot]!, access);
+      return tlb.frame[slot]!;
+    }
+    const signal = yield* k.fault.handleUserFault(k, addr, access);
+    if (signal !== null) return signal;
+    if (m.signals?.fatalPending(m.current!)) return { signo: 9, code: 0, addr };
+  }
+}
+
+/**
+ * Whether the CPU still has the translation it may have cached. One that the page table no longer
+ * grants may have been evicted as well as not: under the checker both are tried.
+ */
+export function keepsTranslation(k: Kernel, vpn: number, access: Access): boolean {
+  const { m } = k;
+  if (!m.config.checking) return true;
+  const { tlb } = m.executor!;
+  const mm = m.current!.mm!;
+  const ptep = m.pt.lookup(mm.pgd, vpn);
+  const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+  const need = PTE.V | (access === Access.Write ? PTE.W | PTE.D : PTE.R);
+  const slot = vpn & (tlb.entries - 1);
+  const current = (flags & need) === need && m.memmap.pfnToPage(m.pt.pfn(ptep)) === tlb.frame[slot];
+  if (current || m.choices.pick("tlb", 2) === 0) return true;
+  tlb.flushPage(vpn);
+  return false;
+}
+
+/** Copies bytes into the current task's memory: 0, or -EFAULT with what lay before it copied. */
+export function* copyToUser(k: Kernel, addr: number, bytes: Uint8Array): MaySleep<number> {
+  const { ram } = k.m;
+  if (addr < 0 || addr + bytes.length > USER_END) return -Errno.EFAULT;
+  for (let done = 0; done < bytes.length; ) {
+    const offset = (addr + done) % 4096;
+    const n = Math.min(4096 - offset, bytes.length - done);
+    const frame = yield* k.uaccess.accessFrame(k, addr + done, Access.Write);
+    if (typeof frame !== "number") return -Errno.EFAULT;
+    ram.bytes.set(bytes.subarray(done, done + n), frame * 4096 + offset);
+    done += n;
+  }
+  return 0;
+}
+
+/** Copies bytes out of the current task's memory: 0 or -EFAULT. */
+export function* copyFromUser(k: Kernel, addr: number, into: Uint8Array): MaySleep<number> {
+  const { ram } = k.m;
+  if (addr < 0 || addr + into.length > USER_END) return -Errno.EFAULT;
+  for (let done = 0; done < into.length; ) {
+    const offset = (addr + done) % 4096;
+    const n = Math.min(4096 - offset, into.length - done);
+    const frame = yield* k.uaccess.accessFrame(k, addr + done, Access.Read);
+    if (typeof frame !== "number") return -Errno.EFAULT;
+    const start = frame * 4096 + offset;
+    into.set(ram.bytes.subarray(start, start + n), done);
+    done += n;
+  }
+  return 0;
+}
+
+/** A 32-bit word, unsigned; null for EFAULT. */
+export function* getUser32(k: Kernel, addr: number): MaySleep<number | null> {
+  const buffer = new Uint8Array(4);
+  if ((yield* k.uaccess.copyFromUser(k, addr, buffer)) !== 0) return null;
+  return new DataView(buffer.buffer).getUint32(0, true);
+}
+
+export function* getUser64(k: Kernel, addr: number): MaySleep<bigint | null> {
+  const buffer = new Uint8Array(8);
+  if ((yield* k.uaccess.copyFromUser(k, addr, buffer)) !== 0) return null;
+  return new DataView(buffer.buffer).getBigUint64(0, true);
+}
+
+export function* putUser32(k: Kernel, addr: number, value: number): MaySleep<number> {
+  const buffer = new Uint8Array(4);
+  new DataView(buffer.buffer).setUint32(0, value >>> 0, true);
+  return yield* k.uaccess.copyToUser(k, addr, buffer);
+}
+
+export function* putUser64(k: Kernel, addr: number, value: bigint): MaySleep<number> {
+  const buffer = new Uint8Array(8);
+  new DataView(buffer.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
+  return yield* k.uaccess.copyToUser(k, addr, buffer);
+}
+
+/** A string of at most `max` bytes with its end; -ENAMETOOLONG where it is longer, or -EFAULT. */
+export function* strncpyFromUser(k: Kernel, addr: number, max: number): MaySleep<string | number> {
+  const bytes: number[] = [];
+  const chunk = new Uint8Array(64);
+  while (bytes.length < max) {
+    const at = addr + bytes.length;
+    // Never past the end of a page: what lies behind the string may not be mapped.
+    const n = Math.min(chunk.length, 4096 - (at % 4096), max - bytes.length);
+    const part = chunk.subarray(0, n);
+    if ((yield* k.uaccess.copyFromUser(k, at, part)) !== 0) return -Errno.EFAULT;
+    const end = part.indexOf(0);
+    if (end >= 0) return new TextDecoder().decode(Uint8Array.from([...bytes, ...part.subarray(0, end)]));
+    bytes.push(...part);
+  }
+  return -Errno.ENAMETOOLONG;
+}
+
+/** Atomically updates an aligned 32-bit word; the old value, or null for EFAULT. */
+export function* atomicUser32(k: Kernel, addr: number, update: (old: number) => number): MaySleep<number | null> {
+  if (addr % 4 !== 0 || addr < 0 || addr >= USER_END) return null;
+  const frame = yield* k.uaccess.accessFrame(k, addr, Access.Write);
+  if (typeof frame !== "number") return null;
+  const index = (frame << 10) + ((addr % 4096) >> 2);
+  const old = k.m.ram.words[index]! >>> 0;
+  k.m.ram.words[index] = update(old);
+  return old;
+}
+
+/** Stores `value` if the word is `expected`; what it was, or null for EFAULT. */
+export function* cmpxchgUser32(k: Kernel, addr: number, expected: number, value: number): MaySleep<number | null> {
+  return yield* k.uaccess.atomicUser32(k, addr, (old) => (old === expected >>> 0 ? value : old));
+}
