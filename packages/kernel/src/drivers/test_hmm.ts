@@ -1,0 +1,438 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
+import { Event } from "../trace.js";
+import { HmmPfn, type HmmRange } from "../mm/hmm.js";
+import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
+import { PG } from "../mm/page.js";
+import { Dmirror, DmirrorDevice } from "./dmirror.js";
+
+/** Commands of struct hmm_dmirror_cmd {addr, ptr, npages, cpages, faults}, _IOWR('H', n). */
+export enum Dcmd {
+  READ = 0xc0284800,
+  WRITE = 0xc0284801,
+  SNAPSHOT = 0xc0284804,
+  EXCLUSIVE = 0xc0284805,
+  CHECK_EXCLUSIVE = 0xc0284806,
+}
+
+/** What SNAPSHOT says of a page. */
+enum Prot {
+  ERROR = 0xff,
+  NONE = 0x00,
+  READ = 0x01,
+  WRITE = 0x02,
+  ZERO = 0x10,
+}
+
+const CMD_BYTES = 40;
+/** Pages handled in one go by faults and snapshots. */
+const BATCH = 64;
+/** Attempts that fail with EBUSY for this long (ns) are given up: a second. */
+const RANGE_TIMEOUT_NS = 1_000_000_000;
+
+/** The command as user space passes it; addresses and counts as numbers after validation. */
+export interface DmirrorCmd {
+  addr: number;
+  ptr: number;
+  npages: number;
+  cpages: number;
+  faults: number;
+}
+
+/** Creates the test devices and registers their nodes. */
+export function initTestHmm(k: Kernel, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const device = new DmirrorDevice(i, `hmm_dmirror${i}`);
+    k.m.dmirrors.push(device);
+    const node: CharDevice = {
+      name: device.name,
+      rdev: (240 << 8) | i,
+      ops: DMIRROR_OPS,
+      open: (kernel, file) => kernel.testHmm.dmirrorOpen(kernel, file, device),
+    };
+    k.m.vfs.registerDevice(node);
+  }
+}
+
+const DMIRROR_OPS: FileOps = {
+  ioctl: (k, file, cmd, arg) => k.testHmm.dmirrorIoctl(k, file.data as Dmirror, cmd, arg),
+  release: (k, file) => k.testHmm.dmirrorRelease(k, file.data as Dmirror),
+};
+
+/** A new mirror of the current task's address space. */
+export function* dmirrorOpen(k: Kernel, file: OpenFile, device: DmirrorDevice): MaySleep<number> {
+  const { mm } = k.m.current!;
+  if (mm === null) return -Errno.EINVAL;
+  const dmirror = new Dmirror(k, device, mm);
+  file.data = dmirror;
+  yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
+  return 0;
+}
+
+export function* dmirrorRelease(k: Kernel, dmirror: Dmirror): MaySleep<void> {
+  yield* k.mmuNotifier.intervalRemove(k, dmirror.notifier);
+  dmirror.table.clear();
+}
+
+/** The CPU side is about to change: the device's translations of the range go first. */
+export function* dmirrorIntervalInvalidate(
+  k: Kernel,
+  dmirror: Dmirror,
+  range: NotifierRange,
+  seq: number,
+): MaySleep<boolean> {
+  // A migration that this device drives updates its table itself.
+  if (range.event === NotifyEvent.MIGRATE && range.owner === dmirror.device) return true;
+  if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  dmirror.notifier.invalidateSeq = seq;
+  if (k.m.point(Op.DeviceTable, range.startVpn)) yield SWITCH;
+  yield* k.testHmm.dmirrorDoUpdate(k, dmirror, range.startVpn, range.endVpn);
+  if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+  return true;
+}
+
+/** Drops translations, under the mutex. */
+export function* dmirrorDoUpdate(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<void> {
+  if (k.m.point(Op.DeviceTable, startVpn)) yield SWITCH;
+  const { table } = dmirror;
+  if (endVpn - startVpn > table.size) {
+    for (const vpn of table.keys()) if (vpn >= startVpn && vpn < endVpn) table.delete(vpn);
+  } else for (let vpn = startVpn; vpn < endVpn; vpn++) table.delete(vpn);
+}
+
+/* ioctl */
+
+export function* dmirrorIoctl(k: Kernel, dmirror: Dmirror, cmd: number, arg: number): MaySleep<number> {
+  const raw = new Uint8Array(CMD_BYTES);
+  if ((yield* k.uaccess.copyFromUser(k, arg, raw)) !== 0) return -Errno.EFAULT;
+  const view = new DataView(raw.buffer);
+  const addr = view.getBigUint64(0, true);
+  const npages = view.getBigUint64(16, true);
+  if ((addr & 0xfffn) !== 0n || addr >= BigInt.asUintN(64, addr + BigInt.asUintN(64, npages << 12n))) {
+    return -Errno.EINVAL;
+  }
+  const c: DmirrorCmd = {
+    addr: Number(addr),
+    ptr: Number(view.getBigUint64(8, true)),
+    npages: Number(BigInt.asUintN(52, npages)),
+    cpages: 0,
+    faults: 0,
+  };
+  const error = yield* k.testHmm.dmirrorCommand(k, dmirror, cmd, c);
+  if (error !== 0) return error;
+  view.setBigUint64(24, BigInt(c.cpages), true);
+  view.setBigUint64(32, BigInt(c.faults), true);
+  return (yield* k.uaccess.copyToUser(k, arg, raw)) === 0 ? 0 : -Errno.EFAULT;
+}
+
+export function* dmirrorCommand(k: Kernel, dmirror: Dmirror, cmd: number, c: DmirrorCmd): MaySleep<number> {
+  switch (cmd) {
+    case Dcmd.READ:
+      return yield* k.testHmm.dmirrorRead(k, dmirror, c);
+    case Dcmd.WRITE:
+      return yield* k.testHmm.dmirrorWrite(k, dmirror, c);
+    case Dcmd.SNAPSHOT:
+      return yield* k.testHmm.dmirrorSnapshot(k, dmirror, c);
+    case Dcmd.EXCLUSIVE:
+      return yield* k.testHmm.dmirrorExclusive(k, dmirror, c);
+    case Dcmd.CHECK_EXCLUSIVE:
+      return yield* k.testHmm.dmirrorCheckExclusive(k, dmirror, c);
+    default:
+      k.m.dmesg.printOnce(`test_hmm: ioctl 0x${cmd.toString(16)} is not one that this driver has`);
+      return -Errno.EINVAL;
+  }
+}
+
+/** A kernel buffer for a whole command; null when it would not fit into memory. */
+function bounce(k: Kernel, c: DmirrorCmd): Uint8Array | null {
+  const fits = c.npages <= k.m.zones.freePages() && c.npages < 1 << 19;
+  return fits ? new Uint8Array(c.npages * 4096) : null;
+}
+
+/** READ: copies a range through the mirror to `ptr`, faulting in what the mirror lacks. */
+export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const buffer = bounce(k, c);
+  if (buffer === null) return -Errno.ENOMEM;
+  const start = c.addr / 4096;
+  for (;;) {
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    const result = yield* k.testHmm.dmirrorDoRead(k, dmirror, start, c, buffer);
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    if (result === 0) break;
+    const error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, false);
+    if (error !== 0) return error;
+    c.faults++;
+  }
+  return yield* k.uaccess.copyToUser(k, c.ptr, buffer);
+}
+
+/** Copies from where `cpages` stands; -ENOENT at a page that the mirror does not have. */
+export function* dmirrorDoRead(
+  k: Kernel,
+  dmirror: Dmirror,
+  start: number,
+  c: DmirrorCmd,
+  into: Uint8Array,
+): MaySleep<number> {
+  const { m } = k;
+  for (; c.cpages < c.npages; c.cpages++) {
+    const vpn = start + c.cpages;
+    if (m.point(Op.DeviceRead, vpn)) yield SWITCH;
+    const entry = dmirror.table.get(vpn);
+    if (entry === undefined) return -Errno.ENOENT;
+    m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 0);
+    into.set(m.ram.frame(entry.page), c.cpages * 4096);
+  }
+  return 0;
+}
+
+/** WRITE: copies `ptr` to a range through the mirror. */
+export function* dmirrorWrite(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const buffer = bounce(k, c);
+  if (buffer === null) return -Errno.ENOMEM;
+  if ((yield* k.uaccess.copyFromUser(k, c.ptr, buffer)) !== 0) return -Errno.EFAULT;
+  const start = c.addr / 4096;
+  for (;;) {
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    const result = yield* k.testHmm.dmirrorDoWrite(k, dmirror, start, c, buffer);
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    if (result === 0) return 0;
+    const error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, true);
+    if (error !== 0) return error;
+    c.faults++;
+  }
+}
+
+export function* dmirrorDoWrite(
+  k: Kernel,
+  dmirror: Dmirror,
+  start: number,
+  c: DmirrorCmd,
+  from: Uint8Array,
+): MaySleep<number> {
+  const { m } = k;
+  for (; c.cpages < c.npages; c.cpages++) {
+    const vpn = start + c.cpages;
+    if (m.point(Op.DeviceWrite, vpn)) yield SWITCH;
+    const entry = dmirror.table.get(vpn);
+    // An atomic mapping is no writable one: a plain write gives exclusive access up.
+    if (entry === undefined || !entry.write) return -Errno.ENOENT;
+    m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
+    m.ram.frame(entry.page).set(from.subarray(c.cpages * 4096, (c.cpages + 1) * 4096));
+    // A device has no dirty bit in the CPU's table: the driver says that the page was written.
+    m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+  }
+  return 0;
+}
+
+/** Mirrors a range for reading or writing, batch by batch. */
+export function* dmirrorFault(
+  k: Kernel,
+  dmirror: Dmirror,
+  startVpn: number,
+  endVpn: number,
+  write: boolean,
+): MaySleep<number> {
+  if (dmirror.mm.users === 0) return 0;
+  for (let vpn = startVpn; vpn < endVpn; vpn += BATCH) {
+    const n = Math.min(BATCH, endVpn - vpn);
+    const range: HmmRange = {
+      mm: dmirror.mm,
+      notifier: dmirror.notifier,
+      notifierSeq: 0,
+      startVpn: vpn,
+      endVpn: vpn + n,
+      flags: new Uint8Array(n),
+      pages: new Int32Array(n),
+      defaultFlags: HmmPfn.REQ_FAULT | (write ? HmmPfn.REQ_WRITE : 0),
+      pfnFlagsMask: 0,
+    };
+    const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
+      const flags = range.flags[i]!;
+      if ((flags & HmmPfn.VALID) === 0) return;
+      dmirror.table.set(vpn + i, {
+        page: range.pages[i]!,
+        write: write && (flags & HmmPfn.WRITE) !== 0,
+        atomic: false,
+      });
+    });
+    if (error !== 0) return error;
+  }
+  return 0;
+}
+
+/**
+ * Asks `hmmRangeFault` until nothing was invalidated while it read; then, with the mutex that the
+ * invalidation takes still held, calls `use` for each page.
+ */
+export function* dmirrorRangeFault(
+  k: Kernel,
+  dmirror: Dmirror,
+  range: HmmRange,
+  use: (index: number) => void,
+): MaySleep<number> {
+  const { mm } = dmirror;
+  const deadline = k.m.now() + RANGE_TIMEOUT_NS;
+  for (;;) {
+    if (k.m.now() > deadline) return -Errno.EBUSY;
+    range.notifierSeq = yield* k.mmuNotifier.intervalReadBegin(k, range.notifier);
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const error = yield* k.hmm.hmmRangeFault(k, range);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    if (error === -Errno.EBUSY) continue;
+    if (error !== 0) return error;
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    const stale = yield* k.mmuNotifier.intervalReadRetry(k, range.notifier, range.notifierSeq);
+    if (!stale) for (let i = 0; i < range.endVpn - range.startVpn; i++) use(i);
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    if (!stale) return 0;
+  }
+}
+
+/** SNAPSHOT: what the CPU's tables have for each page, a byte each, without faulting anything. */
+export function* dmirrorSnapshot(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const start = c.addr / 4096;
+  if (dmirror.mm.users === 0) return -Errno.EINVAL;
+  for (let vpn = start; vpn < start + c.npages; vpn += BATCH) {
+    const n = Math.min(BATCH, start + c.npages - vpn);
+    // A subscription of its own: one that drops nothing, since a snapshot caches nothing.
+    const notifier: IntervalNotifier = {
+      id: k.m.locks.allocateId(),
+      mm: dmirror.mm,
+      startVpn: vpn,
+      endVpn: vpn + n,
+      invalidateSeq: 0,
+      invalidate: (kernel, _range, seq) => kernel.testHmm.snapshotInvalidate(kernel, dmirror, notifier, seq),
+    };
+    const range: HmmRange = {
+      mm: dmirror.mm,
+      notifier,
+      notifierSeq: 0,
+      startVpn: vpn,
+      endVpn: vpn + n,
+      flags: new Uint8Array(n),
+      pages: new Int32Array(n),
+      defaultFlags: 0,
+      pfnFlagsMask: 0,
+    };
+    const perms = new Uint8Array(n);
+    yield* k.mmuNotifier.intervalInsert(k, notifier);
+    const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
+      perms[i] = snapshotByte(k, range.flags[i]!, range.pages[i]!);
+    });
+    yield* k.mmuNotifier.intervalRemove(k, notifier);
+    if (error !== 0) return error;
+    if ((yield* k.uaccess.copyToUser(k, c.ptr + (vpn - start), perms)) !== 0) return -Errno.EFAULT;
+    c.cpages += n;
+  }
+  return 0;
+}
+
+export function* snapshotInvalidate(
+  k: Kernel,
+  dmirror: Dmirror,
+  notifier: IntervalNotifier,
+  seq: number,
+): MaySleep<boolean> {
+  if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  notifier.invalidateSeq = seq;
+  if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+  return true;
+}
+
+function snapshotByte(k: Kernel, flags: number, page: number): number {
+  if ((flags & HmmPfn.ERROR) !== 0) return Prot.ERROR;
+  if ((flags & HmmPfn.VALID) === 0) return Prot.NONE;
+  const zero = k.hmm.isZeroPage(k, page) ? Prot.ZERO : 0;
+  return zero | ((flags & HmmPfn.WRITE) !== 0 ? Prot.WRITE : Prot.READ);
+}
+
+/** EXCLUSIVE: makes a range of anonymous memory exclusive to the device and copies it to `ptr`. */
+export function* dmirrorExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const { mm } = dmirror;
+  const start = c.addr / 4096;
+  if (mm.users === 0) return -Errno.EINVAL;
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, start, start + c.npages);
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  if (error !== 0) return error;
+  const buffer = bounce(k, c);
+  if (buffer === null) return -Errno.ENOMEM;
+  if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  const read = yield* k.testHmm.dmirrorDoRead(k, dmirror, start, c, buffer);
+  if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+  if (read !== 0) return read;
+  return yield* k.uaccess.copyToUser(k, c.ptr, buffer);
+}
+
+/** Page by page: take it, map it in the device while its folio is locked, let it go. */
+export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<number> {
+  for (let vpn = startVpn; vpn < endVpn; vpn++) {
+    const taken = yield* k.rmap.makeDeviceExclusive(k, dmirror.mm, vpn, dmirror.device);
+    if (typeof taken === "number") return taken;
+    yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn, taken.page);
+    yield* k.folioLock.folioUnlock(k, taken.folio);
+    yield* k.swap.folioPut(k, taken.folio, "exclusive");
+  }
+  return 0;
+}
+
+/** Enters a page for atomic operations into the device's table. */
+export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<void> {
+  if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  if (k.m.point(Op.DeviceTable, vpn)) yield SWITCH;
+  dmirror.table.set(vpn, { page, write: false, atomic: true });
+  if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+}
+
+/** CHECK_EXCLUSIVE: 0 when no page of the range is exclusive to this file any more, else -EPERM. */
+export function* dmirrorCheckExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const start = c.addr / 4096;
+  let result = 0;
+  if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  if (k.m.point(Op.DeviceTable, start)) yield SWITCH;
+  for (const [vpn, entry] of dmirror.table) {
+    if (entry.atomic && vpn >= start && vpn < start + c.npages) result = -Errno.EPERM;
+  }
+  if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+  return result;
+}
+
+/* What the device's engine does by itself. */
+
+/**
+ * An atomic addition by the device to an aligned 32-bit word, taking exclusive access where the
+ * device does not have it. Returns the old value, or a negated errno. The mutex stands for the
+ * device's MMU: an invalidation waits for the operation that is under way.
+ */
+export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, value: number): MaySleep<number> {
+  const { m } = k;
+  const { mm } = dmirror;
+  const vpn = Math.floor(addr / 4096);
+  for (;;) {
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    if (m.point(Op.DeviceRead, vpn)) yield SWITCH;
+    const entry = dmirror.table.get(vpn);
+    if (entry?.atomic) {
+      const word = (entry.page << 10) + ((addr % 4096) >> 2);
+      m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 0);
+      const old = m.ram.words[word]! >>> 0;
+      // Two accesses: nothing but exclusive access makes them one.
+      if (m.point(Op.DeviceWrite, vpn)) yield SWITCH;
+      m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
+      m.ram.words[word] = old + value;
+      m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+      if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+      return old;
+    }
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, vpn, vpn + 1);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    if (error !== 0) return error;
+  }
+}
