@@ -1,1 +1,38 @@
+export { Access } from "./arch/fault.js";
+export { PTE, ptePresent, swapType, USER_VPN_END } from "./arch/pgtable.js";
 export { Tlb } from "./arch/tlb.js";
+export { FileTable, OpenFile, type CharDevice, type FileOps, type Inode, type InodeKind, type Vfs } from "./fs/vfs.js";
+export { assembleKernel, MAINLINE, type Kernel, type KernelModules, type Overlay, type OverlayFactory } from "./kernel.js";
+export { SeededChoices, type Choices } from "./kernel/choices.js";
+export { BLOCK, SWITCH, type Atomic, type Block, type MaySleep, type Switch } from "./kernel/coroutine.js";
+export { describeErrno, Errno } from "./kernel/errno.js";
+export { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from "./kernel/futex.js";
+export { Mutex, RwSem, SpinLock, type LockObserver } from "./kernel/locks.js";
+export { Op } from "./kernel/op.js";
+export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, ThreadState } from "./kernel/process.js";
+export { Executor, RoundRobin, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
+export {
+  NSIG,
+  Restart,
+  SA,
+  SI,
+  Sig,
+  SIG_DFL,
+  SIG_IGN,
+  signalBit,
+  SignalHandlers,
+  signalName,
+  Signals,
+  SIGRTMIN,
+  type Delivery,
+  type SignalAction,
+  type SignalInfo,
+  type SignalState,
+} from "./kernel/signal.js";
+export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
+export { Machine, type MachineConfig } from "./machine.js";
+export { FrameMemory, PAGE_SHIFT, PAGE_SIZE } from "./mm/frame_memory.js";
+export type { Memcg } from "./mm/memcontrol.js";
+export { Mm, RssKind, VM, Vma } from "./mm/mm_types.js";
+export { NO_PAGE, PG } from "./mm/page.js";
+export { Event, type EventSink } from "./trace.js";

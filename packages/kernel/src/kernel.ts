@@ -8,6 +8,9 @@ import * as mmGather from "./mm/mmu_gather.js";
 import * as mmuNotifier from "./mm/mmu_notifier.js";
 import * as mprotect from "./mm/mprotect.js";
 import * as oom from "./mm/oom_kill.js";
+import * as lazyfree from "./mm/lazyfree.js";
+import * as pageIo from "./mm/page_io.js";
+import * as zap from "./mm/zap.js";
 import * as pageAlloc from "./mm/page_alloc.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
 import * as rmap from "./mm/rmap.js";
@@ -20,6 +23,7 @@ import * as uaccess from "./arch/uaccess.js";
 import * as fault from "./arch/fault.js";
 import * as vmscan from "./mm/vmscan.js";
 import * as folioLock from "./mm/folio_lock.js";
+import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exit from "./kernel/exit.js";
 import * as futex from "./kernel/futex.js";
 import * as signal from "./kernel/signal.js";
@@ -35,6 +39,7 @@ export const MAINLINE = {
   futex,
   gup,
   hmm,
+  lazyfree,
   madvise,
   memcg,
   memory,
@@ -44,6 +49,7 @@ export const MAINLINE = {
   mprotect,
   oom,
   pageAlloc,
+  pageIo,
   pageVmaMapped,
   rmap,
   signal,
@@ -51,11 +57,13 @@ export const MAINLINE = {
   swapState,
   swapfile,
   swapops,
+  taskMmu,
   testHmm,
   time,
   tlbflush,
   uaccess,
   vmscan,
+  zap,
 };
 
 /** The functions and constants, callable; an overlay may have put others in their place. */

@@ -17,6 +17,7 @@ import { FolioBatches } from "./mm/folio_batch.js";
 import { RefTracker } from "./mm/ref_tracker.js";
 import { VmStat } from "./mm/vmstat.js";
 import type { Mm } from "./mm/mm_types.js";
+import type { SwapDisk } from "./mm/page_io.js";
 import { AnonVmas } from "./mm/anon_vma.js";
 import type { DmirrorDevice } from "./drivers/dmirror.js";
 import type { Vfs } from "./fs/vfs.js";
@@ -64,7 +65,10 @@ export class Machine {
   readonly processes = new Map<number, Process>();
   readonly mms = new Set<Mm>();
   readonly dmirrors: DmirrorDevice[] = [];
+  nextMmId = 1;
   vfs!: Vfs;
+  /** The disk that swap is on; null on a machine without one. */
+  swapDisk: SwapDisk | null = null;
   /** Signal delivery looks here. */
   signals: SignalState | null = new Signals(this);
   readonly futexes: Futexes;

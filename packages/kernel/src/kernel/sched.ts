@@ -156,12 +156,12 @@ export class Scheduler {
     return this.nextTaskId++;
   }
 
-  /** The CPU (never a device) with the least to do, lowest number first. */
-  leastLoadedCpu(): Executor {
+  /** The CPU (never a device) with the least to do, lowest number first; `affinity` has a bit for each allowed. */
+  leastLoadedCpu(affinity = -1): Executor {
     let best: Executor | null = null;
     let bestLoad = Infinity;
     for (const e of this.executors) {
-      if (e.isDevice) continue;
+      if (e.isDevice || (affinity & (1 << e.id)) === 0) continue;
       const load = e.queue.length + (e.current !== null ? 1 : 0);
       if (load < bestLoad) {
         best = e;
@@ -182,7 +182,7 @@ export class Scheduler {
     task.waitingFor = "";
     if (task.executor.current !== task && !task.executor.queue.includes(task)) {
       if (!task.executor.isDevice && task.executor.hasWork) {
-        const idle = this.leastLoadedCpu();
+        const idle = this.leastLoadedCpu(task.thread.affinity);
         if (!idle.hasWork) task.executor = idle;
       }
       task.executor.queue.push(task);
@@ -305,8 +305,15 @@ export class Scheduler {
     } else if (step.value === BLOCK) {
       executor.current = null;
       // A task that only gave way is runnable still; one that was woken while it went to sleep too.
-      if (task.state === TaskState.Running) executor.queue.push(task);
+      if (task.state === TaskState.Running) this.requeue(task);
     }
+  }
+
+  /** Puts a runnable task back on a queue: that of its CPU, unless its affinity has changed. */
+  private requeue(task: Task): void {
+    const { executor, thread } = task;
+    if (!executor.isDevice && (thread.affinity & (1 << executor.id)) === 0) task.executor = this.leastLoadedCpu(thread.affinity);
+    task.executor.queue.push(task);
   }
 
   /** True when the current task has used up its slice and another waits for its CPU. */
