@@ -36,3 +36,4 @@ export type { Memcg } from "./mm/memcontrol.js";
 export { Mm, RssKind, VM, Vma } from "./mm/mm_types.js";
 export { NO_PAGE, PG } from "./mm/page.js";
 export { Event, type EventSink } from "./trace.js";
+export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type PatchStatus, type Release, type UserPatch } from "./patches/index.js";

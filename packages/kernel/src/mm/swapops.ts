@@ -13,7 +13,12 @@ export const SWP_DEVICE_EXCLUSIVE = 30 as number;
  */
 export const SWP_DEVICE_EXCLUSIVE_READ = 30 as number;
 /** Real swap devices have types below this. */
-export const MAX_SWAPFILES = 23 as number;
+export const MAX_SWAPFILES = 24 as number;
+
+/** Whether a device-exclusive entry counts as a mapping of its page, as any other entry does. */
+export function exclusiveEntriesAreMapped(): boolean {
+  return true;
+}
 
 export function isSwapEntry(k: Kernel, flags: number): boolean {
   return (flags & PTE.SWAP) !== 0 && swapType(flags) < k.swapops.MAX_SWAPFILES;

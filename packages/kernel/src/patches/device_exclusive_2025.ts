@@ -1,0 +1,284 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel, KernelModules, Overlay } from "../kernel.js";
+import { PTE, swapType } from "../arch/pgtable.js";
+import type { Dmirror } from "../drivers/dmirror.js";
+import { FollFlag } from "../mm/gup_flags.js";
+import { RssKind, VM, type Mm, type Vma } from "../mm/mm_types.js";
+import { NotifyEvent, type NotifierRange } from "../mm/mmu_notifier.js";
+import { PG } from "../mm/page.js";
+import { withSwapType } from "../mm/swapops.js";
+import type { Patch } from "./patch.js";
+
+/**
+ * "mm: fixes for device-exclusive entries (hmm)", v2, February 2025: 17 patches, in their order.
+ * Each undo restores what its patch changed, as the cover letter and the changelogs tell it.
+ */
+const SERIES = "mm: fixes for device-exclusive entries (hmm)";
+const SINCE = "6.15";
+
+/** Pages that the old driver took in one call. */
+const RANGE_BATCH = 64;
+
+/** Before patch 3: a range at a time, and whatever went wrong with any page of it is EBUSY. */
+function undoSinglePage(_base: KernelModules): Overlay {
+  return {
+    testHmm: {
+      *dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<number> {
+        for (let vpn = startVpn; vpn < endVpn; vpn += RANGE_BATCH) {
+          const end = Math.min(endVpn, vpn + RANGE_BATCH);
+          const pages = yield* makeRangeExclusive(k, dmirror.mm, vpn, end, dmirror.device);
+          // The device maps the batch only if it got all of it.
+          const whole = pages.length === end - vpn && pages.every((page) => page >= 0);
+          for (const [i, page] of pages.entries()) {
+            if (page < 0) continue;
+            if (whole) yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn + i, page);
+          }
+          for (const page of pages) {
+            if (page < 0) continue;
+            const folio = k.m.memmap.folioOf(page);
+            yield* k.folioLock.folioUnlock(k, folio);
+            yield* k.swap.folioPut(k, folio, "exclusive");
+          }
+          if (!whole) return -Errno.EBUSY;
+        }
+        return 0;
+      },
+    },
+  };
+}
+
+/** GUP for the whole range, then each folio in turn: its page, locked and exclusive, or -1. */
+function* makeRangeExclusive(k: Kernel, mm: Mm, start: number, end: number, owner: object): MaySleep<number[]> {
+  const pages: number[] = [];
+  for (let vpn = start; vpn < end; vpn++) {
+    const flags = FollFlag.WRITE | FollFlag.SPLIT_PMD | FollFlag.TOUCH;
+    const page = yield* k.gup.getUserPageRemote(k, mm, vpn, flags, "exclusive");
+    if (page < 0) break;
+    pages.push(page);
+  }
+  for (let i = 0; i < pages.length; i++) {
+    const folio = k.m.memmap.folioOf(pages[i]!);
+    if (yield* k.folioLock.folioTrylock(k, folio)) {
+      const supported = k.rmap.exclusiveSupported(k, folio) === 0;
+      if (supported && (yield* k.rmap.exclusiveReplacePte(k, mm, start + i, folio, pages[i]!, owner))) continue;
+      yield* k.folioLock.folioUnlock(k, folio);
+    }
+    yield* k.swap.folioPut(k, folio, "exclusive");
+    pages[i] = -1;
+  }
+  return pages;
+}
+
+/** Before patch 4: a reverse walk over every mapping of the folio, which must then be unmapped. */
+function undoFolioWalk(_base: KernelModules): Overlay {
+  return {
+    rmap: {
+      *exclusiveReplacePte(
+        k: Kernel,
+        mm: Mm,
+        vpn: number,
+        folio: number,
+        page: number,
+        owner: object,
+      ): MaySleep<boolean> {
+        const { m } = k;
+        let valid = false;
+        yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, at): MaySleep<boolean> {
+          const range: NotifierRange = {
+            mm: vma.mm,
+            startVpn: at,
+            endVpn: Math.min(vma.endVpn, at + m.memmap.folioPages(folio)),
+            event: NotifyEvent.EXCLUSIVE,
+            owner,
+          };
+          yield* k.mmuNotifier.invalidateRangeStart(k, range);
+          const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, at);
+          if (entry !== null) {
+            // Only an ordinary entry is replaced: an exclusive one means that another device was faster.
+            if ((m.pt.flags(entry.ptep) & PTE.V) !== 0) {
+              yield* k.rmap.setExclusivePte(k, vma, at, folio, entry.page, entry.ptep);
+              if (vma.mm === mm && at === vpn && entry.page === page) valid = true;
+            }
+            if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+          }
+          yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+          return true;
+        });
+        if (m.point(Op.MapCount, folio)) yield SWITCH;
+        return valid && m.memmap.folioMapcount(folio) === 0;
+      },
+    },
+  };
+}
+
+/** Before patch 5: the entry's type says whether the page may be written when it is restored. */
+function undoRestoreWritability(_base: KernelModules): Overlay {
+  return {
+    memory: {
+      exclusivePteWritability(
+        k: Kernel,
+        vma: Vma,
+        _folio: number,
+        _page: number,
+        exclusiveFlags: number,
+        flags: number,
+      ): number {
+        if ((flags & PTE.UFFD_WP) !== 0 || swapType(exclusiveFlags) !== k.swapops.SWP_DEVICE_EXCLUSIVE) return flags;
+        return (vma.flags & VM.WRITE) !== 0 ? flags | PTE.W | PTE.D : flags | PTE.D;
+      },
+    },
+    mprotect: {
+      // So mprotect must take the permission away from the entry itself.
+      changedSwapPte(k: Kernel, vma: Vma, old: number): number {
+        const writable = k.swapops.isDeviceExclusive(k, old) && swapType(old) === k.swapops.SWP_DEVICE_EXCLUSIVE;
+        if (!writable || (vma.flags & VM.WRITE) !== 0) return old;
+        const kept = old & (PTE.SWP_SOFT_DIRTY | PTE.SWP_UFFD_WP | PTE.SWP_EXCLUSIVE);
+        return withSwapType(k.swapops.SWP_DEVICE_EXCLUSIVE_READ) | kept;
+      },
+    },
+  };
+}
+
+/** Before patch 6: two types, one for writable entries and one for the others. */
+function undoSingleType(_base: KernelModules): Overlay {
+  return { swapops: { SWP_DEVICE_EXCLUSIVE: 29, SWP_DEVICE_EXCLUSIVE_READ: 30, MAX_SWAPFILES: 23 } };
+}
+
+/** Before patch 16: an exclusive entry is no mapping. The folio looks unmapped, but is referenced. */
+function undoMapcount(base: KernelModules): Overlay {
+  return {
+    rmap: {
+      *setExclusivePte(
+        k: Kernel,
+        vma: Vma,
+        vpn: number,
+        folio: number,
+        page: number,
+        ptep: number,
+      ): MaySleep<void> {
+        yield* base.rmap.setExclusivePte(k, vma, vpn, folio, page, ptep);
+        yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+      },
+    },
+    memory: {
+      *restoreExclusivePte(
+        k: Kernel,
+        vma: Vma,
+        folio: number,
+        page: number,
+        vpn: number,
+        ptep: number,
+        exclusiveFlags: number,
+      ): Atomic<void> {
+        yield* base.memory.restoreExclusivePte(k, vma, folio, page, vpn, ptep, exclusiveFlags);
+        yield* k.rmap.folioAddAnonRmapPte(k, folio, page, vma, vpn, k.m.memmap.has(page, PG.anonExclusive));
+      },
+    },
+    zap: {
+      *zapExclusivePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
+        vma.mm.rss[RssKind.anon]!--;
+        yield* k.swap.folioPutUnowned(k, k.m.memmap.folioOf(k.m.memmap.pfnToPage(pfn)));
+      },
+    },
+    // Which the books of the invariants must know: see exclusiveEntriesAreMapped.
+    swapops: { exclusiveEntriesAreMapped: () => false },
+  };
+}
+
+/** Before patch 17: losing a race with reclaim or migration fails the whole call. */
+function undoNoEbusy(_base: KernelModules): Overlay {
+  return {
+    rmap: {
+      *exclusiveMissed(k: Kernel): MaySleep<number> {
+        yield* k.m.sched.condResched();
+        return -Errno.EBUSY;
+      },
+    },
+  };
+}
+
+const patch = (name: string, title: string, rest: Omit<Patch, "name" | "title" | "series" | "since">): Patch => ({
+  name,
+  title,
+  series: SERIES,
+  since: SINCE,
+  ...rest,
+});
+
+export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
+  patch("gup-split-pmd-hugetlb", "mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs", {
+    status: "not-yet",
+    note: "there is no hugetlb yet",
+  }),
+  patch("exclusive-reject-hugetlb", "mm/rmap: reject hugetlb folios in folio_make_device_exclusive()", {
+    status: "not-yet",
+    note: "there is no hugetlb yet",
+  }),
+  patch(
+    "exclusive-single-page",
+    "mm/rmap: convert make_device_exclusive_range() to make_device_exclusive()",
+    { status: "modelled", undo: undoSinglePage },
+  ),
+  patch(
+    "exclusive-folio-walk",
+    "mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk",
+    { status: "modelled", undo: undoFolioWalk, neededBy: ["exclusive-mapcount"] },
+  ),
+  patch(
+    "exclusive-restore-writability",
+    "mm/memory: detect writability in restore_exclusive_pte() through can_change_pte_writable()",
+    { status: "modelled", undo: undoRestoreWritability, neededBy: ["exclusive-single-type"] },
+  ),
+  patch("exclusive-single-type", "mm: use single SWP_DEVICE_EXCLUSIVE entry type", {
+    status: "modelled",
+    undo: undoSingleType,
+  }),
+  patch("exclusive-not-migration", "mm/page_vma_mapped: device-exclusive entries are not migration entries", {
+    status: "not-yet",
+    note: "there is no migration yet",
+  }),
+  patch(
+    "uprobes-exclusive",
+    "kernel/events/uprobes: handle device-exclusive entries correctly in __replace_page()",
+    { status: "not-yet", note: "there are no uprobes yet" },
+  ),
+  patch("ksm-exclusive", "mm/ksm: handle device-exclusive entries correctly in write_protect_page()", {
+    status: "not-yet",
+    note: "there is no KSM yet",
+  }),
+  patch("unmap-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_unmap_one()", {
+    status: "no-behaviour",
+    note: "while exclusive entries are no mappings, unmap never meets one",
+  }),
+  patch("migrate-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_migrate_one()", {
+    status: "not-yet",
+    note: "there is no migration yet",
+  }),
+  patch("mkclean-exclusive", "mm/rmap: handle device-exclusive entries correctly in page_vma_mkclean_one()", {
+    status: "not-yet",
+    note: "there are no file mappings yet",
+  }),
+  patch(
+    "page-idle-exclusive",
+    "mm/page_idle: handle device-exclusive entries correctly in page_idle_clear_pte_refs_one()",
+    { status: "not-yet", note: "there is no idle page tracking yet" },
+  ),
+  patch("damon-young-exclusive", "mm/damon: handle device-exclusive entries correctly in damon_folio_young_one()", {
+    status: "not-yet",
+    note: "there is no DAMON yet",
+  }),
+  patch("damon-mkold-exclusive", "mm/damon: handle device-exclusive entries correctly in damon_folio_mkold_one()", {
+    status: "not-yet",
+    note: "there is no DAMON yet",
+  }),
+  patch("exclusive-mapcount", "mm/rmap: keep mapcount untouched for device-exclusive entries", {
+    status: "modelled",
+    undo: undoMapcount,
+  }),
+  patch("exclusive-no-ebusy", "mm/rmap: avoid -EBUSY from make_device_exclusive()", {
+    status: "modelled",
+    undo: undoNoEbusy,
+  }),
+];

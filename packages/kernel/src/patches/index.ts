@@ -1,0 +1,63 @@
+import type { OverlayFactory } from "../kernel.js";
+import { DEVICE_EXCLUSIVE_2025 } from "./device_exclusive_2025.js";
+import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
+import type { Patch } from "./patch.js";
+import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
+
+export type { Patch, PatchStatus, UserPatch } from "./patch.js";
+
+/** Every upstream change that the project knows of, newest first: the order of undoing. */
+export const PATCHES: readonly Patch[] = [
+  ...[...DEVICE_EXCLUSIVE_2025].reverse(),
+  PER_VMA_LOCKS_2023,
+  EXCLUSIVE_FAULT_REF_2023,
+];
+
+/** A kernel by its version: mainline with some patches undone. */
+export interface Release {
+  readonly name: string;
+  readonly title: string;
+  readonly without: readonly string[];
+}
+
+const BEFORE_2025 = DEVICE_EXCLUSIVE_2025.filter((p) => p.status === "modelled").map((p) => p.name);
+
+export const RELEASES: readonly Release[] = [
+  { name: "7.3", title: "mainline: as Debian's 7.3.4 behaves", without: [] },
+  { name: "6.14", title: "the last one before the device-exclusive series of 2025", without: BEFORE_2025 },
+  {
+    name: "6.1",
+    title: "the long-term kernel, as Debian's 6.1.192 behaves",
+    without: [...BEFORE_2025, PER_VMA_LOCKS_2023.name],
+  },
+];
+
+/** The newest release. */
+export const DEFAULT_RELEASE = "7.3";
+
+/** The overlays that make a release without some more patches, or what is wrong with the wish. */
+export function resolvePatches(wish: {
+  readonly release: string;
+  readonly without: readonly string[];
+}): readonly OverlayFactory[] | string {
+  const release = RELEASES.find((r) => r.name === wish.release);
+  if (release === undefined) {
+    return `unknown release '${wish.release}': there are ${RELEASES.map((r) => r.name).join(", ")}`;
+  }
+  for (const name of wish.without) {
+    const patch = PATCHES.find((p) => p.name === name);
+    if (patch === undefined) return `unknown patch '${name}': see 'faultline patches'`;
+    if (patch.undo === undefined) {
+      const why = patch.status === "not-yet" ? "is not modelled yet" : "has no behaviour to undo";
+      return `patch '${name}' ${why}: ${patch.note ?? patch.title}`;
+    }
+  }
+  const gone = new Set([...release.without, ...wish.without]);
+  for (const patch of PATCHES) {
+    const missing = gone.has(patch.name) ? patch.neededBy?.find((name) => !gone.has(name)) : undefined;
+    if (missing !== undefined) {
+      return `patch '${patch.name}' cannot go alone: '${missing}' builds on it; add --without ${missing}`;
+    }
+  }
+  return PATCHES.flatMap((p) => (gone.has(p.name) && p.undo !== undefined ? [p.undo] : []));
+}
