@@ -1,6 +1,6 @@
 import { Tlb } from "@faultline/kernel";
 import { describe, expect, it } from "vitest";
-import { Access, Exit, Hart, HartGroup, INSTRUCTIONS } from "../src/index.js";
+import { Access, Exit, Hart, HartGroup, INSTRUCTIONS, warmUp } from "../src/index.js";
 import { RARE_INDEX } from "../src/cpu/rare.js";
 import { FlatMachine } from "./flat.js";
 import { assemble } from "./sequences.js";
@@ -405,6 +405,12 @@ describe("state", () => {
       expect([name, machine.hart.run(1)]).not.toEqual([name, Exit.ILLEGAL]);
     }
     expect(RARE_INDEX.size).toBeLessThanOrEqual(256 - 96);
+  });
+});
+
+describe("warmUp", () => {
+  it("ends", () => {
+    expect(warmUp()).toBeUndefined();
   });
 });
 
