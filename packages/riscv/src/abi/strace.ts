@@ -103,6 +103,14 @@ export class Strace {
     const signo = status & 127;
     this.sink(`${prefix}+++ ${signo !== 0 ? `killed by ${signalName(signo)}` : `exited with ${status >> 8}`} +++`);
   }
+
+  /** The machine stops: what was printed of a call that did not return comes out. */
+  finish(): void {
+    const t = this.unfinished;
+    if (t === null) return;
+    this.unfinished = null;
+    this.sink(`${this.prefix(t)}${this.open.get(t.task.id) ?? ""} <unfinished ...>`);
+  }
 }
 
 const SYSCALLS_NAME = /^[a-z0-9_]+/;

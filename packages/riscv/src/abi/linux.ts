@@ -1,0 +1,254 @@
+import {
+  assembleKernel,
+  Errno,
+  FileTable,
+  Machine,
+  PAGE_SIZE,
+  Process,
+  SignalHandlers,
+  StdStreams,
+  Task,
+  type Choices,
+  type FrameMemory,
+  type Kernel,
+  type MaySleep,
+  type Mm,
+  type OverlayFactory,
+} from "@faultline/kernel";
+import { HartGroup } from "../cpu/group.js";
+import type { ElfImage } from "../elf/load.js";
+import { CpuContext } from "./cpu_context.js";
+import { loadProgram, STACK_LIMIT } from "./exec.js";
+import { mountRoot } from "./filesystems.js";
+import { GuestThread } from "./guest_thread.js";
+import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
+import { Strace } from "./strace.js";
+
+/** Kernel image, memmap and the like: what is missing from MemTotal, as a share of RAM. */
+const RESERVED_SHARE = 1 / 64;
+const KERNEL_IMAGE_BYTES = 16 * 1024 * 1024;
+
+export interface LinuxOptions {
+  /** Bytes of RAM, a multiple of 4096, at most 4 GiB. */
+  readonly memoryBytes: number;
+  /** Bytes of swap, a multiple of 4096; 0 for none. */
+  readonly swapBytes: number;
+  readonly cpus: number;
+  readonly seed: number;
+  /** Entries of each CPU's TLB, a power of two. */
+  readonly tlbEntries?: number;
+  readonly overlays?: readonly OverlayFactory[];
+  readonly choices?: Choices;
+  readonly frameMemory?: FrameMemory;
+  /** The program, its name as the guest sees it, arguments (argv[0] included) and environment. */
+  readonly image: ElfImage;
+  readonly bytes: Uint8Array;
+  readonly path: string;
+  readonly argv: readonly string[];
+  readonly env: readonly string[];
+  /** What the guest reads from standard input. */
+  readonly stdin?: Uint8Array;
+  readonly stdout: (bytes: Uint8Array) => void;
+  readonly stderr: (bytes: Uint8Array) => void;
+  /** Takes the lines of --strace. */
+  readonly strace?: (line: string) => void;
+  /** Operator's lines ahead of the program, and those that wait for quiescence each. */
+  readonly before?: readonly OperatorLine[];
+  readonly lines?: readonly OperatorLine[];
+  /** Machine time that a line may take before it gets SIGINT, in seconds. */
+  readonly lineTimeoutSeconds?: number;
+  readonly operatorOutput?: OperatorOutput;
+}
+
+export interface LinuxResult {
+  /** The program's end; null if it did not end. */
+  readonly status: { readonly code: number } | { readonly signal: number } | null;
+  /** "exited": the program ended; "shutdown": the last line was done; "stuck": nothing can go on. */
+  readonly end: "exited" | "shutdown" | "stuck";
+  /** Where each guest thread waits, a line for each, when stuck. */
+  readonly stuck: readonly string[];
+}
+
+const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
+const RLIMIT_STACK = 3;
+const RLIMIT_NOFILE = 7;
+const RLIMIT_CORE = 4;
+const RLIM_NLIMITS = 16;
+
+/** /dev/hmm_dmirror0 and 1. */
+const TEST_DEVICES = 2;
+
+/** A machine with a kernel, init, the operator's shell and one program. */
+export class LinuxMachine {
+  readonly m: Machine;
+  readonly k: Kernel;
+  readonly cpus: readonly CpuContext[];
+  readonly group: HartGroup;
+  readonly strace: Strace | null;
+  readonly operator: OperatorShell;
+  /** Resource limits, which all processes share as long as there is one program. */
+  readonly limits: { current: bigint; maximum: bigint }[];
+  /** The program's process; null until the lines ahead of it are done. */
+  program: Process | null = null;
+  private readonly init: Process;
+  private readonly streams: StdStreams;
+  private readonly vdso = new WeakMap<Mm, { readonly sigreturn: number }>();
+  private execError = 0;
+
+  constructor(readonly options: LinuxOptions) {
+    const frames = options.memoryBytes / PAGE_SIZE;
+    this.m = new Machine(
+      {
+        frames,
+        reservedFrames: reservedFrames(frames),
+        swapSlots: options.swapBytes / PAGE_SIZE,
+        cpus: options.cpus,
+        seed: options.seed,
+        tlbEntries: options.tlbEntries ?? 1024,
+        checking: false,
+        ...(options.frameMemory === undefined ? {} : { memory: options.frameMemory }),
+      },
+      options.choices,
+    );
+    const { m } = this;
+    this.k = assembleKernel(m, options.overlays);
+    this.group = new HartGroup(m.ram.buffer.byteLength);
+    const decoded = new Map<number, number>();
+    this.cpus = m.sched.executors.map((executor) => new CpuContext(this.k, executor, this.group, decoded));
+    this.strace = options.strace === undefined ? null : new Strace(options.strace);
+    this.limits = Array.from({ length: RLIM_NLIMITS }, () => ({ current: RLIM_INFINITY, maximum: RLIM_INFINITY }));
+    this.limits[RLIMIT_STACK]!.current = BigInt(STACK_LIMIT);
+    this.limits[RLIMIT_CORE]!.current = 0n;
+    this.limits[RLIMIT_NOFILE] = { current: 1024n, maximum: 524288n };
+
+    this.init = this.newProcess(m.sched.allocateTaskId(), "init", null, false);
+    // 2 is the parent of the kernel threads, which does not run.
+    m.sched.allocateTaskId();
+    mountRoot(this.k);
+    this.streams = new StdStreams({
+      ...(options.stdin === undefined ? {} : { stdin: options.stdin }),
+      write: (fd, bytes) => {
+        (fd === 1 ? options.stdout : options.stderr)(bytes);
+      },
+    });
+    this.k.testHmm.initTestHmm(this.k, TEST_DEVICES);
+    this.k.vmscan.startKswapd(this.k);
+    this.operator = new OperatorShell(this, {
+      before: options.before ?? [],
+      lines: options.lines ?? [],
+      timeoutNs: (options.lineTimeoutSeconds ?? 60) * 1e9,
+      output: options.operatorOutput ?? null,
+    });
+  }
+
+  newProcess(pid: number, comm: string, parent: Process | null, isOperator: boolean): Process {
+    const { m } = this;
+    const process = new Process(pid, comm, parent, new FileTable(), new SignalHandlers(), m.memcgs.root, isOperator);
+    process.startTimeNs = m.now();
+    m.processes.set(pid, process);
+    return process;
+  }
+
+  get initProcess(): Process {
+    return this.init;
+  }
+
+  vdsoOf(mm: Mm): { readonly sigreturn: number } {
+    return this.vdso.get(mm) ?? { sigreturn: 0 };
+  }
+
+  /** Starts the program, from the operator's shell: what it does when the lines ahead are done. */
+  startProgram(parent: Process): void {
+    const { m, k, options } = this;
+    const pid = m.sched.allocateTaskId();
+    const comm = options.path.slice(options.path.lastIndexOf("/") + 1).slice(0, 15);
+    const process = this.newProcess(pid, comm, parent, false);
+    process.exe = options.path;
+    this.program = process;
+    this.streams.install(process.files);
+    const thread = new GuestThread(this, k);
+    const task = new Task(pid, comm, m.sched.leastLoadedCpu(), thread.body(() => this.exec(thread)), {
+      process,
+      mm: null,
+      memcg: process.memcg,
+    });
+    thread.task = task;
+    process.threads.add(task);
+    m.tasks.set(pid, task);
+    m.sched.start(task);
+  }
+
+  /** The new task makes itself an address space and fills it. */
+  private *exec(thread: GuestThread): MaySleep<boolean> {
+    const { k, m, options } = this;
+    const { task } = thread;
+    const mm = yield* k.mmap.mmAlloc(k);
+    if (mm === null) return this.execFailed(thread, -Errno.ENOMEM);
+    task.mm = mm;
+    task.process!.mm = mm;
+    m.switchMm(m.executor!, mm);
+    const entry = yield* loadProgram(k, mm, options);
+    if (typeof entry === "number") return this.execFailed(thread, entry);
+    this.vdso.set(mm, { sigreturn: entry.sigreturn });
+    const hart = thread.load();
+    hart.pcBig = BigInt(entry.pc);
+    hart.setXNumber(2, entry.sp);
+    return true;
+  }
+
+  private execFailed(thread: GuestThread, error: number): boolean {
+    this.execError = -error;
+    thread.exiting = 9;
+    return false;
+  }
+
+  /** A guest thread is gone. With the program's last one the machine stops. */
+  threadGone(thread: GuestThread): void {
+    const process = thread.task.process!;
+    if (process === this.program && process.zombie) this.m.sched.halt();
+  }
+
+  /** Error number with which loading the program failed, for want of memory; 0 if it did not. */
+  get loadError(): number {
+    return this.execError;
+  }
+
+  /** Runs until the program has ended, the operator has shut down, or nothing can go on. */
+  run(): LinuxResult {
+    const { m } = this;
+    this.operator.start();
+    m.sched.run();
+    this.strace?.finish();
+    const { program } = this;
+    if (program !== null && program.zombie) {
+      const status = program.exitStatus ?? 0;
+      const signal = status & 127;
+      return { status: signal !== 0 ? { signal } : { code: status >> 8 }, end: "exited", stuck: [] };
+    }
+    if (this.operator.hasShutDown) return { status: null, end: "shutdown", stuck: [] };
+    return { status: null, end: "stuck", stuck: this.describeTasks() };
+  }
+
+  /** Where each user thread waits, a line for each. */
+  describeTasks(): string[] {
+    const lines: string[] = [];
+    for (const task of this.m.tasks.values()) {
+      if (task.process === null || task.process.isOperator) continue;
+      const where = task.thread.syscall === "" ? "" : ` in ${task.thread.syscall}`;
+      lines.push(`${task.comm}[${task.id}]${where} waits for ${task.waitingFor || "nothing"}`);
+    }
+    return lines;
+  }
+}
+
+/** Frames that the kernel itself occupies. */
+function reservedFrames(frames: number): number {
+  return Math.min(Math.floor(frames * RESERVED_SHARE) + KERNEL_IMAGE_BYTES / PAGE_SIZE, frames >> 2);
+}
+
+/** `128 + n` for signals, as a shell reports it. */
+export function exitCodeOf(result: LinuxResult): number {
+  if (result.end === "stuck") return 124;
+  if (result.status === null) return 0;
+  return "signal" in result.status ? 128 + result.status.signal : result.status.code;
+}

@@ -1,0 +1,409 @@
+import { Errno, Op, SWITCH, Task, NSIG, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
+import { GuestThread, REG_A0, REG_SP, REG_TP } from "../guest_thread.js";
+import { encodeText, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
+import * as F from "./format.js";
+import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
+
+enum Clone {
+  VM = 0x100,
+  FS = 0x200,
+  FILES = 0x400,
+  SIGHAND = 0x800,
+  THREAD = 0x10000,
+  SYSVSEM = 0x40000,
+  SETTLS = 0x80000,
+  PARENT_SETTID = 0x100000,
+  CHILD_CLEARTID = 0x200000,
+  DETACHED = 0x400000,
+  CHILD_SETTID = 0x1000000,
+}
+/** What makes a thread; without all of these it would be a process of its own. */
+const THREAD_FLAGS = Clone.VM | Clone.SIGHAND | Clone.THREAD;
+const OPTIONAL_FLAGS =
+  Clone.FS | Clone.FILES | Clone.SYSVSEM | Clone.SETTLS | Clone.PARENT_SETTID | Clone.CHILD_CLEARTID | Clone.DETACHED | Clone.CHILD_SETTID;
+
+interface CloneArgs {
+  readonly flags: number;
+  /** Stack pointer of the child; 0 keeps the parent's. */
+  readonly sp: number;
+  readonly tls: number;
+  readonly parentTid: number;
+  readonly childTid: number;
+}
+
+function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
+  const { k, task, linux } = t;
+  const { m } = k;
+  const process = task.process!;
+  const flags = args.flags & ~255;
+  if ((flags & Clone.THREAD) !== 0 && (flags & Clone.SIGHAND) === 0) return -Errno.EINVAL;
+  if ((flags & Clone.SIGHAND) !== 0 && (flags & Clone.VM) === 0) return -Errno.EINVAL;
+  if ((flags & THREAD_FLAGS) !== THREAD_FLAGS || (flags & ~(THREAD_FLAGS | OPTIONAL_FLAGS)) !== 0) {
+    m.dmesg.printOnce(`${task.comm}[${task.id}]: clone with flags 0x${args.flags.toString(16)} is not implemented: only threads`);
+    return -Errno.ENOSYS;
+  }
+  const child = new GuestThread(linux, k);
+  const parentHart = t.load();
+  child.registers.saveFrom(parentHart);
+  child.registers.instret = 0;
+  const { xlo, xhi } = child.registers;
+  const setX = (register: number, value: number): void => {
+    xlo[register] = value | 0;
+    xhi[register] = Math.floor(value / 2 ** 32) | 0;
+  };
+  setX(REG_A0, 0);
+  if (args.sp !== 0) setX(REG_SP, args.sp);
+  if ((flags & Clone.SETTLS) !== 0) setX(REG_TP, args.tls);
+
+  const tid = m.sched.allocateTaskId();
+  if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, tid);
+  const executor = m.sched.leastLoadedCpu(task.thread.affinity);
+  // eslint-disable-next-line require-yield
+  const begin = function* (): MaySleep<boolean> {
+    // The child writes this itself, in its own time, as in Linux.
+    if ((flags & Clone.CHILD_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.childTid, tid);
+    return true;
+  };
+  const created = new Task(tid, task.comm, executor, child.body(begin), { process, mm: task.mm, memcg: task.memcg });
+  child.task = created;
+  created.blockedSignals = task.blockedSignals;
+  created.thread.affinity = task.thread.affinity;
+  if ((flags & Clone.CHILD_CLEARTID) !== 0) created.clearChildTid = args.childTid;
+  yield* addThread(t, process, created);
+  return tid;
+}
+
+/** Makes a new thread visible and runnable; one that joins a group which is exiting exits at once. */
+function* addThread(t: GuestThread, process: Process, created: Task): Atomic<void> {
+  const { m } = t.k;
+  if (m.point(Op.Wake, created.id)) yield SWITCH;
+  created.mm!.users++;
+  process.threads.add(created);
+  m.tasks.set(created.id, created);
+  if (process.exitStatus !== null) created.pendingSignals.add(9);
+  m.sched.start(created);
+}
+
+const clone: Handler = function* (t, [flags, sp, parentTid, tls, childTid]) {
+  return yield* cloneThread(t, { flags: flags!, sp: sp!, parentTid: parentTid!, tls: tls!, childTid: childTid! });
+};
+
+const clone3: Handler = function* (t, [address, size]) {
+  if (size! < 64) return -Errno.EINVAL;
+  if (size! > 4096) return -Errno.E2BIG;
+  const view = yield* readStruct(t.k, address!, Math.min(size!, 88));
+  if (view === null) return -Errno.EFAULT;
+  const stack = getU64(view, 40);
+  const stackSize = getU64(view, 48);
+  if ((stack === 0) !== (stackSize === 0)) return -Errno.EINVAL;
+  const signal = getU64(view, 32);
+  if (signal > NSIG) return -Errno.EINVAL;
+  return yield* cloneThread(t, {
+    flags: getU64(view, 0) + signal,
+    sp: stack + stackSize,
+    parentTid: getU64(view, 24),
+    childTid: getU64(view, 16),
+    tls: getU64(view, 56),
+  });
+};
+
+const exit: Handler = function* (t, [code]) {
+  t.exiting = (code! & 255) << 8;
+  return 0;
+};
+
+const exitGroup: Handler = function* (t, [code]) {
+  yield* t.k.exit.startGroupExit(t.k, (code! & 255) << 8);
+  t.exiting = t.task.process!.exitStatus;
+  return 0;
+};
+
+const setTidAddress: Handler = function* (t, [address]) {
+  t.task.clearChildTid = address!;
+  return t.task.id;
+};
+
+const ROBUST_HEAD_SIZE = 24;
+
+const setRobustList: Handler = function* (t, [head, size]) {
+  if (size !== ROBUST_HEAD_SIZE) return -Errno.EINVAL;
+  t.task.thread.robustList = head!;
+  return 0;
+};
+
+const getRobustList: Handler = function* (t, [tid, head, size]) {
+  const { k } = t;
+  const task = int(tid!) === 0 ? t.task : k.m.tasks.get(int(tid!));
+  if (task === undefined || task.process === null) return -Errno.ESRCH;
+  const error = yield* k.uaccess.putUser64(k, size!, BigInt(ROBUST_HEAD_SIZE));
+  return error < 0 ? error : yield* k.uaccess.putUser64(k, head!, BigInt(task.thread.robustList));
+};
+
+const getpid: Handler = function* (t) {
+  return t.task.process!.pid;
+};
+const gettid: Handler = function* (t) {
+  return t.task.id;
+};
+const getppid: Handler = function* (t) {
+  return t.task.process!.parent?.pid ?? 0;
+};
+
+function processOf(t: GuestThread, pid: number): Process | null {
+  return int(pid) === 0 ? t.task.process! : (t.k.m.processes.get(int(pid)) ?? null);
+}
+
+const getpgid: Handler = function* (t, [pid]) {
+  return processOf(t, pid!)?.pgid ?? -Errno.ESRCH;
+};
+const getsid: Handler = function* (t, [pid]) {
+  return processOf(t, pid!)?.sid ?? -Errno.ESRCH;
+};
+const setpgid: Handler = function* (t, [pid, pgid]) {
+  const process = t.task.process!;
+  if (int(pgid!) < 0) return -Errno.EINVAL;
+  if (processOf(t, pid!) !== process) return -Errno.ESRCH;
+  if (process.sid === process.pid) return -Errno.EPERM;
+  process.pgid = int(pgid!) === 0 ? process.pid : int(pgid!);
+  return 0;
+};
+const setsid: Handler = function* (t) {
+  const process = t.task.process!;
+  if (process.pgid === process.pid) return -Errno.EPERM;
+  process.sid = process.pgid = process.pid;
+  return process.pid;
+};
+
+const getgroups: Handler = constant(0);
+
+/** Three ids, all root's. */
+const getresid: Handler = function* (t, args) {
+  for (let i = 0; i < 3; i++) {
+    const error = yield* t.k.uaccess.putUser32(t.k, args[i]!, 0);
+    if (error < 0) return error;
+  }
+  return 0;
+};
+
+enum Prctl {
+  SET_PDEATHSIG = 1,
+  GET_PDEATHSIG = 2,
+  GET_DUMPABLE = 3,
+  SET_DUMPABLE = 4,
+  SET_NAME = 15,
+  GET_NAME = 16,
+  SET_NO_NEW_PRIVS = 38,
+  GET_NO_NEW_PRIVS = 39,
+  SET_THP_DISABLE = 41,
+  GET_THP_DISABLE = 42,
+}
+const COMM_LENGTH = 16;
+
+const prctl: Handler = function* (t, [option, argument]) {
+  const { k, task } = t;
+  switch (int(option!)) {
+    case Prctl.SET_NAME: {
+      const name = yield* readName(t, argument!);
+      if (name === null) return -Errno.EFAULT;
+      task.comm = name;
+      if (task.id === task.process!.pid) task.process!.comm = name;
+      return 0;
+    }
+    case Prctl.GET_NAME: {
+      const bytes = new Uint8Array(COMM_LENGTH);
+      bytes.set(Uint8Array.from(task.comm, (c) => c.charCodeAt(0)).subarray(0, COMM_LENGTH - 1));
+      return yield* k.uaccess.copyToUser(k, argument!, bytes);
+    }
+    case Prctl.GET_DUMPABLE:
+      return 1;
+    case Prctl.SET_DUMPABLE:
+    case Prctl.SET_PDEATHSIG:
+    case Prctl.SET_NO_NEW_PRIVS:
+      return 0;
+    default:
+      return -Errno.EINVAL;
+  }
+};
+
+/** Up to 15 bytes and a NUL. */
+function* readName(t: GuestThread, address: number): MaySleep<string | null> {
+  let name = "";
+  for (let i = 0; i < COMM_LENGTH - 1; i++) {
+    const byte = yield* readUser(t.k, address + i, 1);
+    if (byte === null) return null;
+    if (byte[0] === 0) break;
+    name += String.fromCharCode(byte[0]!);
+  }
+  return name;
+}
+
+const uname: Handler = function* (t, [buf]) {
+  const { uts } = t.k.m.vfs;
+  const bytes = new Uint8Array(6 * 65);
+  [uts.sysname, uts.nodename, uts.release, uts.version, uts.machine, "(none)"].forEach((text, i) => {
+    bytes.set(encodeText(text).subarray(0, 64), i * 65);
+  });
+  return yield* t.k.uaccess.copyToUser(t.k, buf!, bytes);
+};
+
+const sysinfo: Handler = function* (t, [buf]) {
+  const { m } = t.k;
+  const view = new DataView(new ArrayBuffer(112));
+  setI64(view, 0, Math.floor(m.now() / 1e9));
+  setI64(view, 32, m.zones.totalPages() * 4096);
+  setI64(view, 40, m.zones.freePages() * 4096);
+  setI64(view, 64, m.swap.total * 4096);
+  setI64(view, 72, m.swap.free * 4096);
+  view.setUint16(80, m.tasks.size, true);
+  view.setUint32(104, 1, true);
+  return yield* t.k.uaccess.copyToUser(t.k, buf!, structBytes(view));
+};
+
+/** Machine time of a whole process, in nanoseconds. */
+export function processTimes(process: Process): { userNs: number; systemNs: number; minor: number; major: number } {
+  const { gone } = process;
+  const sum = { userNs: gone.userTimeNs, systemNs: gone.systemTimeNs, minor: gone.minorFaults, major: gone.majorFaults };
+  for (const { thread, minorFaults, majorFaults } of process.threads) {
+    sum.userNs += thread.userTimeNs;
+    sum.systemNs += thread.systemTimeNs;
+    sum.minor += minorFaults;
+    sum.major += majorFaults;
+  }
+  return sum;
+}
+
+const RUSAGE_CHILDREN = -1;
+const RUSAGE_SELF = 0;
+const RUSAGE_THREAD = 1;
+
+const getrusage: Handler = function* (t, [who, buf]) {
+  const process = t.task.process!;
+  const view = new DataView(new ArrayBuffer(144));
+  const { thread, minorFaults, majorFaults } = t.task;
+  let times;
+  if (int(who!) === RUSAGE_SELF) times = processTimes(process);
+  else if (int(who!) === RUSAGE_THREAD) {
+    times = { userNs: thread.userTimeNs, systemNs: thread.systemTimeNs, minor: minorFaults, major: majorFaults };
+  } else if (int(who!) === RUSAGE_CHILDREN) times = { userNs: 0, systemNs: 0, minor: 0, major: 0 };
+  else return -Errno.EINVAL;
+  [times.userNs, times.systemNs].forEach((ns, i) => {
+    setI64(view, i * 16, Math.floor(ns / 1e9));
+    setI64(view, i * 16 + 8, Math.floor((ns % 1e9) / 1000));
+  });
+  const mm = t.task.mm!;
+  if (int(who!) !== RUSAGE_CHILDREN) setI64(view, 32, Math.max(process.maxRssPages, mm.highRss, mm.rssPages()) * 4);
+  setI64(view, 64, times.minor);
+  setI64(view, 72, times.major);
+  return yield* t.k.uaccess.copyToUser(t.k, buf!, structBytes(view));
+};
+
+const RLIM_NLIMITS = 16;
+
+const prlimit64: Handler = function* (t, [pid, resource, newLimit, oldLimit]) {
+  const { k, linux } = t;
+  const which = int(resource!);
+  if (which < 0 || which >= RLIM_NLIMITS) return -Errno.EINVAL;
+  if (processOf(t, pid!) === null) return -Errno.ESRCH;
+  const old = linux.limits[which]!;
+  if (newLimit !== 0) {
+    const view = yield* readStruct(k, newLimit!, 16);
+    if (view === null) return -Errno.EFAULT;
+    const limit = { current: view.getBigUint64(0, true), maximum: view.getBigUint64(8, true) };
+    if (limit.current > limit.maximum) return -Errno.EINVAL;
+    linux.limits[which] = limit;
+  }
+  if (oldLimit === 0) return 0;
+  const view = new DataView(new ArrayBuffer(16));
+  view.setBigUint64(0, old.current, true);
+  view.setBigUint64(8, old.maximum, true);
+  return yield* k.uaccess.copyToUser(k, oldLimit!, structBytes(view));
+};
+
+const getrlimit: Handler = function* (t, [resource, limit]) {
+  return yield* prlimit64(t, [0, resource!, 0, limit!]);
+};
+const setrlimit: Handler = function* (t, [resource, limit]) {
+  return yield* prlimit64(t, [0, resource!, limit!, 0]);
+};
+
+const GRND_KNOWN = 7;
+const GRND_MAX_BYTES = 0x1ff_ffff;
+
+const getrandom: Handler = function* (t, [buf, length, flags]) {
+  if ((int(flags!) & ~GRND_KNOWN) !== 0) return -Errno.EINVAL;
+  const n = length! < 0 ? GRND_MAX_BYTES : Math.min(length!, GRND_MAX_BYTES);
+  for (let done = 0; done < n; ) {
+    const bytes = Uint8Array.from({ length: Math.min(n - done, 4096) }, () => t.k.m.choices.pick("getrandom", 256));
+    const error = yield* t.k.uaccess.copyToUser(t.k, buf! + done, bytes);
+    if (error < 0) return done > 0 ? done : error;
+    done += bytes.length;
+  }
+  return n;
+};
+
+/** riscv_hwprobe(2): what this CPU is, key by key. A key that is not known becomes -1. */
+const HWPROBE: Readonly<Record<number, bigint>> = {
+  0: 0n, // mvendorid
+  1: 0n, // marchid
+  2: 0n, // mimpid
+  3: 1n, // base behaviour: IMA
+  4: 3n, // extensions: F and D, C
+  5: 3n, // misaligned accesses are fast
+};
+
+const hwprobe: Handler = function* (t, [pairs, count, cpuBytes, , flags]) {
+  const { k } = t;
+  if (int(flags!) !== 0 || count! < 0 || count! > 4096 || cpuBytes! < 0) return -Errno.EINVAL;
+  const view = yield* readStruct(k, pairs!, count! * 16);
+  if (view === null) return -Errno.EFAULT;
+  for (let i = 0; i < count!; i++) {
+    const value = HWPROBE[Number(view.getBigInt64(i * 16, true))];
+    if (value === undefined) view.setBigInt64(i * 16, -1n, true);
+    view.setBigUint64(i * 16 + 8, value ?? 0n, true);
+  }
+  return yield* k.uaccess.copyToUser(k, pairs!, structBytes(view));
+};
+
+const wait4: Handler = constant(-Errno.ECHILD);
+
+export const PROCESS: readonly (readonly [number, Syscall])[] = [
+  [90, call("capget", [F.POINTER, F.POINTER], null)],
+  [92, call("personality", [F.HEX], constant(0), "always the native one")],
+  [93, call("exit", [F.INT], exit, "", "none")],
+  [94, call("exit_group", [F.INT], exitGroup, "", "none")],
+  [95, call("waitid", [F.INT, F.INT, F.OUT, F.HEX], wait4, "there are no children")],
+  [96, call("set_tid_address", [F.POINTER], setTidAddress)],
+  [97, call("unshare", [F.CLONE_FLAGS], null)],
+  [99, call("set_robust_list", [F.POINTER, F.SIZE], setRobustList)],
+  [100, call("get_robust_list", [F.INT, F.OUT, F.OUT], getRobustList)],
+  [144, call("setgid", [F.INT], constant(0), "everybody is root")],
+  [146, call("setuid", [F.INT], constant(0), "everybody is root")],
+  [148, call("getresuid", [F.OUT, F.OUT, F.OUT], getresid)],
+  [150, call("getresgid", [F.OUT, F.OUT, F.OUT], getresid)],
+  [154, call("setpgid", [F.INT, F.INT], setpgid)],
+  [155, call("getpgid", [F.INT], getpgid)],
+  [156, call("getsid", [F.INT], getsid)],
+  [157, call("setsid", [], setsid)],
+  [158, call("getgroups", [F.INT, F.OUT], getgroups)],
+  [160, call("uname", [F.OUT], uname)],
+  [163, call("getrlimit", [F.INT, F.OUT], getrlimit, "limits but that of the stack are not enforced")],
+  [164, call("setrlimit", [F.INT, F.POINTER], setrlimit, "limits but that of the stack are not enforced")],
+  [165, call("getrusage", [F.INT, F.OUT], getrusage, "no I/O and no context switches")],
+  [167, call("prctl", [F.INT, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "names only")],
+  [172, call("getpid", [], getpid)],
+  [173, call("getppid", [], getppid)],
+  [174, call("getuid", [], constant(0))],
+  [175, call("geteuid", [], constant(0))],
+  [176, call("getgid", [], constant(0))],
+  [177, call("getegid", [], constant(0))],
+  [178, call("gettid", [], gettid)],
+  [179, call("sysinfo", [F.OUT], sysinfo)],
+  [220, call("clone", [F.CLONE_FLAGS, F.POINTER, F.POINTER, F.HEX, F.POINTER], clone, "threads only")],
+  [221, call("execve", [F.PATH, F.POINTER, F.POINTER], null)],
+  [258, call("riscv_hwprobe", [F.POINTER, F.SIZE, F.SIZE, F.POINTER, F.HEX], hwprobe)],
+  [260, call("wait4", [F.INT, F.OUT, F.HEX, F.OUT], wait4, "there are no children")],
+  [261, call("prlimit64", [F.INT, F.INT, F.POINTER, F.OUT], prlimit64, "limits but that of the stack are not enforced")],
+  [278, call("getrandom", [F.OUT, F.SIZE, F.HEX], getrandom)],
+  [293, call("rseq", [F.POINTER, F.SIZE, F.HEX, F.HEX], null)],
+  [435, call("clone3", [F.POINTER, F.SIZE], clone3, "threads only")],
+];

@@ -1,0 +1,9 @@
+import { FS } from "./fs.js";
+import { MM } from "./mm.js";
+import { PROCESS } from "./process.js";
+import { SIGNAL } from "./signal.js";
+import type { Table } from "./syscall.js";
+import { TIME } from "./time.js";
+
+/** Every system call that is known, by its riscv64 number: what it is called, takes and does. */
+export const SYSCALLS: Table = new Map([...FS, ...MM, ...PROCESS, ...SIGNAL, ...TIME].sort(([a], [b]) => a - b));
