@@ -45,6 +45,16 @@ export class Tmpfs implements FileSystem {
     return new TmpfsInode(this, this.nextIno++, kind, mode);
   }
 
+  /** A directory at the top, before anything runs. */
+  mkdirAtBoot(name: string, mode: number): Inode {
+    const dir = this.newInode("directory", mode);
+    dir.nlink = 2;
+    this.root.nlink++;
+    this.root.names.set(name, dir);
+    this.root.size += DIRENT_BYTES;
+    return dir;
+  }
+
   statfs(): StatFs {
     const { maxPages, usedPages, dev } = this;
     return {

@@ -1,0 +1,415 @@
+import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
+import { Errno } from "../../kernel/errno.js";
+import { Op } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import { PAGE_SIZE } from "../../mm/frame_memory.js";
+import type { Mm } from "../../mm/mm_types.js";
+import { bytesOf, MagicLink, parseInteger, PseudoDir, PseudoLink, TextFile, textOf, type PseudoFs, type TextFileSettings } from "../pseudo.js";
+import type { DirEntry, FileOps, Inode, InodeKind, OpenFile } from "../vfs.js";
+import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
+import { mmget, mmput, PAGEMAP_OPS } from "./task_mmu.js";
+
+/** Inode numbers of what is below a process: its id in the upper part, what it is in the lower. */
+const INO_PER_ID = 2 ** 20;
+/** File descriptors' links come after the files proper. */
+const FD_INO = 2 ** 16;
+/** Numbers of /proc/PID/task/TID lie above those of /proc/PID. */
+const TASK_INO = 2 ** 44;
+/** Longest name of a thread, in bytes. */
+const TASK_COMM_LEN = 15;
+
+/** The process or kernel thread with that id as it is now; null when there is none. */
+export function findTarget(k: Kernel, id: number): ProcTarget | null {
+  const { m } = k;
+  const task = m.tasks.get(id) ?? null;
+  const process = task?.process ?? m.processes.get(id) ?? null;
+  if (process !== null) return { id, process, task: task ?? [...process.threads].find((t) => t.id === id) ?? null };
+  return task === null || task.executor.isDevice ? null : { id, process: null, task };
+}
+
+/** What the files of one /proc/PID need: who it is, and how to find out whether it still is. */
+interface PidContext {
+  readonly fs: PseudoFs;
+  readonly id: number;
+  /** True below /proc/PID/task. */
+  readonly thread: boolean;
+  readonly inoBase: number;
+  readonly mountsText: () => string;
+  readonly mountinfoText: () => string;
+}
+
+function targetOf(k: Kernel, context: PidContext): ProcTarget | null {
+  return findTarget(k, context.id);
+}
+
+type PidEntry = (context: PidContext, ino: number) => Inode;
+
+/** A text file about a process; reading it answers ESRCH when the process is gone. */
+function text(
+  mode: number,
+  show: (k: Kernel, target: ProcTarget, context: PidContext) => MaySleep<string | number>,
+  store?: (k: Kernel, text: string, target: ProcTarget) => MaySleep<number>,
+): PidEntry {
+  return (context, ino) => {
+    const settings: TextFileSettings = {
+      mode,
+      ino,
+      *show(k) {
+        const target = targetOf(k, context);
+        return target === null ? -Errno.ESRCH : yield* show(k, target, context);
+      },
+      ...(store === undefined
+        ? {}
+        : {
+            *store(k: Kernel, written: string): MaySleep<number> {
+              const target = targetOf(k, context);
+              return target === null ? -Errno.ESRCH : yield* store(k, written, target);
+            },
+          }),
+    };
+    return new TextFile(context.fs, settings);
+  };
+}
+
+/** A text file about an address space, which the open file keeps hold of even past an exec. */
+function mmText(show: (k: Kernel, mm: Mm) => MaySleep<string | number>, withoutMm: string | number): PidEntry {
+  return (context, ino) => new MmTextFile(context, ino, show, withoutMm);
+}
+
+class MmTextFile implements Inode {
+  readonly kind = "file";
+  readonly rdev = 0;
+  readonly size = 0;
+  mode = 0o444;
+
+  constructor(
+    private readonly context: PidContext,
+    readonly ino: number,
+    private readonly show: (k: Kernel, mm: Mm) => MaySleep<string | number>,
+    private readonly withoutMm: string | number,
+  ) {}
+
+  get dev(): number {
+    return this.context.fs.dev;
+  }
+
+  get blksize(): number {
+    return this.context.fs.blksize;
+  }
+
+  readonly ops: FileOps = {
+    read: (k, file, into, pos) => this.read(k, file, into, pos),
+    *llseek(k, file, offset, whence) {
+      if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+      const from = whence === 0 ? 0 : whence === 1 ? file.pos : Number.NaN;
+      return from + offset >= 0 ? from + offset : -Errno.EINVAL;
+    },
+  };
+
+  *open(k: Kernel, file: OpenFile): MaySleep<number> {
+    if (k.m.point(Op.Inode, this.context.id)) yield SWITCH;
+    const target = targetOf(k, this.context);
+    if (target === null) return -Errno.ESRCH;
+    const mm = mmOf(target);
+    file.data = { mm, text: null } satisfies MmTextState;
+    return mm === null && typeof this.withoutMm === "number" ? this.withoutMm : 0;
+  }
+
+  private *read(k: Kernel, file: OpenFile, into: Uint8Array, pos: number): MaySleep<number> {
+    const state = file.data as MmTextState;
+    if (state.text === null || pos === 0) {
+      const made = state.mm === null ? this.withoutMm : yield* this.show(k, state.mm);
+      if (typeof made === "number") return made;
+      state.text = bytesOf(made);
+    }
+    const part = state.text.subarray(pos, pos + into.length);
+    into.set(part);
+    return part.length;
+  }
+}
+
+interface MmTextState {
+  readonly mm: Mm | null;
+  text: Uint8Array | null;
+}
+
+class PagemapFile implements Inode {
+  readonly kind = "file";
+  readonly rdev = 0;
+  readonly size = 0;
+  readonly ops = PAGEMAP_OPS;
+  mode = 0o400;
+
+  constructor(
+    private readonly context: PidContext,
+    readonly ino: number,
+  ) {}
+
+  get dev(): number {
+    return this.context.fs.dev;
+  }
+
+  get blksize(): number {
+    return this.context.fs.blksize;
+  }
+
+  *open(k: Kernel, file: OpenFile): MaySleep<number> {
+    if (k.m.point(Op.Inode, this.context.id)) yield SWITCH;
+    const target = targetOf(k, this.context);
+    const mm = target === null ? null : mmOf(target);
+    if (mm === null) return -Errno.ESRCH;
+    file.data = mm;
+    return 0;
+  }
+}
+
+/** Bytes of an address space as they are, without faulting: what is missing or swapped reads as far as it goes. */
+function* peekMemory(k: Kernel, mm: Mm, start: number, end: number): MaySleep<Uint8Array> {
+  const { m } = k;
+  const out = new Uint8Array(Math.max(0, end - start));
+  if (out.length === 0 || !(yield* mmget(k, mm))) return out.subarray(0, 0);
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let done = 0;
+  while (done < out.length) {
+    const address = start + done;
+    const page = yield* k.gup.getUserPageRemote(k, mm, Math.floor(address / PAGE_SIZE), 0, "proc_peek");
+    if (page < 0) break;
+    const offset = address % PAGE_SIZE;
+    const n = Math.min(out.length - done, PAGE_SIZE - offset);
+    if (m.point(Op.UserRead, page)) yield SWITCH;
+    out.set(m.ram.frame(page).subarray(offset, offset + n), done);
+    done += n;
+    yield* k.swap.folioPut(k, m.memmap.folioOf(page), "proc_peek");
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* mmput(k, mm);
+  return out.subarray(0, done);
+}
+
+function* showCmdline(k: Kernel, target: ProcTarget): MaySleep<string> {
+  const mm = mmOf(target);
+  return mm === null ? "" : textOf(yield* peekMemory(k, mm, mm.argStart, mm.argEnd));
+}
+
+function* showEnviron(k: Kernel, target: ProcTarget): MaySleep<string> {
+  const mm = mmOf(target);
+  return mm === null ? "" : textOf(yield* peekMemory(k, mm, mm.envStart, mm.envEnd));
+}
+
+function* showComm(k: Kernel, target: ProcTarget): MaySleep<string> {
+  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  return `${commOf(target)}\n`;
+}
+
+/** Only a process may name its own threads. */
+function* storeComm(k: Kernel, name: string, target: ProcTarget): MaySleep<number> {
+  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (target.process === null || target.process !== k.m.current!.process) return -Errno.EINVAL;
+  const comm = name.replace(/\n.*$/s, "").slice(0, TASK_COMM_LEN);
+  if (target.task !== null) target.task.comm = comm;
+  if (target.id === target.process.pid) target.process.comm = comm;
+  return 0;
+}
+
+/** Badness scaled so that 1000 would be all memory, then by two thirds, as since Linux 5.9. */
+function* showOomScore(k: Kernel, target: ProcTarget): MaySleep<string> {
+  const { m } = k;
+  if (m.point(Op.Inode, target.id)) yield SWITCH;
+  if (target.process === null || mmOf(target) === null) return "0\n";
+  const total = m.zones.totalPages() + m.swap.total;
+  const badness = k.oom.oomBadness(k, target.process);
+  if (!Number.isFinite(badness)) return "0\n";
+  return `${Math.max(0, Math.trunc(((1000 + Math.trunc((badness * 1000) / total)) * 2) / 3))}\n`;
+}
+
+function* showOomScoreAdj(k: Kernel, target: ProcTarget): MaySleep<string> {
+  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  return `${target.process?.oomScoreAdj ?? 0}\n`;
+}
+
+function* storeOomScoreAdj(k: Kernel, written: string, target: ProcTarget): MaySleep<number> {
+  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  const value = parseInteger(written);
+  if (value === null || value < -1000 || value > 1000 || target.process === null) return -Errno.EINVAL;
+  target.process.oomScoreAdj = value;
+  return 0;
+}
+
+function* showCgroup(k: Kernel, target: ProcTarget): MaySleep<string> {
+  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  return `0::${(target.process?.memcg ?? k.m.memcgs.root).path}\n`;
+}
+
+/** A link whose text depends on the process; ENOENT where it has none, as kernel threads have no program. */
+function link(target: (t: ProcTarget) => string | number): PidEntry {
+  return (context, ino) =>
+    new PseudoLink(
+      context.fs,
+      (k) => {
+        const t = targetOf(k, context);
+        return t === null ? -Errno.ENOENT : target(t);
+      },
+      ino,
+    );
+}
+
+/** /proc/PID/fd: a link to the open file itself for each descriptor. */
+class FdDir extends PseudoDir {
+  constructor(
+    private readonly context: PidContext,
+    ino: number,
+  ) {
+    super(context.fs, 0o500, ino);
+  }
+
+  override *lookup(k: Kernel, name: string): MaySleep<Inode | number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const fd = /^(0|[1-9]\d{0,6})$/.test(name) ? Number(name) : -1;
+    const { context } = this;
+    const file = () => targetOf(k, context)?.process?.files.get(fd) ?? null;
+    if (fd < 0 || file() === null) return -Errno.ENOENT;
+    const link = new MagicLink(
+      context.fs,
+      () => file()?.path ?? -Errno.ENOENT,
+      () => file()?.node ?? -Errno.ENOENT,
+      context.inoBase + FD_INO + fd,
+      64,
+    );
+    link.mode = 0o500;
+    return link;
+  }
+
+  override *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const files = targetOf(k, this.context)?.process?.files;
+    if (files === undefined) return [];
+    return [...files.entries()].map(([fd]) => ({
+      name: String(fd),
+      ino: this.context.inoBase + FD_INO + fd,
+      kind: "symlink",
+    }));
+  }
+}
+
+/** /proc/PID/task: a directory for each thread. */
+class TaskDir extends PseudoDir {
+  constructor(
+    private readonly context: PidContext,
+    ino: number,
+  ) {
+    super(context.fs, 0o555, ino);
+  }
+
+  private ids(k: Kernel): number[] {
+    const target = targetOf(k, this.context);
+    if (target === null) return [];
+    return target.process === null ? [target.id] : [...target.process.threads].map((t) => t.id);
+  }
+
+  override *lookup(k: Kernel, name: string): MaySleep<Inode | number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const id = Number(name);
+    if (!/^[1-9]\d{0,9}$/.test(name) || !this.ids(k).includes(id)) return -Errno.ENOENT;
+    return new PidDir({ ...this.context, id, thread: true, inoBase: TASK_INO + id * INO_PER_ID });
+  }
+
+  override *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return this.ids(k).map((id) => ({ name: String(id), ino: TASK_INO + id * INO_PER_ID, kind: "directory" }));
+  }
+}
+
+/** The files of /proc/PID; the same below /proc/PID/task/TID but for `task` itself. */
+const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidEntry])[] = [
+  ["fd", "directory", (context, ino) => new FdDir(context, ino)],
+  ["environ", "file", text(0o400, showEnviron)],
+  ["status", "file", text(0o444, showStatus)],
+  ["limits", "file", text(0o444, showLimits)],
+  ["comm", "file", text(0o644, showComm, storeComm)],
+  ["cmdline", "file", text(0o444, showCmdline)],
+  ["stat", "file", text(0o444, (k, target, context) => showStat(k, target, !context.thread))],
+  ["statm", "file", text(0o444, showStatm)],
+  ["maps", "file", mmText((k, mm) => k.taskMmu.showMap(k, mm), "")],
+  ["cwd", "symlink", link((t) => t.process?.cwd ?? -Errno.ENOENT)],
+  ["root", "symlink", link((t) => (t.process === null ? -Errno.ENOENT : "/"))],
+  ["exe", "symlink", link((t) => (t.process === null || t.process.exe === "" ? -Errno.ENOENT : t.process.exe))],
+  ["mounts", "file", text(0o444, (k, _target, context) => constant(k, context.mountsText()))],
+  ["mountinfo", "file", text(0o444, (k, _target, context) => constant(k, context.mountinfoText()))],
+  ["smaps", "file", mmText((k, mm) => k.taskMmu.showSmaps(k, mm), "")],
+  ["smaps_rollup", "file", mmText((k, mm) => k.taskMmu.showSmapsRollup(k, mm), -Errno.ESRCH)],
+  ["pagemap", "file", (context, ino) => new PagemapFile(context, ino)],
+  ["cgroup", "file", text(0o444, showCgroup)],
+  ["oom_score", "file", text(0o444, showOomScore)],
+  ["oom_score_adj", "file", text(0o644, showOomScoreAdj, storeOomScoreAdj)],
+  ["task", "directory", (context, ino) => new TaskDir(context, ino)],
+];
+
+function* constant(k: Kernel, made: string): MaySleep<string> {
+  if (k.m.point(Op.Inode, 0)) yield SWITCH;
+  return made;
+}
+
+/** /proc/PID, or /proc/PID/task/TID. */
+class PidDir extends PseudoDir {
+  constructor(private readonly context: PidContext) {
+    super(context.fs, 0o555, context.inoBase);
+  }
+
+  private entries(): (readonly [string, InodeKind, PidEntry, number])[] {
+    const { thread, inoBase } = this.context;
+    return PID_ENTRIES.map(([name, kind, make], i) => [name, kind, make, inoBase + 1 + i] as const).filter(
+      ([name]) => !thread || name !== "task",
+    );
+  }
+
+  override *lookup(k: Kernel, name: string): MaySleep<Inode | number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    if (targetOf(k, this.context) === null) return -Errno.ENOENT;
+    const entry = this.entries().find(([n]) => n === name);
+    return entry === undefined ? -Errno.ENOENT : entry[2](this.context, entry[3]);
+  }
+
+  override *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return this.entries().map(([name, kind, , ino]) => ({ name, kind, ino }));
+  }
+}
+
+/** The root of proc: files that are always there, then a directory for each process. */
+export class ProcRoot extends PseudoDir {
+  private texts: { mounts: () => string; mountinfo: () => string } = { mounts: () => "", mountinfo: () => "" };
+
+  /** Tells where the texts of /proc/PID/mounts and mountinfo come from. */
+  describeMounts(mounts: () => string, mountinfo: () => string): void {
+    this.texts = { mounts, mountinfo };
+  }
+
+  private pidDir(id: number): PidDir {
+    return new PidDir({
+      fs: this.fs,
+      id,
+      thread: false,
+      inoBase: id * INO_PER_ID,
+      mountsText: () => this.texts.mounts(),
+      mountinfoText: () => this.texts.mountinfo(),
+    });
+  }
+
+  override *lookup(k: Kernel, name: string): MaySleep<Inode | number | null> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const there = this.children.get(name);
+    if (there !== undefined) return there;
+    if (!/^[1-9]\d{0,9}$/.test(name)) return -Errno.ENOENT;
+    return findTarget(k, Number(name)) === null ? -Errno.ENOENT : this.pidDir(Number(name));
+  }
+
+  override *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    const fixed = yield* super.readdir(k);
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const ids = [...k.m.processes.keys()];
+    for (const [id, task] of k.m.tasks) if (task.process === null && !task.executor.isDevice) ids.push(id);
+    ids.sort((a, b) => a - b);
+    const dirs = ids.map((id): DirEntry => ({ name: String(id), ino: id * INO_PER_ID, kind: "directory" }));
+    return [...fixed, ...dirs];
+  }
+}

@@ -1,0 +1,136 @@
+import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
+import { Op } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
+import { isAccountable } from "./task_mmu.js";
+
+/** Sv39 leaves 64 GiB of the kernel's half to vmalloc. */
+const VMALLOC_TOTAL_KB = 67_108_863;
+
+/** Pages on the LRU lists of all cgroups, by list. */
+export function lruTotals(k: Kernel): number[] {
+  const totals = new Array<number>(LRU_LISTS).fill(0);
+  for (const memcg of k.m.memcgs.root.subtree()) {
+    for (let lru = 0; lru < LRU_LISTS; lru++) totals[lru]! += memcg.lruvec.pages[lru]!;
+  }
+  return totals;
+}
+
+/** An estimate of what a new program could have without swapping: MemAvailable, in pages. */
+function availablePages(k: Kernel, lru: readonly number[]): number {
+  const { zones } = k.m;
+  let low = 0;
+  let reserve = 0;
+  for (const zone of zones.list) {
+    low += zone.low;
+    reserve += zone.high;
+  }
+  const cache = lru[Lru.activeFile]! + lru[Lru.inactiveFile]!;
+  return Math.max(0, zones.freePages() - reserve + cache - Math.min(cache >> 1, low));
+}
+
+/** Pages that processes have been promised, touched or not. */
+function committedPages(k: Kernel): number {
+  let pages = k.m.vmstat.pages.shmem;
+  for (const mm of k.m.mms) for (const vma of mm.vmas) if (isAccountable(vma)) pages += vma.pages;
+  return pages;
+}
+
+/** /proc/meminfo, with the lines of a riscv64 kernel. What does not exist here is zero. */
+export function* showMeminfo(k: Kernel): MaySleep<string> {
+  const { m } = k;
+  if (m.point(Op.Counter, 0)) yield SWITCH;
+  const { zones, swap, vmstat } = m;
+  const lru = lruTotals(k);
+  const [inactiveAnon, activeAnon, inactiveFile, activeFile, unevictable] = lru as [number, number, number, number, number];
+  let text = "";
+  const kbLine = (name: string, kb: number) => {
+    text += `${`${name}:`.padEnd(16)}${String(kb).padStart(8)} kB\n`;
+  };
+  const line = (name: string, pages: number) => kbLine(name, pages * 4);
+  const total = zones.totalPages();
+  line("MemTotal", total);
+  line("MemFree", zones.freePages());
+  line("MemAvailable", availablePages(k, lru));
+  line("Buffers", 0);
+  line("Cached", vmstat.pages.filePages);
+  line("SwapCached", vmstat.pages.swapcached);
+  line("Active", activeAnon + activeFile);
+  line("Inactive", inactiveAnon + inactiveFile);
+  line("Active(anon)", activeAnon);
+  line("Inactive(anon)", inactiveAnon);
+  line("Active(file)", activeFile);
+  line("Inactive(file)", inactiveFile);
+  line("Unevictable", unevictable);
+  line("Mlocked", 0);
+  line("SwapTotal", swap.total);
+  line("SwapFree", swap.free);
+  kbLine("Zswap", 0);
+  kbLine("Zswapped", 0);
+  line("Dirty", vmstat.pages.dirty);
+  line("Writeback", vmstat.pages.writeback);
+  line("AnonPages", vmstat.pages.anonMapped);
+  line("Mapped", 0);
+  line("Shmem", vmstat.pages.shmem);
+  line("KReclaimable", 0);
+  line("Slab", 0);
+  line("SReclaimable", 0);
+  line("SUnreclaim", 0);
+  kbLine("KernelStack", vmstat.pages.kernelStack * 4);
+  line("PageTables", vmstat.pages.pageTables);
+  line("SecPageTables", 0);
+  line("NFS_Unstable", 0);
+  line("Bounce", 0);
+  line("WritebackTmp", 0);
+  line("CommitLimit", Math.floor(total / 2) + swap.total);
+  line("Committed_AS", committedPages(k));
+  kbLine("VmallocTotal", VMALLOC_TOTAL_KB);
+  kbLine("VmallocUsed", 0);
+  line("VmallocChunk", 0);
+  line("Percpu", 0);
+  line("AnonHugePages", 0);
+  line("ShmemHugePages", 0);
+  line("ShmemPmdMapped", 0);
+  line("FileHugePages", 0);
+  line("FilePmdMapped", 0);
+  line("CmaTotal", 0);
+  line("CmaFree", 0);
+  line("Balloon", 0);
+  for (const name of ["Total", "Free", "Rsvd", "Surp"]) text += `HugePages_${name}:${"0".padStart(name.length === 5 ? 8 : 9)}\n`;
+  text += "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n";
+  return text;
+}
+
+/** /proc/vmstat: the counters that exist here, in Linux's order. */
+export function* showVmstat(k: Kernel): MaySleep<string> {
+  const { m } = k;
+  if (m.point(Op.Counter, 0)) yield SWITCH;
+  const { pages, events } = m.vmstat;
+  const lru = lruTotals(k);
+  const free = m.zones.freePages();
+  const lists: [string, number][] = [
+    ["inactive_anon", lru[Lru.inactiveAnon]!],
+    ["active_anon", lru[Lru.activeAnon]!],
+    ["inactive_file", lru[Lru.inactiveFile]!],
+    ["active_file", lru[Lru.activeFile]!],
+    ["unevictable", lru[Lru.unevictable]!],
+  ];
+  const rows: [string, number][] = [
+    ["nr_free_pages", free],
+    ...lists.map(([name, n]): [string, number] => [`nr_zone_${name}`, n]),
+    ["nr_zone_write_pending", pages.dirty + pages.writeback],
+    ...lists.map(([name, n]): [string, number] => [`nr_${name}`, n]),
+    ["nr_anon_pages", pages.anonMapped],
+    ["nr_mapped", 0],
+    // The swap cache counts as file pages.
+    ["nr_file_pages", pages.filePages + pages.swapcached],
+    ["nr_dirty", pages.dirty],
+    ["nr_writeback", pages.writeback],
+    ["nr_shmem", pages.shmem],
+    ["nr_kernel_stack", pages.kernelStack * 4],
+    ["nr_page_table_pages", pages.pageTables],
+    ["nr_swapcached", pages.swapcached],
+    ...(Object.entries(events) as [string, number][]),
+  ];
+  return rows.map(([name, n]) => `${name} ${n}\n`).join("");
+}

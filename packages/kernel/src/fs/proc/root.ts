@@ -1,0 +1,73 @@
+import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
+import { Op } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import type { Mount } from "../namei.js";
+import { PseudoFs, PseudoLink, TextFile } from "../pseudo.js";
+import type { UtsName } from "../vfs.js";
+import { Errno } from "../../kernel/errno.js";
+import { ProcRoot } from "./base.js";
+import {
+  FILESYSTEMS,
+  mountinfoText,
+  mountsText,
+  showCpuinfo,
+  showLoadavg,
+  showStat,
+  showSwaps,
+  showUptime,
+  versionText,
+} from "./generic.js";
+import { showMeminfo, showVmstat } from "./meminfo.js";
+import { populateSysctl } from "./sysctl.js";
+
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** The id of the process that asks, and of its thread; 0 for kernel threads. */
+function selfId(k: Kernel): number {
+  return k.m.current!.process?.pid ?? 0;
+}
+
+/** /proc. Names that do not exist answer ENOENT even where something is to be made. */
+export class Procfs extends PseudoFs {
+  declare readonly root: ProcRoot;
+
+  constructor(dev: number, uts: UtsName, cmdline: string, mounts: () => readonly Mount[]) {
+    super("proc", "proc", "rw,nosuid,nodev,noexec,relatime", dev, PROC_SUPER_MAGIC, {
+      blksize: 1024,
+      missing: -Errno.ENOENT,
+    });
+    const root = new ProcRoot(this, 0o555, 1);
+    this.root = root;
+    root.describeMounts(
+      () => mountsText(mounts()),
+      () => mountinfoText(mounts()),
+    );
+    root.add("self", new PseudoLink(this, (k) => (selfId(k) === 0 ? -Errno.ENOENT : String(selfId(k)))));
+    root.add(
+      "thread-self",
+      new PseudoLink(this, (k) => (selfId(k) === 0 ? -Errno.ENOENT : `${selfId(k)}/task/${k.m.current!.id}`)),
+    );
+    root.add("mounts", new PseudoLink(this, () => "self/mounts"));
+    const shows: readonly (readonly [string, (k: Kernel) => MaySleep<string>])[] = [
+      ["cmdline", (k) => constant(k, `${cmdline}\n`)],
+      ["cpuinfo", showCpuinfo],
+      ["filesystems", (k) => constant(k, FILESYSTEMS)],
+      ["loadavg", showLoadavg],
+      ["meminfo", showMeminfo],
+      ["stat", showStat],
+      ["swaps", showSwaps],
+      ["uptime", showUptime],
+      ["version", (k) => constant(k, versionText(uts))],
+      ["vmstat", showVmstat],
+    ];
+    for (const [name, show] of shows) {
+      root.add(name, new TextFile(this, { mode: 0o444, writeErrno: Errno.EIO, show: (k) => show(k) }));
+    }
+    populateSysctl(root.dir("sys"), uts);
+  }
+}
+
+function* constant(k: Kernel, text: string): MaySleep<string> {
+  if (k.m.point(Op.Counter, 0)) yield SWITCH;
+  return text;
+}

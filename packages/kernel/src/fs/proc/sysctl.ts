@@ -1,0 +1,61 @@
+import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
+import { Errno } from "../../kernel/errno.js";
+import { Op } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
+import type { UtsName } from "../vfs.js";
+
+/** Largest process id and one, as on a 64-bit system of this size. */
+const PID_MAX = 32768;
+
+/**
+ * /proc/sys: what the machine really has. Values that nothing here can change are read-only, where
+ * Linux lets root write them.
+ */
+export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
+  const { fs } = sys;
+  const readOnly = (dir: PseudoDir, name: string, value: (k: Kernel) => string | number): void => {
+    dir.add(
+      name,
+      new TextFile(fs, {
+        mode: 0o444,
+        strict: true,
+        *show(k) {
+          if (k.m.point(Op.Counter, 0)) yield SWITCH;
+          return `${value(k)}\n`;
+        },
+      }),
+    );
+  };
+  const kernel = sys.dir("kernel");
+  readOnly(kernel, "ostype", () => uts.sysname);
+  readOnly(kernel, "osrelease", () => uts.release);
+  readOnly(kernel, "version", () => uts.version);
+  readOnly(kernel, "hostname", () => uts.nodename);
+  readOnly(kernel, "pid_max", () => PID_MAX);
+  const vm = sys.dir("vm");
+  readOnly(vm, "overcommit_memory", () => 0);
+  readOnly(vm, "overcommit_ratio", () => 50);
+  readOnly(vm, "min_free_kbytes", (k) => k.m.zones.minFreeKbytes);
+  readOnly(vm, "watermark_scale_factor", () => 10);
+  readOnly(vm, "swappiness", () => 60);
+  readOnly(vm, "page-cluster", () => 3);
+  readOnly(vm, "oom_kill_allocating_task", () => 0);
+  readOnly(vm, "panic_on_oom", () => 0);
+  readOnly(vm, "max_map_count", () => 65530);
+  readOnly(vm, "mmap_min_addr", () => 65536);
+  vm.add("drop_caches", new TextFile(fs, { mode: 0o200, strict: true, store: storeDropCaches }));
+}
+
+/**
+ * Drops clean page cache and reclaimable kernel objects. Files live in tmpfs, whose pages are
+ * their only copy, so there is nothing to drop.
+ */
+function* storeDropCaches(k: Kernel, text: string): MaySleep<number> {
+  const value = parseInteger(text);
+  if (value === null || value < 1 || value > 4) return -Errno.EINVAL;
+  yield* k.swap.lruAddDrainAll(k);
+  const task = k.m.current!;
+  k.m.dmesg.print(`${task.comm} (${task.id}): drop_caches: ${value}`);
+  return 0;
+}

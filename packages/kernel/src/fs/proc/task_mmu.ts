@@ -1,0 +1,390 @@
+import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
+import { Errno } from "../../kernel/errno.js";
+import { Op } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
+import { PAGE_SIZE } from "../../mm/frame_memory.js";
+import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
+import { NO_PAGE, PG } from "../../mm/page.js";
+import { SEEK_CUR, SEEK_SET, majorOf, minorOf, type FileOps, type OpenFile } from "../vfs.js";
+
+/** Shares of pages are summed in bytes with this many bits behind the point, as Linux rounds them. */
+const PSS_ONE = 4096;
+/** Column of the name in a line of maps. */
+const NAME_COLUMN = 73;
+
+/** Keeps an address space from being torn down while it is looked at; false when it is already. */
+export function* mmget(k: Kernel, mm: Mm): Atomic<boolean> {
+  if (k.m.point(Op.Counter, mm.id)) yield SWITCH;
+  if (mm.users === 0) return false;
+  mm.users++;
+  return true;
+}
+
+export function* mmput(k: Kernel, mm: Mm): MaySleep<void> {
+  if (k.m.point(Op.Counter, mm.id)) yield SWITCH;
+  if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
+}
+
+/** Bytes of one VMA, or of several, by kind; shares are scaled by PSS_ONE. */
+export class MemSizeStats {
+  resident = 0;
+  sharedClean = 0;
+  sharedDirty = 0;
+  privateClean = 0;
+  privateDirty = 0;
+  referenced = 0;
+  anonymous = 0;
+  lazyfree = 0;
+  swap = 0;
+  pss = 0;
+  pssAnon = 0;
+  pssFile = 0;
+  pssShmem = 0;
+  pssDirty = 0;
+  pssLocked = 0;
+  swapPss = 0;
+}
+
+/** The page behind an entry that is not present but holds one, as a device's exclusive entry does. */
+export function nonPresentPage(k: Kernel, flags: number, pfn: number): number {
+  return k.swapops.isDeviceExclusive(k, flags) ? k.m.memmap.pfnToPage(pfn) : NO_PAGE;
+}
+
+/** Adds what one entry stands for. Page-table lock held; the caller has announced the accesses. */
+export function smapsPteEntry(k: Kernel, mss: MemSizeStats, vma: Vma, flags: number, pfn: number): void {
+  if (flags === 0) return;
+  const locked = (vma.flags & VM.LOCKED) !== 0;
+  if (ptePresent(flags)) {
+    // The zero page belongs to nobody.
+    if ((flags & PTE.SPECIAL) !== 0) return;
+    smapsAccount(k, mss, k.m.memmap.pfnToPage(pfn), (flags & PTE.A) !== 0, (flags & PTE.D) !== 0, locked, true);
+    return;
+  }
+  if (k.swapops.isSwapEntry(k, flags)) {
+    const users = k.m.swap.count[pfn]!;
+    mss.swap += PAGE_SIZE;
+    mss.swapPss += Math.floor((PAGE_SIZE * PSS_ONE) / Math.max(1, users));
+    return;
+  }
+  const page = k.taskMmu.nonPresentPage(k, flags, pfn);
+  if (page !== NO_PAGE) smapsAccount(k, mss, page, false, false, locked, false);
+}
+
+function smapsAccount(
+  k: Kernel,
+  mss: MemSizeStats,
+  page: number,
+  young: boolean,
+  dirty: boolean,
+  locked: boolean,
+  present: boolean,
+): void {
+  const { memmap } = k.m;
+  const folio = memmap.folioOf(page);
+  const flags = memmap.flags[folio]!;
+  const anon = memmap.isAnon(folio);
+  const isDirty = dirty || (flags & PG.dirty) !== 0;
+  if (anon) {
+    mss.anonymous += PAGE_SIZE;
+    if ((flags & PG.swapbacked) === 0 && !isDirty) mss.lazyfree += PAGE_SIZE;
+  }
+  mss.resident += PAGE_SIZE;
+  if (young || (flags & (PG.young | PG.referenced)) !== 0) mss.referenced += PAGE_SIZE;
+  // Entries that are not present count as the only mapping: the map count may be in motion.
+  const mappings = present ? Math.max(1, memmap.mapcount[page]!) : 1;
+  const share = Math.floor((PAGE_SIZE * PSS_ONE) / mappings);
+  mss.pss += share;
+  if (anon) mss.pssAnon += share;
+  else if ((flags & PG.swapbacked) !== 0) mss.pssShmem += share;
+  else mss.pssFile += share;
+  if (locked) mss.pssLocked += share;
+  if (isDirty) {
+    mss.pssDirty += share;
+    if (mappings > 1) mss.sharedDirty += PAGE_SIZE;
+    else mss.privateDirty += PAGE_SIZE;
+  } else if (mappings > 1) mss.sharedClean += PAGE_SIZE;
+  else mss.privateClean += PAGE_SIZE;
+}
+
+/** Adds the pages of a VMA. mmap_lock is held for reading. */
+export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySleep<void> {
+  const { m } = k;
+  for (let vpn = vma.startVpn; vpn < vma.endVpn; ) {
+    const end = Math.min(vma.endVpn, (vpn | (PTRS_PER_TABLE - 1)) + 1);
+    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    let ptep = m.pt.lookup(vma.mm.pgd, vpn);
+    if (ptep >= 0) {
+      const ptl = m.pt.lockOf(ptep);
+      if (!ptl.tryLock()) yield* ptl.lock();
+      for (; vpn < end; vpn++, ptep++) {
+        if (m.point(Op.PteRead, ptep)) yield SWITCH;
+        k.taskMmu.smapsPteEntry(k, mss, vma, m.pt.flags(ptep), m.pt.pfn(ptep));
+      }
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+    }
+    vpn = end;
+    yield* m.sched.condResched();
+  }
+}
+
+/** What stands in the last column of maps. */
+export function vmaName(vma: Vma): string {
+  if (vma.file !== null) return vma.file.path;
+  if (vma.name !== "") return vma.name;
+  const { mm } = vma;
+  const start = vma.startVpn * PAGE_SIZE;
+  const end = vma.endVpn * PAGE_SIZE;
+  if (mm.startBrk < mm.brk && start <= mm.brk && end >= mm.startBrk) return "[heap]";
+  if (mm.startStack !== 0 && start <= mm.startStack && end >= mm.startStack) return "[stack]";
+  return "";
+}
+
+function headerPrefix(start: number, end: number, flags: number, offset: number, dev: number, ino: number): string {
+  const hex = (n: number, width: number) => n.toString(16).padStart(width, "0");
+  const permissions =
+    ((flags & VM.READ) !== 0 ? "r" : "-") +
+    ((flags & VM.WRITE) !== 0 ? "w" : "-") +
+    ((flags & VM.EXEC) !== 0 ? "x" : "-") +
+    ((flags & VM.SHARED) !== 0 ? "s" : "p");
+  return (
+    `${hex(start, 8)}-${hex(end, 8)} ${permissions} ${hex(offset, 8)} ` +
+    `${hex(majorOf(dev), 2)}:${hex(minorOf(dev), 2)} ${ino} `
+  );
+}
+
+/** One line of maps, its newline included. */
+export function mapsLine(vma: Vma): string {
+  const inode = vma.file?.inode;
+  const offset = inode === undefined ? 0 : vma.pgoff * PAGE_SIZE;
+  const prefix = headerPrefix(
+    vma.startVpn * PAGE_SIZE,
+    vma.endVpn * PAGE_SIZE,
+    vma.flags,
+    offset,
+    inode?.dev ?? 0,
+    inode?.ino ?? 0,
+  );
+  const name = vmaName(vma);
+  return name === "" ? `${prefix}\n` : `${prefix.padEnd(NAME_COLUMN)}${name.replaceAll("\n", "\\012")}\n`;
+}
+
+/** /proc/PID/maps. */
+export function* showMap(k: Kernel, mm: Mm): MaySleep<string> {
+  if (!(yield* mmget(k, mm))) return "";
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let text = "";
+  for (const vma of mm.vmas) text += mapsLine(vma);
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* mmput(k, mm);
+  return text;
+}
+
+function kbLine(name: string, bytes: number): string {
+  return `${`${name}:`.padEnd(16)}${String(Math.floor(bytes / 1024)).padStart(8)} kB\n`;
+}
+
+function showSmap(mss: MemSizeStats, rollup: boolean): string {
+  const share = (pss: number) => pss / PSS_ONE;
+  return (
+    kbLine("Rss", mss.resident) +
+    kbLine("Pss", share(mss.pss)) +
+    kbLine("Pss_Dirty", share(mss.pssDirty)) +
+    (rollup
+      ? kbLine("Pss_Anon", share(mss.pssAnon)) +
+        kbLine("Pss_File", share(mss.pssFile)) +
+        kbLine("Pss_Shmem", share(mss.pssShmem))
+      : "") +
+    kbLine("Shared_Clean", mss.sharedClean) +
+    kbLine("Shared_Dirty", mss.sharedDirty) +
+    kbLine("Private_Clean", mss.privateClean) +
+    kbLine("Private_Dirty", mss.privateDirty) +
+    kbLine("Referenced", mss.referenced) +
+    kbLine("Anonymous", mss.anonymous) +
+    kbLine("KSM", 0) +
+    kbLine("LazyFree", mss.lazyfree) +
+    kbLine("AnonHugePages", 0) +
+    kbLine("ShmemPmdMapped", 0) +
+    kbLine("FilePmdMapped", 0) +
+    kbLine("Shared_Hugetlb", 0) +
+    kbLine("Private_Hugetlb", 0) +
+    kbLine("Swap", mss.swap) +
+    kbLine("SwapPss", share(mss.swapPss)) +
+    kbLine("Locked", share(mss.pssLocked))
+  );
+}
+
+/** Stands for VM_ACCOUNT, which a VMA does not store: see `isAccountable`. */
+const VM_ACCOUNT = 0;
+
+/** The two-letter names of VMA flags, in the order of Linux's bits. */
+const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
+  [VM.READ, "rd"],
+  [VM.WRITE, "wr"],
+  [VM.EXEC, "ex"],
+  [VM.SHARED, "sh"],
+  [VM.MAYREAD, "mr"],
+  [VM.MAYWRITE, "mw"],
+  [VM.MAYEXEC, "me"],
+  [VM.GROWSDOWN, "gd"],
+  [VM.LOCKED, "lo"],
+  [VM.SEQ_READ, "sr"],
+  [VM.RAND_READ, "rr"],
+  [VM.DONTCOPY, "dc"],
+  [VM.DONTEXPAND, "de"],
+  [VM_ACCOUNT, "ac"],
+  [VM.NORESERVE, "nr"],
+  [VM.WIPEONFORK, "wf"],
+  [VM.DONTDUMP, "dd"],
+  [VM.HUGEPAGE, "hg"],
+  [VM.NOHUGEPAGE, "nh"],
+];
+
+/** Whether the mapping counts against the commit limit: private and writable, with a reservation. */
+export function isAccountable(vma: Vma): boolean {
+  return (vma.flags & (VM.WRITE | VM.SHARED | VM.NORESERVE)) === VM.WRITE;
+}
+
+function vmFlagsLine(vma: Vma): string {
+  let line = "VmFlags: ";
+  for (const [flag, name] of VM_FLAG_NAMES) {
+    const set = flag === VM_ACCOUNT ? isAccountable(vma) : (vma.flags & flag) !== 0;
+    if (set) line += `${name} `;
+  }
+  return `${line}\n`;
+}
+
+/** /proc/PID/smaps. */
+export function* showSmaps(k: Kernel, mm: Mm): MaySleep<string> {
+  if (!(yield* mmget(k, mm))) return "";
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let text = "";
+  for (const vma of mm.vmas) {
+    const mss = new MemSizeStats();
+    yield* k.taskMmu.smapGatherStats(k, vma, mss);
+    text +=
+      mapsLine(vma) +
+      kbLine("Size", vma.pages * PAGE_SIZE) +
+      kbLine("KernelPageSize", PAGE_SIZE) +
+      kbLine("MMUPageSize", PAGE_SIZE) +
+      showSmap(mss, false) +
+      `${"THPeligible:".padEnd(16)}${"0".padStart(8)}\n` +
+      vmFlagsLine(vma);
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* mmput(k, mm);
+  return text;
+}
+
+/** /proc/PID/smaps_rollup; -ESRCH when the address space is gone. */
+export function* showSmapsRollup(k: Kernel, mm: Mm): MaySleep<string | number> {
+  if (!(yield* mmget(k, mm))) return -Errno.ESRCH;
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  const mss = new MemSizeStats();
+  const start = mm.vmas[0]?.startVpn ?? 0;
+  let end = 0;
+  for (const vma of mm.vmas) {
+    yield* k.taskMmu.smapGatherStats(k, vma, mss);
+    end = vma.endVpn;
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* mmput(k, mm);
+  const header = headerPrefix(start * PAGE_SIZE, end * PAGE_SIZE, 0, 0, 0, 0);
+  return `${header.padEnd(NAME_COLUMN)}[rollup]\n${showSmap(mss, true)}`;
+}
+
+/** Bits of a pagemap entry's upper word (Documentation/admin-guide/mm/pagemap). */
+export enum PM {
+  SOFT_DIRTY = 1 << (55 - 32),
+  MMAP_EXCLUSIVE = 1 << (56 - 32),
+  UFFD_WP = 1 << (57 - 32),
+  FILE = 1 << (61 - 32),
+  SWAP = 1 << (62 - 32),
+  PRESENT = 1 << (63 - 32),
+}
+
+const MAX_SWAPFILES_SHIFT = 5;
+
+/** Flags of a pagemap entry, and the number in its low 55 bits. */
+export interface PagemapEntry {
+  flags: number;
+  frame: number;
+}
+
+/** What pagemap says of one entry. The reader is root, so it sees frame numbers. */
+export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): PagemapEntry {
+  const { memmap } = k.m;
+  if (flags === 0) return { flags: 0, frame: 0 };
+  let pm = 0;
+  let frame: number;
+  let page = NO_PAGE;
+  if (ptePresent(flags)) {
+    frame = pfn;
+    pm = PM.PRESENT;
+    if ((flags & PTE.SPECIAL) === 0) page = memmap.pfnToPage(pfn);
+    if ((flags & PTE.SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
+    if ((flags & PTE.UFFD_WP) !== 0) pm |= PM.UFFD_WP;
+  } else {
+    // For entries that hold a page, what stands in the place of the swap offset is its pfn.
+    frame = k.swapops.pagemapType(k, flags) + pfn * (1 << MAX_SWAPFILES_SHIFT);
+    pm = PM.SWAP;
+    page = k.taskMmu.nonPresentPage(k, flags, pfn);
+    if ((flags & PTE.SWP_SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
+    if ((flags & PTE.SWP_UFFD_WP) !== 0) pm |= PM.UFFD_WP;
+  }
+  if (page !== NO_PAGE) {
+    if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;
+    if ((pm & PM.PRESENT) !== 0 && memmap.mapcount[page] === 1) pm |= PM.MMAP_EXCLUSIVE;
+  }
+  return { flags: pm, frame };
+}
+
+/** Fills entries for `count` pages from `vpn` on; mmap_lock is taken anew for every 2 MiB. */
+export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, out: DataView): MaySleep<void> {
+  const { m } = k;
+  const first = vpn;
+  const last = vpn + count;
+  while (vpn < last) {
+    const end = Math.min(last, (vpn | (PTRS_PER_TABLE - 1)) + 1);
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    let ptep = m.pt.lookup(mm.pgd, vpn);
+    if (ptep >= 0) {
+      const ptl = m.pt.lockOf(ptep);
+      if (!ptl.tryLock()) yield* ptl.lock();
+      for (; vpn < end; vpn++, ptep++) {
+        if (m.point(Op.PteRead, ptep)) yield SWITCH;
+        const { flags, frame } = k.taskMmu.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfn(ptep));
+        const at = (vpn - first) * 8;
+        out.setUint32(at, frame >>> 0, true);
+        out.setUint32(at + 4, (flags | Math.floor(frame / 2 ** 32)) >>> 0, true);
+      }
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+    } else {
+      for (; vpn < end; vpn++) out.setBigUint64((vpn - first) * 8, 0n, true);
+    }
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    yield* m.sched.condResched();
+  }
+}
+
+/** /proc/PID/pagemap: `file.data` is the address space. Computed anew by each read. */
+export const PAGEMAP_OPS: FileOps = {
+  *read(k, file: OpenFile, into, pos) {
+    if (pos % 8 !== 0 || into.length % 8 !== 0) return -Errno.EINVAL;
+    const mm = file.data as Mm;
+    const vpn = pos / 8;
+    const count = Math.min(into.length / 8, USER_VPN_END - vpn);
+    if (count <= 0 || !(yield* mmget(k, mm))) return 0;
+    yield* k.taskMmu.pagemapRange(k, mm, vpn, count, new DataView(into.buffer, into.byteOffset, into.byteLength));
+    yield* mmput(k, mm);
+    return count * 8;
+  },
+
+  *llseek(k, file, offset, whence) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    if (whence === SEEK_SET) return offset < 0 ? -Errno.EINVAL : offset;
+    if (whence === SEEK_CUR) return file.pos + offset < 0 ? -Errno.EINVAL : file.pos + offset;
+    return -Errno.EINVAL;
+  },
+};
