@@ -1,0 +1,40 @@
+/* The commands of the kernel's HMM test driver, as its users call them. */
+#ifndef FAULTLINE_DMIRROR_H
+#define FAULTLINE_DMIRROR_H
+
+#include "start.h"
+#include <linux/ioctl.h>
+
+struct hmm_dmirror_cmd {
+	uint64_t addr;
+	uint64_t ptr;
+	uint64_t npages;
+	uint64_t cpages;
+	uint64_t faults;
+};
+
+#define HMM_DMIRROR_READ _IOWR('H', 0x00, struct hmm_dmirror_cmd)
+#define HMM_DMIRROR_WRITE _IOWR('H', 0x01, struct hmm_dmirror_cmd)
+#define HMM_DMIRROR_SNAPSHOT _IOWR('H', 0x04, struct hmm_dmirror_cmd)
+#define HMM_DMIRROR_EXCLUSIVE _IOWR('H', 0x05, struct hmm_dmirror_cmd)
+#define HMM_DMIRROR_CHECK_EXCLUSIVE _IOWR('H', 0x06, struct hmm_dmirror_cmd)
+
+#define EINTR 4
+
+/* Runs a command over a range; returns the pages it completed, or a negated errno. */
+__attribute__((unused)) static long dmirror(int fd, unsigned long command, void *addr, void *mirror, size_t pages)
+{
+	struct hmm_dmirror_cmd cmd = {
+		.addr = (uintptr_t)addr,
+		.ptr = (uintptr_t)mirror,
+		.npages = pages,
+	};
+	long error;
+
+	do {
+		error = syscall3(__NR_ioctl, fd, command, &cmd);
+	} while (error == -EINTR);
+	return error < 0 ? error : (long)cmd.cpages;
+}
+
+#endif
