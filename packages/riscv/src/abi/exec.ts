@@ -49,8 +49,10 @@ const HWCAP = [..."imafdc"].reduce((bits, letter) => bits | (1 << (letter.charCo
 export interface ExecArguments {
   readonly image: ElfImage;
   readonly bytes: Uint8Array;
-  /** As maps and AT_EXECFN show it. */
+  /** As AT_EXECFN shows it. */
   readonly path: string;
+  /** As maps shows it. */
+  readonly exe: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];
 }
@@ -128,7 +130,7 @@ function* mapSegment(k: Kernel, mm: Mm, program: ExecArguments, segment: ElfSegm
   if (fileEnd > mapStart) {
     const error = yield* mapFixed(k, mm, mapStart, fileEnd - mapStart, PROT_READ | PROT_WRITE);
     if (error < 0) return error;
-    nameVma(mm, mapStart, program.path, Math.floor(segment.offset / PAGE_SIZE));
+    nameVma(mm, mapStart, program.exe);
     // A page holds what the file has around the segment too, as far as it is mapped for it.
     const lead = start - mapStart;
     const source = program.bytes.subarray(segment.offset - Math.min(lead, segment.offset), segment.offset + segment.filesz);
@@ -147,7 +149,7 @@ function* mapFixed(k: Kernel, mm: Mm, address: number, length: number, prot: num
 }
 
 /** Nobody else has this address space yet, so no lock is taken. */
-function nameVma(mm: Mm, address: number, name: string, _pgoff: number): void {
+function nameVma(mm: Mm, address: number, name: string): void {
   const vma = mm.vmaAt(address / PAGE_SIZE);
   if (vma !== null) vma.name = name;
 }
@@ -172,7 +174,7 @@ const SIGRETURN_CODE = Uint8Array.of(0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0
 function* mapVdso(k: Kernel, mm: Mm): MaySleep<number> {
   const address = yield* k.mmap.doMmap(k, mm, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
   if (address < 0) return address;
-  nameVma(mm, address, "[vdso]", 0);
+  nameVma(mm, address, "[vdso]");
   const error = yield* k.uaccess.copyToUser(k, address, SIGRETURN_CODE);
   if (error < 0) return error;
   const result = yield* k.mprotect.doMprotect(k, mm, address, PAGE_SIZE, PROT_READ | PROT_EXEC);

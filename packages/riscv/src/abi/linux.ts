@@ -3,23 +3,24 @@ import {
   Errno,
   FileTable,
   Machine,
+  mountAll,
   PAGE_SIZE,
   Process,
   SignalHandlers,
-  StdStreams,
   Task,
   type Choices,
   type FrameMemory,
+  type HostStreams,
   type Kernel,
   type MaySleep,
   type Mm,
   type OverlayFactory,
+  type StdStreams,
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
 import type { ElfImage } from "../elf/load.js";
 import { CpuContext } from "./cpu_context.js";
 import { loadProgram, STACK_LIMIT } from "./exec.js";
-import { mountRoot } from "./filesystems.js";
 import { GuestThread } from "./guest_thread.js";
 import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
 import { Strace } from "./strace.js";
@@ -38,6 +39,8 @@ export interface LinuxOptions {
   /** Entries of each CPU's TLB, a power of two. */
   readonly tlbEntries?: number;
   readonly overlays?: readonly OverlayFactory[];
+  /** What uname(2) calls the kernel, e.g. "6.14.0"; the newest unless given. */
+  readonly release?: string;
   readonly choices?: Choices;
   readonly frameMemory?: FrameMemory;
   /** The program, its name as the guest sees it, arguments (argv[0] included) and environment. */
@@ -46,8 +49,8 @@ export interface LinuxOptions {
   readonly path: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];
-  /** What the guest reads from standard input. */
-  readonly stdin?: Uint8Array;
+  /** What the guest reads from standard input: all of it, or see `HostStreams`. */
+  readonly stdin?: HostStreams["stdin"];
   readonly stdout: (bytes: Uint8Array) => void;
   readonly stderr: (bytes: Uint8Array) => void;
   /** Takes the lines of --strace. */
@@ -94,6 +97,7 @@ export class LinuxMachine {
   private readonly streams: StdStreams;
   private readonly vdso = new WeakMap<Mm, { readonly sigreturn: number }>();
   private execError = 0;
+  private started = false;
 
   constructor(readonly options: LinuxOptions) {
     const frames = options.memoryBytes / PAGE_SIZE;
@@ -114,7 +118,7 @@ export class LinuxMachine {
     this.k = assembleKernel(m, options.overlays);
     this.group = new HartGroup(m.ram.buffer.byteLength);
     const decoded = new Map<number, number>();
-    this.cpus = m.sched.executors.map((executor) => new CpuContext(this.k, executor, this.group, decoded));
+    this.cpus = m.sched.executors.filter((e) => !e.isDevice).map((executor) => new CpuContext(this.k, executor, this.group, decoded));
     this.strace = options.strace === undefined ? null : new Strace(options.strace);
     this.limits = Array.from({ length: RLIM_NLIMITS }, () => ({ current: RLIM_INFINITY, maximum: RLIM_INFINITY }));
     this.limits[RLIMIT_STACK]!.current = BigInt(STACK_LIMIT);
@@ -124,14 +128,15 @@ export class LinuxMachine {
     this.init = this.newProcess(m.sched.allocateTaskId(), "init", null, false);
     // 2 is the parent of the kernel threads, which does not run.
     m.sched.allocateTaskId();
-    mountRoot(this.k);
-    this.streams = new StdStreams({
+    this.streams = mountAll(this.k, {
       ...(options.stdin === undefined ? {} : { stdin: options.stdin }),
+      ...(options.release === undefined ? {} : { uts: { release: options.release } }),
       write: (fd, bytes) => {
         (fd === 1 ? options.stdout : options.stderr)(bytes);
       },
     });
     this.k.testHmm.initTestHmm(this.k, TEST_DEVICES);
+    this.k.pageIo.startSwapDisk(this.k);
     this.k.vmscan.startKswapd(this.k);
     this.operator = new OperatorShell(this, {
       before: options.before ?? [],
@@ -163,7 +168,7 @@ export class LinuxMachine {
     const pid = m.sched.allocateTaskId();
     const comm = options.path.slice(options.path.lastIndexOf("/") + 1).slice(0, 15);
     const process = this.newProcess(pid, comm, parent, false);
-    process.exe = options.path;
+    process.exe = absolute(options.path);
     this.program = process;
     this.streams.install(process.files);
     const thread = new GuestThread(this, k);
@@ -187,7 +192,7 @@ export class LinuxMachine {
     task.mm = mm;
     task.process!.mm = mm;
     m.switchMm(m.executor!, mm);
-    const entry = yield* loadProgram(k, mm, options);
+    const entry = yield* loadProgram(k, mm, { ...options, exe: task.process!.exe });
     if (typeof entry === "number") return this.execFailed(thread, entry);
     this.vdso.set(mm, { sigreturn: entry.sigreturn });
     const hart = thread.load();
@@ -215,9 +220,14 @@ export class LinuxMachine {
 
   /** Runs until the program has ended, the operator has shut down, or nothing can go on. */
   run(): LinuxResult {
-    const { m } = this;
-    this.operator.start();
-    m.sched.run();
+    return this.runFor(Infinity)!;
+  }
+
+  /** As `run`, a part at a time: null after that many turns of the CPUs and devices, to be called again. */
+  runFor(turns: number): LinuxResult | null {
+    if (!this.started) this.operator.start();
+    this.started = true;
+    if (this.m.sched.run(turns) === "paused") return null;
     this.strace?.finish();
     const { program } = this;
     if (program !== null && program.zombie) {
@@ -239,6 +249,16 @@ export class LinuxMachine {
     }
     return lines;
   }
+}
+
+/** A path as /proc/PID/exe and maps show it: from the root, where the program starts. */
+function absolute(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
 }
 
 /** Frames that the kernel itself occupies. */

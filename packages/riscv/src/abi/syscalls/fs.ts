@@ -517,7 +517,7 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
   }
   if (n > 0 && (yield* k.uaccess.copyToUser(k, fds!, structBytes(table))) < 0) return -Errno.EFAULT;
   if (ready > 0) return ready;
-  return (yield* k.time.sleepUntil(k, deadline, "poll")) ? 0 : -Restart.ERESTARTNOHAND;
+  return (yield* k.time.sleepUntil(k, deadline, n === 0 ? "a signal or a timeout" : "poll")) ? 0 : -Restart.ERESTARTNOHAND;
 };
 
 const PATH_AT = [F.DIRFD, F.PATH];
