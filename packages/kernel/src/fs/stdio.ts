@@ -4,8 +4,11 @@ import { O, OpenFile, type FileOps, type FileTable, type Inode } from "./vfs.js"
 
 /** The host's side of the standard streams. */
 export interface HostStreams {
-  /** All of standard input; empty unless given. */
-  readonly stdin?: Uint8Array;
+  /**
+   * All of standard input (empty unless given), or a function that returns its next bytes: at most
+   * as many as asked for, none at the end. The whole machine stands still while it waits.
+   */
+  readonly stdin?: Uint8Array | ((max: number) => Uint8Array);
   /** Called with each write; the bytes are the callee's to keep. */
   readonly write: (fd: 1 | 2, bytes: Uint8Array) => void;
 }
@@ -18,13 +21,14 @@ export class StdStreams {
   private readonly inodes: readonly Inode[];
 
   constructor(host: HostStreams) {
-    const input = host.stdin ?? new Uint8Array(0);
+    const { stdin } = host;
+    const input = stdin === undefined || typeof stdin === "function" ? new Uint8Array(0) : stdin;
     let consumed = 0;
     const reader: FileOps = {
       stream: true,
       *read(k, file, into) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-        const part = input.subarray(consumed, consumed + into.length);
+        const part = typeof stdin === "function" ? stdin(into.length) : input.subarray(consumed, consumed + into.length);
         into.set(part);
         consumed += part.length;
         return part.length;

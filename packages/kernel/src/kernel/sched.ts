@@ -125,7 +125,7 @@ export interface TimerHandle {
 }
 
 /** Why `Scheduler.run` came back. */
-export type RunEnd = "finished" | "stuck" | "halted";
+export type RunEnd = "finished" | "stuck" | "halted" | "paused";
 
 /** A CPU is offered to the next task of its queue after this many nanoseconds. */
 const TASK_SLICE_NS = 4_000_000;
@@ -256,10 +256,14 @@ export class Scheduler {
     return true;
   }
 
-  /** Runs until everything has finished, nothing can run any more, or somebody halts it. */
-  run(): RunEnd {
+  /**
+   * Runs until everything has finished, nothing can run any more, or somebody halts it; or until
+   * executors have had so many turns: "paused" then, and the next call goes on as if nothing was.
+   */
+  run(turns = Infinity): RunEnd {
     const { m, eligible, executors } = this;
     while (!this.halted) {
+      if (turns-- <= 0) return "paused";
       this.fireDueTimers();
       if (this.onQuiescent !== null && this.quiescent() && this.onQuiescent()) continue;
       eligible.length = 0;
