@@ -91,7 +91,8 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
     if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) yield* k.memory.vmaEndRead(k, locked);
     if ((result & VmFault.RETRY) === 0) return yield* finish(k, mm, vpn, addr, access, result);
     if (m.signals?.fatalPending(task)) return null;
-    flags |= FaultFlag.TRIED;
+    // Remembered, so that a fault that waited for its read counts as major when it completes.
+    if ((result & VmFault.MAJOR) !== 0) flags |= FaultFlag.TRIED;
   }
 
   for (;;) {
@@ -106,7 +107,9 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
     if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
       if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     }
-    if ((result & VmFault.RETRY) === 0) return yield* finish(k, mm, vpn, addr, access, result);
+    if ((result & VmFault.RETRY) === 0) {
+      return yield* finish(k, mm, vpn, addr, access, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
+    }
     if (m.signals?.fatalPending(task)) return null;
     flags |= FaultFlag.TRIED;
   }

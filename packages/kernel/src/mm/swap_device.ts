@@ -19,6 +19,8 @@ export class SwapDevice {
   /** memcg that a slot is charged to. */
   readonly memcg: Uint16Array;
   private readonly chunks: (Int32Array | undefined)[];
+  /** Slots whose page repeats one word: most often zeros. They take no host memory. */
+  private readonly uniform = new Map<number, number>();
   /** Slots taken, header not counted. */
   used = 0;
   /** Where the next search for a free slot starts. */
@@ -69,11 +71,24 @@ export class SwapDevice {
 
   /** Stores a frame. `words` is RAM, `frame` its frame number. */
   write(offset: number, words: Int32Array, frame: number): void {
+    const first = words[frame << 10]!;
+    let same = 1;
+    while (same < 1024 && words[(frame << 10) + same] === first) same++;
+    if (same === 1024) {
+      this.uniform.set(offset, first);
+      return;
+    }
+    this.uniform.delete(offset);
     const chunk = (this.chunks[Math.floor(offset / CHUNK_SLOTS)] ??= new Int32Array((CHUNK_SLOTS * PAGE_SIZE) / 4));
     chunk.set(words.subarray(frame << 10, (frame + 1) << 10), (offset % CHUNK_SLOTS) << 10);
   }
 
   read(offset: number, words: Int32Array, frame: number): void {
+    const same = this.uniform.get(offset);
+    if (same !== undefined) {
+      words.fill(same, frame << 10, (frame + 1) << 10);
+      return;
+    }
     const chunk = this.chunks[Math.floor(offset / CHUNK_SLOTS)];
     const start = (offset % CHUNK_SLOTS) << 10;
     if (chunk === undefined) words.fill(0, frame << 10, (frame + 1) << 10);
