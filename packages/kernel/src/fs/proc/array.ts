@@ -324,7 +324,7 @@ export function* showLimits(k: Kernel, target: ProcTarget): MaySleep<string> {
     ["Max core file size", 0, none, "bytes"],
     ["Max resident set", none, none, "bytes"],
     ["Max processes", threads, threads, "processes"],
-    ["Max open files", 1024, 1024, "files"],
+    ["Max open files", 1024, 524288, "files"],
     ["Max locked memory", 8388608, 8388608, "bytes"],
     ["Max address space", none, none, "bytes"],
     ["Max file locks", none, none, "locks"],
