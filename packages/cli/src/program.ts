@@ -1,0 +1,121 @@
+import { readFileSync } from "node:fs";
+import { DEFAULT_RELEASE } from "@faultline/kernel";
+import { parseOperatorLine, type OperatorLine } from "@faultline/riscv";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { EXIT_FAULTLINE, UserError } from "./failure.js";
+import { describePatches } from "./patches.js";
+import { run, type RunOptions } from "./run.js";
+import { story } from "./story.js";
+import { parseCpus, parseMemory, parseSeconds, parseSeed, parseSwap } from "./values.js";
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+  return manifest.version;
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}
+
+function collectLine(text: string, earlier: readonly OperatorLine[]): readonly OperatorLine[] {
+  const line = parseOperatorLine(text);
+  if (typeof line === "string") throw new InvalidArgumentError(`${line}.`);
+  return [...earlier, line];
+}
+
+const RUN_NOTES = `
+Options end at PROGRAM; what follows it are its own arguments. SIZE is written as 2G, 512M, 64K or
+a number of bytes. A LINE is one of: cat PATH, echo WORDS > PATH, mkdir PATH, kill -SIG PID; $PID is
+the program's process. Each line of --do waits until no thread of the program can run; after the
+last one the machine is shut down.
+
+The exit status is the program's, 128+N if signal N ended it, 0 after a shutdown by --do, 124 when
+every thread is stuck for good, 125 for what Faultline itself has to complain about.
+
+Example:
+  faultline run --release 6.14 --memory 3G --swap 3G --do 'cat /proc/$PID/smaps_rollup' \\
+      --do 'echo 1G > /sys/fs/cgroup/memory.reclaim' ./program`;
+
+/** The command line; `finish` takes the exit status of the command that was run. */
+export function buildProgram(finish: (status: number) => void): Command {
+  const program = new Command("faultline")
+    .description("Linux's heterogeneous memory management, running: programs for riscv64 Linux on a simulated machine")
+    .version(`faultline ${version()}`, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(complaint(text)) });
+
+  const command = (name: string): Command => program.command(name).helpOption("-h, --help", "print this help");
+
+  command("run")
+    .description("run a static riscv64 Linux program")
+    .argument("<PROGRAM>", "a statically linked riscv64 ELF file")
+    .argument("[ARGS...]", "its arguments")
+    .usage("[options] PROGRAM [ARGS...]")
+    .passThroughOptions()
+    .option("--release <RELEASE>", "behave as this kernel: 7.3 (default), 6.14 or 6.1", DEFAULT_RELEASE)
+    .option("--without <PATCH>", "undo one patch (see 'faultline patches'); repeatable", collect, [])
+    .option("--patch <FILE.ts>", "apply an overlay of your own; repeatable", collect, [])
+    .option("--memory <SIZE>", "RAM, up to 4G (default: 2G)", parseMemory, 2 ** 31)
+    .option("--swap <SIZE>", "swap space, 0 for none (default: 2G)", parseSwap, 2 ** 31)
+    .option("--cpus <N>", "CPUs, up to 16 (default: 2)", parseCpus, 2)
+    .option("--seed <N>", "the seed of every choice that the machine makes (default: 1)", parseSeed, 1)
+    .option("--before <LINE>", "do this before the program starts; repeatable", collectLine, [])
+    .option("--do <LINE>", "do this once nothing else can run; repeatable", collectLine, [])
+    .option("--do-timeout <SECONDS>", "machine time that a line may take (default: 60)", parseSeconds, 60)
+    .option("--strace", "print the program's system calls to standard error")
+    .option("--dmesg", "print the kernel log to standard error at the end")
+    .configureHelp({ optionDescription: (option) => option.description })
+    .addHelpText("after", RUN_NOTES)
+    .action(async (path: string, args: string[], options: RunOptions) => {
+      finish(await run(path, args, options));
+    });
+
+  command("patches")
+    .description("list the releases and patches that are known, and how far each is modelled")
+    .action(() => {
+      process.stdout.write(describePatches());
+      finish(0);
+    });
+
+  program
+    .command("story", { hidden: true })
+    .description("device-exclusive memory before and after the series of 2025")
+    .action(async () => {
+      finish(await story());
+    });
+
+  return program;
+}
+
+/** One line, whatever was found wrong. */
+export function complaint(text: string): string {
+  const line = text.trim().replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
+  return `faultline: ${line}\n`;
+}
+
+/** Runs a command line; returns the exit status. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let status = 0;
+  const program = buildProgram((value) => {
+    status = value;
+  });
+  try {
+    if (argv.length <= 2) {
+      process.stderr.write(program.helpInformation());
+      return EXIT_FAULTLINE;
+    }
+    await program.parseAsync(argv);
+    return status;
+  } catch (error) {
+    // Commander has printed its complaint; help and version are no failures.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_FAULTLINE;
+    if (error instanceof UserError) {
+      process.stderr.write(complaint(error.message));
+      return EXIT_FAULTLINE;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,173 @@
+import { readFileSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { resolvePatches, type OverlayFactory } from "@faultline/kernel";
+import { ElfError, exitCodeOf, LinuxMachine, parseElf, type ElfImage, type LinuxResult, type OperatorLine } from "@faultline/riscv";
+import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
+import { HostInput, HostOutput } from "./host_io.js";
+import { Interrupt } from "./interrupt.js";
+import { loadPatch, type LoadedPatch } from "./patch_file.js";
+import { formatSize, shellQuote } from "./values.js";
+
+export interface RunOptions {
+  readonly release: string;
+  readonly without: readonly string[];
+  readonly patch: readonly string[];
+  readonly memory: number;
+  readonly swap: number;
+  readonly cpus: number;
+  readonly seed: number;
+  readonly before: readonly OperatorLine[];
+  readonly do: readonly OperatorLine[];
+  readonly doTimeout: number;
+  readonly strace?: boolean;
+  readonly dmesg?: boolean;
+}
+
+/** Turns of the CPUs between two looks at the host: some tens of milliseconds. */
+export const TURNS = 20_000;
+
+/** What a program finds in its environment: what init gives, and nothing of the host's. */
+export const ENVIRONMENT = ["HOME=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=dumb"];
+
+export interface Program {
+  readonly bytes: Uint8Array;
+  readonly image: ElfImage;
+}
+
+/** @throws UserError for a file that is not there or cannot be run */
+export function readProgram(path: string): Program {
+  let bytes: Uint8Array;
+  try {
+    if (statSync(path).isDirectory()) throw new UserError(`${path}: is a directory`);
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${path}: ${reasonOf(error)}`);
+  }
+  try {
+    return { bytes, image: parseElf(bytes) };
+  } catch (error) {
+    if (error instanceof ElfError) throw new UserError(`${path} ${error.message}`);
+    throw error;
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file",
+  ENOTDIR: "no such file: part of the path is not a directory",
+  EACCES: "may not be read",
+  EPERM: "may not be read",
+  ENAMETOOLONG: "the name is too long",
+  ELOOP: "too many symbolic links",
+};
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return REASONS[code] ?? firstLine(error);
+}
+
+/** The overlays that the options ask for, in the order in which they are applied. */
+async function overlaysOf(options: RunOptions): Promise<{ overlays: OverlayFactory[]; loaded: LoadedPatch[] }> {
+  const undone = resolvePatches({ release: options.release, without: options.without });
+  if (typeof undone === "string") throw new UserError(undone);
+  const loaded: LoadedPatch[] = [];
+  for (const file of options.patch) loaded.push(await loadPatch(file));
+  return { overlays: [...undone, ...loaded.map((p) => p.overlay)], loaded };
+}
+
+/** The command line that does the same again, every choice spelt out. */
+export function replayCommand(options: RunOptions, program: string, args: readonly string[]): string {
+  const words = ["faultline", "run", "--release", options.release];
+  for (const name of options.without) words.push("--without", name);
+  for (const file of options.patch) words.push("--patch", file);
+  words.push("--memory", formatSize(options.memory), "--swap", formatSize(options.swap));
+  words.push("--cpus", String(options.cpus), "--seed", String(options.seed));
+  for (const line of options.before) words.push("--before", line.text);
+  for (const line of options.do) words.push("--do", line.text);
+  words.push("--do-timeout", String(options.doTimeout), program, ...args);
+  return words.map(shellQuote).join(" ");
+}
+
+/** Runs a program on a machine; returns the command's exit status. */
+export async function run(path: string, args: readonly string[], options: RunOptions): Promise<number> {
+  const program = readProgram(path);
+  const { overlays, loaded } = await overlaysOf(options);
+  const interrupt = new Interrupt();
+  const stdout = new HostOutput(1);
+  const stderr = new HostOutput(2);
+  const stdin = new HostInput((call) => interrupt.blocking(call));
+  let linux: LinuxMachine;
+  try {
+    linux = new LinuxMachine({
+      memoryBytes: options.memory,
+      swapBytes: options.swap,
+      cpus: options.cpus,
+      seed: options.seed,
+      overlays,
+      release: `${options.release}.0`,
+      ...program,
+      path,
+      argv: [path, ...args],
+      env: ENVIRONMENT,
+      stdin: (max) => stdin.read(max),
+      stdout: (bytes) => {
+        stdout.write(bytes);
+      },
+      stderr: (bytes) => {
+        stderr.write(bytes);
+      },
+      ...(options.strace === true ? { strace: (line) => stderr.text(`${line}\n`) } : {}),
+      before: options.before,
+      lines: options.do,
+      lineTimeoutSeconds: options.doTimeout,
+      operatorOutput: {
+        stdout: (bytes) => {
+          stdout.write(bytes);
+        },
+        failure: (message) => {
+          stderr.text(`${message}\n`);
+        },
+      },
+    });
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new UserError(`this computer cannot hold a machine of ${formatSize(options.memory)} and ${formatSize(options.swap)} of swap: ${firstLine(error)}`);
+    }
+    throw error;
+  }
+
+  let result: LinuxResult | null = null;
+  try {
+    while ((result = linux.runFor(TURNS)) === null) {
+      await setImmediate();
+      if (interrupt.raised || stdout.broken) break;
+    }
+  } catch (error) {
+    stderr.text(describeEngineFailure(error, linux, loaded, replayCommand(options, path, args)));
+    return EXIT_FAULTLINE;
+  } finally {
+    interrupt.dispose();
+    if (options.dmesg === true) stderr.text(linux.m.dmesg.lines.map((line) => `${line}\n`).join(""));
+  }
+  if (result === null) return interrupt.raised ? EXIT_INTERRUPTED : EXIT_BROKEN_PIPE;
+  if (linux.loadError !== 0) {
+    throw new UserError(`a machine of ${formatSize(options.memory)} is too small for ${basename(path)}`);
+  }
+  if (result.end === "stuck") {
+    stderr.text("faultline: every thread is stuck for good:\n");
+    for (const line of result.stuck) stderr.text(`  ${line}\n`);
+    return EXIT_STUCK;
+  }
+  return exitCodeOf(result);
+}
+
+function describeEngineFailure(error: unknown, linux: LinuxMachine, loaded: readonly LoadedPatch[], replay: string): string {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const culprit = loaded.find((p) => stack.includes(p.path));
+  if (culprit !== undefined) return `faultline: patch ${culprit.file}: threw while the program ran: ${firstLine(error)}\n`;
+  const { m } = linux;
+  const task = m.current === null ? "no task" : `${m.current.comm}[${m.current.id}]`;
+  const where = `after ${(m.now() / 1e9).toFixed(9)} s of machine time, ${m.executor?.name ?? "no CPU"}, ${task}`;
+  return describeBug(error, where, replay);
+}
