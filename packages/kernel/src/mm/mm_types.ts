@@ -19,6 +19,8 @@ export enum VM {
   RAND_READ = 1 << 16,
   DONTCOPY = 1 << 17,
   DONTEXPAND = 1 << 18,
+  /** Counts towards Committed_AS: private memory that is, or once was, writable. */
+  ACCOUNT = 1 << 20,
   NORESERVE = 1 << 21,
   WIPEONFORK = 1 << 25,
   DONTDUMP = 1 << 26,

@@ -283,6 +283,7 @@ export function* mmapRegion(
   if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
   if ((flags & MapFlag.LOCKED) !== 0) vmFlags |= VM.LOCKED;
   if ((flags & MapFlag.NORESERVE) !== 0) vmFlags |= VM.NORESERVE;
+  if ((vmFlags & (VM.NORESERVE | VM.SHARED | VM.WRITE)) === VM.WRITE) vmFlags |= VM.ACCOUNT;
   // The linear index of private memory is the address it was mapped at.
   const vma = mm.newVma(start, start + pages, vmFlags, file === null ? start : pgoff, file?.path ?? "", file);
   vma.lockSeq = mm.lockSeq;
@@ -372,7 +373,7 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
     if (!rangeFree(mm, oldEnd, pages) || !k.mmap.enoughMemory(k, mm, pages, 0)) return mm.brk;
-    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
+    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
     vma.lockSeq = mm.lockSeq;
     insertVma(mm, vma);
@@ -391,7 +392,7 @@ export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> 
   mm.stackLimitPages = Math.floor(Math.min(limit, USER_VPN_END * 4096) / 4096);
   const top = USER_VPN_END - 1 - k.m.choices.pick("stack", 1 << 11);
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN;
+  const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN | VM.ACCOUNT;
   const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
   vma.lockSeq = mm.lockSeq;
   insertVma(mm, vma);

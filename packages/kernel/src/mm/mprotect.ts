@@ -45,7 +45,9 @@ export function* changeProtection(k: Kernel, mm: Mm, start: number, end: number,
     let vma = mm.vmaAt(vpn);
     if (vma === null) return -Errno.ENOMEM;
     const stop = Math.min(end, vma.endVpn);
-    const newFlags = (vma.flags & ~VM_ACCESS) | access;
+    let newFlags = (vma.flags & ~VM_ACCESS) | access;
+    // Once accounted, always accounted: so a VMA that was never writable merges with no other.
+    if ((access & VM.WRITE) !== 0 && (vma.flags & (VM.SHARED | VM.NORESERVE)) === 0) newFlags |= VM.ACCOUNT;
     if (((newFlags & ~(newFlags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
     if (newFlags !== vma.flags) {
       vma = yield* k.mmap.isolateRange(k, mm, vma, vpn, stop);

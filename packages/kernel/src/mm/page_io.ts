@@ -5,8 +5,8 @@ import type { Kernel } from "../kernel.js";
 import { PG } from "./page.js";
 
 /** What the swap disk needs for a request, and for each page of it: a good SSD. */
-const LATENCY_NS = 20_000;
-const PAGE_NS = 1_000;
+const LATENCY_NS = 15_000;
+const PAGE_NS = 400;
 
 /** A page on its way to or from the swap device. */
 interface Bio {
