@@ -32,7 +32,7 @@ export class CgroupFs extends PseudoFs {
     readonly m: Machine,
     dev: number,
   ) {
-    super("cgroup2", "cgroup2", "rw,nosuid,nodev,noexec", dev, CGROUP2_MAGIC);
+    super("cgroup2", "cgroup2", "rw,nosuid,nodev,noexec,relatime", dev, CGROUP2_MAGIC);
     this.mutex = new Mutex(m.locks, "cgroup_mutex");
     this.root = new CgroupDir(this, m.memcgs.root, null);
     this.root.subtreeControl = true;

@@ -36,8 +36,9 @@ class DeviceInode implements Inode {
 /** /dev: what drivers register, and the links of a usual system. Only drivers add to it. */
 export class Devtmpfs extends PseudoFs {
   constructor(dev: number, sizeKb: number) {
-    super("devtmpfs", "devtmpfs", `rw,nosuid,size=${sizeKb}k,nr_inodes=${sizeKb >> 2},mode=755`, dev, TMPFS_MAGIC, {
+    super("devtmpfs", "devtmpfs", "rw,nosuid,relatime", dev, TMPFS_MAGIC, {
       rootMode: 0o755,
+      superOptions: `size=${sizeKb}k,nr_inodes=${sizeKb >> 2},mode=755`,
     });
     for (const device of MEM_DEVICES) this.register(device);
     this.root.add("fd", new PseudoLink(this, () => "/proc/self/fd"));

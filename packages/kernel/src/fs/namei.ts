@@ -44,7 +44,10 @@ const DT_OF: Record<InodeKind, number> = { pipe: 1, char: 2, directory: 4, file:
 export interface FileSystem {
   readonly type: string;
   readonly source: string;
+  /** Of the mount: "rw" and the rest, with commas. */
   readonly options: string;
+  /** Of the file system itself, beyond "rw"; or "". */
+  readonly superOptions: string;
   readonly root: Inode;
   readonly dev: number;
   statfs(k: Kernel): StatFs;

@@ -22,7 +22,7 @@ export function textOf(bytes: Uint8Array): string {
 /** A file system whose files are made up when they are read: proc, sysfs, cgroup2, devtmpfs. */
 export class PseudoFs implements FileSystem {
   readonly root: PseudoDir;
-  private lastIno: number;
+  private lastIno = 0;
 
   constructor(
     readonly type: string,
@@ -31,19 +31,20 @@ export class PseudoFs implements FileSystem {
     readonly dev: number,
     readonly magic: number,
     settings: {
-      readonly firstIno?: number;
+      readonly superOptions?: string;
       readonly blksize?: number;
       readonly rootMode?: number;
       /** What looking up a name that does not exist answers even where it is to be made. */
       readonly missing?: number;
     } = {},
   ) {
-    this.lastIno = (settings.firstIno ?? 1) - 1;
+    this.superOptions = settings.superOptions ?? "";
     this.blksize = settings.blksize ?? 4096;
     this.missing = settings.missing ?? null;
     this.root = new PseudoDir(this, settings.rootMode ?? 0o555);
   }
 
+  readonly superOptions: string;
   readonly blksize: number;
   readonly missing: number | null;
 

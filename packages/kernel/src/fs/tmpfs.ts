@@ -24,6 +24,7 @@ const MAX_BYTES = 2 ** 50;
  */
 export class Tmpfs implements FileSystem {
   readonly type = "tmpfs";
+  readonly superOptions = "";
   readonly root: TmpfsInode;
   usedPages = 0;
   private nextIno = 1;

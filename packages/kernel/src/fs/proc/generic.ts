@@ -3,7 +3,7 @@ import { Op } from "../../kernel/op.js";
 import { TaskState } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
 import type { Mount } from "../namei.js";
-import type { UtsName } from "../vfs.js";
+import { majorOf, minorOf, type UtsName } from "../vfs.js";
 
 /** What the CPUs of the machine implement, in the spelling of riscv's cpuinfo. */
 const ISA = "rv64imafdc_zicntr_zicsr_zifencei";
@@ -111,19 +111,29 @@ export function versionText(uts: UtsName): string {
 /** /proc/filesystems. */
 export const FILESYSTEMS = ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs"].map((fs) => `nodev\t${fs}\n`).join("");
 
+function superOptions(first: string, { fs }: Mount): string {
+  return fs.superOptions === "" ? first : `${first},${fs.superOptions}`;
+}
+
 /** /proc/mounts. */
 export function mountsText(mounts: readonly Mount[]): string {
-  return mounts.map(({ path, fs }) => `${fs.source} ${path} ${fs.type} ${fs.options} 0 0\n`).join("");
+  return mounts.map((m) => `${m.fs.source} ${m.path} ${m.fs.type} ${superOptions(m.fs.options, m)} 0 0\n`).join("");
 }
+
+/** The id of the first mount in mountinfo; the next ones follow. */
+const FIRST_MOUNT_ID = 21;
 
 /** /proc/PID/mountinfo. */
 export function mountinfoText(mounts: readonly Mount[]): string {
-  const first = 21;
   return mounts
-    .map(({ path, fs }, i) => {
-      const under = mounts.findLastIndex((m, j) => j < i && (m.path === "/" || path.startsWith(`${m.path}/`)));
-      const parent = under < 0 ? 1 : first + under;
-      return `${first + i} ${parent} 0:${fs.dev & 0xff} / ${path} ${fs.options.split(",")[0]},relatime - ${fs.type} ${fs.source} ${fs.options}\n`;
+    .map((m, i) => {
+      const above = mounts.findLastIndex((o, j) => j < i && (o.path === "/" || m.path.startsWith(`${o.path}/`)));
+      const parent = above < 0 ? 1 : FIRST_MOUNT_ID + above;
+      const { fs, path } = m;
+      return (
+        `${FIRST_MOUNT_ID + i} ${parent} ${majorOf(fs.dev)}:${minorOf(fs.dev)} / ${path} ${fs.options} - ` +
+        `${fs.type} ${fs.source} ${superOptions("rw", m)}\n`
+      );
     })
     .join("");
 }
