@@ -202,12 +202,21 @@ export class OperatorShell {
     const { m } = this.k;
     m.sched.start(this.task);
     m.sched.onQuiescent = () => {
-      // Kernel threads and devices finish what they are at: a guest may wait for just that.
-      if (!this.waiting || m.sched.executors.some((e) => e.hasWork)) return false;
+      if (!this.waiting || this.kernelIsBusy()) return false;
       this.waiting = false;
       this.turn.wakeAll();
       return true;
     };
+  }
+
+  /** Kernel threads and devices finish what they are at, I/O included: a guest may wait for just that. */
+  private kernelIsBusy(): boolean {
+    const { m } = this.k;
+    if (m.sched.executors.some((e) => e.hasWork)) return true;
+    for (const { isUser, state } of m.tasks.values()) {
+      if (isUser && (state === TaskState.Uninterruptible || state === TaskState.Killable)) return true;
+    }
+    return false;
   }
 
   private *body(): MaySleep<void> {

@@ -55,6 +55,8 @@ export function oneOf(names: Readonly<Record<number, string>>): Format {
 export const INT: Format = { show: (_t, value) => String(value | 0) };
 export const SIZE: Format = { show: (_t, value) => (value < 0 ? BigInt.asUintN(64, BigInt(value)) : value).toString() };
 export const HEX: Format = { show: (_t, value) => hex(value) };
+/** Hexadecimal, but a plain 0. */
+export const OFFSET: Format = { show: (_t, value) => (value === 0 ? "0" : hex(value)) };
 export const OCTAL: Format = { show: (_t, value) => `0${(value >>> 0).toString(8)}` };
 export const POINTER: Format = { show: (_t, value) => (value === 0 ? "NULL" : hex(value)) };
 export const OUT: Format = { ...POINTER, output: true };
@@ -220,16 +222,18 @@ export const FUTEX_OP: Format = {
 export const FUTEX_ARG3: Format = {
   show(t, value, args, result) {
     const command = args[1]! & 127;
+    // A null timeout is shown, a wake has none.
     if (command === 0 || command === 9) return TIMESPEC.show(t, value, args, result);
     return command === 1 || command === 10 ? null : String(value);
   },
 };
-export const FUTEX_ARG4: Format = { show: (_t, value, args) => ([0, 1].includes(args[1]! & 127) ? null : hex(value)) };
+export const FUTEX_ARG4: Format = { show: (_t, value, args) => ([3, 4, 5].includes(args[1]! & 127) ? hex(value) : null) };
 export const FUTEX_ARG5: Format = {
   show(_t, value, args) {
     const command = args[1]! & 127;
     if (command === 9 || command === 10) return (value | 0) === -1 ? "FUTEX_BITSET_MATCH_ANY" : hex(value >>> 0);
-    return command === 3 || command === 4 || command === 5 ? hex(value >>> 0) : null;
+    if (command === 4) return String(value | 0);
+    return command === 5 ? hex(value >>> 0) : null;
   },
 };
 
@@ -246,3 +250,83 @@ export const MADVICE = oneOf({
 });
 export const WHENCE = oneOf({ 0: "SEEK_SET", 1: "SEEK_CUR", 2: "SEEK_END", 3: "SEEK_DATA", 4: "SEEK_HOLE" });
 export const SIG_HOW = oneOf({ 0: "SIG_BLOCK", 1: "SIG_UNBLOCK", 2: "SIG_SETMASK" });
+
+function peek(t: GuestThread, address: number, length: number): DataView | null {
+  const bytes = address === 0 || t.task.mm === null ? null : peekUser(t.k, t.task.mm, address, length);
+  return bytes === null ? null : new DataView(bytes.buffer);
+}
+
+const FILE_TYPES: Readonly<Record<number, string>> = {
+  0o010000: "S_IFIFO", 0o020000: "S_IFCHR", 0o040000: "S_IFDIR", 0o060000: "S_IFBLK", 0o100000: "S_IFREG", 0o120000: "S_IFLNK",
+};
+
+/** What the stat calls fill in, in short. */
+export const STAT: Format = {
+  output: true,
+  show(t, value, args, result) {
+    const view = result < 0 ? null : peek(t, value, 128);
+    if (view === null) return POINTER.show(t, value, args, result);
+    const mode = view.getUint32(16, true);
+    const type = FILE_TYPES[mode & 0o170000] ?? "0";
+    const rest = type === "S_IFCHR" ? `st_rdev=${hex(getU64(view, 32))}` : `st_size=${getU64(view, 48)}`;
+    return `{st_mode=${type}|0${(mode & 0o7777).toString(8)}, ${rest}, ...}`;
+  },
+};
+
+export const AT_FLAGS = flags([[0x1000, "AT_EMPTY_PATH"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x800, "AT_NO_AUTOMOUNT"], [0x200, "AT_REMOVEDIR"]]);
+
+const SA_NAMES: readonly (readonly [number, string])[] = [
+  [1, "SA_NOCLDSTOP"], [2, "SA_NOCLDWAIT"], [4, "SA_SIGINFO"], [0x8000000, "SA_ONSTACK"], [0x10000000, "SA_RESTART"],
+  [0x40000000, "SA_NODEFER"], [0x80000000, "SA_RESETHAND"],
+];
+
+export function sigaction(output: boolean): Format {
+  return {
+    output,
+    show(t, value, args, result) {
+      const view = output && result < 0 ? null : peek(t, value, 24);
+      if (view === null) return POINTER.show(t, value, args, result);
+      const handler = getU64(view, 0);
+      const name = handler === 0 ? "SIG_DFL" : handler === 1 ? "SIG_IGN" : hex(handler);
+      const mask = sigset(false).show(t, value + 16, args, result);
+      return `{sa_handler=${name}, sa_mask=${mask}, sa_flags=${flagsText(view.getUint32(8, true), SA_NAMES, "0")}}`;
+    },
+  };
+}
+
+export const RESOURCE = oneOf({
+  0: "RLIMIT_CPU", 1: "RLIMIT_FSIZE", 2: "RLIMIT_DATA", 3: "RLIMIT_STACK", 4: "RLIMIT_CORE", 5: "RLIMIT_RSS", 6: "RLIMIT_NPROC",
+  7: "RLIMIT_NOFILE", 8: "RLIMIT_MEMLOCK", 9: "RLIMIT_AS", 10: "RLIMIT_LOCKS", 11: "RLIMIT_SIGPENDING", 12: "RLIMIT_MSGQUEUE",
+  13: "RLIMIT_NICE", 14: "RLIMIT_RTPRIO", 15: "RLIMIT_RTTIME",
+});
+
+function limitText(view: DataView, at: number): string {
+  const value = view.getBigUint64(at, true);
+  if (value === 0xffff_ffff_ffff_ffffn) return "RLIM64_INFINITY";
+  return value > 1024n && value % 1024n === 0n ? `${value / 1024n}*1024` : String(value);
+}
+
+export function rlimit(output: boolean): Format {
+  return {
+    output,
+    show(t, value, args, result) {
+      const view = output && result < 0 ? null : peek(t, value, 16);
+      return view === null ? POINTER.show(t, value, args, result) : `{rlim_cur=${limitText(view, 0)}, rlim_max=${limitText(view, 8)}}`;
+    },
+  };
+}
+
+export const RANDOM_FLAGS = flags([[1, "GRND_NONBLOCK"], [2, "GRND_RANDOM"], [4, "GRND_INSECURE"]]);
+
+/** Where a thread's id is stored: `[7]`. */
+export const TID_OUT: Format = {
+  output: true,
+  show(t, value, args, result) {
+    const view = result < 0 ? null : peek(t, value, 4);
+    return view === null ? POINTER.show(t, value, args, result) : `[${view.getInt32(0, true)}]`;
+  },
+};
+
+export function named(name: string, format: Format): Format {
+  return { ...format, show: (t, value, args, result) => `${name}=${format.show(t, value, args, result) ?? ""}` };
+}

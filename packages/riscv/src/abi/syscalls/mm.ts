@@ -109,7 +109,7 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [214, call("brk", [F.POINTER], brk, "", "address")],
   [215, call("munmap", RANGE, munmap)],
   [216, call("mremap", [...RANGE, F.SIZE, F.HEX, F.POINTER], null)],
-  [222, call("mmap", [F.POINTER, F.SIZE, F.PROT, F.MAP_FLAGS, F.INT, F.HEX], mmap, "what the memory management refuses", "address")],
+  [222, call("mmap", [F.POINTER, F.SIZE, F.PROT, F.MAP_FLAGS, F.INT, F.OFFSET], mmap, "what the memory management refuses", "address")],
   [226, call("mprotect", [...RANGE, F.PROT], mprotect)],
   [227, call("msync", [...RANGE, F.HEX], msync, "there is nothing to write back to")],
   [228, call("mlock", RANGE, null)],

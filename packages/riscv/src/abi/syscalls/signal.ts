@@ -166,7 +166,7 @@ export const SIGNAL: readonly (readonly [number, Syscall])[] = [
   [131, call("tgkill", [F.INT, F.INT, F.SIGNAL], tgkill)],
   [132, call("sigaltstack", [F.POINTER, F.OUT], sigaltstack)],
   [133, call("rt_sigsuspend", [F.sigset(false), F.SIZE], rtSigsuspend)],
-  [134, call("rt_sigaction", [F.SIGNAL, F.POINTER, F.OUT, F.SIZE], rtSigaction)],
+  [134, call("rt_sigaction", [F.SIGNAL, F.sigaction(false), F.sigaction(true), F.SIZE], rtSigaction)],
   [135, call("rt_sigprocmask", [F.SIG_HOW, F.sigset(false), F.sigset(true), F.SIZE], rtSigprocmask)],
   [136, call("rt_sigpending", [F.sigset(true), F.SIZE], rtSigpending)],
   [137, call("rt_sigtimedwait", [F.sigset(false), F.OUT, F.TIMESPEC, F.SIZE], rtSigtimedwait)],

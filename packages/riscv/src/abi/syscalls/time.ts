@@ -176,6 +176,14 @@ const futex: Handler = function* (t, [address, op, value, argument3, address2, v
   const command = int(op!) & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
   const realtime = (op! & FUTEX_CLOCK_REALTIME) !== 0;
   if (realtime && command !== Futex.WAIT_BITSET) return -Errno.ENOSYS;
+  // What a shared futex is depends on what is mapped there; a private one is just an address.
+  if ((op! & FUTEX_PRIVATE) === 0) {
+    const second = command === Futex.REQUEUE || command === Futex.CMP_REQUEUE || command === Futex.WAKE_OP;
+    for (const at of second ? [address!, address2!] : [address!]) {
+      if (at % 4 !== 0) return -Errno.EINVAL;
+      if ((yield* k.uaccess.getUser32(k, at)) === null) return -Errno.EFAULT;
+    }
+  }
   switch (command) {
     case Futex.WAIT:
     case Futex.WAIT_BITSET: {
