@@ -137,7 +137,9 @@ function reapDying(k: Kernel, parent: Memcg): void {
     reapDying(k, memcg);
     if (memcg.usage > 0 || memcg.swapUsage > 0 || memcg.children.size > 0) continue;
     parent.children.delete(name);
-    for (const key of Object.keys(memcg.counters) as (keyof MemcgCounters)[]) parent.counters[key] += memcg.counters[key];
+    for (const key of Object.keys(memcg.counters) as (keyof MemcgCounters)[]) {
+      parent.counters[key] += memcg.counters[key];
+    }
     for (const key of Object.keys(memcg.events) as (keyof Memcg["events"])[]) parent.events[key] += memcg.events[key];
     for (const key of Object.keys(memcg.swapEvents) as (keyof Memcg["swapEvents"])[]) {
       parent.swapEvents[key] += memcg.swapEvents[key];
@@ -371,7 +373,8 @@ function subtreeSum<T extends Record<keyof T, number>>(memcg: Memcg, of: (m: Mem
 
 /** memory.events in Linux's order. */
 function eventsText(e: Memcg["events"]): string {
-  return flat({ low: e.low, high: e.high, max: e.max, oom: e.oom, oom_kill: e.oom_kill, oom_group_kill: e.oom_group_kill });
+  const { low, high, max, oom, oom_kill, oom_group_kill } = e;
+  return flat({ low, high, max, oom, oom_kill, oom_group_kill });
 }
 
 function addMemoryFiles(dir: CgroupDir): void {

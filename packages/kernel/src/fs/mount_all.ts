@@ -42,7 +42,8 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   const devtmpfs = new Devtmpfs(dev++, halfKb);
   const tree: MountTree = new MountTree(root, uts, (device) => devtmpfs.register(device));
   tree.mount("/dev", root.mkdirAtBoot("dev", 0o755), devtmpfs);
-  tree.mount("/proc", root.mkdirAtBoot("proc", 0o555), new Procfs(dev++, uts, options.cmdline ?? "", () => tree.mounts));
+  const procfs = new Procfs(dev++, uts, options.cmdline ?? "", () => tree.mounts);
+  tree.mount("/proc", root.mkdirAtBoot("proc", 0o555), procfs);
   const sysfs = new Sysfs(dev++);
   tree.mount("/sys", root.mkdirAtBoot("sys", 0o555), sysfs);
   tree.mount("/sys/fs/cgroup", sysfs.cgroup, new CgroupFs(m, dev++));

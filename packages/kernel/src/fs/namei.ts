@@ -195,7 +195,13 @@ export class MountTree implements Vfs {
     return walk.node ?? -Errno.ENOENT;
   }
 
-  *open(k: Kernel, path: string, flags: number, mode: number, base: OpenFile | null = null): MaySleep<OpenFile | number> {
+  *open(
+    k: Kernel,
+    path: string,
+    flags: number,
+    mode: number,
+    base: OpenFile | null = null,
+  ): MaySleep<OpenFile | number> {
     const { m } = k;
     if ((flags & O.ACCMODE) === O.ACCMODE && (flags & O.PATH) === 0) return -Errno.EINVAL;
     const creates = (flags & O.CREAT) !== 0 && (flags & O.PATH) === 0;

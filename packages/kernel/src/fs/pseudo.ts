@@ -2,8 +2,7 @@ import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import type { FileSystem } from "./namei.js";
-import { seekWithin } from "./namei.js";
+import { seekWithin, type FileSystem } from "./namei.js";
 import { O, type DirEntry, type FileOps, type Inode, type OpenFile, type PathNode, type StatFs } from "./vfs.js";
 
 /** Text as the bytes of a file: a character is a byte, as everywhere in paths and contents. */

@@ -6,9 +6,17 @@ import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { addShmemPage, removeShmemPage } from "./page_cache.js";
-import type { FileSystem } from "./namei.js";
-import { seekWithin } from "./namei.js";
-import { SEEK_DATA, SEEK_HOLE, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile, type StatFs } from "./vfs.js";
+import { seekWithin, type FileSystem } from "./namei.js";
+import {
+  SEEK_DATA,
+  SEEK_HOLE,
+  type DirEntry,
+  type FileOps,
+  type Inode,
+  type InodeKind,
+  type OpenFile,
+  type StatFs,
+} from "./vfs.js";
 
 export const TMPFS_MAGIC = 0x01021994;
 /** What one name adds to the size of its directory. */

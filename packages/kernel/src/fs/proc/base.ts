@@ -4,7 +4,17 @@ import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import type { Mm } from "../../mm/mm_types.js";
-import { bytesOf, MagicLink, parseInteger, PseudoDir, PseudoLink, TextFile, textOf, type PseudoFs, type TextFileSettings } from "../pseudo.js";
+import {
+  bytesOf,
+  MagicLink,
+  parseInteger,
+  PseudoDir,
+  PseudoLink,
+  TextFile,
+  textOf,
+  type PseudoFs,
+  type TextFileSettings,
+} from "../pseudo.js";
 import type { DirEntry, FileOps, Inode, InodeKind, OpenFile } from "../vfs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
 import { mmget, mmput, PAGEMAP_OPS } from "./task_mmu.js";

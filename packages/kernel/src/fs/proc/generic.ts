@@ -1,6 +1,7 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import { TaskState } from "../../kernel/sched.js";
+import { REALTIME_AT_BOOT_S } from "../../kernel/time.js";
 import type { Kernel } from "../../kernel.js";
 import type { Mount } from "../namei.js";
 import { majorOf, minorOf, type UtsName } from "../vfs.js";
@@ -64,7 +65,10 @@ export function* showStat(k: Kernel): MaySleep<string> {
     text += `cpu${cpu} ${cpuLine(u, s, Math.max(0, now - u - s))}`;
   }
   const { running, blocked } = loads(k);
-  return `${text}intr 0\nctxt 0\nbtime 0\nprocesses ${lastId(k)}\nprocs_running ${running}\nprocs_blocked ${blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`;
+  return (
+    `${text}intr 0\nctxt 0\nbtime ${REALTIME_AT_BOOT_S}\nprocesses ${lastId(k)}\n` +
+    `procs_running ${running}\nprocs_blocked ${blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`
+  );
 }
 
 function loads(k: Kernel): { running: number; blocked: number; all: number } {

@@ -42,7 +42,10 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   if (m.point(Op.Counter, 0)) yield SWITCH;
   const { zones, swap, vmstat } = m;
   const lru = lruTotals(k);
-  const [inactiveAnon, activeAnon, inactiveFile, activeFile, unevictable] = lru as [number, number, number, number, number];
+  const inactiveAnon = lru[Lru.inactiveAnon]!;
+  const activeAnon = lru[Lru.activeAnon]!;
+  const inactiveFile = lru[Lru.inactiveFile]!;
+  const activeFile = lru[Lru.activeFile]!;
   let text = "";
   const kbLine = (name: string, kb: number) => {
     text += `${`${name}:`.padEnd(16)}${String(kb).padStart(8)} kB\n`;
@@ -61,7 +64,7 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("Inactive(anon)", inactiveAnon);
   line("Active(file)", activeFile);
   line("Inactive(file)", inactiveFile);
-  line("Unevictable", unevictable);
+  line("Unevictable", lru[Lru.unevictable]!);
   line("Mlocked", 0);
   line("SwapTotal", swap.total);
   line("SwapFree", swap.free);
@@ -96,7 +99,9 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("CmaTotal", 0);
   line("CmaFree", 0);
   line("Balloon", 0);
-  for (const name of ["Total", "Free", "Rsvd", "Surp"]) text += `HugePages_${name}:${"0".padStart(name.length === 5 ? 8 : 9)}\n`;
+  for (const name of ["Total", "Free", "Rsvd", "Surp"]) {
+    text += `${`HugePages_${name}:`.padEnd(16)}${"0".padStart(8)}\n`;
+  }
   text += "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n";
   return text;
 }
