@@ -16,6 +16,8 @@ export class ThreadState {
   readonly signalInfo = new Map<number, SignalInfo[]>();
   /** The mask that rt_sigsuspend or ppoll replaced for the time of its sleep; null otherwise. */
   savedSigmask: bigint | null = null;
+  /** Signals that sigtimedwait takes: not blocked during its sleep, yet neither ignored nor fatal. */
+  awaitedSignals = 0n;
   altStack = { sp: 0, size: 0, flags: SS_DISABLE };
   /** Head of the robust futex list, or 0. */
   robustList = 0;

@@ -155,6 +155,10 @@ function isBlocked(task: Task, signo: number): boolean {
   return task.blockedSignals !== 0n && (task.blockedSignals & signalBit(signo)) !== 0n;
 }
 
+function isAwaited(task: Task, signo: number): boolean {
+  return (task.thread.awaitedSignals & signalBit(signo)) !== 0n;
+}
+
 function isIgnored(process: Process, signo: number): boolean {
   const { handler } = process.handlers.get(signo);
   if (handler === SIG_IGN) return true;
@@ -202,7 +206,9 @@ export class Signals implements SignalState {
     if (process.zombie || process.pid === 1) return;
     const main = thread ?? firstOf(process);
     if (main === null) return;
-    if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && isIgnored(process, signo)) return;
+    if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && !isAwaited(main, signo) && isIgnored(process, signo)) {
+      return;
+    }
     const pending = thread !== null ? thread.pendingSignals : process.sharedPending;
     const details = thread !== null ? thread.thread.signalInfo : process.sharedSignalInfo;
     const queue = details.get(signo) ?? [];
@@ -213,7 +219,7 @@ export class Signals implements SignalState {
     pending.add(signo);
     const taker = thread ?? this.takerOf(process, signo);
     if (taker === null || isBlocked(taker, signo)) return;
-    if (!process.isOperator && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
+    if (!process.isOperator && !isAwaited(taker, signo) && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
     else this.wakeFor(taker);
   }
 
@@ -435,8 +441,10 @@ export function* sigtimedwait(k: Kernel, set: bigint, timeoutNs: number): MaySle
   if (timeoutNs === 0) return -Errno.EAGAIN;
   const old = task.blockedSignals;
   task.blockedSignals = old & ~wanted;
+  task.thread.awaitedSignals = wanted;
   yield* k.time.sleepUntil(k, m.now() + timeoutNs, "a signal (sigtimedwait)");
   task.blockedSignals = old;
+  task.thread.awaitedSignals = 0n;
   info = k.signal.dequeueSignal(k, ~wanted);
   if (info !== null) return info;
   return m.signals?.pending(task) === true ? -Errno.EINTR : -Errno.EAGAIN;
