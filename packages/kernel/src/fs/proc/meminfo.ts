@@ -2,7 +2,7 @@ import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
-import { isAccountable } from "./task_mmu.js";
+import { VM } from "../../mm/mm_types.js";
 
 /** Sv39 leaves 64 GiB of the kernel's half to vmalloc. */
 const VMALLOC_TOTAL_KB = 67_108_863;
@@ -32,7 +32,7 @@ function availablePages(k: Kernel, lru: readonly number[]): number {
 /** Pages that processes have been promised, touched or not. */
 function committedPages(k: Kernel): number {
   let pages = k.m.vmstat.pages.shmem;
-  for (const mm of k.m.mms) for (const vma of mm.vmas) if (isAccountable(vma)) pages += vma.pages;
+  for (const mm of k.m.mms) for (const vma of mm.vmas) if ((vma.flags & VM.ACCOUNT) !== 0) pages += vma.pages;
   return pages;
 }
 

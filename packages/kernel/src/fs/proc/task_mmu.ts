@@ -214,9 +214,6 @@ function showSmap(mss: MemSizeStats, rollup: boolean): string {
   );
 }
 
-/** Stands for VM_ACCOUNT, which a VMA does not store: see `isAccountable`. */
-const VM_ACCOUNT = 0;
-
 /** The two-letter names of VMA flags, in the order of Linux's bits. */
 const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.READ, "rd"],
@@ -232,7 +229,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.RAND_READ, "rr"],
   [VM.DONTCOPY, "dc"],
   [VM.DONTEXPAND, "de"],
-  [VM_ACCOUNT, "ac"],
+  [VM.ACCOUNT, "ac"],
   [VM.NORESERVE, "nr"],
   [VM.WIPEONFORK, "wf"],
   [VM.DONTDUMP, "dd"],
@@ -240,16 +237,10 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.NOHUGEPAGE, "nh"],
 ];
 
-/** Whether the mapping counts against the commit limit: private and writable, with a reservation. */
-export function isAccountable(vma: Vma): boolean {
-  return (vma.flags & (VM.WRITE | VM.SHARED | VM.NORESERVE)) === VM.WRITE;
-}
-
 function vmFlagsLine(vma: Vma): string {
   let line = "VmFlags: ";
   for (const [flag, name] of VM_FLAG_NAMES) {
-    const set = flag === VM_ACCOUNT ? isAccountable(vma) : (vma.flags & flag) !== 0;
-    if (set) line += `${name} `;
+    if ((vma.flags & flag) !== 0) line += `${name} `;
   }
   return `${line}\n`;
 }
