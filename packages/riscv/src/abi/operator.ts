@@ -228,14 +228,10 @@ export class OperatorShell {
       yield* this.waitForTurn();
       yield* this.execute(line);
     }
-    // What the last line set in motion is not waited for, as a shutdown does not either.
-    if (settings.lines.length > 0) {
-      this.shutDown = true;
-      m.sched.halt();
-      return;
-    }
-    // Quiescence without a line to type: nobody will ever wake anybody.
+    // The shutdown is a line as the others: what the last one set in motion comes to its end first.
+    // Without lines, quiescence means that nobody will ever wake anybody.
     yield* this.waitForTurn();
+    this.shutDown = settings.lines.length > 0;
     m.sched.halt();
   }
 
