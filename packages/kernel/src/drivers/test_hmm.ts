@@ -371,22 +371,37 @@ export function* dmirrorExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): M
 
 /** Page by page: take it, map it in the device while its folio is locked, let it go. */
 export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<number> {
-  for (let vpn = startVpn; vpn < endVpn; vpn++) {
+  for (let vpn = startVpn; vpn < endVpn; ) {
     const taken = yield* k.rmap.makeDeviceExclusive(k, dmirror.mm, vpn, dmirror.device);
     if (typeof taken === "number") return taken;
-    yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn, taken.page);
+    const mapped = yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn, taken.page);
     yield* k.folioLock.folioUnlock(k, taken.folio);
     yield* k.swap.folioPut(k, taken.folio, "exclusive");
+    if (mapped) vpn++;
   }
   return 0;
 }
 
-/** Enters a page for atomic operations into the device's table. */
-export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<void> {
+/**
+ * Enters a page for atomic operations into the device's table; false when it is not exclusive any
+ * more. The folio lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one
+ * that has told the device already, and has not cleared the entry yet, would leave the device
+ * with a page that is gone. So the entry is read as any other is, between begin and retry.
+ */
+export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<boolean> {
+  const { m } = k;
+  const seq = yield* k.mmuNotifier.intervalReadBegin(k, dmirror.notifier);
+  if (m.point(Op.PteRead, vpn)) yield SWITCH;
+  const ptep = m.pt.lookup(dmirror.mm.pgd, vpn);
+  const exclusive =
+    ptep >= 0 && k.swapops.isDeviceExclusive(k, m.pt.flags(ptep)) && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page;
+  if (!exclusive) return false;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
-  if (k.m.point(Op.DeviceTable, vpn)) yield SWITCH;
-  dmirror.table.set(vpn, { page, write: false, atomic: true });
+  const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, seq);
+  if (m.point(Op.DeviceTable, vpn)) yield SWITCH;
+  if (!stale) dmirror.table.set(vpn, { page, write: false, atomic: true });
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+  return !stale;
 }
 
 /** CHECK_EXCLUSIVE: 0 when no page of the range is exclusive to this file any more, else -EPERM. */
