@@ -45,3 +45,4 @@ export { MapFlag } from "./mm/mmap.js";
 export { Prot } from "./mm/mprotect.js";
 export { Dmirror, DmirrorDevice, type DeviceEntry } from "./drivers/dmirror.js";
 export { Dcmd } from "./drivers/test_hmm.js";
+export type { Vmf } from "./mm/memory.js";

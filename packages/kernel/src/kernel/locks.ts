@@ -9,7 +9,10 @@ import { TaskState, WaitQueue, type Executor, type Task } from "./sched.js";
  * case costs no generator: `if (!lock.tryLock()) yield* lock.lock();`.
  */
 export interface LockObserver {
-  acquired(task: Task, cls: string, id: number): void;
+  /** `trylock`: it would not have waited, had the lock been taken. */
+  acquired(task: Task, cls: string, id: number, trylock?: boolean): void;
+  /** The task is about to take the lock, and waits if it must. For locks whose taking is a trylock in a loop. */
+  mayWait(task: Task, cls: string, id: number): void;
   released(task: Task, cls: string, id: number): void;
 }
 

@@ -14,11 +14,13 @@ export function* folioTrylock(k: Kernel, folio: number): Atomic<boolean> {
   m.sink?.emit(Event.FolioLock, folio, 0, 0, 0);
   if (m.memmap.has(folio, PG.locked)) return false;
   m.memmap.set(folio, PG.locked);
+  m.locks.observer?.acquired(m.current!, "folio_lock", folio, true);
   return true;
 }
 
 /** Takes the folio lock; false when a fatal signal came first and `state` is Killable. */
 export function* folioLock(k: Kernel, folio: number, state = TaskState.Uninterruptible): MaySleep<boolean> {
+  k.m.locks.observer?.mayWait(k.m.current!, "folio_lock", folio);
   while (!(yield* k.folioLock.folioTrylock(k, folio))) {
     if (!(yield* k.m.folioWaitQueue(folio).sleep(state, "folio_lock"))) return false;
   }
@@ -29,6 +31,7 @@ export function* folioUnlock(k: Kernel, folio: number): Atomic<void> {
   const { m } = k;
   if (m.point(Op.FolioUnlock, folio)) yield SWITCH;
   m.sink?.emit(Event.FolioLock, folio, 1, 0, 0);
+  m.locks.observer?.released(m.current!, "folio_lock", folio);
   m.memmap.clear(folio, PG.locked);
   wakeFolio(k, folio);
 }

@@ -138,6 +138,13 @@ export class Memcgs {
     if (stock.pages > MEMCG_CHARGE_BATCH) this.drainStock(cpu);
   }
 
+  /** Pages of a cgroup's usage that are in the CPUs' stocks, charged to nothing yet. */
+  stockOf(memcg: Memcg): number {
+    let pages = 0;
+    for (const stock of this.stock) if (stock.memcg === memcg) pages += stock.pages;
+    return pages;
+  }
+
   drainStock(cpu: number): void {
     const stock = this.stock[cpu]!;
     if (stock.memcg !== null && stock.pages > 0) this.uncharge(stock.memcg, stock.pages);
