@@ -1,0 +1,213 @@
+import { Event, FrameMemory, Op, type EventSink, type OverlayFactory } from "@faultline/kernel";
+import { BoundedExploration } from "./bounded.js";
+import { Invariants } from "./invariants.js";
+import { LockOrder } from "./lock_order.js";
+import type { Scenario } from "./scenario.js";
+import type { Decision, ExplorationStrategy } from "./strategy.js";
+import type { Finding, Step, Violation, ViolationKind } from "./violation.js";
+import { World } from "./world.js";
+
+export interface ExploreOptions {
+  /** Preemptions in one schedule at most; 2 by default. */
+  readonly preemptions?: number;
+  /** Patches on top of mainline. */
+  readonly overlays?: readonly OverlayFactory[];
+  /** Rules that are not checked, to see what else comes of breaking them. */
+  readonly ignore?: readonly ViolationKind[];
+  /** Gives up after this many executions; never by default. */
+  readonly executionsMax?: number;
+  /** Points after which an execution is called a livelock. */
+  readonly pointsMax?: number;
+  /** Called now and then with the number of executions so far. */
+  readonly progress?: (executions: number, bound: number) => void;
+}
+
+/** What an exploration covered, and what it found. */
+export interface Report {
+  readonly title: string;
+  /** True when every schedule of at most `preemptions` preemptions was run, with every data choice. */
+  readonly complete: boolean;
+  readonly preemptions: number;
+  /** Executions with at most `preemptions` preemptions, and with those of the smaller bounds that came first. */
+  readonly schedules: number;
+  readonly executions: number;
+  /** Points of the shortest and the longest execution. */
+  readonly pointsMin: number;
+  readonly pointsMax: number;
+  /** The first violation found, with as few preemptions as any; null when there is none. */
+  readonly violation: Violation | null;
+  /** Lock classes as they were nested: [outer, inner]. */
+  readonly lockOrder: readonly (readonly [string, string])[];
+}
+
+const PROGRESS_EVERY = 1024;
+
+/** Runs a scenario in every schedule with no preemption, then one, and so on up to the bound. */
+export function explore(scenario: Scenario, options: ExploreOptions = {}): Report {
+  const { preemptions = 2, executionsMax = Infinity } = options;
+  const runner = new Runner(scenario, options);
+  let executions = 0;
+  let schedules = 0;
+  let pointsMin = Infinity;
+  let pointsMax = 0;
+  let complete = true;
+  let violation: Violation | null = null;
+  for (let bound = 0; bound <= preemptions && violation === null && complete; bound++) {
+    const strategy = new BoundedExploration(strategyOptions(bound, options));
+    schedules = 0;
+    while (violation === null && strategy.next()) {
+      if (executions === executionsMax) {
+        complete = false;
+        break;
+      }
+      const finding = runner.execute(strategy);
+      executions++;
+      schedules++;
+      pointsMin = Math.min(pointsMin, strategy.points);
+      pointsMax = Math.max(pointsMax, strategy.points);
+      if (executions % PROGRESS_EVERY === 0) options.progress?.(executions, bound);
+      if (finding !== null) violation = runner.explain(finding, strategy);
+    }
+  }
+  return {
+    title: scenario.title,
+    complete: complete && violation === null,
+    preemptions,
+    schedules,
+    executions,
+    pointsMin: executions === 0 ? 0 : pointsMin,
+    pointsMax,
+    violation,
+    lockOrder: runner.lockOrder.edges(),
+  };
+}
+
+/** Runs one execution again; the violation that it shows, with its trace, or null. */
+export function replay(scenario: Scenario, decisions: readonly Decision[], options: ExploreOptions = {}): Violation | null {
+  const runner = new Runner(scenario, options);
+  const strategy = new BoundedExploration({ ...strategyOptions(Infinity, options), replay: decisions });
+  strategy.next();
+  const finding = runner.execute(strategy);
+  return finding === null ? null : runner.explain(finding, strategy);
+}
+
+function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number } {
+  return { preemptions, ...(options.pointsMax === undefined ? {} : { pointsMax: options.pointsMax }) };
+}
+
+/** Executes a scenario again and again, each time on a fresh machine in the same memory. */
+class Runner {
+  readonly lockOrder: LockOrder;
+  private memory: FrameMemory | null = null;
+  private finding: Finding | null = null;
+  private strategy: ExplorationStrategy | null = null;
+  private readonly ignored: ReadonlySet<ViolationKind>;
+
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly options: ExploreOptions,
+  ) {
+    this.ignored = new Set(options.ignore);
+    this.lockOrder = new LockOrder((finding) => this.report(finding));
+  }
+
+  /** The first rule that this execution breaks, or null. */
+  execute(strategy: ExplorationStrategy, trace: Step[] | null = null): Finding | null {
+    this.finding = null;
+    this.lockOrder.reset();
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory);
+    this.memory = world.m.ram;
+    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
+    invariants.boot();
+    world.m.locks.observer = this.lockOrder;
+    world.setup();
+    this.strategy = strategy;
+    try {
+      this.race(world, invariants, strategy, trace);
+    } catch (error) {
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.report({ kind: "engine", message });
+    } finally {
+      this.strategy = null;
+    }
+    return this.finding;
+  }
+
+  /** Replays an execution that broke a rule, recording it. */
+  explain(finding: Finding, strategy: ExplorationStrategy): Violation {
+    const decisions = strategy.decisions();
+    const { preemptions } = strategy;
+    const trace: Step[] = [];
+    const again = new BoundedExploration({ ...strategyOptions(Infinity, this.options), replay: decisions });
+    again.next();
+    this.execute(again, trace);
+    return { ...finding, decisions, preemptions, trace };
+  }
+
+  private race(world: World, invariants: Invariants, strategy: ExplorationStrategy, trace: Step[] | null): void {
+    const { m } = world;
+    m.sink = trace === null ? invariants : new Recorder(world, invariants, trace);
+    world.startThreads();
+    strategy.begin(m);
+    world.hand(strategy, (what, n) => strategy.draw(what, n));
+    const end = m.sched.run();
+    if (strategy.abandoned !== null) {
+      this.report({ kind: strategy.abandoned.reason, message: `${strategy.abandoned.message}${this.whereabouts(world)}` });
+    }
+    if (this.finding !== null) return;
+    if (end !== "finished") {
+      return this.report({ kind: "deadlock", message: `nobody can run any more:${this.whereabouts(world)}` });
+    }
+    invariants.atRest();
+    for (const signal of world.signals) this.report({ kind: "outcome", message: signal });
+    if (this.finding !== null) return;
+    const wrong = world.check();
+    if (wrong !== null) this.report({ kind: "outcome", message: wrong });
+    if (this.finding !== null) return;
+    world.exit();
+    invariants.afterExit();
+  }
+
+  /** Where each task is that has not ended. */
+  private whereabouts(world: World): string {
+    const { tasks, locks } = world.m;
+    return [...tasks.values()]
+      .map((task) => {
+        const spins = locks.spinning.get(task.executor);
+        const where = spins !== undefined ? `spins for ${spins.cls}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
+        const held = this.lockOrder.heldBy(task);
+        return ` ${task.comm} (${task.executor.name}) ${where}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
+      })
+      .join("");
+  }
+
+  private report(finding: Finding): void {
+    if (this.ignored.has(finding.kind) || this.finding !== null) return;
+    this.finding = finding;
+    this.strategy?.stop();
+  }
+}
+
+/** Writes down every point and event, and passes them on. */
+class Recorder implements EventSink {
+  constructor(
+    private readonly world: World,
+    private readonly next: EventSink,
+    private readonly trace: Step[],
+  ) {}
+
+  point(executor: number, op: number, object: number): void {
+    this.step(Op[op] ?? String(op), object);
+    this.next.point(executor, op, object);
+  }
+
+  emit(event: Event, a: number, b: number, c: number, d: number): void {
+    this.step(`[${Event[event]} ${a} ${b} ${c}]`, a);
+    this.next.emit(event, a, b, c, d);
+  }
+
+  private step(op: string, object: number): void {
+    const { executor, current } = this.world.m;
+    this.trace.push({ executor: executor?.name ?? "", thread: current?.comm ?? "", op, object });
+  }
+}

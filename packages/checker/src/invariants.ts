@@ -1,0 +1,370 @@
+import {
+  Event,
+  NO_PAGE,
+  Op,
+  PG,
+  PTE,
+  ptePresent,
+  RssKind,
+  type Dmirror,
+  type EventSink,
+  type Executor,
+  type Kernel,
+  type Mm,
+} from "@faultline/kernel";
+import type { LockOrder } from "./lock_order.js";
+import type { Finding, ViolationKind } from "./violation.js";
+
+const PTRS = 512;
+const USER_ROOT_ENTRIES = 256;
+
+/** What a walk of the page tables calls for each entry that is not empty. */
+type Visit = (mm: Mm, vpn: number, flags: number, pfn: number) => void;
+
+/**
+ * What must always hold, checked from outside: reads the machine's state, listens to its events,
+ * mends nothing. Cheap rules are checked at the event that could break them; the books are
+ * balanced at rest, when all threads have ended.
+ */
+export class Invariants implements EventSink {
+  private readonly mapped: Int32Array;
+  private readonly referenced: Int32Array;
+  private readonly swapEntries: Uint8Array;
+  /** Free frames before anything was mapped. */
+  private freeAtBoot = 0;
+
+  constructor(
+    private readonly k: Kernel,
+    private readonly mirrors: readonly Dmirror[],
+    private readonly locks: LockOrder,
+    private readonly report: (finding: Finding) => void,
+  ) {
+    const { nrPages } = k.m.memmap;
+    this.mapped = new Int32Array(nrPages);
+    this.referenced = new Int32Array(nrPages);
+    this.swapEntries = new Uint8Array(k.m.swap.slots);
+  }
+
+  boot(): void {
+    this.freeAtBoot = this.freeFrames();
+  }
+
+  /* At events. */
+
+  point(_executor: number, op: number, object: number): void {
+    // Whoever is about to drop a reference has one now.
+    if (op === Op.RefPut && this.k.m.memmap.refcount[object]! <= 0) {
+      this.fail("refcount", `a reference to ${this.frame(object)} is dropped, which has none (${this.k.m.memmap.refcount[object]})`);
+    }
+  }
+
+  emit(event: Event, a: number, b: number, c: number, _d: number): void {
+    if (event === Event.UserAccess) this.userAccess(a, b, c);
+    else if (event === Event.DeviceAccess) this.deviceAccess(a, b, c);
+    else if (event === Event.MmPageFree) this.pageFreed(a);
+    else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
+  }
+
+  private userAccess(executor: number, vpn: number, page: number): void {
+    if (this.isFree(page)) {
+      this.fail("use-after-free", `${this.cpu(executor)} reaches ${this.frame(page)} through its TLB at page ${hex(vpn)}, and the frame is free`);
+    }
+    for (const mirror of this.mirrors) {
+      if (mirror.table.size === 0) continue;
+      for (const [deviceVpn, entry] of mirror.table) {
+        if (!entry.atomic || entry.page !== page) continue;
+        this.fail(
+          "exclusive-access",
+          `${this.cpu(executor)} reaches ${this.frame(page)} at page ${hex(vpn)} by an ordinary translation, while ` +
+            `${mirror.device.name} has it exclusively at page ${hex(deviceVpn)}`,
+        );
+      }
+    }
+  }
+
+  private deviceAccess(device: number, vpn: number, page: number): void {
+    if (this.isFree(page)) {
+      this.fail("use-after-free", `device ${device} reaches ${this.frame(page)} at page ${hex(vpn)}, and the frame is free`);
+    }
+    this.deviceTables("at a device access");
+  }
+
+  private pageFreed(page: number): void {
+    const { m } = this.k;
+    this.locks.forget("folio_lock", page);
+    if (m.memmap.refcount[page] !== 0) {
+      this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`);
+    }
+    for (const e of m.sched.executors) {
+      const vpn = cachedVpn(e, page);
+      if (vpn >= 0) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the TLB of ${e.name} has it at page ${hex(vpn)}`);
+    }
+    for (const mirror of this.mirrors) {
+      for (const [vpn, entry] of mirror.table) {
+        if (entry.page === page) {
+          this.fail("freed-while-mapped", `${this.frame(page)} is freed while ${mirror.device.name} maps it at page ${hex(vpn)}`);
+        }
+      }
+    }
+    const pfn = m.memmap.pageToPfn(page);
+    for (const mm of m.mms) {
+      this.walk(mm, (_mm, vpn, flags, entryPfn) => {
+        if (entryPfn !== pfn || (!ptePresent(flags) && !this.k.swapops.isDeviceExclusive(this.k, flags))) return;
+        this.fail("freed-while-mapped", `${this.frame(page)} is freed while a page table maps it at page ${hex(vpn)}`);
+      });
+    }
+  }
+
+  private folioLock(page: number, unlock: boolean): void {
+    if (this.isFree(page)) {
+      this.fail("lock-on-free", `${this.task()} ${unlock ? "releases" : "takes"} the folio lock of ${this.frame(page)}, which is free`);
+    }
+    if (unlock && !this.k.m.memmap.has(page, PG.locked)) {
+      this.fail("lock-on-free", `${this.task()} releases the folio lock of ${this.frame(page)}, which is not locked`);
+    }
+  }
+
+  /** Every device entry is backed by the CPU's tables, unless an invalidation is on its way. */
+  private deviceTables(when: string): void {
+    for (const mirror of this.mirrors) {
+      if (mirror.table.size === 0 || mirror.mm.activeInvalidations > 0) continue;
+      for (const [vpn, entry] of mirror.table) {
+        const wrong = this.unbacked(mirror.mm, vpn, entry.page, entry.write, entry.atomic);
+        if (wrong !== null) {
+          const how = entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
+          this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${how} at page ${hex(vpn)} ${when}, but ${wrong}`);
+        }
+      }
+    }
+  }
+
+  private unbacked(mm: Mm, vpn: number, page: number, write: boolean, atomic: boolean): string | null {
+    const { m, swapops } = this.k;
+    const ptep = mm.pgd < 0 ? -1 : m.pt.lookup(mm.pgd, vpn);
+    const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+    if (flags === 0) return "the CPU's entry is empty";
+    const exclusive = swapops.isDeviceExclusive(this.k, flags);
+    if (!exclusive && !ptePresent(flags)) return "the CPU's entry is in swap";
+    const backing = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    if (backing !== page) return `the CPU's entry is for ${this.frame(backing)}`;
+    if (atomic) return exclusive ? null : "the CPU's entry is an ordinary one";
+    if (exclusive) return "the CPU's entry is a device-exclusive one";
+    return write && (flags & PTE.W) === 0 ? "the CPU's entry is read-only" : null;
+  }
+
+  /* At rest. */
+
+  /** All threads have ended: the books must balance. */
+  atRest(): void {
+    const { m } = this.k;
+    this.mapped.fill(0);
+    this.referenced.fill(0);
+    this.swapEntries.fill(0);
+    for (const mm of m.mms) this.tableBooks(mm);
+    this.pageBooks();
+    this.swapBooks();
+    this.memcgBooks();
+    this.tlbBooks();
+    this.deviceTables("at rest");
+    for (const mm of m.mms) {
+      if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`);
+      if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
+      for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
+    }
+    for (const line of m.refs?.unbalanced ?? []) this.fail("refcount", line);
+  }
+
+  /** The last address space is gone: so is everything that it had. */
+  afterExit(): void {
+    const { m } = this.k;
+    const missing = this.freeAtBoot - this.freeFrames();
+    if (missing !== 0) {
+      const left: string[] = [];
+      for (let page = 0; page < m.memmap.nrPages; page++) {
+        if (m.memmap.refcount[page] !== 0) left.push(`${this.frame(page)}${this.heldText(page)}`);
+      }
+      this.fail("leak", `${missing} frames are not free after everything has exited: ${left.join(", ") || "none has references"}`);
+    }
+    if (m.swap.used !== 0) this.fail("leak", `${m.swap.used} swap slots are in use after everything has exited`);
+  }
+
+  private tableBooks(mm: Mm): void {
+    const { m, swapops } = this.k;
+    const exclusiveMaps = swapops.exclusiveEntriesAreMapped();
+    let anon = 0;
+    let file = 0;
+    let swap = 0;
+    this.walk(mm, (_mm, vpn, flags, pfn) => {
+      const exclusive = swapops.isDeviceExclusive(this.k, flags);
+      if (exclusive || ptePresent(flags)) {
+        if (!exclusive && (flags & PTE.SPECIAL) !== 0) return;
+        const page = m.memmap.pfnToPage(pfn);
+        if (page === NO_PAGE) return this.fail("mapcount", `the entry at page ${hex(vpn)} is for pfn ${hex(pfn)}, where there is no memory`);
+        this.referenced[page]!++;
+        if (!exclusive || exclusiveMaps) this.mapped[page]!++;
+        if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
+        else file++;
+      } else if (swapops.isSwapEntry(this.k, flags)) {
+        swap++;
+        if (pfn > 0 && pfn < m.swap.slots) this.swapEntries[pfn]!++;
+        else this.fail("swap", `the entry at page ${hex(vpn)} is for swap slot ${pfn}, which does not exist`);
+      }
+    });
+    this.compare("rss", `RssAnon of mm ${mm.id}`, mm.rss[RssKind.anon]!, anon, "entries");
+    this.compare("rss", `RssFile of mm ${mm.id}`, mm.rss[RssKind.file]! + mm.rss[RssKind.shmem]!, file, "entries");
+    this.compare("rss", `VmSwap of mm ${mm.id}`, mm.rss[RssKind.swap]!, swap, "entries");
+  }
+
+  private pageBooks(): void {
+    const { memmap, batches, refs } = this.k.m;
+    for (let page = 0; page < memmap.nrPages; page++) {
+      const refcount = memmap.refcount[page]!;
+      if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
+      if (memmap.has(page, PG.reserved)) continue;
+      if (memmap.mapcount[page] !== this.mapped[page]) {
+        this.fail("mapcount", `${this.frame(page)} has a map count of ${memmap.mapcount[page]}, and ${this.mapped[page]} entries map it`);
+      }
+      const cache = memmap.has(page, PG.swapcache) ? 1 : 0;
+      const inBatches = batches.references(page);
+      const inFlight = refs?.count(page) ?? 0;
+      const expected = this.referenced[page]! + cache + inBatches + inFlight;
+      if (refcount !== expected) {
+        this.fail(
+          "refcount",
+          `${this.frame(page)} has ${refcount} references, and ${expected} holders: ${this.referenced[page]} entries, ` +
+            `${cache} swap cache, ${inBatches} batches, ${inFlight} in flight${this.heldText(page)}`,
+        );
+      }
+      if (memmap.has(page, PG.anonExclusive) && memmap.mapcount[page]! > 1) {
+        this.fail("anon-exclusive", `${this.frame(page)} is exclusive to one process, and mapped ${memmap.mapcount[page]} times`);
+      }
+      if (memmap.has(page, PG.locked)) this.fail("leak", `the folio lock of ${this.frame(page)} is still held`);
+    }
+  }
+
+  private swapBooks(): void {
+    const { swap, memmap } = this.k.m;
+    let used = 0;
+    for (let offset = 1; offset < swap.slots; offset++) {
+      const folio = swap.cache[offset]!;
+      if (swap.count[offset] !== 0 || folio !== NO_PAGE) used++;
+      if (swap.count[offset] !== this.swapEntries[offset]) {
+        this.fail("swap", `swap slot ${offset} has a count of ${swap.count[offset]}, and ${this.swapEntries[offset]} entries`);
+      }
+      if (folio !== NO_PAGE && (!memmap.has(folio, PG.swapcache) || memmap.private[folio] !== offset)) {
+        this.fail("swap", `the swap cache has ${this.frame(folio)} for slot ${offset}, which says otherwise`);
+      }
+    }
+    this.compare("swap", "the number of used swap slots", swap.used, used, "slots in use");
+  }
+
+  /** For cgroups other than the root, whose id a page cannot be told by: 0 is also "not charged". */
+  private memcgBooks(): void {
+    const { m } = this.k;
+    for (const memcg of m.memcgs.root.subtree()) {
+      if (memcg.id === 0 || memcg.children.size > 0) continue;
+      let charged = 0;
+      for (let page = 0; page < m.memmap.nrPages; page++) if (m.memmap.memcg[page] === memcg.id) charged++;
+      const stock = m.memcgs.stockOf(memcg);
+      this.compare("memcg", `memory.current of ${memcg.path}`, memcg.usage, charged + stock, `pages: ${charged} charged, ${stock} in stock`);
+      let swapped = 0;
+      for (let offset = 1; offset < m.swap.slots; offset++) {
+        if (m.swap.memcg[offset] === memcg.id && (m.swap.count[offset] !== 0 || m.swap.cache[offset] !== NO_PAGE)) swapped++;
+      }
+      this.compare("memcg", `memory.swap.current of ${memcg.path}`, memcg.swapUsage, swapped, "slots");
+    }
+  }
+
+  private tlbBooks(): void {
+    const { m } = this.k;
+    for (const e of m.sched.executors) {
+      const mm = e.activeMm;
+      if (e.isDevice || mm === null || mm.pgd < 0) continue;
+      const { tlb } = e;
+      for (let slot = 0; slot < tlb.entries; slot++) {
+        const read = tlb.readTag[slot]!;
+        const write = tlb.writeTag[slot]!;
+        const vpn = write >= 0 ? write : read;
+        if (vpn < 0) continue;
+        const ptep = m.pt.lookup(mm.pgd, vpn);
+        const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+        const need = PTE.V | (write >= 0 ? PTE.W : 0) | (read >= 0 ? PTE.R : 0);
+        if ((flags & need) === need && m.memmap.pfnToPage(m.pt.pfn(ptep)) === tlb.frame[slot]) continue;
+        this.fail("stale-tlb", `${e.name} still has ${this.frame(tlb.frame[slot]!)} in its TLB for page ${hex(vpn)}, which the page table does not grant`);
+      }
+    }
+  }
+
+  /* Helpers. */
+
+  private walk(mm: Mm, visit: Visit): void {
+    if (mm.pgd < 0) return;
+    const { words } = this.k.m.pt;
+    for (let i = 0; i < USER_ROOT_ENTRIES; i++) {
+      const root = (mm.pgd * PTRS + i) * 2;
+      if (words[root + 1] === 0) continue;
+      for (let j = 0; j < PTRS; j++) {
+        const mid = (words[root]! * PTRS + j) * 2;
+        if (words[mid + 1] === 0) continue;
+        const last = words[mid]! * PTRS * 2;
+        for (let l = 0; l < PTRS; l++) {
+          const flags = words[last + l * 2 + 1]!;
+          if (flags !== 0) visit(mm, (i << 18) | (j << 9) | l, flags, words[last + l * 2]!);
+        }
+      }
+    }
+  }
+
+  private compare(kind: ViolationKind, what: string, is: number, expected: number, of: string): void {
+    if (is !== expected) this.fail(kind, `${what} is ${is}, and there are ${expected} ${of}`);
+  }
+
+  private freeFrames(): number {
+    const { zones } = this.k.m;
+    let n = zones.freePages();
+    for (const pcp of zones.pcp) n += pcp.count;
+    return n;
+  }
+
+  private isFree(page: number): boolean {
+    const { memmap } = this.k.m;
+    return memmap.refcount[page] === 0 && !memmap.has(page, PG.reserved);
+  }
+
+  private heldText(page: number): string {
+    const holders = this.k.m.refs?.holders(page) ?? [];
+    return holders.length === 0 ? "" : ` (${holders.join(", ")})`;
+  }
+
+  private frame(page: number): string {
+    return `frame ${page}`;
+  }
+
+  private cpu(executor: number): string {
+    const e = this.k.m.sched.executors[executor]!;
+    return `${e.name} (${e.current?.comm ?? "idle"})`;
+  }
+
+  private task(): string {
+    return this.k.m.current?.comm ?? "nobody";
+  }
+
+  private fail(kind: ViolationKind, message: string): void {
+    this.report({ kind, message });
+  }
+}
+
+/** The page number for which a TLB has a frame, or -1. */
+function cachedVpn(e: Executor, page: number): number {
+  const { tlb } = e;
+  for (let slot = 0; slot < tlb.entries; slot++) {
+    if (tlb.frame[slot] !== page) continue;
+    const vpn = Math.max(tlb.readTag[slot]!, tlb.writeTag[slot]!, tlb.execTag[slot]!);
+    if (vpn >= 0) return vpn;
+  }
+  return -1;
+}
+
+function hex(n: number): string {
+  return `0x${n.toString(16)}`;
+}

@@ -1,0 +1,113 @@
+import type { LockObserver, Task } from "@faultline/kernel";
+import type { Finding } from "./violation.js";
+
+/** More classes of locks than this are not told apart. */
+const CLASSES_MAX = 31;
+
+/**
+ * Learns which class of lock is taken while which others are held, over all executions, and finds
+ * cycles: an order that can deadlock, though no execution may have done so.
+ */
+export class LockOrder implements LockObserver {
+  private readonly classes = new Map<string, number>();
+  private readonly names: string[] = [];
+  /** For each class, a bit for each class taken while it was held. */
+  private readonly after: number[] = [];
+  /** What each task holds, by task id: class and lock id in turn. */
+  private held: number[][] = [];
+
+  constructor(private readonly report: (finding: Finding) => void) {}
+
+  /** A new execution: nothing is held. */
+  reset(): void {
+    for (const list of this.held) list.length = 0;
+  }
+
+  acquired(task: Task, cls: string, id: number, trylock = false): void {
+    const c = this.classOf(cls);
+    const list = this.listOf(task);
+    // A trylock does not wait, so it cannot be what closes a circle.
+    if (!trylock) this.order(list, c);
+    list.push(c, id);
+  }
+
+  mayWait(task: Task, cls: string): void {
+    this.order(this.listOf(task), this.classOf(cls));
+  }
+
+  released(task: Task, cls: string, id: number): void {
+    const c = this.classOf(cls);
+    if (remove(this.listOf(task), c, id)) return;
+    // Handed over: the one who took it is another (a page that the disk has read).
+    for (const list of this.held) if (list !== undefined && remove(list, c, id)) return;
+  }
+
+  /** Forgets a lock that went with what it protects. */
+  forget(cls: string, id: number): void {
+    const c = this.classOf(cls);
+    for (const list of this.held) if (list !== undefined) remove(list, c, id);
+  }
+
+  /** Names of the classes that a task holds. */
+  heldBy(task: Task): string[] {
+    return this.listOf(task).flatMap((c, i) => (i % 2 === 0 ? [this.names[c]!] : []));
+  }
+
+  /** Every pair seen, outer class first: the lock order as built. */
+  edges(): [string, string][] {
+    return this.names.flatMap((outer, c) =>
+      this.names.flatMap((inner, d): [string, string][] => ((this.after[c]! & (1 << d)) !== 0 ? [[outer, inner]] : [])),
+    );
+  }
+
+  private listOf(task: Task): number[] {
+    // Filled up, so that iterating meets no holes.
+    while (this.held.length <= task.id) this.held.push([]);
+    return this.held[task.id]!;
+  }
+
+  private classOf(cls: string): number {
+    let c = this.classes.get(cls);
+    if (c === undefined) {
+      c = Math.min(this.classes.size, CLASSES_MAX - 1);
+      this.classes.set(cls, c);
+      this.names[c] = cls;
+      this.after[c] ??= 0;
+    }
+    return c;
+  }
+
+  private order(list: readonly number[], c: number): void {
+    for (let i = 0; i < list.length; i += 2) {
+      const outer = list[i]!;
+      if (outer === c || (this.after[outer]! & (1 << c)) !== 0) continue;
+      this.after[outer]! |= 1 << c;
+      const path = this.path(c, outer, 0);
+      if (path !== null) {
+        const circle = [outer, ...path].map((x) => this.names[x]).join(" -> ");
+        this.report({ kind: "lock-order", message: `locks are taken in a circle: ${circle}` });
+      }
+    }
+  }
+
+  /** A way from one class to another along what was seen, or null. */
+  private path(from: number, to: number, seen: number): number[] | null {
+    if (from === to) return [to];
+    if ((seen & (1 << from)) !== 0) return null;
+    for (let c = 0; c < this.names.length; c++) {
+      if (c === from || (this.after[from]! & (1 << c)) === 0) continue;
+      const rest = this.path(c, to, seen | (1 << from));
+      if (rest !== null) return [from, ...rest];
+    }
+    return null;
+  }
+}
+
+function remove(list: number[], c: number, id: number): boolean {
+  for (let i = list.length - 2; i >= 0; i -= 2) {
+    if (list[i] !== c || list[i + 1] !== id) continue;
+    list.splice(i, 2);
+    return true;
+  }
+  return false;
+}

@@ -1,0 +1,139 @@
+import {
+  Access,
+  Dmirror,
+  DmirrorDevice,
+  Madv,
+  MapFlag,
+  Prot,
+  type Kernel,
+  type MaySleep,
+  type Mm,
+} from "@faultline/kernel";
+
+/** The machine that a scenario wants: small, so that an execution is cheap. */
+export interface ScenarioMachine {
+  /** RAM in 4 KiB frames, at least 32. */
+  readonly frames?: number;
+  /** Swap in 4 KiB slots; 0, the default, for none. */
+  readonly swapSlots?: number;
+  /** 1 to 8; 2 by default. */
+  readonly cpus?: number;
+  /** Test devices, each with an engine that runs device threads; 1 by default. */
+  readonly devices?: number;
+}
+
+/** A thread of a scenario, on an executor of its own. */
+export interface ScenarioThread<S> {
+  /** The CPU it is pinned to, or the device whose engine it is. */
+  readonly on: { readonly cpu: number } | { readonly device: number };
+  run(t: ThreadApi, s: S): MaySleep<unknown>;
+}
+
+/**
+ * What is explored: `setup` runs alone, then the threads run against each other, then `check`
+ * looks at the outcome, alone again. Nothing may be kept between executions but what `setup`
+ * returns.
+ */
+export interface Scenario<S = unknown> {
+  readonly title: string;
+  readonly machine?: ScenarioMachine;
+  /** Runs on CPU 0. What it returns is handed to the threads and to `check`. */
+  setup(t: ThreadApi): MaySleep<S>;
+  readonly threads: Readonly<Record<string, ScenarioThread<S>>>;
+  /** Runs on CPU 0 after the last thread has ended: null, or what is wrong. */
+  check?(t: ThreadApi, s: S): MaySleep<string | null>;
+}
+
+/** Keeps the type of a scenario's own state: `export default scenario({ … })`. */
+export function scenario<S>(s: Scenario<S>): Scenario<S> {
+  return s;
+}
+
+/** A user access raised a signal: the thread would have died of it. */
+export class ScenarioSignal extends Error {}
+
+/**
+ * What a scenario thread can do: the system calls, loads and stores of a program, and the
+ * operations of a device. Addresses and lengths are in bytes.
+ */
+export class ThreadApi {
+  constructor(
+    readonly k: Kernel,
+    readonly mm: Mm,
+    /** The open test devices, by number: each mirrors the scenario's address space. */
+    readonly devices: readonly Dmirror[],
+  ) {}
+
+  /** New private anonymous memory, readable and writable; its address. */
+  *mmap(pages: number): MaySleep<number> {
+    const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS;
+    return yield* this.k.mmap.doMmap(this.k, this.mm, 0, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
+  }
+
+  *munmap(addr: number, pages: number): MaySleep<number> {
+    return yield* this.k.mmap.doMunmap(this.k, this.mm, addr, pages * 4096);
+  }
+
+  *madvise(addr: number, pages: number, advice: Madv): MaySleep<number> {
+    return yield* this.k.madvise.doMadvise(this.k, this.mm, addr, pages * 4096, advice);
+  }
+
+  *mprotect(addr: number, pages: number, prot: number): MaySleep<number> {
+    return yield* this.k.mprotect.doMprotect(this.k, this.mm, addr, pages * 4096, prot);
+  }
+
+  /** A user load of an aligned 32-bit word, unsigned. */
+  *load32(addr: number): MaySleep<number> {
+    const word = yield* this.word(addr, Access.Read);
+    return this.k.m.ram.words[word]! >>> 0;
+  }
+
+  /** A user store. */
+  *store32(addr: number, value: number): MaySleep<void> {
+    const word = yield* this.word(addr, Access.Write);
+    this.k.m.ram.words[word] = value;
+  }
+
+  /** An atomic addition (AMOADD.W); what was there before. */
+  *atomicAdd32(addr: number, value: number): MaySleep<number> {
+    const word = yield* this.word(addr, Access.Write);
+    const old = this.k.m.ram.words[word]! >>> 0;
+    this.k.m.ram.words[word] = old + value;
+    return old;
+  }
+
+  /** Makes pages exclusive to a device, as its driver's EXCLUSIVE does: 0 or a negated errno. */
+  *makeExclusive(device: number, addr: number, pages: number): MaySleep<number> {
+    const { k, mm } = this;
+    const first = addr / 4096;
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const result = yield* k.testHmm.dmirrorMakeExclusive(k, this.devices[device]!, first, first + pages);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    return result;
+  }
+
+  /** An atomic addition by a device, which takes the page first where it does not have it. */
+  *deviceAtomicAdd32(device: number, addr: number, value: number): MaySleep<number> {
+    return yield* this.k.testHmm.deviceAtomicAdd32(this.k, this.devices[device]!, addr, value);
+  }
+
+  /** Empties every CPU's folio batches, so that no reference of theirs keeps a page alive. */
+  *drainLruBatches(): MaySleep<void> {
+    yield* this.k.swap.lruAddDrainAll(this.k);
+  }
+
+  private *word(addr: number, access: Access): MaySleep<number> {
+    const frame = yield* this.k.uaccess.accessFrame(this.k, addr, access);
+    if (typeof frame !== "number") throw new ScenarioSignal(`signal ${frame.signo} (code ${frame.code}) at 0x${frame.addr.toString(16)}`);
+    return (frame << 10) + ((addr % 4096) >> 2);
+  }
+}
+
+/** Opens test device `id` on an address space, as open("/dev/hmm_dmirror…") does. */
+export function* openDevice(k: Kernel, mm: Mm, id: number): MaySleep<Dmirror> {
+  let device = k.m.dmirrors[id];
+  if (device === undefined) k.m.dmirrors[id] = device = new DmirrorDevice(id, `hmm_dmirror${id}`);
+  const dmirror = new Dmirror(k, device, mm);
+  yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
+  return dmirror;
+}

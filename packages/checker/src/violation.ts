@@ -1,0 +1,74 @@
+import type { Decision } from "./strategy.js";
+
+/** What kind of rule an execution broke. */
+export type ViolationKind =
+  /** A frame was freed while a page table, a TLB or a device could still reach it. */
+  | "freed-while-mapped"
+  /** A CPU or a device reached a frame that was free. */
+  | "use-after-free"
+  /** A CPU reached a frame that a device held exclusively. */
+  | "exclusive-access"
+  /** A folio lock was taken or released on a free folio. */
+  | "lock-on-free"
+  /** A reference that was not held was dropped, or a count is not what its holders make it. */
+  | "refcount"
+  | "mapcount"
+  | "rss"
+  | "memcg"
+  | "swap"
+  /** A page that should have one mapper has more. */
+  | "anon-exclusive"
+  /** A TLB has what the page table does not grant, at rest. */
+  | "stale-tlb"
+  /** A device's page table has what the CPU's does not back. */
+  | "device-table"
+  /** Something is still locked, under invalidation or allocated when all is over. */
+  | "leak"
+  | "lock-order"
+  | "deadlock"
+  | "livelock"
+  /** The scenario's own check, or a signal that one of its threads got. */
+  | "outcome"
+  /** A JavaScript exception out of the engine. */
+  | "engine"
+  /** Repeating a decision led elsewhere: the exploration means nothing. */
+  | "nondeterminism";
+
+/** One rule broken, as an invariant reports it. */
+export interface Finding {
+  readonly kind: ViolationKind;
+  readonly message: string;
+}
+
+/** One step of an execution: what the executor was about to do when it passed the point. */
+export interface Step {
+  readonly executor: string;
+  readonly thread: string;
+  /** Name of the operation, as in `Op`; or of an event or finding, in brackets. */
+  readonly op: string;
+  /** What the operation is on: see `Op` for what the number means. */
+  readonly object: number;
+}
+
+/** A broken rule, with all that is needed to see it happen again. */
+export interface Violation extends Finding {
+  /** Replays the execution: `replay(scenario, decisions, options)`. */
+  readonly decisions: readonly Decision[];
+  readonly preemptions: number;
+  /** Everything that happened from the start of the threads to the end. */
+  readonly trace: readonly Step[];
+}
+
+/** A trace as text, a line a step, with the turns of the threads set apart. */
+export function formatTrace(trace: readonly Step[]): string {
+  const lines: string[] = [];
+  let thread = "";
+  for (const step of trace) {
+    if (step.thread !== thread) {
+      thread = step.thread;
+      lines.push(`${step.thread} (${step.executor}):`);
+    }
+    lines.push(`    ${step.op} ${step.object}`);
+  }
+  return lines.join("\n");
+}

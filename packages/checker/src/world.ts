@@ -1,0 +1,177 @@
+import {
+  assembleKernel,
+  Machine,
+  startSwapDisk,
+  Task,
+  type Choices,
+  type Dmirror,
+  type Executor,
+  type FrameMemory,
+  type Kernel,
+  type MaySleep,
+  type Mm,
+  type OverlayFactory,
+  type Strategy,
+} from "@faultline/kernel";
+import { openDevice, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
+
+const FRAMES = 64;
+const RESERVED_FRAMES = 2;
+/** Enough for scenarios, whose pages then never share a slot. */
+const TLB_ENTRIES = 8;
+
+/** Lets one thing run to its end, as if nothing else existed. */
+class Undisturbed implements Strategy {
+  quantum(): number {
+    return 1e9;
+  }
+
+  preempt(): boolean {
+    return false;
+  }
+
+  pick(eligible: readonly Executor[]): Executor {
+    return eligible[0]!;
+  }
+}
+
+/** Draws the first value until somebody decides otherwise. */
+class SwitchedChoices implements Choices {
+  from: ((what: string, n: number) => number) | null = null;
+
+  pick(what: string, n: number): number {
+    return this.from === null ? 0 : this.from(what, n);
+  }
+}
+
+/** How a thread or a phase ended badly. */
+export interface WorldError {
+  readonly kind: "signal" | "engine";
+  readonly message: string;
+}
+
+/** One machine with a scenario on it, from boot to exit. */
+export class World {
+  readonly m: Machine;
+  readonly k: Kernel;
+  mm!: Mm;
+  readonly mirrors: Dmirror[] = [];
+  private readonly choices = new SwitchedChoices();
+  private readonly undisturbed = new Undisturbed();
+  private api!: ThreadApi;
+  private state: unknown;
+  /** What threads died of, in order. */
+  readonly signals: string[] = [];
+
+  constructor(
+    readonly scenario: Scenario,
+    overlays: readonly OverlayFactory[],
+    memory: FrameMemory | null,
+  ) {
+    const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
+    this.m = new Machine(
+      {
+        frames,
+        reservedFrames: RESERVED_FRAMES,
+        swapSlots,
+        cpus,
+        seed: 1,
+        tlbEntries: TLB_ENTRIES,
+        checking: true,
+        ...(memory === null ? {} : { memory }),
+      },
+      this.choices,
+    );
+    this.k = assembleKernel(this.m, overlays);
+    for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
+    if (swapSlots > 0) startSwapDisk(this.k);
+    this.m.memcgs.create(this.m.memcgs.root, "scenario");
+  }
+
+  /** An address space on every CPU, the devices opened on it, then the scenario's own setup. */
+  setup(): void {
+    const { k, m } = this;
+    const { devices = 1 } = this.scenario.machine ?? {};
+    const world = this;
+    this.alone("setup", function* (): MaySleep<void> {
+      const mm = yield* k.mmap.mmAlloc(k);
+      if (mm === null) throw new Error("the machine is too small for an address space");
+      world.mm = mm;
+      m.current!.mm = mm;
+      for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
+      for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
+      world.api = new ThreadApi(k, mm, world.mirrors);
+      world.state = yield* world.scenario.setup(world.api);
+    });
+  }
+
+  /** Puts the scenario's threads on their executors, ready to start. */
+  startThreads(): void {
+    for (const [name, thread] of Object.entries(this.scenario.threads)) {
+      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
+      const executor = this.m.sched.executors.find((e) => e.name === where);
+      if (executor === undefined) throw new Error(`thread '${name}' is to run on ${where}, which the machine does not have`);
+      this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
+    }
+  }
+
+  /** Decides and draws from here on: the strategy, or nothing but the first of everything. */
+  hand(strategy: Strategy | null, draw: ((what: string, n: number) => number) | null): void {
+    this.m.sched.strategy = strategy ?? this.undisturbed;
+    this.choices.from = draw;
+  }
+
+  /** The scenario's own check: null, or what is wrong. */
+  check(): string | null {
+    const { scenario } = this;
+    if (scenario.check === undefined) return null;
+    let answer: string | null = null;
+    const world = this;
+    this.alone("check", function* (): MaySleep<void> {
+      answer = yield* scenario.check!(world.api, world.state);
+    });
+    return answer;
+  }
+
+  /** Closes the devices and tears the address space down. */
+  exit(): void {
+    const { k, mm, mirrors } = this;
+    this.alone("exit", function* (): MaySleep<void> {
+      for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
+      yield* k.mmap.exitMmap(k, mm);
+      // What waits in batches is held by nobody else now.
+      yield* k.swap.lruAddDrainAll(k);
+    });
+  }
+
+  private *guarded(name: string, body: MaySleep<unknown>): MaySleep<void> {
+    try {
+      yield* body;
+    } catch (error) {
+      if (!(error instanceof ScenarioSignal)) throw error;
+      this.signals.push(`${name} gets ${error.message}`);
+    }
+  }
+
+  private alone(name: string, body: () => MaySleep<void>): void {
+    const { m } = this;
+    this.hand(null, null);
+    this.start(name, m.sched.executors[0]!, body());
+    const end = m.sched.run();
+    if (end !== "finished") {
+      const waits = [...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ");
+      throw new Error(`${name} of scenario '${this.scenario.title}' does not end: ${waits}`);
+    }
+  }
+
+  private start(name: string, executor: Executor, body: MaySleep<void>): void {
+    const { m } = this;
+    const task = new Task(m.sched.allocateTaskId(), name, executor, body, {
+      mm: this.mm ?? null,
+      memcg: m.memcgs.get(1),
+    });
+    task.thread.affinity = 1 << executor.id;
+    m.tasks.set(task.id, task);
+    m.sched.start(task);
+  }
+}
