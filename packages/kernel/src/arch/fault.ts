@@ -1,4 +1,4 @@
-import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FaultFlag, VmFault } from "../mm/fault_flags.js";
@@ -61,7 +61,12 @@ export function* handleUserFault(k: Kernel, addr: number, access: Access): MaySl
   if (addr < 0 || vpn >= USER_VPN_END) return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
   if (m.point(Op.PteHardware, vpn)) yield SWITCH;
   if (k.fault.walkAndFill(k, mm, vpn, access)) return null;
-  return yield* k.fault.doPageFault(k, mm, vpn, addr, access);
+  const signal = yield* k.fault.doPageFault(k, mm, vpn, addr, access);
+  if (signal !== null) return signal;
+  // Walk once more, so that the access hits when it is repeated.
+  if (m.point(Op.PteHardware, vpn)) yield SWITCH;
+  k.fault.walkAndFill(k, mm, vpn, access);
+  return null;
 }
 
 function accessError(vma: Vma, access: Access): boolean {
@@ -88,8 +93,11 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
       return { signo: SIGSEGV, code: SEGV_ACCERR, addr };
     }
     const result = yield* k.memory.handleMmFault(k, locked, vpn, flags | FaultFlag.VMA_LOCK);
-    if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) yield* k.memory.vmaEndRead(k, locked);
-    if ((result & VmFault.RETRY) === 0) return yield* finish(k, mm, vpn, addr, access, result);
+    if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
+      if (m.point(Op.VmaRelease, locked.id)) yield SWITCH;
+      locked.endRead();
+    }
+    if ((result & VmFault.RETRY) === 0) return finish(k, addr, result);
     if (m.signals?.fatalPending(task)) return null;
     // Remembered, so that a fault that waited for its read counts as major when it completes.
     if ((result & VmFault.MAJOR) !== 0) flags |= FaultFlag.TRIED;
@@ -108,21 +116,15 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
       if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     }
     if ((result & VmFault.RETRY) === 0) {
-      return yield* finish(k, mm, vpn, addr, access, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
+      return finish(k, addr, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
     }
     if (m.signals?.fatalPending(task)) return null;
     flags |= FaultFlag.TRIED;
   }
 }
 
-function* finish(
-  k: Kernel,
-  mm: Mm,
-  vpn: number,
-  addr: number,
-  access: Access,
-  result: number,
-): Atomic<SignalInfo | null> {
+/** Counts a fault that is over; the signal that it raises, if any. */
+function finish(k: Kernel, addr: number, result: number): SignalInfo | null {
   const { m } = k;
   const task = m.current!;
   if ((result & VmFault.ERROR) !== 0) {
@@ -136,8 +138,5 @@ function* finish(
     m.vmstat.events.pgmajfault++;
     task.memcg.counters.pgmajfault++;
   } else task.minorFaults++;
-  // The stale "not present" of this CPU is gone; walk once more so that the retry hits.
-  if (m.point(Op.PteHardware, vpn)) yield SWITCH;
-  k.fault.walkAndFill(k, mm, vpn, access);
   return null;
 }

@@ -25,7 +25,7 @@ export class FrameMemory {
   }
 
   clear(frame: number): void {
-    this.words.fill(0, frame << 10, (frame + 1) << 10);
+    this.bytes.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
   }
 
   copy(to: number, from: number): void {

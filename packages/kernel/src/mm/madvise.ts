@@ -172,7 +172,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
       if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return;
       const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
       if (memmap.folioMapcount(folio) !== 1) return;
-      if ((flags & PTE.A) !== 0) yield* k.memory.setPteAt(k, vma.mm, at, ptep, flags & ~PTE.A, m.pt.pfn(ptep));
+      yield* k.memory.ptepModify(k, vma.mm, at, ptep, (now) => now & ~PTE.A);
       memmap.clear(folio, PG.referenced);
       if (!pageout) yield* k.swap.batchAdd(k, BatchKind.deactivate, folio);
       else if (yield* k.swap.folioIsolateLru(k, folio)) isolated.push(folio);
@@ -207,10 +207,8 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
       memmap.clear(folio, PG.dirty);
       yield* k.folioLock.folioUnlock(k, folio);
     }
-    if ((flags & (PTE.A | PTE.D)) !== 0) {
-      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags & ~(PTE.A | PTE.D), m.pt.pfn(ptep));
-      cleared = true;
-    }
+    const old = yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now & ~(PTE.A | PTE.D));
+    if ((old & (PTE.A | PTE.D)) !== 0) cleared = true;
     yield* k.swap.batchAdd(k, BatchKind.lazyfree, folio);
   });
   // Without the flush a CPU would go on writing through a translation that says "dirty already".

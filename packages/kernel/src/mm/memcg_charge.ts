@@ -83,7 +83,6 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
       if ((yield* k.vmscan.tryToFreeMemCgroupPages(k, memcg, memcg.usage - pages, "direct")) === 0) retries--;
       continue;
     }
-    memcg.events.oom++;
     if (!(yield* k.oom.outOfMemory(k, memcg))) return 0;
   }
 }

@@ -5,6 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
+import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HIGHUSER_MOVABLE } from "./page_alloc.js";
@@ -45,7 +46,7 @@ export function* lockVmaUnderRcu(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | n
 
 export function* vmaEndRead(k: Kernel, vma: Vma): Atomic<void> {
   if (k.m.point(Op.VmaRelease, vma.id)) yield SWITCH;
-  if (--vma.readers === 0) vma.lockWait.wakeAll();
+  vma.endRead();
 }
 
 /** Write-locks a VMA until the writer drops mmap_lock; waits for its readers. */
@@ -73,12 +74,9 @@ export function* releaseFaultLock(k: Kernel, vmf: Vmf): Atomic<void> {
 
 /* Page tables. */
 
-/** The last-level entry of a page, allocating tables on the way; -1 when memory is out. */
+/** Allocates the tables that a page's last-level entry needs; the entry, or -1 when memory is out. */
 export function* pteAlloc(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
   const { m } = k;
-  if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
-  const found = m.pt.lookup(mm.pgd, vpn);
-  if (found >= 0) return found;
   let node = mm.pgd;
   for (let level = 2; level > 0; level--) {
     const entry = node * PTRS_PER_TABLE + tableIndex(vpn, level);
@@ -107,11 +105,35 @@ export function* pteAlloc(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
 
 /** Writes an entry under its page-table lock. */
 export function* setPteAt(k: Kernel, mm: Mm, vpn: number, ptep: number, flags: number, pfn: number): Atomic<void> {
+  if (k.m.point(Op.PteWrite, ptep)) yield SWITCH;
+  k.memory.setPte(k, mm, vpn, ptep, flags, pfn);
+}
+
+/** The write of `setPteAt` itself, for callers that have passed its point. */
+export function setPte(k: Kernel, mm: Mm, vpn: number, ptep: number, flags: number, pfn: number): void {
   const { m } = k;
-  if (m.point(Op.PteWrite, ptep)) yield SWITCH;
   m.pt.set(ptep, flags, pfn);
   m.sink?.emit(Event.SetPte, ptep, flags, pfn, vpn);
   if (m.config.checking) k.tlbflush.prefetch(k, mm, vpn, ptep);
+}
+
+/**
+ * Changes the flags of a present entry in one step, so that no accessed or dirty bit that a table
+ * walk sets meanwhile is lost. Returns the old flags.
+ */
+export function* ptepModify(
+  k: Kernel,
+  mm: Mm,
+  vpn: number,
+  ptep: number,
+  change: (flags: number) => number,
+): Atomic<number> {
+  const { m } = k;
+  if (m.point(Op.PteWrite, ptep)) yield SWITCH;
+  const old = m.pt.flags(ptep);
+  const flags = change(old);
+  if (flags !== old) k.memory.setPte(k, mm, vpn, ptep, flags, m.pt.pfn(ptep));
+  return old;
 }
 
 /** Clears an entry and flushes it from the TLBs; what it was is returned as [flags, pfn]. */
@@ -131,7 +153,9 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 /** Resolves a fault in a VMA whose lock (or mmap_lock) the caller holds. VmFault bits. */
 export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
   const { m } = k;
-  const ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn);
+  if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+  let ptep = m.pt.lookup(vma.mm.pgd, vpn);
+  if (ptep < 0) ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn);
   if (ptep < 0) return VmFault.OOM;
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep) };
@@ -150,15 +174,14 @@ export function* handlePresentPte(k: Kernel, vmf: Vmf): MaySleep<number> {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     return 0;
   }
-  let flags = vmf.origFlags;
-  if ((vmf.flags & (FaultFlag.WRITE | FaultFlag.UNSHARE)) !== 0) {
-    if ((flags & PTE.W) === 0) return yield* k.memory.doWpPage(k, vmf);
-    if ((vmf.flags & FaultFlag.WRITE) !== 0) flags |= PTE.D;
+  const write = (vmf.flags & FaultFlag.WRITE) !== 0;
+  if ((write || (vmf.flags & FaultFlag.UNSHARE) !== 0) && (vmf.origFlags & PTE.W) === 0) {
+    return yield* k.memory.doWpPage(k, vmf);
   }
-  flags |= PTE.A;
-  if (flags !== vmf.origFlags) yield* k.memory.setPteAt(k, vmf.vma.mm, vmf.vpn, vmf.ptep, flags, vmf.origPfn);
-  // A stale translation made this fault: the table was right already.
-  else if ((vmf.flags & FaultFlag.WRITE) !== 0) m.executor!.tlb.flushPage(vmf.vpn);
+  const used = write ? PTE.A | PTE.D : PTE.A;
+  const old = yield* k.memory.ptepModify(k, vmf.vma.mm, vmf.vpn, vmf.ptep, (flags) => flags | used);
+  // The table was right already: a stale translation made this fault.
+  if (write && (old & used) === used) m.executor!.tlb.flushPage(vmf.vpn);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return 0;
 }
@@ -191,21 +214,36 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
     if (prepared !== 0) return prepared;
   }
-  const folio = yield* k.memory.allocAnonFolio(k);
+  // From here on this is the hottest path of all: what is usual is done without a generator.
+  let folio = k.memory.allocAnonFolioFast(k);
+  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k);
   if (folio === NO_PAGE) return VmFault.OOM;
   m.ram.clear(folio);
-  if (!(yield* k.memory.pteLockUnchanged(k, vmf))) {
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
+  if (!m.pt.isNone(vmf.ptep)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
     yield* k.swap.folioPut(k, folio, "alloc");
     return 0;
   }
   vma.mm.rss[RssKind.anon]!++;
   k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
-  yield* k.swap.folioAddLru(k, folio);
+  const full = k.swap.batchNewFolio(k, folio);
   const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
-  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(folio));
+  if (m.point(Op.PteWrite, vmf.ptep)) yield SWITCH;
+  k.memory.setPte(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(folio));
   m.refs?.put(folio, "alloc");
   if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (full) yield* k.swap.drainBatch(k, m.executor!.isDevice ? 0 : m.executor!.id, BatchKind.lruAdd);
   return 0;
+}
+
+/** A charged folio from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
+export function allocAnonFolioFast(k: Kernel): number {
+  const folio = k.pageAlloc.allocFast(k);
+  if (folio === NO_PAGE || k.memcg.chargeFast(k, folio, k.m.current!.memcg)) return folio;
+  k.pageAlloc.returnFast(k, folio);
+  return NO_PAGE;
 }
 
 /** A charged folio for anonymous memory, its contents not cleared; NO_PAGE when out of memory. */

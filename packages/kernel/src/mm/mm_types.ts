@@ -60,6 +60,11 @@ export class Vma {
     return this.endVpn - this.startVpn;
   }
 
+  /** A reader drops the VMA's lock; announced as a point by the caller. */
+  endRead(): void {
+    if (--this.readers === 0) this.lockWait.wakeAll();
+  }
+
   /** The linear index of a page: what `index` of an anonymous page mapped here is. */
   linearIndex(vpn: number): number {
     return this.pgoff + (vpn - this.startVpn);

@@ -79,14 +79,13 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
       for (let i = 0; vpn + i < tableEnd; i++) {
         const ptep = first + i;
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
-        const old = m.pt.flags(ptep);
-        if (old === 0) continue;
-        const next = ptePresent(old)
-          ? k.mprotect.changedPresentPte(k, vma, old, m.pt.pfn(ptep))
-          : k.mprotect.changedSwapPte(k, vma, old);
-        if (next === old) continue;
-        yield* k.memory.setPteAt(k, mm, vpn + i, ptep, next, m.pt.pfn(ptep));
-        changed = true;
+        if (m.pt.isNone(ptep)) continue;
+        const old = yield* k.memory.ptepModify(k, mm, vpn + i, ptep, (flags) =>
+          ptePresent(flags)
+            ? k.mprotect.changedPresentPte(k, vma, flags, m.pt.pfn(ptep))
+            : k.mprotect.changedSwapPte(k, vma, flags),
+        );
+        if (old !== m.pt.flags(ptep)) changed = true;
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
     }

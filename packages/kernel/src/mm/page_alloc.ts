@@ -38,6 +38,15 @@ export function allocFast(k: Kernel): number {
   return page;
 }
 
+/** Undoes an `allocFast` whose page was not used. */
+export function returnFast(k: Kernel, page: number): void {
+  const { m } = k;
+  const pcp = m.zones.pcp[cpuOf(k)]!;
+  m.refs?.put(page, "alloc");
+  m.memmap.refcount[page] = 0;
+  pcp.pages[pcp.count++] = page;
+}
+
 function cpuOf(k: Kernel): number {
   const e = k.m.executor;
   return e === null || e.isDevice ? 0 : e.id;
@@ -49,7 +58,8 @@ function prepareNewPage(k: Kernel, page: number): void {
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   memmap.order[page] = 0;
-  m.vmstat.events[page < m.zones.list[0]!.endPage ? "pgalloc_dma32" : "pgalloc_normal"]++;
+  if (page < m.zones.list[0]!.endPage) m.vmstat.events.pgalloc_dma32++;
+  else m.vmstat.events.pgalloc_normal++;
   m.refs?.get(page, "alloc");
   m.sink?.emit(Event.MmPageAlloc, page, 0, 0, 0);
 }

@@ -106,10 +106,9 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
     const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
     if (entry === null) return true;
-    const flags = m.pt.flags(entry.ptep);
-    if (ptePresent(flags) && (flags & PTE.A) !== 0) {
-      yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags & ~PTE.A, m.pt.pfn(entry.ptep));
-      referenced++;
+    if (ptePresent(m.pt.flags(entry.ptep))) {
+      const old = yield* k.memory.ptepModify(k, vma.mm, vpn, entry.ptep, (flags) => flags & ~PTE.A);
+      if ((old & PTE.A) !== 0) referenced++;
     }
     if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
     return true;

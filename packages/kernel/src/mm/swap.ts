@@ -81,6 +81,16 @@ export function* folioAddLru(k: Kernel, folio: number): Atomic<void> {
   yield* k.swap.batchAdd(k, BatchKind.lruAdd, folio);
 }
 
+/**
+ * The same for a folio that nobody else can see yet, so without a point: true when the batch is
+ * full now, and the caller must drain it.
+ */
+export function batchNewFolio(k: Kernel, folio: number): boolean {
+  const { m } = k;
+  m.memmap.refcount[folio]!++;
+  return m.batches.push(m.executor!.isDevice ? 0 : m.executor!.id, BatchKind.lruAdd, folio);
+}
+
 export function* batchAdd(k: Kernel, kind: BatchKind, folio: number): Atomic<void> {
   const { m } = k;
   const cpu = m.executor!.isDevice ? 0 : m.executor!.id;

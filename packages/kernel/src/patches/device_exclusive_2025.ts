@@ -30,10 +30,9 @@ function undoSinglePage(_base: KernelModules): Overlay {
           const end = Math.min(endVpn, vpn + RANGE_BATCH);
           const pages = yield* makeRangeExclusive(k, dmirror.mm, vpn, end, dmirror.device);
           // The device maps the batch only if it got all of it.
-          const whole = pages.length === end - vpn && pages.every((page) => page >= 0);
-          for (const [i, page] of pages.entries()) {
-            if (page < 0) continue;
-            if (whole) yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn + i, page);
+          let whole = pages.length === end - vpn && pages.every((page) => page >= 0);
+          for (let i = 0; whole && i < pages.length; i++) {
+            whole = yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn + i, pages[i]!);
           }
           for (const page of pages) {
             if (page < 0) continue;
