@@ -93,7 +93,10 @@ the series "mm: fixes for device-exclusive entries (hmm)" of 2025.
 }
 
 function tableOf(before: StoryResult, after: StoryResult): string {
-  const table = new Table({ style: { head: [], border: [] }, colAligns: ["left", "right", "right", "right", "right"] });
+  const table = new Table({
+    style: { head: [], border: [], compact: true },
+    colAligns: ["left", "right", "right", "right", "right"],
+  });
   const kB = (value: number): string => `${value} kB`;
   const row = (name: string, pick: (result: StoryResult) => Sample): string[] => [
     name,
@@ -101,17 +104,17 @@ function tableOf(before: StoryResult, after: StoryResult): string {
   ];
   table.push(
     [
-      pc.bold("smaps_rollup of the program"),
-      { colSpan: 2, content: pc.bold(`Linux ${BEFORE}, before`), hAlign: "center" },
-      { colSpan: 2, content: pc.bold(`Linux ${AFTER}, after`), hAlign: "center" },
+      pc.bold("smaps_rollup"),
+      { colSpan: 2, content: pc.bold(`${BEFORE}, before`), hAlign: "center" },
+      { colSpan: 2, content: pc.bold(`${AFTER}, after`), hAlign: "center" },
     ],
     ["", "Rss", "Swap", "Rss", "Swap"],
     row("populated", (r) => r.populated),
     row("after EXCLUSIVE", (r) => r.exclusive),
     row("after memory.reclaim", (r) => r.reclaimed),
     [
-      "memory.reclaim answered",
-      ...[before, after].map((r) => ({ colSpan: 2, content: r.reclaimError ?? "success", hAlign: "center" as const })),
+      "memory.reclaim said",
+      ...[before, after].map((r) => ({ colSpan: 2, content: r.reclaimError?.split(" ", 1)[0] ?? "success", hAlign: "center" as const })),
     ],
     ["swap space in use", ...[before, after].map((r) => ({ colSpan: 2, content: kB(r.swapUsed), hAlign: "center" as const }))],
   );
@@ -123,14 +126,16 @@ function explanation(before: StoryResult): string {
   return `
 ${pc.bold("Why:")} before the series a device-exclusive entry did not count as a mapping of its page. Reclaim took
 the page for unmapped, gave it a place in the swap cache and had nothing to unmap, while the entry's
-reference kept the page from being freed: ${before.swapUsed} kB of swap were spent and nothing was won.
+reference kept the page from being freed: ${before.swapUsed} kB of swap were spent, nothing was won, and
+the write to memory.reclaim failed with ${before.reclaimError ?? "no error"}.
 Since the series the entry keeps the page's map count, reclaim finds it through rmap, tells the
 device, and puts an ordinary swap entry in its place.
 
 ${pc.bold("Try next:")}
   ${run} --strace programs/prebuilt/hello
   ${run} programs/prebuilt/counter 4 100000 device
-  ${run} --do 'kill -CONT $PID' programs/prebuilt/exclusive-check 64
+  ${run} --do 'echo 48M > /sys/fs/cgroup/memory.reclaim' --do 'kill -CONT $PID' \\
+      programs/prebuilt/exclusive-check 64
   ${run} --do 'cat /proc/$PID/smaps' programs/prebuilt/exclusive-swap 64
   npx faultline patches          what can be undone, one by one, with --without
   npx faultline run --help       any static riscv64 Linux program will do
