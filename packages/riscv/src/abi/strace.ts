@@ -1,6 +1,7 @@
 import { describeErrno, Restart, signalName, type SignalInfo } from "@faultline/kernel";
 import type { GuestThread } from "./guest_thread.js";
 import { siCodeName } from "./signal_frame.js";
+import type { Syscall } from "./syscalls/syscall.js";
 import { SYSCALLS } from "./syscalls/table.js";
 import { hex, type Format } from "./syscalls/format.js";
 
@@ -59,12 +60,13 @@ export class Strace {
     this.sink(`${this.prefix(t)}${line.padEnd(RESULT_COLUMN)} = ${this.formatResult(call?.result ?? "decimal", result)}`);
   }
 
-  private formatResult(kind: "decimal" | "address" | "none", result: number): string {
+  private formatResult(kind: Syscall["result"], result: number): string {
     if (result < 0 && result >= -Restart.ERESTART_RESTARTBLOCK) {
       const restart = RESTARTS[-result];
       return restart !== undefined ? `? ${restart}` : `-1 ${describeErrno(-result)}`;
     }
     if (kind === "none") return "?";
+    if (kind === "octal") return `0${result.toString(8)}`;
     return kind === "address" ? hex(result) : String(result);
   }
 

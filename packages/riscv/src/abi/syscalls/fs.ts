@@ -562,7 +562,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [81, call("sync", [], constant(0))],
   [82, call("fsync", [F.INT], sync)],
   [83, call("fdatasync", [F.INT], sync)],
-  [166, call("umask", [F.OCTAL], umask)],
+  [166, call("umask", [F.OCTAL], umask, "", "octal")],
   [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no flags")],
   [291, call("statx", [...PATH_AT, F.HEX, F.HEX, F.OUT], statx)],
   [436, call("close_range", [F.INT, F.INT, F.HEX], closeRange)],

@@ -10,7 +10,7 @@ export interface Syscall {
   /** Null: known, and answered with ENOSYS, which is named in the kernel log. */
   readonly handler: Handler | null;
   readonly args: readonly Format[];
-  readonly result: "decimal" | "address" | "none";
+  readonly result: "decimal" | "octal" | "address" | "none";
   /** What of it is not as in Linux, in words; empty when nothing is. */
   readonly limits: string;
 }
