@@ -21,6 +21,8 @@ export interface GuestSettings extends Partial<Omit<LinuxOptions, "lines" | "bef
   readonly args?: readonly string[];
   readonly lines?: readonly string[];
   readonly before?: readonly string[];
+  /** Called with the machine before it runs, and with the strace lines as they will come. */
+  readonly prepare?: (machine: LinuxMachine, strace: readonly string[]) => void;
 }
 
 export function programBytes(name: string): Uint8Array {
@@ -39,7 +41,7 @@ function parseLine(text: string): OperatorLine {
 
 /** Runs a program of programs/prebuilt on a small machine. */
 export function runGuest(name: string, settings: GuestSettings = {}): GuestRun {
-  const { args, lines, before, ...rest } = settings;
+  const { args, lines, before, prepare, ...rest } = settings;
   const bytes = rest.bytes ?? programBytes(name);
   const out = { stdout: "", stderr: "", operator: "" };
   const failures: string[] = [];
@@ -63,6 +65,7 @@ export function runGuest(name: string, settings: GuestSettings = {}): GuestRun {
     operatorOutput: { stdout: (part) => (out.operator += decode(part)), failure: (message) => failures.push(message) },
     ...rest,
   });
+  prepare?.(machine, strace);
   const result = machine.run();
   return { ...out, failures, strace, result, exitCode: exitCodeOf(result), machine };
 }
