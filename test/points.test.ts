@@ -1,0 +1,114 @@
+import { join } from "node:path";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+import { functionsOf, ROOT, sourcesBelow } from "./points.js";
+
+/*
+ * A schedule that no point lets happen is never explored. So each function of the engine that
+ * touches what others can see has a point of its own, or is one of these: plain functions that run
+ * wholly between a point of their caller and the next, in one step with the access announced there.
+ */
+const UNDER_CALLERS_LOCK = "the caller holds the lock that guards it, and everybody else takes that lock, which is a point";
+const UNDER_CALLERS_POINT = "one step with the access that the caller has announced";
+const NOT_VISIBLE_YET = "the page is not reachable by anybody else yet, or any more";
+const NEVER_CHANGES = "what it reads does not change while the caller's reference lasts";
+
+const EXCEPTIONS: Readonly<Record<string, string>> = {
+  "arch/fault.ts: walkAndFill": "what the hardware does in one atomic step; its callers announce PteHardware",
+  "arch/tlbflush.ts: prefetch": "speculation of the hardware, in one step with the write of the entry (PteWrite)",
+  "arch/uaccess.ts: keepsTranslation": `${UNDER_CALLERS_POINT} (UserRead, UserWrite)`,
+  "drivers/test_hmm.ts: dmirrorFault/(anonymous)": UNDER_CALLERS_LOCK,
+  "mm/hmm.ts: isZeroPage": NEVER_CHANGES,
+  "mm/memory.ts: exclusivePteWritability": UNDER_CALLERS_LOCK,
+  "mm/memory.ts: setPte": `${UNDER_CALLERS_POINT} (PteWrite)`,
+  "mm/mmu_notifier.ts: mmHasNotifiers": "always true while checking, so that the points behind it are passed",
+  "mm/mprotect.ts: canChangePteWritable": UNDER_CALLERS_LOCK,
+  "mm/mprotect.ts: changePteRange/(anonymous)": `${UNDER_CALLERS_POINT} (PteWrite, by ptepModify)`,
+  "mm/page_alloc.ts: prepareNewPage": NOT_VISIBLE_YET,
+  "mm/page_alloc.ts: returnFast": NOT_VISIBLE_YET,
+  "mm/rmap.ts: exclusiveSupported": NEVER_CHANGES,
+  "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (SwapMap)`,
+  "mm/rmap.ts: folioAddNewAnonRmap": NOT_VISIBLE_YET,
+  "mm/swap.ts: batchNewFolio": NOT_VISIBLE_YET,
+  "mm/swap.ts: folioLruList": UNDER_CALLERS_LOCK,
+  "mm/swap.ts: moveFolio": `${UNDER_CALLERS_LOCK}; its caller announces PageFlags`,
+  "mm/swapfile.ts: releaseSlot": UNDER_CALLERS_LOCK,
+  "mm/vmscan.ts: shrinkInactiveList/(anonymous)": "picks one to wait for: the wait looks again",
+  "mm/zone.ts: Zone.freeBlock": UNDER_CALLERS_LOCK,
+  "mm/zone.ts: Zone.takeBlock": UNDER_CALLERS_LOCK,
+  "mm/zone.ts: Zones.constructor": "boot: nothing runs yet",
+};
+
+const ENGINE = ["mm", "arch", "drivers", "patches"].flatMap((dir) => sourcesBelow(join(ROOT, "packages/kernel/src", dir)));
+
+describe("points", () => {
+  const sharing = ENGINE.flatMap(functionsOf).filter((f) => f.accesses.length > 0);
+
+  test("every function with shared accesses has one", () => {
+    const without = sharing.filter((f) => f.points === 0 && EXCEPTIONS[f.name] === undefined);
+    expect(without.map((f) => `${f.name}: ${f.accesses.join(", ")}`)).toEqual([]);
+  });
+
+  test("no generator is excused", () => {
+    const excused = sharing.filter((f) => f.generator && EXCEPTIONS[f.name] !== undefined);
+    expect(excused.map((f) => f.name)).toEqual([]);
+  });
+
+  test("no excuse outlives its function", () => {
+    const needed = new Set(sharing.filter((f) => f.points === 0).map((f) => f.name));
+    expect(Object.keys(EXCEPTIONS).filter((name) => !needed.has(name))).toEqual([]);
+  });
+
+  test("the sources are understood: there is something to count", () => {
+    expect(sharing.length).toBeGreaterThan(80);
+    expect(sharing.find((f) => f.name === "mm/rmap.ts: setExclusivePte")).toMatchObject({ generator: true });
+  });
+});
+
+describe("generators", () => {
+  test("no call of one is dropped or taken for a truth value", () => {
+    expect(droppedGenerators(["kernel", "riscv", "checker", "cli"])).toEqual([]);
+  }, 60_000);
+});
+
+/** Calls that make a generator which nobody then runs. */
+function droppedGenerators(packages: readonly string[]): string[] {
+  const files = packages.flatMap((p) => sourcesBelow(join(ROOT, "packages", p, "src")));
+  const program = ts.createProgram(files, {
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.NodeNext,
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+  });
+  const checker = program.getTypeChecker();
+  const dropped: string[] = [];
+  for (const path of files) {
+    const source = program.getSourceFile(path)!;
+    const visit = (node: ts.Node): void => {
+      if (ts.isCallExpression(node) && isUnused(node) && isGenerator(checker.getTypeAtLocation(node))) {
+        const { line } = source.getLineAndCharacterOfPosition(node.getStart());
+        dropped.push(`${path.slice(ROOT.length + 1)}:${line + 1}: ${node.getText()}`);
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(source);
+  }
+  return dropped;
+}
+
+function isGenerator(type: ts.Type): boolean {
+  return type.symbol?.name === "Generator" || (type.isUnion() && type.types.some(isGenerator));
+}
+
+function isUnused(call: ts.CallExpression): boolean {
+  let node: ts.Node = call;
+  while (ts.isParenthesizedExpression(node.parent) || ts.isNonNullExpression(node.parent)) node = node.parent;
+  const { parent } = node;
+  if (ts.isExpressionStatement(parent) || ts.isVoidExpression(parent) || ts.isPrefixUnaryExpression(parent)) return true;
+  if (ts.isIfStatement(parent) || ts.isWhileStatement(parent) || ts.isDoStatement(parent)) return parent.expression === node;
+  if (ts.isConditionalExpression(parent)) return parent.condition === node;
+  if (!ts.isBinaryExpression(parent)) return false;
+  const operator = parent.operatorToken.kind;
+  return operator === ts.SyntaxKind.AmpersandAmpersandToken || operator === ts.SyntaxKind.BarBarToken;
+}
