@@ -1,4 +1,4 @@
-import { BLOCK, Errno, Op, Restart, SA, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
+import { BLOCK, Errno, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
 import { Exit, type Access } from "../cpu/exit.js";
 import type { Hart } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
@@ -173,7 +173,10 @@ export class GuestThread {
       return;
     }
     if (delivery.kind === "die") {
-      if (delivery.info !== null && (delivery.status & 127) !== 0) this.linux.strace?.signal(this, delivery.info);
+      if (delivery.info !== null && (delivery.status & 127) !== 0) {
+        this.logUnhandled(delivery.info);
+        this.linux.strace?.signal(this, delivery.info);
+      }
       yield* k.exit.startGroupExit(k, delivery.status);
       this.exiting = task.process!.exitStatus;
       return;
@@ -192,6 +195,19 @@ export class GuestThread {
       if (delivery.info.signo === Sig.SIGSEGV) task.process!.handlers.actions.delete(Sig.SIGSEGV);
       this.force({ signo: Sig.SIGSEGV, code: 0x80, addr: 0 });
     }
+  }
+
+  /** The kernel log tells of exceptions that nobody handles, and where the program was. */
+  private logUnhandled({ signo, code, addr, addrBig }: SignalInfo): void {
+    if (code <= 0 || code === SI.KERNEL) return;
+    const { m } = this.k;
+    const { pc } = this.load();
+    const vma = this.task.mm?.vmaAt(Math.floor(pc / PAGE_SIZE)) ?? null;
+    const name = vma === null ? "" : vma.name.slice(vma.name.lastIndexOf("/") + 1);
+    const where =
+      vma === null || name === "" ? "" : ` in ${name}[${(vma.startVpn * PAGE_SIZE).toString(16)}+${(vma.pages * PAGE_SIZE).toString(16)}]`;
+    const address = BigInt.asUintN(64, addrBig ?? BigInt(addr)).toString(16).padStart(16, "0");
+    m.dmesg.print(`${this.task.comm}[${this.task.id}]: unhandled signal ${signo} code 0x${code.toString(16)} at 0x${address}${where}`);
   }
 
   /** Points the program back at its system call. */
