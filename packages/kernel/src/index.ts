@@ -43,6 +43,7 @@ export { startSwapDisk } from "./mm/page_io.js";
 export { Madv } from "./mm/madvise.js";
 export { MapFlag } from "./mm/mmap.js";
 export { Prot } from "./mm/mprotect.js";
-export { Dmirror, DmirrorDevice, type DeviceEntry } from "./drivers/dmirror.js";
+export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
+export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
 export { Dcmd } from "./drivers/test_hmm.js";
 export type { Vmf } from "./mm/memory.js";

@@ -135,7 +135,7 @@ describe("the device-exclusive series, patch by patch", () => {
     const mapcount = (k: Kernel): number =>
       runTask(k, function* (mm) {
         const { dmirror } = yield* exclusive(k, mm, 1, nothing);
-        return k.m.memmap.mapcount[[...dmirror.table.values()][0]!.page]!;
+        return k.m.memmap.mapcount[[...dmirror.table][0]![1].page]!;
       });
     expect(mapcount(kernelOf("7.3"))).toBe(1);
     expect(mapcount(kernelOf("7.3", ["exclusive-mapcount"]))).toBe(0);

@@ -3,14 +3,7 @@ import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
 import type { Mm } from "../mm/mm_types.js";
 import type { IntervalNotifier, NotifierRange } from "../mm/mmu_notifier.js";
-
-/** One entry of a device's own page table. */
-export interface DeviceEntry {
-  readonly page: number;
-  readonly write: boolean;
-  /** Mapped for atomic operations: the CPU has no access while this stands. */
-  readonly atomic: boolean;
-}
+import { DeviceTable } from "./device_table.js";
 
 /** One test device: /dev/hmm_dmirrorN. */
 export class DmirrorDevice {
@@ -23,7 +16,7 @@ export class DmirrorDevice {
 /** One open file of a test device: a mirror of the address space of the process that opened it. */
 export class Dmirror {
   /** The device's page table, guarded by `mutex`. */
-  readonly table = new Map<number, DeviceEntry>();
+  readonly table = new DeviceTable();
   readonly mutex: Mutex;
   readonly notifier: IntervalNotifier;
 

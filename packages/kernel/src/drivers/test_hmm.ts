@@ -97,10 +97,7 @@ export function* dmirrorIntervalInvalidate(
 /** Drops translations, under the mutex. */
 export function* dmirrorDoUpdate(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<void> {
   if (k.m.point(Op.DeviceTable, startVpn)) yield SWITCH;
-  const { table } = dmirror;
-  if (endVpn - startVpn > table.size) {
-    for (const vpn of table.keys()) if (vpn >= startVpn && vpn < endVpn) table.delete(vpn);
-  } else for (let vpn = startVpn; vpn < endVpn; vpn++) table.delete(vpn);
+  dmirror.table.invalidate(startVpn, endVpn);
 }
 
 /* ioctl */

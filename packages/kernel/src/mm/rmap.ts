@@ -84,7 +84,7 @@ export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<
   const anonVma = memmap.isAnon(folio) ? m.anonVmas.get(memmap.mapping[folio]! >> 1) : undefined;
   if (anonVma === undefined) return;
   if (!anonVma.lock.tryRead()) yield* anonVma.lock.read();
-  for (const vma of [...anonVma.vmas]) {
+  for (const vma of anonVma.vmas) {
     const vpn = vma.startVpn + (memmap.index[folio]! - vma.pgoff);
     if (vpn + memmap.folioPages(folio) <= vma.startVpn || vpn >= vma.endVpn) continue;
     if (!(yield* one(k, folio, vma, vpn))) break;
