@@ -92,7 +92,11 @@ export function buildProgram(finish: (status: number) => void): Command {
 
 /** One line, whatever was found wrong. */
 export function complaint(text: string): string {
-  const line = text.trim().replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
+  const line = text
+    .trim()
+    .replace(/^error: /, "")
+    .replaceAll(/\s*\n\s*/g, " ")
+    .replace(/^option '(--[\w-]+) .*?' argument '(.*)' is invalid\. (.*)\.$/, "$1 '$2': $3");
   return `faultline: ${line}\n`;
 }
 

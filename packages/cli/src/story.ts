@@ -60,13 +60,14 @@ function stageName(done: number): string {
 
 /** Tells the story of the device-exclusive series of 2025; returns the exit status. */
 export async function story(): Promise<number> {
+  const progress = new Progress();
   const onInterrupt = (): void => {
+    progress.stop();
     process.stderr.write("\n");
     process.exit(EXIT_INTERRUPTED);
   };
   process.on("SIGINT", onInterrupt);
   process.stdout.write(`${introduction()}\n`);
-  const progress = new Progress();
   try {
     const [before, after] = await Promise.all(
       [BEFORE, AFTER].map((release) => runInWorker({ release, mib: MIB }, progress.start(release))),

@@ -1,0 +1,84 @@
+import { describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { faultline, prebuilt, ROOT, withFiles } from "./command.js";
+
+const CHECK = join(ROOT, prebuilt("exclusive-check"));
+
+const GOOD = `
+import { Errno, type Kernel, type MaySleep, type UserPatch } from "@faultline/kernel";
+
+const patch: UserPatch = {
+  name: "refuse",
+  title: "no device is ever given anything exclusively",
+  apply: () => ({
+    testHmm: {
+      *dmirrorIoctl(k: Kernel): MaySleep<number> {
+        k.m.dmesg.print("refused");
+        return -Errno.EACCES;
+      },
+    },
+  }),
+};
+export default patch;
+`;
+
+const BAD = {
+  "throws.ts": 'throw new Error("kaput");\nexport {};\n',
+  "nothing.ts": "export const name = 1;\n",
+  "shape.ts": "export default 3;\n",
+  "syntax.ts": "export default = ;\n",
+  "types.ts": 'const name: number = "x";\nexport default { name };\n',
+  "import.ts": 'import { nothing } from "@faultline/kernel";\nexport default nothing;\n',
+  "apply.ts": 'export default { name: "x", apply: () => { throw new TypeError("later"); } };\n',
+  "module.ts": 'export default { name: "x", apply: () => ({ nothing: {} }) };\n',
+  "function.ts": 'export default { name: "x", apply: () => ({ rmap: { nothing: () => 1 } }) };\n',
+  "plain.ts": 'export default { name: "x", apply: () => ({ rmap: { tryToUnmap: () => true } }) };\n',
+};
+
+describe("--patch", () => {
+  test("a patch applies, from whatever folder it is in", () => {
+    withFiles({ "mine.ts": GOOD }, (folder) => {
+      const { status, stdout, stderr } = faultline(["run", "--dmesg", "--patch", "mine.ts", CHECK, "2"], { cwd: folder });
+      expect({ status, stdout }).toEqual({ status: 1, stdout: "EXCLUSIVE failed: errno 13\n" });
+      expect(stderr).toMatch(/refused\n$/);
+    });
+  });
+
+  test("a bad one is refused in one line that names it", () => {
+    withFiles(BAD, (folder) => {
+      const said = ["missing.ts", ".", ...Object.keys(BAD)].map((name) => {
+        const { status, stdout, stderr } = faultline(["run", "--patch", name, CHECK, "2"], { cwd: folder });
+        expect({ name, status, stdout }).toEqual({ name, status: 125, stdout: "" });
+        expect(stderr).toMatch(/^faultline: [^\n]+\n$/);
+        return stderr.trimEnd().replaceAll(ROOT, "ROOT/");
+      });
+      expect(said).toMatchInlineSnapshot(`
+        [
+          "faultline: patch missing.ts: no such file",
+          "faultline: patch .: is not a file",
+          "faultline: patch throws.ts: cannot be loaded: kaput",
+          "faultline: patch nothing.ts: its default export must be { name: string, apply: (base) => ({ module: { function } }) }",
+          "faultline: patch shape.ts: its default export must be { name: string, apply: (base) => ({ module: { function } }) }",
+          "faultline: patch syntax.ts: 1:16: Expression expected.",
+          "faultline: patch types.ts: 1:7: Type 'string' is not assignable to type 'number'.",
+          "faultline: patch import.ts: 1:10: Module '"@faultline/kernel"' has no exported member 'nothing'.",
+          "faultline: patch apply.ts: apply() threw: later",
+          "faultline: patch module.ts: the kernel has no module 'nothing'",
+          "faultline: patch function.ts: the kernel has no 'rmap.nothing'",
+          "faultline: patch plain.ts: 'rmap.tryToUnmap' must be a generator function",
+        ]
+      `);
+    });
+  });
+
+  test("one that throws while the program runs is blamed by name", () => {
+    const boom = GOOD.replace('k.m.dmesg.print("refused");', 'if (k.m.now() > 0) throw new Error("boom");');
+    withFiles({ "boom.ts": boom }, (folder) => {
+      expect(faultline(["run", "--patch", "boom.ts", CHECK, "2"], { cwd: folder })).toEqual({
+        status: 125,
+        stdout: "",
+        stderr: "faultline: patch boom.ts: threw while the program ran: boom\n",
+      });
+    });
+  });
+});
