@@ -18,6 +18,8 @@ export interface ExploreOptions {
   readonly executionsMax?: number;
   /** Points after which an execution is called a livelock. */
   readonly pointsMax?: number;
+  /** Builds a machine for each execution instead of going back on one: slow, and the same. */
+  readonly freshMachines?: boolean;
   /** Called now and then with the number of executions so far. */
   readonly progress?: (executions: number, bound: number) => void;
 }
@@ -31,9 +33,10 @@ export interface Report {
   /** Executions with at most `preemptions` preemptions, and with those of the smaller bounds that came first. */
   readonly schedules: number;
   readonly executions: number;
-  /** Points of the shortest and the longest execution. */
+  /** Points of the shortest and the longest execution, and of all together. */
   readonly pointsMin: number;
   readonly pointsMax: number;
+  readonly points: number;
   /** The first violation found, with as few preemptions as any; null when there is none. */
   readonly violation: Violation | null;
   /** Lock classes as they were nested: [outer, inner]. */
@@ -50,6 +53,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
   let schedules = 0;
   let pointsMin = Infinity;
   let pointsMax = 0;
+  let points = 0;
   let complete = true;
   let violation: Violation | null = null;
   for (let bound = 0; bound <= preemptions && violation === null && complete; bound++) {
@@ -63,6 +67,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
       const finding = runner.execute(strategy);
       executions++;
       schedules++;
+      points += strategy.points;
       pointsMin = Math.min(pointsMin, strategy.points);
       pointsMax = Math.max(pointsMax, strategy.points);
       if (executions % PROGRESS_EVERY === 0) options.progress?.(executions, bound);
@@ -77,6 +82,7 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
     executions,
     pointsMin: executions === 0 ? 0 : pointsMin,
     pointsMax,
+    points,
     violation,
     lockOrder: runner.lockOrder.edges(),
   };
@@ -95,10 +101,11 @@ function strategyOptions(preemptions: number, options: ExploreOptions): { preemp
   return { preemptions, ...(options.pointsMax === undefined ? {} : { pointsMax: options.pointsMax }) };
 }
 
-/** Executes a scenario again and again, each time on a fresh machine in the same memory. */
+/** Executes a scenario again and again, on one machine that goes back to where the threads started. */
 class Runner {
   readonly lockOrder: LockOrder;
   private memory: FrameMemory | null = null;
+  private pooled: { world: World; invariants: Invariants } | null = null;
   private finding: Finding | null = null;
   private strategy: ExplorationStrategy | null = null;
   private readonly ignored: ReadonlySet<ViolationKind>;
@@ -115,12 +122,7 @@ class Runner {
   execute(strategy: ExplorationStrategy, trace: Step[] | null = null): Finding | null {
     this.finding = null;
     this.lockOrder.reset();
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory);
-    this.memory = world.m.ram;
-    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
-    invariants.boot();
-    world.m.locks.observer = this.lockOrder;
-    world.setup();
+    const { world, invariants } = this.ready();
     this.strategy = strategy;
     try {
       this.race(world, invariants, strategy, trace);
@@ -130,7 +132,26 @@ class Runner {
     } finally {
       this.strategy = null;
     }
+    // Tasks that have not ended are beyond any checkpoint.
+    if (this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
+  }
+
+  /** A machine with the scenario set up: the one before as it was then, or a new one. */
+  private ready(): { world: World; invariants: Invariants } {
+    if (this.pooled !== null) {
+      this.pooled.world.restore();
+      return this.pooled;
+    }
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory);
+    this.memory = world.m.ram;
+    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
+    invariants.boot();
+    world.m.locks.observer = this.lockOrder;
+    world.setup();
+    world.save([this.lockOrder]);
+    this.pooled = { world, invariants };
+    return this.pooled;
   }
 
   /** Replays an execution that broke a rule, recording it. */

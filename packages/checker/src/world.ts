@@ -1,6 +1,7 @@
 import {
   assembleKernel,
   Machine,
+  PG,
   startSwapDisk,
   Task,
   type Choices,
@@ -13,12 +14,15 @@ import {
   type OverlayFactory,
   type Strategy,
 } from "@faultline/kernel";
+import { Checkpoint } from "./checkpoint.js";
 import { openDevice, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
 
 const FRAMES = 64;
 const RESERVED_FRAMES = 2;
 /** Enough for scenarios, whose pages then never share a slot. */
 const TLB_ENTRIES = 8;
+/** Arrays of this many words hold the contents of swap slots. */
+const SWAP_CHUNK_WORDS = 1 << 16;
 
 /** Lets one thing run to its end, as if nothing else existed. */
 class Undisturbed implements Strategy {
@@ -44,12 +48,6 @@ class SwitchedChoices implements Choices {
   }
 }
 
-/** How a thread or a phase ended badly. */
-export interface WorldError {
-  readonly kind: "signal" | "engine";
-  readonly message: string;
-}
-
 /** One machine with a scenario on it, from boot to exit. */
 export class World {
   readonly m: Machine;
@@ -62,6 +60,10 @@ export class World {
   private state: unknown;
   /** What threads died of, in order. */
   readonly signals: string[] = [];
+  private checkpoint: Checkpoint | null = null;
+  /** Page tables and the frames in use, as they were at the checkpoint. */
+  private tables = new Uint32Array(0);
+  private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
 
   constructor(
     readonly scenario: Scenario,
@@ -103,6 +105,36 @@ export class World {
       world.api = new ThreadApi(k, mm, world.mirrors);
       world.state = yield* world.scenario.setup(world.api);
     });
+  }
+
+  /**
+   * Remembers everything as it is now, between setup and the start of the threads. `skip`: what
+   * belongs to the caller and is reachable from the machine.
+   */
+  save(skip: readonly object[]): void {
+    const { m } = this;
+    const { pt, ram, memmap } = m;
+    this.tables = pt.words.slice();
+    this.frames = [];
+    for (let page = 0; page < memmap.nrPages; page++) {
+      if (memmap.refcount[page] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
+      this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
+    }
+    // Frames that are free now, and slots of swap, are written before anybody reads them.
+    const large = new Set<ArrayBufferLike>([pt.words.buffer, ram.buffer]);
+    const mine = [this.tables, this.frames, this.k, this.scenario];
+    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => !large.has(array.buffer) && array.length < SWAP_CHUNK_WORDS);
+  }
+
+  /** Back to what was saved. All that has run since must have ended. */
+  restore(): void {
+    const { pt } = this.m;
+    const used = Math.min(pt.wordsInUse, this.tables.length);
+    const { checkpoint } = this;
+    checkpoint!.restore();
+    this.checkpoint = checkpoint;
+    this.m.pt.words.set(this.tables.subarray(0, used));
+    for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */

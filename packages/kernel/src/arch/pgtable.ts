@@ -61,6 +61,11 @@ export class PageTables {
     this.words = new Uint32Array(nodes * PTRS_PER_TABLE * 2);
   }
 
+  /** How far `words` has ever been used: what lies behind is zero. */
+  get wordsInUse(): number {
+    return this.nodes * PTRS_PER_TABLE * 2;
+  }
+
   /** A new empty table; `page` is the frame it stands for. */
   allocateNode(page: number): number {
     const reused = this.free.pop();

@@ -37,10 +37,11 @@ class Bucket {
 
 /** Who waits for which futex. */
 export class Futexes {
-  private readonly buckets: Bucket[];
+  /** Made when first used. */
+  private readonly buckets: (Bucket | undefined)[];
 
-  constructor(m: Machine) {
-    this.buckets = Array.from({ length: BUCKETS }, () => new Bucket(m));
+  constructor(private readonly m: Machine) {
+    this.buckets = new Array<Bucket | undefined>(BUCKETS).fill(undefined);
   }
 
   bucket(key: number): number {
@@ -48,7 +49,7 @@ export class Futexes {
   }
 
   at(index: number): Bucket {
-    return this.buckets[index]!;
+    return (this.buckets[index] ??= new Bucket(this.m));
   }
 }
 
