@@ -275,7 +275,9 @@ export function* mmapRegion(
     if (start < 0) return -Errno.ENOMEM;
   }
   if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
-  if (!k.mmap.enoughMemory(k, mm, pages, flags)) return -Errno.ENOMEM;
+  // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
+  const promises = (flags & MapFlag.NORESERVE) === 0 && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
+  if (promises && !k.mmap.enoughMemory(k, mm, pages, flags)) return -Errno.ENOMEM;
   if (!rangeFree(mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
 
   let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
