@@ -14,11 +14,11 @@ function undone(name: string): OverlayFactory {
 
 /** The violation that the explorer finds, which must show again when its decisions are replayed. */
 function found(scenario: Scenario<never>, options: ExploreOptions): Violation {
-  const report = explore(scenario as Scenario, options);
+  const report = explore(scenario, options);
   expect(report.violation).not.toBeNull();
   const violation = report.violation!;
   expect(violation.trace.length).toBeGreaterThan(10);
-  const again = replay(scenario as Scenario, violation.decisions, options);
+  const again = replay(scenario, violation.decisions, options);
   expect(again).toMatchObject({ kind: violation.kind, message: violation.message });
   expect(again!.trace).toEqual(violation.trace);
   return violation;

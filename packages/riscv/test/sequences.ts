@@ -162,7 +162,7 @@ class Generator {
     if (operands.rm !== undefined) operands.rm = this.random.pick([0, 0, 1, 2, 3, 4, 7, 7]);
     // Compressed instructions that name rd and rs1 in one field.
     if (one.size === 2 && operands.rd !== undefined && "rd" in fields && "rs1" in fields &&
-        fields.rd.pieces[0][0] === fields.rs1.pieces[0][0]) delete operands.rs1;
+        fields.rd.pieces[0]?.[0] === fields.rs1.pieces[0]?.[0]) delete operands.rs1;
     return operands;
   }
 

@@ -37,7 +37,7 @@ export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boo
   const ptep = m.pt.lookup(mm.pgd, vpn);
   if (ptep < 0) return false;
   const flags = m.pt.flags(ptep);
-  const need = PTE.V | PTE.U | NEEDED[access]!;
+  const need = PTE.V | PTE.U | NEEDED[access];
   if ((flags & need) !== need) return false;
   const set = access === Access.Write ? PTE.A | PTE.D : PTE.A;
   if ((flags & set) !== set) m.pt.set(ptep, flags | set, m.pt.pfn(ptep));

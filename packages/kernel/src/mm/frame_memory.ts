@@ -18,7 +18,7 @@ export class FrameMemory {
     this.frames = frames;
     const hostPages = Math.ceil(frames / 16);
     this.memory = new WebAssembly.Memory({ initial: hostPages, maximum: hostPages });
-    this.buffer = this.memory.buffer as ArrayBuffer;
+    this.buffer = this.memory.buffer;
     this.bytes = new Uint8Array(this.buffer);
     this.words = new Int32Array(this.buffer);
     this.view = new DataView(this.buffer);

@@ -69,5 +69,5 @@ export function peekString(k: Kernel, mm: Mm, address: number, max: number): Uin
 
 /** Text as UTF-8. The engine runs in browsers too, where this is the same class. */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
+  return new TextEncoder().encode(text);
 }

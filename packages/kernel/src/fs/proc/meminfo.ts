@@ -135,7 +135,7 @@ export function* showVmstat(k: Kernel): MaySleep<string> {
     ["nr_kernel_stack", pages.kernelStack * 4],
     ["nr_page_table_pages", pages.pageTables],
     ["nr_swapcached", pages.swapcached],
-    ...(Object.entries(events) as [string, number][]),
+    ...Object.entries<number>(events),
   ];
   return rows.map(([name, n]) => `${name} ${n}\n`).join("");
 }

@@ -58,7 +58,6 @@ function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
   const tid = m.sched.allocateTaskId();
   if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, tid);
   const executor = m.sched.leastLoadedCpu(task.thread.affinity);
-  // eslint-disable-next-line require-yield
   const begin = function* (): MaySleep<boolean> {
     // The child writes this itself, in its own time, as in Linux.
     if ((flags & Clone.CHILD_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.childTid, tid);

@@ -24,7 +24,6 @@ export function call(name: string, args: readonly Format[], handler: Handler | n
 
 /** A handler that answers a constant. */
 export function constant(value: number): Handler {
-  // eslint-disable-next-line require-yield
   return function* () {
     return value;
   };

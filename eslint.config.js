@@ -1,0 +1,50 @@
+import tseslint from "typescript-eslint";
+import droppedGenerator from "./scripts/eslint/dropped-generator.mjs";
+
+export default tseslint.config(
+  { ignores: ["**/dist/**", "**/node_modules/**", "programs/**", "coverage/**"] },
+  tseslint.configs.recommended,
+  {
+    files: ["**/*.ts"],
+    languageOptions: {
+      parserOptions: {
+        project: ["packages/*/tsconfig.json", "tsconfig.tests.json"],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    plugins: { faultline: { rules: { "dropped-generator": droppedGenerator } } },
+    rules: {
+      "faultline/dropped-generator": "error",
+      "@typescript-eslint/no-explicit-any": "error",
+      "@typescript-eslint/ban-ts-comment": ["error", { "ts-ignore": true, "ts-expect-error": true, "ts-nocheck": true }],
+      "@typescript-eslint/no-floating-promises": "error",
+      "@typescript-eslint/no-misused-promises": "error",
+      "@typescript-eslint/await-thenable": "error",
+      "@typescript-eslint/no-unnecessary-type-assertion": "error",
+      // Generators within objects have a `this` of their own.
+      "@typescript-eslint/no-this-alias": "off",
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
+      // State never lives in a module: what is declared there is constant.
+      "no-restricted-syntax": ["error", { selector: ":matches(Program, ExportNamedDeclaration) > VariableDeclaration[kind!='const']", message: "No state at module level." }],
+    },
+  },
+  {
+    // The engine runs in browsers: nothing of Node's.
+    files: ["packages/{kernel,riscv,checker}/src/**/*.ts"],
+    rules: {
+      "no-restricted-imports": ["error", { patterns: ["node:*"], paths: ["fs", "path", "os", "worker_threads"] }],
+      "no-restricted-globals": ["error", "process", "Buffer", "require", "__dirname"],
+      "no-restricted-properties": [
+        "error",
+        { object: "Math", property: "random", message: "Every choice comes from machine.choices." },
+        { object: "Date", property: "now", message: "Time is the machine's." },
+        { object: "performance", property: "now", message: "Time is the machine's." },
+      ],
+    },
+  },
+  {
+    files: ["**/*.mjs", "**/*.js"],
+    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", performance: "readonly" } },
+  },
+);

@@ -1,0 +1,45 @@
+import { ESLint } from "eslint";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+async function complaints(code: string): Promise<string[]> {
+  const eslint = new ESLint({ cwd: ROOT });
+  // As if it stood in this file, which the type-aware rules know.
+  const [result] = await eslint.lintText(code, { filePath: fileURLToPath(import.meta.url) });
+  return result!.messages.map((m) => `${m.line} ${m.ruleId}`);
+}
+
+test("lint refuses a generator call whose result is dropped", async () => {
+  const code = `
+import type { MaySleep } from "@faultline/kernel";
+declare function folioPut(folio: number): MaySleep<boolean>;
+declare const k: { swap: { folioPut: typeof folioPut } };
+export function* caller(): MaySleep<void> {
+  folioPut(1);
+  k.swap.folioPut(1);
+  void k.swap.folioPut(1);
+  if (k.swap.folioPut(1)) return;
+  yield* k.swap.folioPut(1);
+  const kept = k.swap.folioPut(1);
+  if (yield* kept) return;
+}
+`;
+  expect(await complaints(code)).toEqual([6, 7, 8, 9].map((line) => `${line} faultline/dropped-generator`));
+});
+
+test("lint refuses any, ts-ignore and state at module level", async () => {
+  const code = `
+export const a = 1 as any;
+// @ts-ignore
+export const b: string = 1;
+export let c = 3;
+export const set = (): void => void (c = 4);
+`;
+  expect(await complaints(code)).toEqual([
+    "2 @typescript-eslint/no-explicit-any",
+    "3 @typescript-eslint/ban-ts-comment",
+    "5 no-restricted-syntax",
+  ]);
+});
