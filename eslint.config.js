@@ -20,6 +20,7 @@ export default tseslint.config(
       "@typescript-eslint/no-floating-promises": "error",
       "@typescript-eslint/no-misused-promises": "error",
       "@typescript-eslint/await-thenable": "error",
+      "@typescript-eslint/no-implied-eval": "error",
       "@typescript-eslint/no-unnecessary-type-assertion": "error",
       // Generators within objects have a `this` of their own.
       "@typescript-eslint/no-this-alias": "off",

@@ -1,0 +1,160 @@
+// `npm run bench`: what Faultline does in a second, beside what does the same work elsewhere on
+// this computer, measured one after the other in one run. The best of a few rounds counts.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { explore } from "@faultline/checker";
+import { LinuxMachine, parseElf, warmUp } from "@faultline/riscv";
+import Table from "cli-table3";
+import { createJiti } from "jiti";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const QEMU = "qemu-riscv64-static";
+const ROUNDS = 3;
+const TURNS_INTEGER = 20_000_000;
+/** Somebody else may be so fast that his start would count: he gets as many times the work. */
+const LONGER = 10;
+const FAULT_ROUNDS = 100;
+const FAULTS = FAULT_ROUNDS * 4096;
+const EXCLUSIVE_ROUNDS = 12;
+const EXCLUSIVE_PAGES = EXCLUSIVE_ROUNDS * 4096;
+
+/** The shortest of a few rounds, in seconds. */
+function best(work) {
+  let least = Infinity;
+  for (let i = 0; i < ROUNDS; i++) least = Math.min(least, work());
+  return least;
+}
+
+function say(text) {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+function guest(name, args) {
+  const bytes = readFileSync(join(ROOT, "programs/prebuilt", name));
+  const linux = new LinuxMachine({
+    memoryBytes: 2 ** 28,
+    swapBytes: 0,
+    cpus: 1,
+    seed: 1,
+    image: parseElf(bytes),
+    bytes,
+    path: `/${name}`,
+    argv: [name, ...args],
+    env: [],
+    stdout: () => {},
+    stderr: () => {},
+  });
+  const start = performance.now();
+  const result = linux.run();
+  const seconds = (performance.now() - start) / 1000;
+  if (result.status?.code !== 0) throw new Error(`${name} ended with ${JSON.stringify(result)}`);
+  return { seconds, instructions: linux.cpus.reduce((sum, cpu) => sum + cpu.hart.instret, 0) };
+}
+
+function host(command, args) {
+  const start = performance.now();
+  const { status, error } = spawnSync(command, args, { stdio: "ignore" });
+  const seconds = (performance.now() - start) / 1000;
+  if (status !== 0) throw new Error(`${command} failed: ${error?.message ?? status}`);
+  return seconds;
+}
+
+const has = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
+
+/** The same source, for this computer's own processor. */
+function compileNatively(folder, name) {
+  const out = join(folder, name);
+  const flags = "-O2 -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns -fno-pie -no-pie -nostdlib -static";
+  const { status } = spawnSync("gcc", [...flags.split(" "), "-I", join(ROOT, "programs/include"), "-o", out, join(ROOT, `programs/${name}.c`)]);
+  return status === 0 ? out : null;
+}
+
+function rate(perSecond, unit) {
+  for (const [scale, prefix] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (perSecond >= scale) return `${(perSecond / scale).toPrecision(3)}${prefix} ${unit}`;
+  }
+  return `${perSecond.toFixed(0)} ${unit}`;
+}
+
+const rows = [];
+const skipped = [];
+
+function row(work, unit, here, other) {
+  rows.push([
+    work,
+    rate(here, unit),
+    other === null ? "" : `${rate(other.perSecond, unit)} (${other.name})`,
+    other === null ? "" : `${(here / other.perSecond).toFixed(2)} x`,
+  ]);
+}
+
+function integer() {
+  say("guest instructions …");
+  let instructions = 0;
+  const here = best(() => {
+    const run = guest("bench-integer", [String(TURNS_INTEGER)]);
+    instructions = run.instructions;
+    return run.seconds;
+  });
+  let other = null;
+  if (has(QEMU)) {
+    const program = join(ROOT, "programs/prebuilt/bench-integer");
+    const seconds = best(() => host(QEMU, [program, String(LONGER * TURNS_INTEGER)]));
+    other = { name: "qemu-riscv64", perSecond: (LONGER * instructions) / seconds };
+  } else skipped.push(`${QEMU} is not installed: no comparison of guest instructions`);
+  row("guest instructions", "instructions/s", instructions / here, other);
+}
+
+function faults(folder) {
+  say("page faults …");
+  const here = best(() => guest("bench-fault", [String(FAULT_ROUNDS)]).seconds);
+  const native = has("gcc") ? compileNatively(folder, "bench-fault") : null;
+  let other = null;
+  if (native !== null) {
+    host(native, [String(FAULT_ROUNDS)]);
+    other = { name: "native", perSecond: FAULTS / best(() => host(native, [String(FAULT_ROUNDS)])) };
+  } else skipped.push("gcc is not installed: no comparison of page faults");
+  row("anonymous write faults", "faults/s", FAULTS / here, other);
+}
+
+function exclusive() {
+  say("exclusive pages …");
+  const here = best(() => guest("bench-exclusive", [String(EXCLUSIVE_ROUNDS)]).seconds);
+  row("pages made exclusive, and taken back", "pages/s", EXCLUSIVE_PAGES / here, null);
+}
+
+async function explorer() {
+  say("explorer …");
+  const jiti = createJiti(import.meta.url);
+  const scenario = await jiti.import(join(ROOT, "scenarios/fault-exclusive.ts"), { default: true });
+  let schedules = 0;
+  const seconds = best(() => {
+    const start = performance.now();
+    schedules = explore(scenario).schedules;
+    return (performance.now() - start) / 1000;
+  });
+  row(`explorer, ${schedules} schedules of fault-exclusive`, "executions/s", schedules / seconds, null);
+}
+
+const folder = mkdtempSync(join(tmpdir(), "faultline-bench-"));
+try {
+  warmUp();
+  integer();
+  faults(folder);
+  exclusive();
+  await explorer();
+} finally {
+  say("");
+  rmSync(folder, { recursive: true });
+}
+const table = new Table({
+  head: ["work", "here", "elsewhere", "ratio"],
+  style: { head: [], border: [], compact: true },
+  colAligns: ["left", "right", "right", "right"],
+});
+table.push(...rows);
+process.stdout.write(`${table.toString()}\n`);
+for (const line of skipped) process.stdout.write(`${line}\n`);
