@@ -42,8 +42,9 @@ export function allocFast(k: Kernel): number {
 export function returnFast(k: Kernel, page: number): void {
   const { m } = k;
   const pcp = m.zones.pcp[cpuOf(k)]!;
-  m.refs?.put(page, "alloc");
   m.memmap.refcount[page] = 0;
+  m.refs?.put(page, "alloc");
+  m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
   pcp.pages[pcp.count++] = page;
 }
 
@@ -169,6 +170,8 @@ export function* allocTable(k: Kernel): MaySleep<number> {
   if (page === NO_PAGE) return NO_PAGE;
   if (m.point(Op.PageFlags, page)) yield SWITCH;
   m.memmap.set(page, PG.table);
+  // The reference is the table's from here on, not this task's.
+  m.refs?.put(page, "alloc");
   m.vmstat.pages.pageTables++;
   return page;
 }
@@ -176,7 +179,6 @@ export function* allocTable(k: Kernel): MaySleep<number> {
 export function* freeTable(k: Kernel, page: number): Atomic<void> {
   const { m } = k;
   if (m.point(Op.RefPut, page)) yield SWITCH;
-  m.refs?.put(page, "alloc");
   m.memmap.refcount[page] = 0;
   m.vmstat.pages.pageTables--;
   yield* k.pageAlloc.freeUnrefPage(k, page);
