@@ -119,6 +119,14 @@ export class PageTables {
     this.words[ptep * 2 + 1] = 0;
   }
 
+  /** The first entry of a table at or behind an index that is not empty, as an index; 512 for none. */
+  nextUsed(node: number, index: number): number {
+    const { words } = this;
+    const first = node * PTRS_PER_TABLE * 2 + 1;
+    for (; index < PTRS_PER_TABLE; index++) if (words[first + index * 2] !== 0) break;
+    return index;
+  }
+
   /** Follows a table entry: the node it points to, or -1 where there is none. */
   child(entry: number): number {
     return this.words[entry * 2 + 1] === 0 ? -1 : this.words[entry * 2]!;

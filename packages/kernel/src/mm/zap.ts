@@ -103,19 +103,17 @@ export function* zapExclusivePte(k: Kernel, vma: Vma, pfn: number): Atomic<void>
 export function* freePgtables(k: Kernel, tlb: MmuGather, mm: Mm, floor: number, ceiling: number): Atomic<void> {
   const { m } = k;
   if (!mm.pageTableLock.tryLock()) yield* mm.pageTableLock.lock();
-  for (let top = 0; top < 256; top++) {
+  const end = Math.min(256, Math.ceil(ceiling / (1 << 18)));
+  for (let top = m.pt.nextUsed(mm.pgd, floor >>> 18); top < end; top = m.pt.nextUsed(mm.pgd, top + 1)) {
     const topStart = top << 18;
     const topEnd = topStart + (1 << 18);
-    if (topEnd <= floor || topStart >= ceiling) continue;
     const topEntry = mm.pgd * PTRS_PER_TABLE + tableIndex(topStart, 2);
     const mid = m.pt.child(topEntry);
-    if (mid < 0) continue;
-    for (let i = 0; i < PTRS_PER_TABLE; i++) {
-      const start = topStart + i * PTRS_PER_TABLE;
-      if (start < floor || start + PTRS_PER_TABLE > ceiling) continue;
+    for (let i = m.pt.nextUsed(mid, 0); i < PTRS_PER_TABLE; i = m.pt.nextUsed(mid, i + 1)) {
       const entry = mid * PTRS_PER_TABLE + i;
       const last = m.pt.child(entry);
-      if (last < 0) continue;
+      const start = topStart + i * PTRS_PER_TABLE;
+      if (start < floor || start + PTRS_PER_TABLE > ceiling) continue;
       if (m.point(Op.TableWrite, entry)) yield SWITCH;
       m.pt.clear(entry);
       tlb.tables.push(last);
