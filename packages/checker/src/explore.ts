@@ -182,11 +182,9 @@ class Runner {
     invariants.atRest();
     for (const signal of world.signals) this.report({ kind: "outcome", message: signal });
     if (this.finding !== null) return;
-    const wrong = world.check();
+    const wrong = world.finish();
     if (wrong !== null) this.report({ kind: "outcome", message: wrong });
-    if (this.finding !== null) return;
-    world.exit();
-    invariants.afterExit();
+    else invariants.afterExit();
   }
 
   /** Where each task is that has not ended. */

@@ -6,6 +6,7 @@ import {
   PTE,
   ptePresent,
   RssKind,
+  type DeviceEntry,
   type Dmirror,
   type EventSink,
   type Executor,
@@ -69,16 +70,16 @@ export class Invariants implements EventSink {
     if (this.isFree(page)) {
       this.fail("use-after-free", `${this.cpu(executor)} reaches ${this.frame(page)} through its TLB at page ${hex(vpn)}, and the frame is free`);
     }
+    const mm = this.k.m.sched.executors[executor]!.activeMm;
     for (const mirror of this.mirrors) {
-      if (mirror.table.size === 0) continue;
-      for (const [deviceVpn, entry] of mirror.table) {
-        if (!entry.atomic || entry.page !== page) continue;
-        this.fail(
-          "exclusive-access",
-          `${this.cpu(executor)} reaches ${this.frame(page)} at page ${hex(vpn)} by an ordinary translation, while ` +
-            `${mirror.device.name} has it exclusively at page ${hex(deviceVpn)}`,
-        );
-      }
+      if (mirror.mm !== mm || mirror.table.size === 0) continue;
+      const entry = mirror.table.get(vpn);
+      if (entry === undefined || !entry.atomic || entry.page !== page) continue;
+      this.fail(
+        "exclusive-access",
+        `${this.cpu(executor)} reaches ${this.frame(page)} at page ${hex(vpn)} by an ordinary translation, while ` +
+          `${mirror.device.name} has it exclusively`,
+      );
     }
   }
 
@@ -86,7 +87,11 @@ export class Invariants implements EventSink {
     if (this.isFree(page)) {
       this.fail("use-after-free", `device ${device} reaches ${this.frame(page)} at page ${hex(vpn)}, and the frame is free`);
     }
-    this.deviceTables("at a device access");
+    for (const mirror of this.mirrors) {
+      if (mirror.device.id !== device) continue;
+      const entry = mirror.table.get(vpn);
+      if (entry !== undefined) this.deviceEntry(mirror, vpn, entry, "at a device access");
+    }
   }
 
   private pageFreed(page: number): void {
@@ -95,6 +100,8 @@ export class Invariants implements EventSink {
     if (m.memmap.refcount[page] !== 0) {
       this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`);
     }
+    // A page table itself: nothing maps it.
+    if (m.memmap.has(page, PG.table)) return;
     for (const e of m.sched.executors) {
       const vpn = cachedVpn(e, page);
       if (vpn >= 0) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the TLB of ${e.name} has it at page ${hex(vpn)}`);
@@ -127,15 +134,17 @@ export class Invariants implements EventSink {
   /** Every device entry is backed by the CPU's tables, unless an invalidation is on its way. */
   private deviceTables(when: string): void {
     for (const mirror of this.mirrors) {
-      if (mirror.table.size === 0 || mirror.mm.activeInvalidations > 0) continue;
-      for (const [vpn, entry] of mirror.table) {
-        const wrong = this.unbacked(mirror.mm, vpn, entry.page, entry.write, entry.atomic);
-        if (wrong !== null) {
-          const how = entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
-          this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${how} at page ${hex(vpn)} ${when}, but ${wrong}`);
-        }
-      }
+      if (mirror.table.size === 0) continue;
+      for (const [vpn, entry] of mirror.table) this.deviceEntry(mirror, vpn, entry, when);
     }
+  }
+
+  private deviceEntry(mirror: Dmirror, vpn: number, entry: DeviceEntry, when: string): void {
+    if (mirror.mm.activeInvalidations > 0) return;
+    const wrong = this.unbacked(mirror.mm, vpn, entry.page, entry.write, entry.atomic);
+    if (wrong === null) return;
+    const how = entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
+    this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${how} at page ${hex(vpn)} ${when}, but ${wrong}`);
   }
 
   private unbacked(mm: Mm, vpn: number, page: number, write: boolean, atomic: boolean): string | null {
@@ -171,12 +180,20 @@ export class Invariants implements EventSink {
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
-    for (const line of m.refs?.unbalanced ?? []) this.fail("refcount", line);
+    this.trackedReferences();
+  }
+
+  private trackedReferences(): void {
+    const { refs } = this.k.m;
+    if (refs === null) return;
+    for (const line of refs.unbalanced) this.fail("refcount", line);
+    for (const page of refs.empty ? [] : refs.pages()) this.fail("leak", `${this.frame(page)} is still held${this.heldText(page)}`);
   }
 
   /** The last address space is gone: so is everything that it had. */
   afterExit(): void {
     const { m } = this.k;
+    this.trackedReferences();
     const missing = this.freeAtBoot - this.freeFrames();
     if (missing !== 0) {
       const left: string[] = [];
@@ -227,7 +244,8 @@ export class Invariants implements EventSink {
       const cache = memmap.has(page, PG.swapcache) ? 1 : 0;
       const inBatches = batches.references(page);
       const inFlight = refs?.count(page) ?? 0;
-      const expected = this.referenced[page]! + cache + inBatches + inFlight;
+      const table = memmap.has(page, PG.table) ? 1 : 0;
+      const expected = this.referenced[page]! + cache + inBatches + inFlight + table;
       if (refcount !== expected) {
         this.fail(
           "refcount",
@@ -299,17 +317,14 @@ export class Invariants implements EventSink {
 
   private walk(mm: Mm, visit: Visit): void {
     if (mm.pgd < 0) return;
-    const { words } = this.k.m.pt;
-    for (let i = 0; i < USER_ROOT_ENTRIES; i++) {
-      const root = (mm.pgd * PTRS + i) * 2;
-      if (words[root + 1] === 0) continue;
-      for (let j = 0; j < PTRS; j++) {
-        const mid = (words[root]! * PTRS + j) * 2;
-        if (words[mid + 1] === 0) continue;
-        const last = words[mid]! * PTRS * 2;
-        for (let l = 0; l < PTRS; l++) {
-          const flags = words[last + l * 2 + 1]!;
-          if (flags !== 0) visit(mm, (i << 18) | (j << 9) | l, flags, words[last + l * 2]!);
+    const { pt } = this.k.m;
+    for (let i = pt.nextUsed(mm.pgd, 0); i < USER_ROOT_ENTRIES; i = pt.nextUsed(mm.pgd, i + 1)) {
+      const mid = pt.child(mm.pgd * PTRS + i);
+      for (let j = pt.nextUsed(mid, 0); j < PTRS; j = pt.nextUsed(mid, j + 1)) {
+        const last = pt.child(mid * PTRS + j);
+        for (let l = pt.nextUsed(last, 0); l < PTRS; l = pt.nextUsed(last, l + 1)) {
+          const ptep = last * PTRS + l;
+          visit(mm, (i << 18) | (j << 9) | l, pt.flags(ptep), pt.pfn(ptep));
         }
       }
     }

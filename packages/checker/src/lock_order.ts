@@ -106,7 +106,12 @@ export class LockOrder implements LockObserver {
 function remove(list: number[], c: number, id: number): boolean {
   for (let i = list.length - 2; i >= 0; i -= 2) {
     if (list[i] !== c || list[i + 1] !== id) continue;
-    list.splice(i, 2);
+    const lastId = list.pop()!;
+    const lastClass = list.pop()!;
+    if (i < list.length) {
+      list[i] = lastClass;
+      list[i + 1] = lastId;
+    }
     return true;
   }
   return false;

@@ -153,27 +153,20 @@ export class World {
     this.choices.from = draw;
   }
 
-  /** The scenario's own check: null, or what is wrong. */
-  check(): string | null {
-    const { scenario } = this;
-    if (scenario.check === undefined) return null;
+  /** The scenario's own check, then exit: the devices are closed, the address space torn down. */
+  finish(): string | null {
+    const { k, mm, mirrors, scenario } = this;
     let answer: string | null = null;
     const world = this;
     this.alone("check", function* (): MaySleep<void> {
-      answer = yield* scenario.check!(world.api, world.state);
-    });
-    return answer;
-  }
-
-  /** Closes the devices and tears the address space down. */
-  exit(): void {
-    const { k, mm, mirrors } = this;
-    this.alone("exit", function* (): MaySleep<void> {
+      if (scenario.check !== undefined) answer = yield* scenario.check(world.api, world.state);
+      if (answer !== null) return;
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
       yield* k.mmap.exitMmap(k, mm);
       // What waits in batches is held by nobody else now.
       yield* k.swap.lruAddDrainAll(k);
     });
+    return answer;
   }
 
   private *guarded(name: string, body: MaySleep<unknown>): MaySleep<void> {
