@@ -1,5 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { describe, expect, test } from "vitest";
 import { faultline, prebuilt, ROOT, withFiles } from "./command.js";
 
 const CHECK = join(ROOT, prebuilt("exclusive-check"));
@@ -41,6 +42,18 @@ describe("--patch", () => {
       const { status, stdout, stderr } = faultline(["run", "--dmesg", "--patch", "mine.ts", CHECK, "2"], { cwd: folder });
       expect({ status, stdout }).toEqual({ status: 1, stdout: "EXCLUSIVE failed: errno 13\n" });
       expect(stderr).toMatch(/refused\n$/);
+    });
+  });
+
+  test("the one in README applies", () => {
+    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+    const code = /```ts\n(.*?)```/s.exec(readme)![1]!;
+    withFiles({ "mine.ts": code }, (folder) => {
+      expect(faultline(["run", "--patch", "mine.ts", join(ROOT, prebuilt("hello"))], { cwd: folder })).toEqual({
+        status: 0,
+        stdout: "hello from a riscv64 program\n",
+        stderr: "",
+      });
     });
   });
 
