@@ -6,7 +6,8 @@ import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
 import { Event } from "../trace.js";
 import { HmmPfn, type HmmRange } from "../mm/hmm.js";
 import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
-import { PG } from "../mm/page.js";
+import { GFP_KERNEL } from "../mm/page_alloc.js";
+import { NO_PAGE, PG } from "../mm/page.js";
 import { Dmirror, DmirrorDevice } from "./dmirror.js";
 
 /** Commands of struct hmm_dmirror_cmd {addr, ptr, npages, cpages, faults}, _IOWR('H', n). */
@@ -143,27 +144,55 @@ export function* dmirrorCommand(k: Kernel, dmirror: Dmirror, cmd: number, c: Dmi
   }
 }
 
-/** A kernel buffer for a whole command; null when it would not fit into memory. */
-function bounce(k: Kernel, c: DmirrorCmd): Uint8Array | null {
-  const fits = c.npages <= k.m.zones.freePages() && c.npages < 1 << 19;
-  return fits ? new Uint8Array(c.npages * 4096) : null;
+/**
+ * A kernel buffer for a whole command, a frame for each page of it; null when memory is out. It
+ * takes memory from the machine like anything else, so a large command may cause reclaim.
+ */
+function* bounceInit(k: Kernel, c: DmirrorCmd): MaySleep<number[] | null> {
+  if (c.npages > k.m.zones.totalPages()) return null;
+  const frames: number[] = [];
+  while (frames.length < c.npages) {
+    const frame = yield* k.pageAlloc.allocPage(k, GFP_KERNEL);
+    if (frame === NO_PAGE) {
+      yield* bounceFini(k, frames);
+      return null;
+    }
+    frames.push(frame);
+  }
+  return frames;
+}
+
+function* bounceFini(k: Kernel, frames: readonly number[]): MaySleep<void> {
+  for (const frame of frames) yield* k.swap.folioPut(k, frame, "alloc");
+}
+
+/** Copies a buffer to user memory, and frees it. */
+function* bounceToUser(k: Kernel, addr: number, frames: readonly number[]): MaySleep<number> {
+  let error = 0;
+  for (let i = 0; i < frames.length && error === 0; i++) {
+    error = yield* k.uaccess.copyToUser(k, addr + i * 4096, k.m.ram.frame(frames[i]!));
+  }
+  yield* bounceFini(k, frames);
+  return error;
 }
 
 /** READ: copies a range through the mirror to `ptr`, faulting in what the mirror lacks. */
 export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
-  const buffer = bounce(k, c);
+  const buffer = yield* bounceInit(k, c);
   if (buffer === null) return -Errno.ENOMEM;
   const start = c.addr / 4096;
   for (;;) {
     if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
     const result = yield* k.testHmm.dmirrorDoRead(k, dmirror, start, c, buffer);
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
-    if (result === 0) break;
+    if (result === 0) return yield* bounceToUser(k, c.ptr, buffer);
     const error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, false);
-    if (error !== 0) return error;
+    if (error !== 0) {
+      yield* bounceFini(k, buffer);
+      return error;
+    }
     c.faults++;
   }
-  return yield* k.uaccess.copyToUser(k, c.ptr, buffer);
 }
 
 /** Copies from where `cpages` stands; -ENOENT at a page that the mirror does not have. */
@@ -172,7 +201,7 @@ export function* dmirrorDoRead(
   dmirror: Dmirror,
   start: number,
   c: DmirrorCmd,
-  into: Uint8Array,
+  into: readonly number[],
 ): MaySleep<number> {
   const { m } = k;
   for (; c.cpages < c.npages; c.cpages++) {
@@ -181,26 +210,30 @@ export function* dmirrorDoRead(
     const entry = dmirror.table.get(vpn);
     if (entry === undefined) return -Errno.ENOENT;
     m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 0);
-    into.set(m.ram.frame(entry.page), c.cpages * 4096);
+    m.ram.copy(into[c.cpages]!, entry.page);
   }
   return 0;
 }
 
 /** WRITE: copies `ptr` to a range through the mirror. */
 export function* dmirrorWrite(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
-  const buffer = bounce(k, c);
+  const buffer = yield* bounceInit(k, c);
   if (buffer === null) return -Errno.ENOMEM;
-  if ((yield* k.uaccess.copyFromUser(k, c.ptr, buffer)) !== 0) return -Errno.EFAULT;
   const start = c.addr / 4096;
-  for (;;) {
+  let error = 0;
+  for (let i = 0; i < c.npages && error === 0; i++) {
+    error = yield* k.uaccess.copyFromUser(k, c.ptr + i * 4096, k.m.ram.frame(buffer[i]!));
+  }
+  while (error === 0) {
     if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
     const result = yield* k.testHmm.dmirrorDoWrite(k, dmirror, start, c, buffer);
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
-    if (result === 0) return 0;
-    const error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, true);
-    if (error !== 0) return error;
-    c.faults++;
+    if (result === 0) break;
+    error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, true);
+    if (error === 0) c.faults++;
   }
+  yield* bounceFini(k, buffer);
+  return error;
 }
 
 export function* dmirrorDoWrite(
@@ -208,7 +241,7 @@ export function* dmirrorDoWrite(
   dmirror: Dmirror,
   start: number,
   c: DmirrorCmd,
-  from: Uint8Array,
+  from: readonly number[],
 ): MaySleep<number> {
   const { m } = k;
   for (; c.cpages < c.npages; c.cpages++) {
@@ -218,7 +251,7 @@ export function* dmirrorDoWrite(
     // An atomic mapping is no writable one: a plain write gives exclusive access up.
     if (entry === undefined || !entry.write) return -Errno.ENOENT;
     m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
-    m.ram.frame(entry.page).set(from.subarray(c.cpages * 4096, (c.cpages + 1) * 4096));
+    m.ram.copy(entry.page, from[c.cpages]!);
     // A device has no dirty bit in the CPU's table: the driver says that the page was written.
     m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
   }
@@ -357,13 +390,14 @@ export function* dmirrorExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): M
   const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, start, start + c.npages);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (error !== 0) return error;
-  const buffer = bounce(k, c);
+  const buffer = yield* bounceInit(k, c);
   if (buffer === null) return -Errno.ENOMEM;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   const read = yield* k.testHmm.dmirrorDoRead(k, dmirror, start, c, buffer);
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
-  if (read !== 0) return read;
-  return yield* k.uaccess.copyToUser(k, c.ptr, buffer);
+  if (read === 0) return yield* bounceToUser(k, c.ptr, buffer);
+  yield* bounceFini(k, buffer);
+  return read;
 }
 
 /** Page by page: take it, map it in the device while its folio is locked, let it go. */

@@ -57,6 +57,7 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
 
 export function* unchargePage(k: Kernel, page: number): Atomic<void> {
   const { m } = k;
+  if (m.memmap.memcg[page] === 0) return;
   const memcg = m.memcgs.get(m.memmap.memcg[page]!);
   const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
   if (m.point(Op.Counter, memcg.id)) yield SWITCH;

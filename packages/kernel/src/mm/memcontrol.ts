@@ -98,8 +98,9 @@ export class Memcgs {
   private readonly stock: { memcg: Memcg | null; pages: number }[];
 
   constructor(private readonly m: Machine) {
-    this.root = new Memcg(m, 0, "", null);
-    this.byId.push(this.root);
+    // Id 0 says that a page is charged to nobody; it is looked after with the root's.
+    this.root = new Memcg(m, 1, "", null);
+    this.byId.push(this.root, this.root);
     this.stock = Array.from({ length: m.config.cpus }, () => ({ memcg: null, pages: 0 }));
   }
 
