@@ -4,7 +4,7 @@ import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
 import noExclusiveFlush from "../../../scenarios/overlays/no-exclusive-flush.js";
 import noExclusiveRecheck from "../../../scenarios/overlays/no-exclusive-recheck.js";
-import { explore, replay, type ExploreOptions, type Scenario, type Violation } from "../src/index.js";
+import { explore, replay, type ExploreOptions, type Scenario, type Violation } from "@faultline/checker";
 
 function undone(name: string): OverlayFactory {
   const patch = PATCHES.find((p) => p.name === name);
