@@ -279,6 +279,8 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   memmap.refcount[folio] = 0;
   m.refs?.put(folio, "isolate");
   if (cached) yield* k.swapfile.deleteFromSwapCache(k, folio);
+  // The lock goes with the folio: nobody is left who could wait for it.
+  m.locks.observer?.released(m.current!, "folio_lock", folio);
   memmap.clear(folio, PG.locked);
   yield* k.memcg.unchargePage(k, folio);
   yield* k.pageAlloc.freeUnrefPage(k, folio);
