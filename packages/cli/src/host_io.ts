@@ -1,4 +1,5 @@
 import { readSync, writeSync } from "node:fs";
+import { firstLine } from "./failure.js";
 
 function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
@@ -15,10 +16,16 @@ function nap(): void {
  */
 export class HostOutput {
   private closed = false;
+  private error: string | null = null;
 
   constructor(private readonly fd: 1 | 2) {}
 
-  /** True when nobody reads any more: what is written since is dropped. */
+  /** Why nothing more can be written, other than that nobody reads; null when there is no reason. */
+  get failure(): string | null {
+    return this.error;
+  }
+
+  /** True when it can take no more: what is written since is dropped. */
   get broken(): boolean {
     return this.closed;
   }
@@ -28,8 +35,12 @@ export class HostOutput {
       try {
         done += writeSync(this.fd, bytes, done);
       } catch (error) {
-        if (errorCode(error) === "EAGAIN") nap();
-        else this.closed = true;
+        if (errorCode(error) === "EAGAIN") {
+          nap();
+          continue;
+        }
+        this.closed = true;
+        if (errorCode(error) !== "EPIPE") this.error = firstLine(error);
       }
     }
   }

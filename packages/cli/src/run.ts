@@ -150,6 +150,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
     interrupt.dispose();
     if (options.dmesg === true) stderr.text(linux.m.dmesg.lines.map((line) => `${line}\n`).join(""));
   }
+  if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
   if (result === null) return interrupt.raised ? EXIT_INTERRUPTED : EXIT_BROKEN_PIPE;
   if (linux.loadError !== 0) {
     throw new UserError(`a machine of ${formatSize(options.memory)} is too small for ${basename(path)}`);
