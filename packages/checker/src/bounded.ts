@@ -7,6 +7,7 @@ const POINTS_MAX = 20_000;
 const FAIR_POINTS = 2_000;
 /** Data choices with more values than this are not enumerated: address-space layout, mostly. */
 const DATA_CHOICES_MAX = 4;
+const UNDRAWN = "something that is not drawn from the machine's choices decides";
 
 export interface BoundedOptions {
   /** Preemptions in one execution at most: switches away from an executor that could go on. */
@@ -81,6 +82,12 @@ export class BoundedExploration implements ExplorationStrategy {
     this.target = null;
   }
 
+  end(): void {
+    if (this.cursor < this.prefix) {
+      this.refuse(`decision ${this.cursor} of ${this.prefix} was not asked for when repeated: ${UNDRAWN}`);
+    }
+  }
+
   stop(): void {
     this.stopping = true;
   }
@@ -145,7 +152,7 @@ export class BoundedExploration implements ExplorationStrategy {
       if (this.at[cursor] !== question || this.alternatives[cursor] !== n || this.asked[cursor] !== asked) {
         this.refuse(
           `decision ${cursor} was question ${this.at[cursor]} with ${this.alternatives[cursor]} alternatives, ` +
-            `and is question ${question} with ${n} when repeated: something that is not drawn from the machine's choices decides`,
+            `and is question ${question} with ${n} when repeated: ${UNDRAWN}`,
         );
         return 0;
       }

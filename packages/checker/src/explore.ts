@@ -172,6 +172,7 @@ class Runner {
     strategy.begin(m);
     world.hand(strategy, (what, n) => strategy.draw(what, n));
     const end = m.sched.run();
+    if (this.finding === null) strategy.end();
     if (strategy.abandoned !== null) {
       this.report({ kind: strategy.abandoned.reason, message: `${strategy.abandoned.message}${this.whereabouts(world)}` });
     }

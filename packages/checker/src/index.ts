@@ -5,3 +5,4 @@ export { LockOrder } from "./lock_order.js";
 export { scenario, ThreadApi, type Scenario, type ScenarioMachine, type ScenarioThread } from "./scenario.js";
 export type { Decision, ExplorationStrategy } from "./strategy.js";
 export { formatTrace, type Finding, type Step, type Violation, type ViolationKind } from "./violation.js";
+export { benchmark, type ExplorationSpeed } from "./benchmark.js";

@@ -11,6 +11,7 @@ import {
   type EventSink,
   type Executor,
   type Kernel,
+  type Memcg,
   type Mm,
 } from "@faultline/kernel";
 import type { LockOrder } from "./lock_order.js";
@@ -276,21 +277,28 @@ export class Invariants implements EventSink {
     this.compare("swap", "the number of used swap slots", swap.used, used, "slots in use");
   }
 
-  /** For cgroups other than the root, whose id a page cannot be told by: 0 is also "not charged". */
   private memcgBooks(): void {
+    this.subtreeBooks(this.k.m.memcgs.root);
+  }
+
+  /** Pages and slots that a cgroup and those below it should have charged. */
+  private subtreeBooks(memcg: Memcg): { pages: number; slots: number } {
     const { m } = this.k;
-    for (const memcg of m.memcgs.root.subtree()) {
-      if (memcg.id === 0 || memcg.children.size > 0) continue;
-      let charged = 0;
-      for (let page = 0; page < m.memmap.nrPages; page++) if (m.memmap.memcg[page] === memcg.id) charged++;
-      const stock = m.memcgs.stockOf(memcg);
-      this.compare("memcg", `memory.current of ${memcg.path}`, memcg.usage, charged + stock, `pages: ${charged} charged, ${stock} in stock`);
-      let swapped = 0;
-      for (let offset = 1; offset < m.swap.slots; offset++) {
-        if (m.swap.memcg[offset] === memcg.id && (m.swap.count[offset] !== 0 || m.swap.cache[offset] !== NO_PAGE)) swapped++;
-      }
-      this.compare("memcg", `memory.swap.current of ${memcg.path}`, memcg.swapUsage, swapped, "slots");
+    const stock = m.memcgs.stockOf(memcg);
+    let pages = stock;
+    let slots = 0;
+    for (let page = 0; page < m.memmap.nrPages; page++) if (m.memmap.memcg[page] === memcg.id) pages++;
+    for (let offset = 1; offset < m.swap.slots; offset++) {
+      if (m.swap.memcg[offset] === memcg.id && (m.swap.count[offset] !== 0 || m.swap.cache[offset] !== NO_PAGE)) slots++;
     }
+    for (const child of memcg.children.values()) {
+      const below = this.subtreeBooks(child);
+      pages += below.pages;
+      slots += below.slots;
+    }
+    this.compare("memcg", `memory.current of ${memcg.path}`, memcg.usage, pages, `pages charged, ${stock} in its stock`);
+    this.compare("memcg", `memory.swap.current of ${memcg.path}`, memcg.swapUsage, slots, "slots");
+    return { pages, slots };
   }
 
   private tlbBooks(): void {

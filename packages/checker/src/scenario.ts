@@ -82,6 +82,11 @@ export class ThreadApi {
     return yield* this.k.mprotect.doMprotect(this.k, this.mm, addr, pages * 4096, prot);
   }
 
+  /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */
+  *reclaim(pages: number): MaySleep<number> {
+    return yield* this.k.vmscan.memoryReclaim(this.k, this.k.m.current!.memcg, pages);
+  }
+
   /** A user load of an aligned 32-bit word, unsigned. */
   *load32(addr: number): MaySleep<number> {
     const word = yield* this.word(addr, Access.Read);
@@ -110,6 +115,12 @@ export class ThreadApi {
     const result = yield* k.testHmm.dmirrorMakeExclusive(k, this.devices[device]!, first, first + pages);
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     return result;
+  }
+
+  /** Mirrors pages in a device for reading or writing, as a device fault does: 0 or a negated errno. */
+  *deviceFault(device: number, addr: number, pages: number, write: boolean): MaySleep<number> {
+    const first = addr / 4096;
+    return yield* this.k.testHmm.dmirrorFault(this.k, this.devices[device]!, first, first + pages, write);
   }
 
   /** An atomic addition by a device, which takes the page first where it does not have it. */

@@ -25,6 +25,8 @@ export interface ExplorationStrategy extends Strategy {
   next(): boolean;
   /** The machine of this execution, its threads ready to start. */
   begin(m: Machine): void;
+  /** The execution has ended by itself. */
+  end(): void;
   /** What was decided so far in this execution. */
   decisions(): Decision[];
   /** Points passed so far in this execution. */

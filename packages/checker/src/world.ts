@@ -10,6 +10,7 @@ import {
   type FrameMemory,
   type Kernel,
   type MaySleep,
+  type Memcg,
   type Mm,
   type OverlayFactory,
   type Strategy,
@@ -21,8 +22,8 @@ const FRAMES = 64;
 const RESERVED_FRAMES = 2;
 /** Enough for scenarios, whose pages then never share a slot. */
 const TLB_ENTRIES = 8;
-/** Arrays of this many words hold the contents of swap slots. */
-const SWAP_CHUNK_WORDS = 1 << 16;
+/** Larger machines than this are not for exploring; longer arrays hold the contents of swap slots. */
+const FRAMES_MAX = 4096;
 
 /** Lets one thing run to its end, as if nothing else existed. */
 class Undisturbed implements Strategy {
@@ -53,6 +54,7 @@ export class World {
   readonly m: Machine;
   readonly k: Kernel;
   mm!: Mm;
+  private readonly memcg: Memcg;
   readonly mirrors: Dmirror[] = [];
   private readonly choices = new SwitchedChoices();
   private readonly undisturbed = new Undisturbed();
@@ -87,7 +89,7 @@ export class World {
     this.k = assembleKernel(this.m, overlays);
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     if (swapSlots > 0) startSwapDisk(this.k);
-    this.m.memcgs.create(this.m.memcgs.root, "scenario");
+    this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
   }
 
   /** An address space on every CPU, the devices opened on it, then the scenario's own setup. */
@@ -123,7 +125,7 @@ export class World {
     // Frames that are free now, and slots of swap, are written before anybody reads them.
     const large = new Set<ArrayBufferLike>([pt.words.buffer, ram.buffer]);
     const mine = [this.tables, this.frames, this.k, this.scenario];
-    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => !large.has(array.buffer) && array.length < SWAP_CHUNK_WORDS);
+    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => !large.has(array.buffer) && array.length <= FRAMES_MAX);
   }
 
   /** Back to what was saved. All that has run since must have ended. */
@@ -165,6 +167,10 @@ export class World {
       yield* k.mmap.exitMmap(k, mm);
       // What waits in batches is held by nobody else now.
       yield* k.swap.lruAddDrainAll(k);
+      // A folio that reclaim met between unmapping and freeing stays in the swap cache, which
+      // nothing but reclaim empties.
+      const { swap } = k.m;
+      if (swap.used > 0) yield* k.vmscan.memoryReclaim(k, k.m.current!.memcg, swap.used);
     });
     return answer;
   }
@@ -193,7 +199,7 @@ export class World {
     const { m } = this;
     const task = new Task(m.sched.allocateTaskId(), name, executor, body, {
       mm: this.mm ?? null,
-      memcg: m.memcgs.get(1),
+      memcg: this.memcg,
     });
     task.thread.affinity = 1 << executor.id;
     m.tasks.set(task.id, task);
