@@ -79,7 +79,7 @@ export class SwapDevice {
       return;
     }
     this.uniform.delete(offset);
-    const chunk = (this.chunks[Math.floor(offset / CHUNK_SLOTS)] ??= new Int32Array((CHUNK_SLOTS * PAGE_SIZE) / 4));
+    const chunk = (this.chunks[Math.floor(offset / CHUNK_SLOTS)] ??= new Int32Array((Math.min(CHUNK_SLOTS, this.slots) * PAGE_SIZE) / 4));
     chunk.set(words.subarray(frame << 10, (frame + 1) << 10), (offset % CHUNK_SLOTS) << 10);
   }
 
