@@ -24,6 +24,9 @@ export function faultline(args: readonly string[], options: { cwd?: string; inpu
     encoding: "utf8",
     env: ENVIRONMENT,
     maxBuffer: 2 ** 28,
+    // A guest may spin for ever; Ctrl-C ends that.
+    timeout: 60_000,
+    killSignal: "SIGINT",
   });
   return { status, stdout, stderr };
 }
