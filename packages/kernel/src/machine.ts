@@ -177,6 +177,15 @@ export class Machine {
     return this.signals !== null && this.signals.endsSleep(task, state);
   }
 
+  /**
+   * The CPU whose per-CPU data the running code uses. A device's engine calls the kernel through
+   * its driver, which then runs on CPU 0.
+   */
+  get cpu(): number {
+    const { executor } = this;
+    return executor === null || executor.isDevice ? 0 : executor.id;
+  }
+
   folioWaitQueue(page: number): WaitQueue {
     let queue = this.folioWaiters.get(page);
     if (queue === undefined) {

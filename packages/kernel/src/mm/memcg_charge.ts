@@ -12,7 +12,7 @@ const MAX_RECLAIM_RETRIES = 16;
  */
 export function* chargePage(k: Kernel, page: number, memcg: Memcg): MaySleep<boolean> {
   const { m } = k;
-  const cpu = m.executor === null || m.executor.isDevice ? 0 : m.executor.id;
+  const { cpu } = m;
   if (!m.memcgs.consumeStock(cpu, memcg) && !(yield* k.memcg.tryCharge(k, memcg, cpu))) return false;
   m.memmap.memcg[page] = memcg.id;
   return true;
@@ -21,7 +21,7 @@ export function* chargePage(k: Kernel, page: number, memcg: Memcg): MaySleep<boo
 /** The fast half of `chargePage`: from this CPU's stock, which nobody else touches. */
 export function chargeFast(k: Kernel, page: number, memcg: Memcg): boolean {
   const { m } = k;
-  if (m.executor!.isDevice || !m.memcgs.consumeStock(m.executor!.id, memcg)) return false;
+  if (!m.memcgs.consumeStock(m.cpu, memcg)) return false;
   m.memmap.memcg[page] = memcg.id;
   return true;
 }
@@ -59,7 +59,7 @@ export function* unchargePage(k: Kernel, page: number): Atomic<void> {
   const { m } = k;
   if (m.memmap.memcg[page] === 0) return;
   const memcg = m.memcgs.get(m.memmap.memcg[page]!);
-  const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
+  const { cpu } = m;
   if (m.point(Op.Counter, memcg.id)) yield SWITCH;
   m.memcgs.refillStock(cpu, memcg, 1);
   m.memmap.memcg[page] = 0;

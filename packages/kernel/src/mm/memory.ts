@@ -234,7 +234,7 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   k.memory.setPte(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(folio));
   m.refs?.put(folio, "alloc");
   if (!ptl.tryUnlock()) yield* ptl.unlock();
-  if (full) yield* k.swap.drainBatch(k, m.executor!.isDevice ? 0 : m.executor!.id, BatchKind.lruAdd);
+  if (full) yield* k.swap.drainBatch(k, m.cpu, BatchKind.lruAdd);
   return 0;
 }
 

@@ -31,7 +31,7 @@ const MAX_RECLAIM_RETRIES = 16;
  */
 export function allocFast(k: Kernel): number {
   const { m } = k;
-  const pcp = m.zones.pcp[cpuOf(k)]!;
+  const pcp = m.zones.pcp[m.cpu]!;
   if (pcp.count === 0) return NO_PAGE;
   const page = pcp.pages[--pcp.count]!;
   prepareNewPage(k, page);
@@ -41,16 +41,11 @@ export function allocFast(k: Kernel): number {
 /** Undoes an `allocFast` whose page was not used. */
 export function returnFast(k: Kernel, page: number): void {
   const { m } = k;
-  const pcp = m.zones.pcp[cpuOf(k)]!;
+  const pcp = m.zones.pcp[m.cpu]!;
   m.memmap.refcount[page] = 0;
   m.refs?.put(page, "alloc");
   m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
   pcp.pages[pcp.count++] = page;
-}
-
-function cpuOf(k: Kernel): number {
-  const e = k.m.executor;
-  return e === null || e.isDevice ? 0 : e.id;
 }
 
 function prepareNewPage(k: Kernel, page: number): void {
@@ -101,7 +96,7 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
 /** Fills this CPU's list from the buddy lists as far as the watermark lets it, and takes one page. */
 export function* rmqueueBulk(k: Kernel, watermark: "low" | "min" | "none"): Atomic<number> {
   const { m } = k;
-  const pcp = m.zones.pcp[cpuOf(k)]!;
+  const pcp = m.zones.pcp[m.cpu]!;
   for (let i = m.zones.list.length - 1; i >= 0; i--) {
     const zone = m.zones.list[i]!;
     const keep = watermark === "none" ? 0 : watermark === "low" ? zone.low : zone.min;
@@ -131,7 +126,7 @@ export function* freeUnrefPage(k: Kernel, page: number): Atomic<void> {
   memmap.flags[page] = 0;
   memmap.mapping[page] = 0;
   memmap.memcg[page] = 0;
-  const pcp = zones.pcp[cpuOf(k)]!;
+  const pcp = zones.pcp[m.cpu]!;
   pcp.pages[pcp.count++] = page;
   if (pcp.count > zones.batch * 4 || lowOnMemory(zones.list)) yield* k.pageAlloc.drainPcp(k, zones.batch);
 }
@@ -144,7 +139,7 @@ function lowOnMemory(zones: readonly Zone[]): boolean {
 /** Moves up to `n` pages of this CPU's list to the buddy lists. */
 export function* drainPcp(k: Kernel, n: number): Atomic<void> {
   const { m } = k;
-  const pcp = m.zones.pcp[cpuOf(k)]!;
+  const pcp = m.zones.pcp[m.cpu]!;
   for (const zone of m.zones.list) {
     if (zone.managed === 0 || pcp.count === 0) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();

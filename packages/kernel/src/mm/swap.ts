@@ -88,12 +88,12 @@ export function* folioAddLru(k: Kernel, folio: number): Atomic<void> {
 export function batchNewFolio(k: Kernel, folio: number): boolean {
   const { m } = k;
   m.memmap.refcount[folio]!++;
-  return m.batches.push(m.executor!.isDevice ? 0 : m.executor!.id, BatchKind.lruAdd, folio);
+  return m.batches.push(m.cpu, BatchKind.lruAdd, folio);
 }
 
 export function* batchAdd(k: Kernel, kind: BatchKind, folio: number): Atomic<void> {
   const { m } = k;
-  const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
+  const { cpu } = m;
   if (m.point(Op.RefGet, folio)) yield SWITCH;
   m.memmap.refcount[folio]!++;
   if (m.batches.push(cpu, kind, folio)) yield* k.swap.drainBatch(k, cpu, kind);
@@ -149,7 +149,7 @@ function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): v
 /** Drains the batches of this CPU only. */
 export function* lruAddDrain(k: Kernel): Atomic<void> {
   const { m } = k;
-  const cpu = m.executor!.isDevice ? 0 : m.executor!.id;
+  const { cpu } = m;
   for (const kind of [BatchKind.lruAdd, BatchKind.activate, BatchKind.deactivate, BatchKind.lazyfree]) {
     if (!m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
   }
