@@ -164,11 +164,12 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   yield* k.rmap.folioAddAnonRmapPte(k, folio, folio, vma, vpn, exclusive);
   yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
-  // What was this task's reference is the mapping's now.
+  // What was this task's reference is the mapping's now. So the folio lock goes while the entry
+  // cannot: MADV_DONTNEED, which takes no folio lock, would free the folio under us.
   m.refs?.put(folio, "swapin");
-  if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (yield* shouldFreeSwap(k, folio, exclusive && write)) yield* k.swapfile.folioFreeSwap(k, folio);
   yield* k.folioLock.folioUnlock(k, folio);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
   // A write to a page that is shared with somebody copies it on the next attempt.
   return result;
 }
