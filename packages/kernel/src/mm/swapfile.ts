@@ -92,7 +92,8 @@ export function* freeSwapAndCache(k: Kernel, offset: number): Atomic<void> {
   if (m.point(Op.SwapCache, offset)) yield SWITCH;
   const folio = m.swap.cache[offset]!;
   if (folio === NO_PAGE || m.swap.count[offset] !== 0) return;
-  yield* k.swap.folioGet(k, folio, "free_swap");
-  yield* k.swapfile.freeSwapCache(k, folio);
+  // Reclaim may be freeing it, or have freed it: then somebody else may have it by now.
+  if (!(yield* k.swap.folioTryGet(k, folio, "free_swap"))) return;
+  if (m.swap.cache[offset] === folio) yield* k.swapfile.freeSwapCache(k, folio);
   yield* k.swap.folioPut(k, folio, "free_swap");
 }
