@@ -25,14 +25,14 @@ function found(scenario: Scenario<never>, options: ExploreOptions): Violation {
 }
 
 test("fault against exclusive against MADV_DONTNEED: every schedule of two preemptions is clean", () => {
-  const report = explore(faultExclusiveDontneed as Scenario);
+  const report = explore(faultExclusiveDontneed);
   expect(report.violation).toBeNull();
   expect(report).toMatchObject({ complete: true, preemptions: 2 });
   expect(report.schedules).toBeGreaterThan(10_000);
 });
 
 test("CPU and device add to one word: every schedule of two preemptions sums up", () => {
-  const report = explore(atomicAdd as Scenario);
+  const report = explore(atomicAdd);
   expect(report.violation).toBeNull();
   expect(report.complete).toBe(true);
 });

@@ -7,11 +7,11 @@ import { explore, LockOrder, replay, scenario, type Scenario, type ScenarioThrea
 
 /** A scenario without memory: threads that only pass points. */
 function bare(threads: Record<string, ScenarioThread<null>>): Scenario {
-  // eslint-disable-next-line require-yield -- a setup with nothing to do
+   
   const setup = function* (): MaySleep<null> {
     return null;
   };
-  return scenario({ title: "bare", setup, threads }) as Scenario;
+  return scenario({ title: "bare", setup, threads });
 }
 
 function* pass(t: ThreadApi, points: number, before: () => void): MaySleep<void> {
@@ -81,14 +81,14 @@ describe("schedules", () => {
 
   test("one machine that goes back is as good as a new one each time", () => {
     for (const s of [faultExclusive, atomicAdd]) {
-      const pooled = explore(s as Scenario);
-      const fresh = explore(s as Scenario, { freshMachines: true });
+      const pooled = explore(s);
+      const fresh = explore(s, { freshMachines: true });
       expect(pooled).toEqual(fresh);
     }
   });
 
   test("a bound on executions is said", () => {
-    const report = explore(faultExclusive as Scenario, { executionsMax: 10 });
+    const report = explore(faultExclusive, { executionsMax: 10 });
     expect(report).toMatchObject({ complete: false, executions: 10, violation: null });
   });
 });
@@ -104,12 +104,12 @@ describe("ends", () => {
     });
     return scenario({
       title: "crossed locks",
-      // eslint-disable-next-line require-yield -- nothing to wait for
+       
       *setup(t) {
         return { a: new Mutex(t.k.m.locks, "lock a"), b: new Mutex(t.k.m.locks, "lock b") };
       },
       threads: { one: side(0, "a", "b"), two: side(1, "b", "a") },
-    }) as Scenario;
+    });
   };
 
   test("a lock order that can deadlock is reported before it does", () => {
@@ -166,7 +166,7 @@ describe("ends", () => {
         },
       },
     });
-    const { violation } = explore(faultExclusiveDontneed as Scenario, { overlays: [broken] });
+    const { violation } = explore(faultExclusiveDontneed, { overlays: [broken] });
     expect(violation!.kind).toBe("engine");
     expect(replay(faultExclusiveDontneed as Scenario, violation!.decisions, { overlays: [broken] })!.message).toContain("engine broke");
   });
@@ -225,7 +225,7 @@ describe("invariants", () => {
         threads: {
           poker: {
             on: { cpu: 0 },
-            // eslint-disable-next-line require-yield -- no point is wanted
+             
             *run(t, s) {
               const vpn = s.page / 4096;
               const { pt, memmap } = t.k.m;
@@ -234,7 +234,7 @@ describe("invariants", () => {
             },
           },
         },
-      }) as Scenario,
+      }),
       { preemptions: 0 },
     );
     expect(report.violation).toMatchObject({ kind, message: expect.stringMatching(message) as string });
@@ -252,7 +252,7 @@ describe("invariants", () => {
         },
       },
     });
-    const { violation } = explore(faultExclusiveDontneed as Scenario, { overlays: [noRetry] });
+    const { violation } = explore(faultExclusiveDontneed, { overlays: [noRetry] });
     expect(violation).toMatchObject({ kind: "device-table", preemptions: 1 });
     expect(violation!.message).toMatch(/hmm_dmirror0 maps frame \d+ exclusively .* but the CPU's entry is empty/);
   });

@@ -1,0 +1,35 @@
+import { resolvePatches } from "@faultline/kernel";
+import { expect, test } from "vitest";
+import faultExclusive from "../../../scenarios/fault-exclusive.js";
+import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
+import reclaimExclusive from "../../../scenarios/reclaim-exclusive.js";
+import reclaimMunmap from "../../../scenarios/reclaim-munmap.js";
+import swapInDontneedPageout from "../../../scenarios/swap-in-dontneed-pageout.js";
+import twoDevices from "../../../scenarios/two-devices.js";
+import { explore, type Scenario } from "../src/index.js";
+
+/** The gallery: each scenario with as many preemptions as a few seconds allow. */
+const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: number])[] = (
+  [
+    [faultExclusive, 3],
+    [mirrorDontneed, 2],
+    [reclaimExclusive, 1],
+    [reclaimMunmap, 2],
+    [swapInDontneedPageout, 2],
+    [twoDevices, 1],
+  ] as const
+).map(([s, n]) => [s.title, s as Scenario, n]);
+
+test.each(GALLERY)("%s: clean", (_title, s, preemptions) => {
+  const report = explore(s, { preemptions });
+  expect(report.violation).toBeNull();
+  expect(report.complete).toBe(true);
+});
+
+test.each(["6.14", "6.1"])("fault against exclusive on %s: clean", (release) => {
+  const overlays = resolvePatches({ release, without: [] });
+  if (typeof overlays === "string") throw new Error(overlays);
+  const report = explore(faultExclusive as Scenario, { overlays });
+  expect(report.violation).toBeNull();
+  expect(report.complete).toBe(true);
+});
