@@ -103,6 +103,11 @@ export class Mm {
   startBrk = 0;
   brk = 0;
   mmapBase = 0;
+  /**
+   * Spares the search for room its way past everything mapped already: below mmapBase there is no
+   * gap of that many pages above the page. Null when something was unmapped since.
+   */
+  noGapAbove: { readonly vpn: number; readonly pages: number } | null = null;
   startStack = 0;
   /** RLIMIT_STACK at exec; its default is 8 MiB. */
   stackLimitPages = 2048;

@@ -84,11 +84,16 @@ function rangeFree(mm: Mm, start: number, pages: number): boolean {
 /** Where a mapping without a fixed address goes: top down from mmap_base, else bottom up. -1: no room. */
 export function getUnmappedArea(_k: Kernel, mm: Mm, hint: number, pages: number): number {
   if (hint >= MIN_VPN && hint + pages <= USER_VPN_END && rangeFree(mm, hint, pages)) return hint;
-  let end = Math.floor(mm.mmapBase / 4096);
-  for (let i = mm.vmas.length - 1; i >= 0; i--) {
+  const known = mm.noGapAbove;
+  let end = known !== null && pages >= known.pages ? known.vpn : Math.floor(mm.mmapBase / 4096);
+  const above = mm.findVmaIndex(end);
+  for (let i = above < 0 ? mm.vmas.length - 1 : above; i >= 0; i--) {
     const vma = mm.vmas[i]!;
     if (vma.startVpn >= end) continue;
-    if (end - vma.endVpn >= pages) return end - pages;
+    if (end - vma.endVpn >= pages) {
+      mm.noGapAbove = { vpn: end, pages };
+      return end - pages;
+    }
     end = Math.min(end, vma.startVpn - ((vma.flags & VM.GROWSDOWN) !== 0 ? STACK_GUARD_PAGES : 0));
   }
   if (end - MIN_VPN >= pages) return end - pages;
@@ -157,14 +162,17 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
   );
 }
 
-/** Merges a VMA with its neighbours where that is possible; returns what covers it now. */
+/**
+ * Merges a VMA with its neighbours where that is possible; returns what covers it now. The lower
+ * one comes first: where the two belong to different anon_vmas, it is the one that is merged with.
+ */
 export function* mergeAround(k: Kernel, mm: Mm, vma: Vma): MaySleep<Vma> {
   let result = vma;
-  const i = mm.vmas.indexOf(vma);
-  const upper = mm.vmas[i + 1];
-  if (upper !== undefined && k.mmap.canMerge(k, result, upper)) result = yield* mergePair(k, mm, result, upper);
+  const i = mm.findVmaIndex(vma.startVpn);
   const lower = mm.vmas[i - 1];
+  const upper = mm.vmas[i + 1];
   if (lower !== undefined && k.mmap.canMerge(k, lower, result)) result = yield* mergePair(k, mm, lower, result);
+  if (upper !== undefined && k.mmap.canMerge(k, result, upper)) result = yield* mergePair(k, mm, result, upper);
   return result;
 }
 
@@ -181,7 +189,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   }
   lower.endVpn = upper.endVpn;
   upper.detached = true;
-  mm.vmas.splice(mm.vmas.indexOf(upper), 1);
+  mm.vmas.splice(mm.vmas.indexOf(upper, mm.findVmaIndex(lower.startVpn)), 1);
   if (upper.file !== null) upper.file.references--;
   if (anonVma !== null && !anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   return lower;
@@ -189,7 +197,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
 
 /** The anon_vma of a neighbour that this VMA could merge with later, were it to share it. */
 export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): AnonVma | null {
-  const i = mm.vmas.indexOf(vma);
+  const i = mm.findVmaIndex(vma.startVpn);
   for (const other of [mm.vmas[i + 1], mm.vmas[i - 1]]) {
     if (other?.anonVma == null) continue;
     const [lower, upper] = other.startVpn < vma.startVpn ? [other, vma] : [vma, other];
@@ -327,14 +335,19 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
   if (first !== null && first.startVpn < start) yield* k.mmap.splitVma(k, mm, first, start);
   const last = mm.vmaAt(end - 1);
   if (last !== null && last.endVpn > end) yield* k.mmap.splitVma(k, mm, last, end);
-  const gone = mm.vmas.filter((vma) => vma.startVpn >= start && vma.endVpn <= end);
+  const from = mm.findVmaIndex(start);
+  if (from < 0) return;
+  let to = from;
+  while (to < mm.vmas.length && mm.vmas[to]!.startVpn < end) to++;
+  const gone = mm.vmas.slice(from, to);
   if (gone.length === 0) return;
+  mm.noGapAbove = null;
   for (const vma of gone) {
     yield* k.memory.vmaStartWrite(k, vma);
     vma.detached = true;
     account(mm, vma.flags, -vma.pages);
   }
-  mm.vmas.splice(mm.vmas.indexOf(gone[0]!), gone.length);
+  mm.vmas.splice(mm.vmas.indexOf(gone[0]!, from), gone.length);
 
   yield* k.swap.lruAddDrain(k);
   const tlb = k.mmGather.tlbGather(k, mm);
@@ -418,7 +431,7 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const vma = candidate();
   if (vma !== null && vma.startVpn > vpn && vma.endVpn - vpn <= mm.stackLimitPages) {
-    const below = mm.vmas[mm.vmas.indexOf(vma) - 1];
+    const below = mm.vmas[mm.findVmaIndex(vma.startVpn) - 1];
     const gap = below === undefined || (below.flags & VM_ACCESS) === 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {
       yield* k.memory.vmaStartWrite(k, vma);

@@ -46,8 +46,11 @@ export function* changeProtection(k: Kernel, mm: Mm, start: number, end: number,
     if (vma === null) return -Errno.ENOMEM;
     const stop = Math.min(end, vma.endVpn);
     let newFlags = (vma.flags & ~VM_ACCESS) | access;
-    // Once accounted, always accounted: so a VMA that was never writable merges with no other.
-    if ((access & VM.WRITE) !== 0 && (vma.flags & (VM.SHARED | VM.NORESERVE)) === 0) newFlags |= VM.ACCOUNT;
+    // What becomes writable is accounted, and what was never written can be taken back. VMAs that
+    // differ in it do not merge.
+    if ((access & VM.WRITE) !== 0) {
+      if ((vma.flags & (VM.SHARED | VM.NORESERVE)) === 0) newFlags |= VM.ACCOUNT;
+    } else if (vma.file === null && vma.anonVma === null) newFlags &= ~VM.ACCOUNT;
     if (((newFlags & ~(newFlags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
     if (newFlags !== vma.flags) {
       vma = yield* k.mmap.isolateRange(k, mm, vma, vpn, stop);
