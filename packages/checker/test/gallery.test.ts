@@ -29,7 +29,7 @@ test.each(GALLERY)("%s: clean", (_title, s, preemptions) => {
 test.each(["6.14", "6.1"])("fault against exclusive on %s: clean", (release) => {
   const overlays = resolvePatches({ release, without: [] });
   if (typeof overlays === "string") throw new Error(overlays);
-  const report = explore(faultExclusive as Scenario, { overlays });
+  const report = explore(faultExclusive, { overlays });
   expect(report.violation).toBeNull();
   expect(report.complete).toBe(true);
 });
