@@ -46,6 +46,8 @@ export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boo
   const write = (now & PTE.W) !== 0 && (now & PTE.D) !== 0;
   const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
   m.executor!.tlb.fill(vpn, page, (now & PTE.R) !== 0, write, (now & PTE.X) !== 0);
+  // An entry that has become accessible by this walk is so for the other CPUs too.
+  if (m.config.checking && now !== flags) k.tlbflush.prefetch(k, mm, vpn, ptep);
   return true;
 }
 
