@@ -18,6 +18,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "arch/tlbflush.ts: prefetch": "speculation of the hardware, in one step with the write of the entry (PteWrite)",
   "arch/uaccess.ts: keepsTranslation": `${UNDER_CALLERS_POINT} (UserRead, UserWrite)`,
   "drivers/test_hmm.ts: dmirrorFault/(anonymous)": UNDER_CALLERS_LOCK,
+  "mm/folio_lock.ts: take": `${UNDER_CALLERS_POINT} (FolioLock)`,
   "mm/hmm.ts: isZeroPage": NEVER_CHANGES,
   "mm/memory.ts: exclusivePteWritability": UNDER_CALLERS_LOCK,
   "mm/memory.ts: setPte": `${UNDER_CALLERS_POINT} (PteWrite)`,

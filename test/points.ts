@@ -33,7 +33,7 @@ const SHARED: Readonly<Record<string, readonly string[]>> = {
   memmap: ["has", "set", "clear", "isAnon", "folioMapcount", "refcount", "mapcount", "flags", "mapping", "index", "private"],
   swap: ["count", "cache", "allocate", "release"],
   tlb: ["fill", "flushPage", "flushRange", "flushAll"],
-  table: ["get", "set", "delete", "clear"],
+  table: ["get", "set", "delete", "clear", "invalidate"],
   zone: ["takeBlock", "freeBlock"],
   ram: ["words", "bytes", "view", "frame", "copy"],
   vma: ["lockSeq", "readers", "detached"],
