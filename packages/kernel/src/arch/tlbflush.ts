@@ -20,11 +20,6 @@ export function* flushTlbRange(k: Kernel, mm: Mm, startVpn: number, endVpn: numb
   }
 }
 
-/** Flushes one page. */
-export function* flushTlbPage(k: Kernel, mm: Mm, vpn: number): Atomic<void> {
-  yield* k.tlbflush.flushTlbRange(k, mm, vpn, vpn + 1);
-}
-
 /**
  * Hardware may cache a translation as soon as the page table grants it. Under the checker every
  * CPU of the address space does so at once, which is the worst case for a forgotten flush.

@@ -90,15 +90,9 @@ export function* dmirrorIntervalInvalidate(
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   dmirror.notifier.invalidateSeq = seq;
   if (k.m.point(Op.DeviceTable, range.startVpn)) yield SWITCH;
-  yield* k.testHmm.dmirrorDoUpdate(k, dmirror, range.startVpn, range.endVpn);
+  dmirror.table.invalidate(range.startVpn, range.endVpn);
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return true;
-}
-
-/** Drops translations, under the mutex. */
-export function* dmirrorDoUpdate(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<void> {
-  if (k.m.point(Op.DeviceTable, startVpn)) yield SWITCH;
-  dmirror.table.invalidate(startVpn, endVpn);
 }
 
 /* ioctl */

@@ -9,8 +9,26 @@ import { PG } from "./page.js";
 
 /** Takes the folio lock if it is free. */
 export function* folioTrylock(k: Kernel, folio: number): Atomic<boolean> {
+  if (k.m.point(Op.FolioLock, folio)) yield SWITCH;
+  return take(k, folio);
+}
+
+/**
+ * Takes the folio lock at once when schedule and lock allow: the idiom of kernel/locks, so where it
+ * returns false `folioLock` must follow.
+ */
+export function tryFolioLock(k: Kernel, folio: number): boolean {
   const { m } = k;
-  if (m.point(Op.FolioLock, folio)) yield SWITCH;
+  if (m.point(Op.FolioLock, folio)) {
+    m.pendingSwitch = true;
+    return false;
+  }
+  m.locks.observer?.mayWait(m.current!, "folio_lock", folio);
+  return take(k, folio);
+}
+
+function take(k: Kernel, folio: number): boolean {
+  const { m } = k;
   m.sink?.emit(Event.FolioLock, folio, 0, 0, 0);
   if (m.memmap.has(folio, PG.locked)) return false;
   m.memmap.set(folio, PG.locked);
@@ -18,11 +36,14 @@ export function* folioTrylock(k: Kernel, folio: number): Atomic<boolean> {
   return true;
 }
 
-/** Takes the folio lock; false when a fatal signal came first and `state` is Killable. */
+/** Takes the folio lock after a try that failed; false when a fatal signal came first and `state` is Killable. */
 export function* folioLock(k: Kernel, folio: number, state = TaskState.Uninterruptible): MaySleep<boolean> {
-  k.m.locks.observer?.mayWait(k.m.current!, "folio_lock", folio);
-  while (!(yield* k.folioLock.folioTrylock(k, folio))) {
-    if (!(yield* k.m.folioWaitQueue(folio).sleep(state, "folio_lock"))) return false;
+  const { m } = k;
+  if (m.takePendingSwitch()) yield SWITCH;
+  m.locks.observer?.mayWait(m.current!, "folio_lock", folio);
+  while (!take(k, folio)) {
+    if (!(yield* m.folioWaitQueue(folio).sleep(state, "folio_lock"))) return false;
+    if (m.point(Op.FolioLock, folio)) yield SWITCH;
   }
   return true;
 }

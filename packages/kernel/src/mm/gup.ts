@@ -57,7 +57,9 @@ export function* followPagePte(k: Kernel, vma: Vma, vpn: number, gup: number, si
   if (ptePresent(flags) && (flags & PTE.PROT_NONE) === 0 && ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0)) {
     page = m.memmap.pfnToPage(m.pt.pfn(ptep));
     const folio = m.memmap.folioOf(page);
-    yield* k.swap.folioGet(k, folio, site);
+    if (m.point(Op.RefGet, folio)) yield SWITCH;
+    m.memmap.refcount[folio]!++;
+    m.refs?.get(folio, site);
     if ((gup & FollFlag.TOUCH) !== 0) {
       if ((gup & FollFlag.WRITE) !== 0 && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
       yield* k.swap.folioMarkAccessed(k, folio);

@@ -120,8 +120,9 @@ export class Mm {
   envStart = 0;
   envEnd = 0;
   /** Notifier subscriptions, and the sequence protocol of interval notifiers. */
-  readonly notifiers: MmuNotifier[] = [];
-  readonly intervals: IntervalNotifier[] = [];
+  /** Replaced rather than changed, so that an invalidation goes through the list it began with. */
+  notifiers: readonly MmuNotifier[] = [];
+  intervals: readonly IntervalNotifier[] = [];
   invalidateSeq = 2;
   activeInvalidations = 0;
   readonly invalidateWait: WaitQueue;

@@ -73,13 +73,13 @@ export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep
     mm.activeInvalidations++;
     mm.invalidateSeq |= 1;
     const seq = mm.invalidateSeq;
-    for (const notifier of [...mm.intervals]) {
+    for (const notifier of mm.intervals) {
       if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
       if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
       yield* notifier.invalidate(k, range, seq);
     }
   }
-  for (const notifier of [...mm.notifiers]) {
+  for (const notifier of mm.notifiers) {
     if (notifier.invalidateRangeStart !== undefined) yield* notifier.invalidateRangeStart(k, range);
   }
 }
@@ -88,7 +88,7 @@ export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep
 export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<void> {
   const { mm } = range;
   if (!k.mmuNotifier.mmHasNotifiers(k, mm)) return;
-  for (const notifier of [...mm.notifiers]) {
+  for (const notifier of mm.notifiers) {
     if (notifier.invalidateRangeEnd !== undefined) yield* notifier.invalidateRangeEnd(k, range);
   }
   if (k.m.point(Op.NotifierEnd, mm.id)) yield SWITCH;
@@ -128,7 +128,7 @@ export function* intervalCheckRetry(k: Kernel, notifier: IntervalNotifier, seq: 
 export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
   if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
-  mm.intervals.push(notifier);
+  mm.intervals = [...mm.intervals, notifier];
   // Born while an invalidation runs: readers must wait for its end. Otherwise it is behind, and
   // the first read succeeds at once.
   notifier.invalidateSeq = (mm.invalidateSeq & 1) !== 0 ? mm.invalidateSeq : mm.invalidateSeq - 1;
@@ -138,8 +138,7 @@ export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep
 export function* intervalRemove(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
   if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
-  const i = mm.intervals.indexOf(notifier);
-  if (i >= 0) mm.intervals.splice(i, 1);
+  mm.intervals = mm.intervals.filter((other) => other !== notifier);
   const seq = mm.invalidateSeq;
   while ((mm.invalidateSeq & 1) !== 0 && mm.invalidateSeq === seq) {
     yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_notifier_remove");
@@ -159,7 +158,7 @@ export function* mmuNotifierRelease(k: Kernel, mm: Mm): MaySleep<void> {
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   }
-  for (const notifier of [...mm.notifiers]) {
+  for (const notifier of mm.notifiers) {
     if (notifier.release !== undefined) yield* notifier.release(k, mm);
   }
 }

@@ -213,7 +213,7 @@ export function* makeDeviceExclusive(k: Kernel, mm: Mm, vpn: number, owner: obje
       yield* k.swap.folioPut(k, folio, "exclusive");
       return refused;
     }
-    if (!(yield* k.folioLock.folioLock(k, folio, TaskState.Killable))) {
+    if (!k.folioLock.tryFolioLock(k, folio) && !(yield* k.folioLock.folioLock(k, folio, TaskState.Killable))) {
       yield* k.swap.folioPut(k, folio, "exclusive");
       return -Errno.EINTR;
     }
