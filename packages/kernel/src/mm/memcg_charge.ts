@@ -55,14 +55,17 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
   }
 }
 
-export function* unchargePage(k: Kernel, page: number): Atomic<void> {
+/** Takes the charge of a page back into this CPU's stock; announced as a point by the caller. */
+export function uncharge(k: Kernel, page: number): void {
   const { m } = k;
   if (m.memmap.memcg[page] === 0) return;
-  const memcg = m.memcgs.get(m.memmap.memcg[page]!);
-  const { cpu } = m;
-  if (m.point(Op.Counter, memcg.id)) yield SWITCH;
-  m.memcgs.refillStock(cpu, memcg, 1);
+  m.memcgs.refillStock(m.cpu, m.memcgs.get(m.memmap.memcg[page]!), 1);
   m.memmap.memcg[page] = 0;
+}
+
+export function* unchargePage(k: Kernel, page: number): Atomic<void> {
+  if (k.m.point(Op.Counter, page)) yield SWITCH;
+  k.memcg.uncharge(k, page);
 }
 
 /** memory.max: lowers the limit, reclaims down to it, and kills when that is not enough. */

@@ -57,6 +57,7 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
     yield* k.memory.vmaStartWrite(k, vma);
     yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
   }
+  for (const vma of mm.vmas) yield* k.mmap.unlinkAnonVma(k, vma);
   yield* k.zap.freePgtables(k, tlb, mm, 0, USER_VPN_END);
   yield* k.mmGather.tlbFinish(k, tlb);
   for (const vma of mm.vmas) yield* k.mmap.removeVma(k, vma);
@@ -212,15 +213,18 @@ export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): AnonVma | nu
   return null;
 }
 
+/** Reverse walks no longer come to this VMA. */
+export function* unlinkAnonVma(k: Kernel, vma: Vma): MaySleep<void> {
+  if (vma.anonVma === null) return;
+  const { lock } = vma.anonVma;
+  if (!lock.tryWrite()) yield* lock.write();
+  k.m.anonVmas.unlink(vma);
+  if (!lock.tryUnlock()) yield* lock.unlock();
+}
+
 /** A VMA has left its address space. */
 export function* removeVma(k: Kernel, vma: Vma): MaySleep<void> {
   vma.detached = true;
-  if (vma.anonVma !== null) {
-    const { lock } = vma.anonVma;
-    if (!lock.tryWrite()) yield* lock.write();
-    k.m.anonVmas.unlink(vma);
-    if (!lock.tryUnlock()) yield* lock.unlock();
-  }
   if (vma.file !== null) yield* k.m.vfs.put(k, vma.file);
 }
 
@@ -363,6 +367,8 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
     yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   }
+  // Nobody may walk to these pages any more before the tables go that lead to them.
+  for (const vma of gone) yield* k.mmap.unlinkAnonVma(k, vma);
   // Tables that only this range used go too.
   const i = mm.findVmaIndex(start);
   const floor = i < 0 ? (mm.vmas.at(-1)?.endVpn ?? 0) : i === 0 ? 0 : mm.vmas[i - 1]!.endVpn;

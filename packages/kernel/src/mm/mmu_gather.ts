@@ -42,12 +42,13 @@ export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
   if (tlb.endVpn > 0) yield* k.tlbflush.flushTlbRange(k, tlb.mm, tlb.startVpn, tlb.endVpn);
   tlb.startVpn = Infinity;
   tlb.endVpn = 0;
-  for (const page of tlb.pages) {
-    const folio = m.memmap.folioOf(page);
+  for (let i = 0; i < tlb.pages.length; i++) {
+    const folio = m.memmap.folioOf(tlb.pages[i]!);
+    tlb.pages[i] = folio;
     // Nobody will swap this page in again: its slot is free if the cache is its last user.
     if (m.memmap.has(folio, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, folio);
-    yield* k.swap.folioPut(k, folio, "gather");
   }
+  yield* k.swap.releaseFolios(k, tlb.pages, "gather");
   tlb.pages.length = 0;
   for (const node of tlb.tables) yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(node));
   tlb.tables.length = 0;

@@ -117,8 +117,15 @@ export function* rmqueueBulk(k: Kernel, watermark: "low" | "min" | "none"): Atom
   return NO_PAGE;
 }
 
-/** A page without references goes back to this CPU's list. Its owner has uncharged it. */
+/** A page without references goes back to the allocator. Its owner has uncharged it. */
 export function* freeUnrefPage(k: Kernel, page: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.Alloc, page)) yield SWITCH;
+  if (k.pageAlloc.freeToPcp(k, page)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
+}
+
+/** Puts a page on this CPU's list; true when the list is to be drained. */
+export function freeToPcp(k: Kernel, page: number): boolean {
   const { m } = k;
   const { memmap, zones } = m;
   m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
@@ -128,7 +135,7 @@ export function* freeUnrefPage(k: Kernel, page: number): Atomic<void> {
   memmap.memcg[page] = 0;
   const pcp = zones.pcp[m.cpu]!;
   pcp.pages[pcp.count++] = page;
-  if (pcp.count > zones.batch * 4 || lowOnMemory(zones.list)) yield* k.pageAlloc.drainPcp(k, zones.batch);
+  return pcp.count > zones.batch * 4 || lowOnMemory(zones.list);
 }
 
 function lowOnMemory(zones: readonly Zone[]): boolean {

@@ -64,9 +64,14 @@ export function* folioAddAnonRmapPte(
 
 /** A mapping is gone. The reference that it had is still there. */
 export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, _vma: Vma): Atomic<void> {
+  if (k.m.point(Op.MapCount, page)) yield SWITCH;
+  k.rmap.dropMapping(k, folio, page);
+}
+
+/** The step of `folioRemoveRmapPte` itself, for callers that have passed its point. */
+export function dropMapping(k: Kernel, folio: number, page: number): void {
   const { m } = k;
   const { memmap } = m;
-  if (m.point(Op.MapCount, page)) yield SWITCH;
   memmap.mapcount[page]!--;
   if (memmap.folioMapcount(folio) === 0) {
     m.vmstat.pages.anonMapped -= memmap.folioPages(folio);

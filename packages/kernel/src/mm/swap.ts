@@ -38,18 +38,44 @@ export function* folioPutUnowned(k: Kernel, folio: number): Atomic<void> {
   if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolio(k, folio);
 }
 
-/** The last reference is gone: off the LRU, uncharged, back to the allocator. */
-export function* freeFolio(k: Kernel, folio: number): Atomic<void> {
+/** Drops this task's references to many folios, and frees those that had no other. */
+export function* releaseFolios(k: Kernel, folios: readonly number[], site: string): Atomic<void> {
   const { m } = k;
-  if (m.memmap.has(folio, PG.lru)) {
-    const lruvec = m.memcgs.get(m.memmap.memcg[folio]!).lruvec;
-    if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+  const dead: number[] = [];
+  for (const folio of folios) {
+    if (m.point(Op.RefPut, folio)) yield SWITCH;
+    m.refs?.put(folio, site);
+    if (--m.memmap.refcount[folio]! === 0) dead.push(folio);
+  }
+  if (dead.length > 0) yield* k.swap.freeFolios(k, dead);
+}
+
+/** The last reference is gone. */
+export function* freeFolio(k: Kernel, folio: number): Atomic<void> {
+  yield* k.swap.freeFolios(k, [folio]);
+}
+
+/** Folios without references: off the LRU, uncharged, back to the allocator. */
+export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> {
+  const { m } = k;
+  let locked: Lruvec | null = null;
+  for (const folio of folios) {
+    if (!m.memmap.has(folio, PG.lru)) continue;
+    const { lruvec } = m.memcgs.get(m.memmap.memcg[folio]!);
+    if (lruvec !== locked) {
+      if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
+      if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+      locked = lruvec;
+    }
     lruvecDelFolio(k, lruvec, folio);
     m.memmap.clear(folio, PG.lru);
-    if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
   }
-  yield* k.memcg.unchargePage(k, folio);
-  yield* k.pageAlloc.freeUnrefPage(k, folio);
+  if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
+  for (const folio of folios) {
+    if (m.point(Op.Counter, folio)) yield SWITCH;
+    k.memcg.uncharge(k, folio);
+    if (k.pageAlloc.freeToPcp(k, folio)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
+  }
 }
 
 /** The list a folio belongs on by its flags. */

@@ -55,8 +55,10 @@ export function* zapPteRange(
     const pfn = m.pt.pfn(ptep);
     m.pt.clear(ptep);
     m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
-    if (ptePresent(flags)) full = yield* k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
-    else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
+    if (ptePresent(flags)) {
+      if (m.point(Op.MapCount, pfn)) yield SWITCH;
+      full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
+    } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isSwapEntry(k, flags)) {
       vma.mm.rss[RssKind.swap]!--;
       yield* k.swapfile.freeSwapAndCache(k, pfn);
@@ -67,14 +69,15 @@ export function* zapPteRange(
   return vpn;
 }
 
-export function* zapPresentPte(
+/** The page of a cleared entry loses a mapping and goes to the gather; true when that is full. */
+export function zapPresentPte(
   k: Kernel,
   tlb: MmuGather,
   vma: Vma,
   vpn: number,
   flags: number,
   pfn: number,
-): Atomic<boolean> {
+): boolean {
   const { memmap } = k.m;
   k.mmGather.tlbRemoveEntry(k, tlb, vpn);
   if ((flags & PTE.SPECIAL) !== 0) return false;
@@ -82,7 +85,7 @@ export function* zapPresentPte(
   const folio = memmap.folioOf(page);
   vma.mm.rss[memmap.isAnon(folio) ? RssKind.anon : RssKind.file]!--;
   if ((flags & PTE.D) !== 0 && !memmap.isAnon(folio)) memmap.set(folio, PG.dirty);
-  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  k.rmap.dropMapping(k, folio, page);
   return k.mmGather.tlbRemovePage(k, tlb, page);
 }
 

@@ -102,11 +102,11 @@ export class GuestThread {
     const { k } = this;
     const start = k.m.now();
     const address = hart.faultAddress;
-    const exact = hart.faultAddressBig;
+    const { faultLo, faultHi } = hart;
     const access: Access = hart.faultAccess;
     hart.clearReservation();
     const signal = yield* k.fault.handleUserFault(k, address, access);
-    if (signal !== null) this.force({ ...signal, addrBig: exact });
+    if (signal !== null) this.force({ ...signal, addrBig: (BigInt(faultHi >>> 0) << 32n) | BigInt(faultLo >>> 0) });
     else this.linux.cpus[k.m.executor!.id]!.checkCode(k.m, Math.floor(address / 4096));
     this.task.thread.systemTimeNs += k.m.now() - start;
   }
