@@ -165,16 +165,22 @@ export function* drainPcp(k: Kernel, n: number): Atomic<void> {
   }
 }
 
-/** A page-table page, or a page for kernel data: charged to nobody, not on any LRU. */
+/** A page-table page: charged to the task's cgroup as kernel memory, not on any LRU. */
 export function* allocTable(k: Kernel): MaySleep<number> {
   const { m } = k;
+  const { memcg } = m.current!;
   const page = yield* k.pageAlloc.allocPage(k, GFP_KERNEL);
   if (page === NO_PAGE) return NO_PAGE;
+  if (!(yield* k.memcg.chargePage(k, page, memcg))) {
+    yield* k.swap.folioPut(k, page, "alloc");
+    return NO_PAGE;
+  }
   if (m.point(Op.PageFlags, page)) yield SWITCH;
   m.memmap.set(page, PG.table);
   // The reference is the table's from here on, not this task's.
   m.refs?.put(page, "alloc");
   m.vmstat.pages.pageTables++;
+  memcg.counters.pagetables++;
   return page;
 }
 
@@ -183,5 +189,7 @@ export function* freeTable(k: Kernel, page: number): Atomic<void> {
   if (m.point(Op.RefPut, page)) yield SWITCH;
   m.memmap.refcount[page] = 0;
   m.vmstat.pages.pageTables--;
+  m.memcgs.get(m.memmap.memcg[page]!).counters.pagetables--;
+  k.memcg.uncharge(k, page);
   yield* k.pageAlloc.freeUnrefPage(k, page);
 }

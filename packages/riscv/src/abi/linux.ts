@@ -148,7 +148,7 @@ export class LinuxMachine {
 
   newProcess(pid: number, comm: string, parent: Process | null, isOperator: boolean): Process {
     const { m } = this;
-    const process = new Process(pid, comm, parent, new FileTable(), new SignalHandlers(), m.memcgs.root, isOperator);
+    const process = new Process(pid, comm, parent, new FileTable(), new SignalHandlers(), parent?.memcg ?? m.memcgs.root, isOperator);
     process.startTimeNs = m.now();
     m.processes.set(pid, process);
     return process;
