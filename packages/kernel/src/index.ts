@@ -27,7 +27,6 @@ export {
   type Delivery,
   type SignalAction,
   type SignalInfo,
-  type SignalState,
 } from "./kernel/signal.js";
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 export { Machine, type MachineConfig } from "./machine.js";

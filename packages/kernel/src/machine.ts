@@ -3,7 +3,7 @@ import { SeededChoices } from "./kernel/choices.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
 import type { Process } from "./kernel/process.js";
-import { Signals, type SignalState } from "./kernel/signal.js";
+import { Signals } from "./kernel/signal.js";
 import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
 import { Dmesg } from "./kernel/printk.js";
 import type { EventSink } from "./trace.js";
@@ -69,16 +69,17 @@ export class Machine {
   vfs!: Vfs;
   /** The disk that swap is on; null on a machine without one. */
   swapDisk: SwapDisk | null = null;
-  /** Signal delivery looks here. */
-  signals: SignalState | null = new Signals(this);
+  readonly signals = new Signals(this);
   readonly futexes: Futexes;
   /** Tasks that wait for a folio lock or for writeback, by page. */
   readonly folioWaiters = new Map<number, WaitQueue>();
-  /** Wakes kswapd; set by mm/vmscan when it starts the thread. */
-  kswapdWait: WaitQueue;
+  /** Where kswapd sleeps until somebody finds memory low. */
+  readonly kswapdWait: WaitQueue;
 
+  /** What runs now, and where; `current` is null only before the first task runs. */
   current: Task | null = null;
   executor: Executor | null = null;
+  /** A `try…` has met the schedule's wish to switch; the generator that must follow takes it. */
   pendingSwitch = false;
 
   private timeNs = 0;
@@ -174,7 +175,7 @@ export class Machine {
 
   /** Whether a pending signal ends a sleep of this kind. */
   signalWakes(task: Task, state: TaskState): boolean {
-    return this.signals !== null && this.signals.endsSleep(task, state);
+    return this.signals.endsSleep(task, state);
   }
 
   /**

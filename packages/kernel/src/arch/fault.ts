@@ -100,7 +100,7 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
       locked.endRead();
     }
     if ((result & VmFault.RETRY) === 0) return finish(k, addr, result);
-    if (m.signals?.fatalPending(task)) return null;
+    if (m.signals.fatalPending(task)) return null;
     // Remembered, so that a fault that waited for its read counts as major when it completes.
     if ((result & VmFault.MAJOR) !== 0) flags |= FaultFlag.TRIED;
   }
@@ -120,7 +120,7 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
     if ((result & VmFault.RETRY) === 0) {
       return finish(k, addr, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
     }
-    if (m.signals?.fatalPending(task)) return null;
+    if (m.signals.fatalPending(task)) return null;
     flags |= FaultFlag.TRIED;
   }
 }

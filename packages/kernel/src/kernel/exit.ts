@@ -3,7 +3,7 @@ import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from "./futex.js";
 import { Op } from "./op.js";
 import type { Process } from "./process.js";
-import { SI, Sig, type Signals } from "./signal.js";
+import { SI, Sig } from "./signal.js";
 import type { Task } from "./sched.js";
 
 /** A robust list may have at most this many entries: it is user memory and may be circular. */
@@ -13,7 +13,7 @@ const ROBUST_LIST_LIMIT = 2048;
 export function* startGroupExit(k: Kernel, status: number): Atomic<void> {
   const process = k.m.current!.process!;
   if (k.m.point(Op.Wake, process.pid)) yield SWITCH;
-  (k.m.signals as Signals).startGroupExit(process, status);
+  k.m.signals.startGroupExit(process, status);
 }
 
 /**
@@ -119,7 +119,7 @@ export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
   const { parent } = process;
   // Init and the operator's shell wait for their children at all times.
   if (parent === null || parent.pid === 1 || parent.isOperator) k.exit.reap(k, process);
-  else (m.signals as Signals).send(parent, null, { signo: Sig.SIGCHLD, code: SI.KERNEL, addr: 0, pid: process.pid });
+  else m.signals.send(parent, null, { signo: Sig.SIGCHLD, code: SI.KERNEL, addr: 0, pid: process.pid });
 }
 
 /** Frees the pid of a zombie. Its status stays readable in the Process. */

@@ -120,7 +120,7 @@ export function* futexWait(k: Kernel, address: number, value: number, bitset: nu
     if (!bucket.lock.tryUnlock()) yield* bucket.lock.unlock();
     if (seen !== null) return -Errno.EAGAIN;
     if ((yield* k.uaccess.getUser32(k, address)) === null) return -Errno.EFAULT;
-    if (m.signals?.fatalPending(task) === true) return -Restart.ERESTARTSYS;
+    if (m.signals.fatalPending(task)) return -Restart.ERESTARTSYS;
   }
   const waiter: Waiter = { task, bitset, key, woken: false };
   bucket.waiters.push(waiter);

@@ -23,7 +23,7 @@ export class Task {
   state = TaskState.Running;
   /** What a waiting task waits for, in words: printed when nothing can run any more. */
   waitingFor = "";
-  /** True while a wake-up was caused by a signal; cleared by the one who handles it. */
+  /** The thread group it belongs to; null for kernel threads and scenario threads. */
   readonly process: Process | null;
   /** The address space whose page tables user accesses go through; null for kernel threads. */
   mm: Mm | null;
@@ -32,10 +32,11 @@ export class Task {
   /** Faults this thread took that needed no I/O, and those that did. */
   minorFaults = 0;
   majorFaults = 0;
-  /** Address that the CPU must clear and wake on exit (CLONE_CHILD_CLEARTID), or 0. */
+  /** Address that is cleared and woken when the thread exits (CLONE_CHILD_CLEARTID), or 0. */
   clearChildTid = 0;
-  /** A mask of pending signals for this thread alone, and of blocked ones, by signal number. */
-  pendingSignals = new Set<number>();
+  /** Numbers of the signals that are pending for this thread alone. */
+  readonly pendingSignals = new Set<number>();
+  /** The blocked ones as a mask: signal n is bit n - 1. */
   blockedSignals = 0n;
   readonly thread = new ThreadState();
   /** Set by the OOM killer: this task may use memory reserves. */
@@ -85,7 +86,7 @@ export class Executor {
 
 /** Decides who runs. An ordinary run has round robin; an explorer enumerates. */
 export interface Strategy {
-  /** How many points the executor may pass before `preempt` is asked; 0 asks at each. */
+  /** Nanoseconds of machine time that the executor may run before `preempt` is asked; 0 asks at each point. */
   quantum(executor: Executor): number;
   /** At a point of the running task: true when another executor is to run now. */
   preempt(op: number, object: number): boolean;

@@ -6,18 +6,6 @@ import { Op } from "./op.js";
 import type { Process } from "./process.js";
 import { TaskState, type Task } from "./sched.js";
 
-/** What the scheduler and the memory management ask of signals. */
-export interface SignalState {
-  /** True when a signal is pending that ends a sleep of this kind. */
-  endsSleep(task: Task, state: TaskState): boolean;
-  /** True when any unblocked signal is pending. */
-  pending(task: Task): boolean;
-  /** True when SIGKILL is pending. */
-  fatalPending(task: Task): boolean;
-  /** Sends SIGKILL to a process, as the OOM killer does. */
-  kill(process: Process): void;
-}
-
 /** Signal numbers of the generic Linux ABI. */
 export enum Sig {
   SIGHUP = 1,
@@ -175,14 +163,16 @@ function killsAtOnce(process: Process, signo: number): boolean {
  * The signals of a machine. The methods change state at one moment and have no points of their
  * own, so that timers can call them too; tasks go through the functions below, which do.
  */
-export class Signals implements SignalState {
+export class Signals {
   constructor(private readonly m: Machine) {}
 
+  /** True when a signal is pending that ends a sleep of this kind. */
   endsSleep(task: Task, state: TaskState): boolean {
     if (state === TaskState.Interruptible) return this.pending(task);
     return state === TaskState.Killable && this.fatalPending(task);
   }
 
+  /** True when any unblocked signal is pending. */
   pending(task: Task): boolean {
     const shared = task.process?.sharedPending;
     if (task.pendingSignals.size === 0 && (shared === undefined || shared.size === 0)) return false;
@@ -191,10 +181,12 @@ export class Signals implements SignalState {
     return false;
   }
 
+  /** True when SIGKILL is pending. */
   fatalPending(task: Task): boolean {
     return task.pendingSignals.has(Sig.SIGKILL);
   }
 
+  /** Sends SIGKILL to a process, as the OOM killer does. */
   kill(process: Process): void {
     this.send(process, null, { signo: Sig.SIGKILL, code: SI.KERNEL, addr: 0 });
   }
@@ -247,20 +239,16 @@ function firstOf(process: Process): Task | null {
   return null;
 }
 
-function signalsOf(k: Kernel): Signals {
-  return k.m.signals as Signals;
-}
-
 /** Sends a signal to a process as a task does it. */
 export function* sendToProcess(k: Kernel, process: Process, info: SignalInfo): Atomic<void> {
   if (k.m.point(Op.Wake, process.pid)) yield SWITCH;
-  signalsOf(k).send(process, null, info);
+  k.m.signals.send(process, null, info);
 }
 
 /** Sends a signal to one thread. */
 export function* sendToThread(k: Kernel, task: Task, info: SignalInfo): Atomic<void> {
   if (k.m.point(Op.Wake, task.id)) yield SWITCH;
-  if (task.process !== null) signalsOf(k).send(task.process, task, info);
+  if (task.process !== null) k.m.signals.send(task.process, task, info);
 }
 
 /** kill(2): 0, -EINVAL, -ESRCH. */
@@ -447,5 +435,5 @@ export function* sigtimedwait(k: Kernel, set: bigint, timeoutNs: number): MaySle
   task.thread.awaitedSignals = 0n;
   info = k.signal.dequeueSignal(k, ~wanted);
   if (info !== null) return info;
-  return m.signals?.pending(task) === true ? -Errno.EINTR : -Errno.EAGAIN;
+  return m.signals.pending(task) ? -Errno.EINTR : -Errno.EAGAIN;
 }

@@ -3,7 +3,7 @@ import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Op } from "./op.js";
 import type { Process } from "./process.js";
 import { TaskState } from "./sched.js";
-import { SI, Sig, type Signals } from "./signal.js";
+import { SI, Sig } from "./signal.js";
 
 /** What the real-time clock shows at boot, in seconds since 1970: the start of 2026. */
 export const REALTIME_AT_BOOT_S = 1_767_225_600;
@@ -56,7 +56,7 @@ function armRealTimer(k: Kernel, process: Process, deadline: number, interval: n
   const handle = m.sched.addTimer(deadline, !process.isOperator, () => {
     process.realTimer = null;
     if (interval > 0) armRealTimer(k, process, deadline + interval, interval);
-    (m.signals as Signals).send(process, null, { signo: Sig.SIGALRM, code: SI.KERNEL, addr: 0 });
+    m.signals.send(process, null, { signo: Sig.SIGALRM, code: SI.KERNEL, addr: 0 });
   });
   process.realTimer = { handle, deadline, interval };
 }

@@ -19,7 +19,7 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
     if (vma === null || !k.gup.vmaPermits(k, vma, gup)) return -Errno.EFAULT;
     const page = yield* k.gup.followPagePte(k, vma, vpn, gup, site);
     if (page !== NO_PAGE) return page;
-    if (k.m.signals?.fatalPending(k.m.current!)) return -Errno.EINTR;
+    if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
     const write = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.WRITE : 0;
     const result = yield* k.memory.handleMmFault(
       k,

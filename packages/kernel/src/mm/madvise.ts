@@ -264,7 +264,7 @@ export function* populate(k: Kernel, mm: Mm, start: number, end: number, write: 
       if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     } else if ((fault & VmFault.OOM) !== 0) result = -Errno.ENOMEM;
     else if ((fault & VmFault.ERROR) !== 0) result = -Errno.EFAULT;
-    if (m.signals?.fatalPending(m.current!)) result = -Errno.EINTR;
+    if (m.signals.fatalPending(m.current!)) result = -Errno.EINTR;
     yield* m.sched.condResched();
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();

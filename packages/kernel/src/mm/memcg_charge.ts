@@ -41,7 +41,7 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
       continue;
     }
     over.events.max++;
-    if (m.signals?.fatalPending(m.current!) || m.current!.oomVictim) {
+    if (m.signals.fatalPending(m.current!) || m.current!.oomVictim) {
       // A dying task is let through, so that it can die.
       m.memcgs.forceCharge(memcg, 1);
       return true;
@@ -77,7 +77,7 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
   for (;;) {
     if (m.point(Op.Counter, memcg.id)) yield SWITCH;
     if (memcg.usage <= pages) return 0;
-    if (m.signals?.pending(m.current!)) return -Errno.EINTR;
+    if (m.signals.pending(m.current!)) return -Errno.EINTR;
     if (!drained) {
       m.memcgs.drainAllStock();
       drained = true;

@@ -119,10 +119,10 @@ export class Mm {
   argEnd = 0;
   envStart = 0;
   envEnd = 0;
-  /** Notifier subscriptions, and the sequence protocol of interval notifiers. */
-  /** Replaced rather than changed, so that an invalidation goes through the list it began with. */
+  /** Notifier subscriptions: replaced rather than changed, so that an invalidation goes through the list it began with. */
   notifiers: readonly MmuNotifier[] = [];
   intervals: readonly IntervalNotifier[] = [];
+  /** The sequence protocol of interval notifiers: odd while an invalidation runs. */
   invalidateSeq = 2;
   activeInvalidations = 0;
   readonly invalidateWait: WaitQueue;

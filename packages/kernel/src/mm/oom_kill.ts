@@ -40,7 +40,7 @@ export function* outOfMemory(k: Kernel, memcg: Memcg | null): MaySleep<boolean> 
     }
     if (victim === null || k.oom.oomBadness(k, process) > k.oom.oomBadness(k, victim)) victim = process;
   }
-  if (victim === null || k.oom.oomBadness(k, victim) === -Infinity || m.signals === null) return false;
+  if (victim === null || k.oom.oomBadness(k, victim) === -Infinity) return false;
   const { mm } = victim;
   const kb = (kind: RssKind): number => mm!.rss[kind]! * 4;
   if (memcg !== null) memcg.events.oom++;

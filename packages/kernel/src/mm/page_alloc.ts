@@ -85,7 +85,7 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
       retries = 0;
       continue;
     }
-    if (m.signals?.fatalPending(m.current!)) return NO_PAGE;
+    if (m.signals.fatalPending(m.current!)) return NO_PAGE;
     if (++retries < MAX_RECLAIM_RETRIES) continue;
     if ((gfp & Gfp.NORETRY) !== 0) return NO_PAGE;
     if (!(yield* k.oom.outOfMemory(k, null))) return NO_PAGE;

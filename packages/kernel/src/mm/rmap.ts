@@ -241,7 +241,7 @@ export function exclusiveSupported(k: Kernel, folio: number): number {
  */
 export function* exclusiveMissed(k: Kernel): MaySleep<number> {
   yield* k.m.sched.condResched();
-  return k.m.signals?.fatalPending(k.m.current!) ? -Errno.EINTR : 0;
+  return k.m.signals.fatalPending(k.m.current!) ? -Errno.EINTR : 0;
 }
 
 /** Under the folio lock: swaps the entry for an exclusive one; false when it maps another page. */

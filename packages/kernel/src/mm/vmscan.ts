@@ -48,7 +48,7 @@ export function* doTryToFreePages(k: Kernel, target: Memcg, pages: number, reaso
   for (; sc.priority >= 0; sc.priority--) {
     for (const memcg of [...target.subtree()]) {
       yield* k.vmscan.shrinkLruvec(k, memcg, sc);
-      if (k.m.signals?.fatalPending(k.m.current!)) return sc.nrReclaimed;
+      if (k.m.signals.fatalPending(k.m.current!)) return sc.nrReclaimed;
     }
     if (sc.nrReclaimed >= sc.nrToReclaim) break;
   }
@@ -76,7 +76,7 @@ export function* shrinkLruvec(k: Kernel, memcg: Memcg, sc: ScanControl): MaySlee
       } else yield* k.vmscan.shrinkInactiveList(k, memcg, lru, n, sc);
     }
     yield* m.sched.condResched();
-    if (sc.nrReclaimed >= sc.nrToReclaim || m.signals?.fatalPending(m.current!)) return;
+    if (sc.nrReclaimed >= sc.nrToReclaim || m.signals.fatalPending(m.current!)) return;
   }
   if (canSwap && k.vmscan.inactiveIsLow(k, lruvec, Lru.inactiveAnon)) {
     yield* k.vmscan.shrinkActiveList(k, lruvec, Lru.activeAnon, SWAP_CLUSTER_MAX);
@@ -312,7 +312,7 @@ export function* memoryReclaim(k: Kernel, memcg: Memcg, pages: number): MaySleep
   let reclaimed = 0;
   let retries = MAX_RECLAIM_RETRIES;
   while (reclaimed < pages) {
-    if (k.m.signals?.pending(k.m.current!)) return -Errno.EINTR;
+    if (k.m.signals.pending(k.m.current!)) return -Errno.EINTR;
     // The last try: folios that are still in the CPUs' batches become visible.
     if (retries === 0) yield* k.swap.lruAddDrainAll(k);
     const batch = Math.max(1, Math.floor((pages - reclaimed) / 4));

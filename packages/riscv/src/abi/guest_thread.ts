@@ -74,7 +74,7 @@ export class GuestThread {
     const { m } = this.k;
     const { task } = this;
     while (this.exiting === null) {
-      if (m.signals!.pending(task) || this.restart !== null || task.thread.savedSigmask !== null) {
+      if (m.signals.pending(task) || this.restart !== null || task.thread.savedSigmask !== null) {
         yield* this.deliverSignals();
         continue;
       }

@@ -1,4 +1,4 @@
-import { describeErrno, O, Sig, SI, signalName, Task, TaskState, WaitQueue, type Kernel, type MaySleep, type Process, type Signals, type TimerHandle } from "@faultline/kernel";
+import { describeErrno, O, Sig, SI, signalName, Task, TaskState, WaitQueue, type Kernel, type MaySleep, type Process, type TimerHandle } from "@faultline/kernel";
 import type { LinuxMachine } from "./linux.js";
 
 /** One line of the operator, parsed; `$PID` and `$$` are expanded when it runs. */
@@ -247,7 +247,7 @@ export class OperatorShell {
     output?.begins?.(line);
     let timer: TimerHandle | null = m.sched.addTimer(m.now() + this.settings.timeoutNs, false, () => {
       timer = null;
-      (m.signals as Signals).send(this.process, this.task, { signo: Sig.SIGINT, code: SI.USER, addr: 0 });
+      m.signals.send(this.process, this.task, { signo: Sig.SIGINT, code: SI.USER, addr: 0 });
     });
     const result = yield* this.perform(line);
     timer?.cancel();
