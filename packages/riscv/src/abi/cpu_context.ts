@@ -1,8 +1,7 @@
-import type { Executor, Machine } from "@faultline/kernel";
+import type { Executor, Kernel, Machine } from "@faultline/kernel";
 import { Hart } from "../cpu/hart.js";
 import type { HartGroup } from "../cpu/group.js";
 import type { Access } from "../cpu/exit.js";
-import type { Kernel } from "@faultline/kernel";
 
 /** A thread's registers while no hart holds them. */
 export class Registers {
@@ -61,10 +60,11 @@ export class CpuContext {
   owner: { readonly registers: Registers; cpu: CpuContext | null } | null = null;
   /** `hart.instret` when the current run began: what it retired since has not been charged yet. */
   runStart = 0;
+
   /**
-   * What a frame held when code in it was decoded: anon_vma and index as one number. Decoded code
-   * outlives a change of the frame's contents, so a frame that holds another page now is decoded
-   * anew. A program that changes its own code says so with fence.i.
+   * @param decoded what a frame held when code in it was decoded: anon_vma and index as one number.
+   * Decoded code outlives a change of the frame's contents, so a frame that holds another page now
+   * is decoded anew. A program that changes its own code says so with fence.i.
    */
   constructor(
     private readonly k: Kernel,

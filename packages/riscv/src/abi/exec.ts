@@ -1,14 +1,7 @@
-import { PAGE_SIZE, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
+import { MapFlag, PAGE_SIZE, Prot, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
 import type { ElfImage, ElfSegment } from "../elf/load.js";
 import { FRAME_SIZE } from "./signal_frame.js";
 import { encodeText, setI64, structBytes } from "./user.js";
-
-export const PROT_READ = 1;
-export const PROT_WRITE = 2;
-export const PROT_EXEC = 4;
-export const MAP_PRIVATE = 2;
-export const MAP_FIXED = 0x10;
-export const MAP_ANONYMOUS = 0x20;
 
 /** RLIMIT_STACK, in bytes. */
 export const STACK_LIMIT = 8 * 1024 * 1024;
@@ -74,7 +67,7 @@ function pageUp(address: number): number {
 }
 
 function protOf(segment: ElfSegment): number {
-  return (segment.read ? PROT_READ : 0) | (segment.write ? PROT_WRITE : 0) | (segment.exec ? PROT_EXEC : 0);
+  return (segment.read ? Prot.READ : 0) | (segment.write ? Prot.WRITE : 0) | (segment.exec ? Prot.EXEC : 0);
 }
 
 /**
@@ -128,7 +121,7 @@ function* mapSegment(k: Kernel, mm: Mm, program: ExecArguments, segment: ElfSegm
   const memEnd = pageUp(start + segment.memsz);
   const prot = protOf(segment);
   if (fileEnd > mapStart) {
-    const error = yield* mapFixed(k, mm, mapStart, fileEnd - mapStart, PROT_READ | PROT_WRITE);
+    const error = yield* mapFixed(k, mm, mapStart, fileEnd - mapStart, Prot.READ | Prot.WRITE);
     if (error < 0) return error;
     nameVma(mm, mapStart, program.exe);
     // A page holds what the file has around the segment too, as far as it is mapped for it.
@@ -136,7 +129,7 @@ function* mapSegment(k: Kernel, mm: Mm, program: ExecArguments, segment: ElfSegm
     const source = program.bytes.subarray(segment.offset - Math.min(lead, segment.offset), segment.offset + segment.filesz);
     const copied = yield* copyPages(k, start - Math.min(lead, segment.offset), source);
     if (copied < 0) return copied;
-    if (prot !== (PROT_READ | PROT_WRITE)) {
+    if (prot !== (Prot.READ | Prot.WRITE)) {
       const protectedAs = yield* k.mprotect.doMprotect(k, mm, mapStart, fileEnd - mapStart, prot);
       if (protectedAs < 0) return protectedAs;
     }
@@ -145,7 +138,7 @@ function* mapSegment(k: Kernel, mm: Mm, program: ExecArguments, segment: ElfSegm
 }
 
 function* mapFixed(k: Kernel, mm: Mm, address: number, length: number, prot: number): MaySleep<number> {
-  return yield* k.mmap.doMmap(k, mm, address, length, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, null, 0);
+  return yield* k.mmap.doMmap(k, mm, address, length, prot, MapFlag.PRIVATE | MapFlag.FIXED | MapFlag.ANONYMOUS, null, 0);
 }
 
 /** Nobody else has this address space yet, so no lock is taken. */
@@ -172,12 +165,12 @@ function* copyPages(k: Kernel, address: number, bytes: Uint8Array): MaySleep<num
 const SIGRETURN_CODE = Uint8Array.of(0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0x00);
 
 function* mapVdso(k: Kernel, mm: Mm): MaySleep<number> {
-  const address = yield* k.mmap.doMmap(k, mm, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, null, 0);
+  const address = yield* k.mmap.doMmap(k, mm, 0, PAGE_SIZE, Prot.READ | Prot.WRITE, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
   if (address < 0) return address;
   nameVma(mm, address, "[vdso]");
   const error = yield* k.uaccess.copyToUser(k, address, SIGRETURN_CODE);
   if (error < 0) return error;
-  const result = yield* k.mprotect.doMprotect(k, mm, address, PAGE_SIZE, PROT_READ | PROT_EXEC);
+  const result = yield* k.mprotect.doMprotect(k, mm, address, PAGE_SIZE, Prot.READ | Prot.EXEC);
   return result < 0 ? result : address;
 }
 

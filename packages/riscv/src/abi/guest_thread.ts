@@ -3,15 +3,9 @@ import { Exit, type Access } from "../cpu/exit.js";
 import type { Hart } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
 import type { LinuxMachine } from "./linux.js";
+import { REG_A0, REG_A7 } from "./registers.js";
 import { setupFrame } from "./signal_frame.js";
 import { SYSCALLS } from "./syscalls/table.js";
-
-/** Registers of the calling convention. */
-export const REG_RA = 1;
-export const REG_SP = 2;
-export const REG_TP = 4;
-export const REG_A0 = 10;
-export const REG_A7 = 17;
 
 /** Machine time of entering and leaving the kernel, in nanoseconds. */
 const SYSCALL_NS = 100;

@@ -23,6 +23,7 @@ import { CpuContext } from "./cpu_context.js";
 import { loadProgram, STACK_LIMIT } from "./exec.js";
 import { GuestThread } from "./guest_thread.js";
 import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
+import { REG_SP } from "./registers.js";
 import { Strace } from "./strace.js";
 
 /** Kernel image, memmap and the like: what is missing from MemTotal, as a share of RAM. */
@@ -154,6 +155,11 @@ export class LinuxMachine {
     return process;
   }
 
+  /** A user thread without a task yet. */
+  newThread(): GuestThread {
+    return new GuestThread(this, this.k);
+  }
+
   get initProcess(): Process {
     return this.init;
   }
@@ -164,14 +170,14 @@ export class LinuxMachine {
 
   /** Starts the program, from the operator's shell: what it does when the lines ahead are done. */
   startProgram(parent: Process): void {
-    const { m, k, options } = this;
+    const { m, options } = this;
     const pid = m.sched.allocateTaskId();
     const comm = options.path.slice(options.path.lastIndexOf("/") + 1).slice(0, 15);
     const process = this.newProcess(pid, comm, parent, false);
     process.exe = absolute(options.path);
     this.program = process;
     this.streams.install(process.files);
-    const thread = new GuestThread(this, k);
+    const thread = this.newThread();
     const task = new Task(pid, comm, m.sched.leastLoadedCpu(), thread.body(() => this.exec(thread)), {
       process,
       mm: null,
@@ -197,7 +203,7 @@ export class LinuxMachine {
     this.vdso.set(mm, { sigreturn: entry.sigreturn });
     const hart = thread.load();
     hart.pcBig = BigInt(entry.pc);
-    hart.setXNumber(2, entry.sp);
+    hart.setXNumber(REG_SP, entry.sp);
     return true;
   }
 

@@ -1,5 +1,6 @@
 import { SA, SIGRTMIN, SI, Sig, signalBit, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, type MaySleep, type SignalAction, type SignalInfo } from "@faultline/kernel";
-import { REG_A0, REG_RA, REG_SP, type GuestThread } from "./guest_thread.js";
+import type { GuestThread } from "./guest_thread.js";
+import { REG_A0, REG_RA, REG_SP } from "./registers.js";
 import { getI64, readStruct, setI64, structBytes } from "./user.js";
 
 /**

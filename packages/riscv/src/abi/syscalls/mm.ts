@@ -1,22 +1,17 @@
-import { Errno, PAGE_SIZE, PTE, USER_VPN_END, type MaySleep } from "@faultline/kernel";
+import { Errno, MapFlag, PAGE_SIZE, Prot, PTE, USER_VPN_END, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
-
-const MAP_SHARED = 1;
-const MAP_TYPE = 15;
-const MAP_ANONYMOUS = 0x20;
-const PROT_WRITE = 2;
 
 const mmap: Handler = function* (t, [address, length, prot, flags, fd, offset]) {
   const { k, task } = t;
   if (offset! % PAGE_SIZE !== 0) return -Errno.EINVAL;
   let file = null;
-  if ((flags! & MAP_ANONYMOUS) === 0) {
+  if ((flags! & MapFlag.ANONYMOUS) === 0) {
     file = task.process!.files.get(int(fd!));
     if (file === null) return -Errno.EBADF;
     if (!file.readable) return -Errno.EACCES;
-    if ((flags! & MAP_TYPE) === MAP_SHARED && (prot! & PROT_WRITE) !== 0 && !file.writable) return -Errno.EACCES;
+    if ((flags! & MapFlag.TYPE) === MapFlag.SHARED && (prot! & Prot.WRITE) !== 0 && !file.writable) return -Errno.EACCES;
     k.m.vfs.get(file);
   }
   const result = yield* k.mmap.doMmap(k, task.mm!, address!, length!, int(prot!), int(flags!), file, offset! / PAGE_SIZE);

@@ -1,5 +1,6 @@
 import { Errno, Op, SWITCH, Task, NSIG, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
-import { GuestThread, REG_A0, REG_SP, REG_TP } from "../guest_thread.js";
+import type { GuestThread } from "../guest_thread.js";
+import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { encodeText, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
@@ -42,7 +43,7 @@ function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
     m.dmesg.printOnce(`${task.comm}[${task.id}]: clone with flags 0x${args.flags.toString(16)} is not implemented: only threads`);
     return -Errno.ENOSYS;
   }
-  const child = new GuestThread(linux, k);
+  const child = linux.newThread();
   const parentHart = t.load();
   child.registers.saveFrom(parentHart);
   child.registers.instret = 0;

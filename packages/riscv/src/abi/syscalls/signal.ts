@@ -1,5 +1,6 @@
 import { Errno, NSEC_PER_SEC, SI, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Sig, type MaySleep, type SignalInfo } from "@faultline/kernel";
-import { REG_SP, type GuestThread } from "../guest_thread.js";
+import type { GuestThread } from "../guest_thread.js";
+import { REG_SP } from "../registers.js";
 import { altStackFlags, FRAME_SIZE, restoreFrame, writeSigInfo } from "../signal_frame.js";
 import { getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
