@@ -8,7 +8,7 @@ import type { StoryMessage } from "./story_worker.js";
 
 const BEFORE = "6.14";
 const AFTER = "7.3";
-/** As in the thread: 1 GiB. */
+/** Size of what the program touches, in MiB. */
 const MIB = 1024;
 
 /** Runs one kernel's story in a thread of its own. */

@@ -9,7 +9,7 @@ export interface Sample {
   readonly swap: number;
 }
 
-/** What one kernel did in the story of thread 000. */
+/** What one kernel did in the story. */
 export interface StoryResult {
   readonly populated: Sample;
   readonly exclusive: Sample;

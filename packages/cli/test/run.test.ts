@@ -163,10 +163,10 @@ describe("the operator's lines", () => {
 describe("the host's side", () => {
   test("Ctrl-C ends a program that spins for ever", async () => {
     for (const cpus of ["1", "2"]) {
-      const child = startFaultline(["run", "--cpus", cpus, "--dmesg", prebuilt("spin")]);
+      const child = startFaultline(["run", "--cpus", cpus, "--dmesg", "--before", "echo ready", prebuilt("spin")]);
       let stderr = "";
       child.stderr!.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await new Promise((resolve) => child.stdout!.once("data", resolve));
       child.kill("SIGINT");
       const status = await new Promise((resolve) => child.on("close", resolve));
       expect({ cpus, status, stderr }).toEqual({ cpus, status: 130, stderr: "" });
