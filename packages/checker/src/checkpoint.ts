@@ -1,15 +1,11 @@
-/** Puts an object's properties back: `values` has them from `at` on. */
-type Restorer = (object: object, values: readonly unknown[], at: number) => void;
-
 /**
  * The state of an object graph at one moment, to go back to. Whatever is reachable from the root
  * by properties, arrays, maps and sets is covered; what only closures and suspended generators
  * hold is not. Typed arrays are covered with their contents, unless `contents` says otherwise.
  */
 export class Checkpoint {
-  private readonly objects: { readonly object: object; readonly restore: Restorer; readonly at: number }[] = [];
-  /** The properties of all objects, one after the other. */
-  private readonly values: unknown[] = [];
+  /** With copies of their own properties. */
+  private readonly objects: { readonly object: object; readonly saved: object }[] = [];
   private readonly arrays: { readonly array: unknown[]; readonly saved: readonly unknown[] }[] = [];
   private readonly maps: { readonly map: Map<unknown, unknown>; readonly saved: readonly (readonly [unknown, unknown])[] }[] = [];
   private readonly sets: { readonly set: Set<unknown>; readonly saved: readonly unknown[] }[] = [];
@@ -22,7 +18,6 @@ export class Checkpoint {
   constructor(root: object, skip: Iterable<object>, contents: (array: NumberArray) => boolean) {
     const seen = new Set<object>(skip);
     const pending: object[] = [root];
-    const restorers = new Map<string, Restorer>();
     const found = (value: unknown): void => {
       if (typeof value === "object" && value !== null && !seen.has(value)) {
         seen.add(value);
@@ -42,28 +37,17 @@ export class Checkpoint {
       } else if (object instanceof Set) {
         this.sets.push({ set: object, saved: [...object] });
         object.forEach(found);
-      } else if (!isOpaque(object)) this.captureObject(object, restorers, found);
-    }
-  }
-
-  private captureObject(object: object, restorers: Map<string, Restorer>, found: (value: unknown) => void): void {
-    const keys = Object.keys(object);
-    if (keys.length === 0) return;
-    // By class too, though the keys would do: what has one shape stays fast.
-    const shape = `${object.constructor?.name} ${keys.join()}`;
-    let restore = restorers.get(shape);
-    if (restore === undefined) restorers.set(shape, (restore = restorerFor(keys)));
-    this.objects.push({ object, restore, at: this.values.length });
-    for (const value of Object.values(object)) {
-      this.values.push(value);
-      found(value);
+      } else if (!isOpaque(object)) {
+        const values: unknown[] = Object.values(object);
+        if (values.length > 0) this.objects.push({ object, saved: { ...object } });
+        values.forEach(found);
+      }
     }
   }
 
   /** Makes everything what it was. */
   restore(): void {
-    const { values } = this;
-    for (const { object, restore, at } of this.objects) restore(object, values, at);
+    for (const { object, saved } of this.objects) Object.assign(object, saved);
     for (const { array, saved } of this.arrays) {
       if (array.length !== saved.length) array.length = saved.length;
       for (let i = 0; i < saved.length; i++) array[i] = saved[i];
@@ -79,24 +63,6 @@ export class Checkpoint {
       for (const value of saved) set.add(value);
     }
     for (const { array, saved } of this.numbers) array.set(saved);
-  }
-}
-
-/**
- * A function that assigns these properties. One made for the shape is ten times as fast as a loop
- * over the names, which every shape goes through; where a page's policy forbids making one, the
- * loop does the same.
- */
-function restorerFor(keys: readonly string[]): Restorer {
-  const assignments = keys.map((key, i) => `object[${JSON.stringify(key)}] = values[at + ${i}];`);
-  try {
-    // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of property names alone
-    return new Function("object", "values", "at", assignments.join("\n")) as Restorer;
-  } catch {
-    return (object, values, at) => {
-      const target = object as Record<string, unknown>;
-      for (let i = 0; i < keys.length; i++) target[keys[i]!] = values[at + i];
-    };
   }
 }
 
