@@ -78,33 +78,45 @@ function accessError(vma: Vma, access: Access): boolean {
   return (vma.flags & (VM.READ | VM.WRITE)) === 0;
 }
 
-/** The architecture's fault handler: finds the VMA, first under its own lock, then under mmap_lock. */
+/** The architecture's fault handler: the VMA is locked alone where that can be, else with mmap_lock. */
 export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, access: Access): MaySleep<SignalInfo | null> {
   const { m } = k;
-  const task = m.current!;
-  let flags = FaultFlag.USER | FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
-  if (access === Access.Write) flags |= FaultFlag.WRITE;
-  if (access === Access.Fetch) flags |= FaultFlag.INSTRUCTION;
   m.vmstat.events.pgfault++;
-  task.memcg.counters.pgfault++;
-
-  const locked = yield* k.memory.lockVmaUnderRcu(k, mm, vpn);
-  if (locked !== null) {
-    if (accessError(locked, access)) {
-      yield* k.memory.vmaEndRead(k, locked);
-      return { signo: SIGSEGV, code: SEGV_ACCERR, addr };
-    }
-    const result = yield* k.memory.handleMmFault(k, locked, vpn, flags | FaultFlag.VMA_LOCK);
-    if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
-      if (m.point(Op.VmaRelease, locked.id)) yield SWITCH;
-      locked.endRead();
-    }
-    if ((result & VmFault.RETRY) === 0) return finish(k, addr, result);
-    if (m.signals.fatalPending(task)) return null;
-    // Remembered, so that a fault that waited for its read counts as major when it completes.
-    if ((result & VmFault.MAJOR) !== 0) flags |= FaultFlag.TRIED;
+  m.current!.memcg.counters.pgfault++;
+  const flags = faultFlags(access);
+  const vma = yield* k.memory.lockVmaUnderRcu(k, mm, vpn);
+  if (vma === null) return yield* k.fault.faultUnderMmapLock(k, mm, vpn, addr, access, flags);
+  if (accessError(vma, access)) {
+    yield* k.memory.vmaEndRead(k, vma);
+    return { signo: SIGSEGV, code: SEGV_ACCERR, addr };
   }
+  const result = yield* k.memory.handleMmFault(k, vma, vpn, flags | FaultFlag.VMA_LOCK);
+  if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
+    if (m.point(Op.VmaRelease, vma.id)) yield SWITCH;
+    vma.endRead();
+  }
+  if ((result & VmFault.RETRY) === 0) return finish(k, addr, result);
+  if (m.signals.fatalPending(m.current!)) return null;
+  // Remembered, so that a fault that waited for its read counts as major when it completes.
+  const tried = (result & VmFault.MAJOR) !== 0 ? FaultFlag.TRIED : 0;
+  return yield* k.fault.faultUnderMmapLock(k, mm, vpn, addr, access, flags | tried);
+}
 
+function faultFlags(access: Access): number {
+  const flags = FaultFlag.USER | FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
+  if (access === Access.Write) return flags | FaultFlag.WRITE;
+  return access === Access.Fetch ? flags | FaultFlag.INSTRUCTION : flags;
+}
+
+/** The way that always leads somewhere: stacks grow, and a fault that must wait is taken up again. */
+export function* faultUnderMmapLock(
+  k: Kernel,
+  mm: Mm,
+  vpn: number,
+  addr: number,
+  access: Access,
+  flags: number,
+): MaySleep<SignalInfo | null> {
   for (;;) {
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     let vma = mm.vmaAt(vpn);
@@ -120,7 +132,7 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
     if ((result & VmFault.RETRY) === 0) {
       return finish(k, addr, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
     }
-    if (m.signals.fatalPending(task)) return null;
+    if (k.m.signals.fatalPending(k.m.current!)) return null;
     flags |= FaultFlag.TRIED;
   }
 }

@@ -16,39 +16,33 @@ const KINDS = 4;
  * numbers, and make folios briefly impossible to isolate.
  */
 export class FolioBatches {
-  private readonly batches: Int32Array[];
-  private readonly fill: Uint8Array;
+  private readonly batches: number[][];
 
-  constructor(private readonly cpus: number) {
-    this.batches = Array.from({ length: cpus * KINDS }, () => new Int32Array(FOLIO_BATCH_SIZE));
-    this.fill = new Uint8Array(cpus * KINDS);
+  constructor(cpus: number) {
+    this.batches = Array.from({ length: cpus * KINDS }, () => []);
   }
 
-  /** Adds a folio; true when the batch is full now and must be drained. */
+  /**
+   * Adds a folio; true when the batch is full and must be drained. It may get longer than that: a
+   * device's driver shares CPU 0's batches, and may come between a full batch and its draining.
+   */
   push(cpu: number, kind: BatchKind, folio: number): boolean {
-    const i = cpu * KINDS + kind;
-    this.batches[i]![this.fill[i]!++] = folio;
-    return this.fill[i] === FOLIO_BATCH_SIZE;
+    return this.batches[cpu * KINDS + kind]!.push(folio) >= FOLIO_BATCH_SIZE;
   }
 
   /** Empties a batch. */
   take(cpu: number, kind: BatchKind): number[] {
-    const i = cpu * KINDS + kind;
-    const folios = Array.from(this.batches[i]!.subarray(0, this.fill[i]));
-    this.fill[i] = 0;
-    return folios;
+    return this.batches[cpu * KINDS + kind]!.splice(0);
   }
 
   isEmpty(cpu: number, kind: BatchKind): boolean {
-    return this.fill[cpu * KINDS + kind] === 0;
+    return this.batches[cpu * KINDS + kind]!.length === 0;
   }
 
   /** How many batch references a folio has; for the books of the invariants. */
   references(folio: number): number {
     let n = 0;
-    for (let i = 0; i < this.cpus * KINDS; i++) {
-      for (let k = 0; k < this.fill[i]!; k++) if (this.batches[i]![k] === folio) n++;
-    }
+    for (const batch of this.batches) for (const other of batch) if (other === folio) n++;
     return n;
   }
 }

@@ -70,6 +70,9 @@ export class Zone {
   }
 }
 
+/** Room on a CPU's list for what devices' drivers, which share CPU 0's, free while it is being drained. */
+const PCP_SLACK = 64;
+
 /** Pages kept by one CPU, so that most allocations touch nothing shared. */
 export interface PerCpuPages {
   readonly pages: Int32Array;
@@ -105,7 +108,7 @@ export class Zones {
     }
     const total = this.totalPages();
     this.batch = Math.max(1, Math.min(63, total >> 12));
-    this.pcp = Array.from({ length: cpus }, () => ({ pages: new Int32Array(this.batch * 6 + 1), count: 0 }));
+    this.pcp = Array.from({ length: cpus }, () => ({ pages: new Int32Array(this.batch * 6 + PCP_SLACK), count: 0 }));
     // min_free_kbytes = sqrt(16 * lowmem kB), between 128 kB and 256 MiB; see admin-guide/sysctl/vm.
     const kb = total * 4;
     this.minFreeKbytes = Math.min(262_144, Math.max(128, Math.floor(Math.sqrt(kb * 16))));
