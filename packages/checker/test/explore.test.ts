@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusive from "../../../scenarios/fault-exclusive.js";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
-import { explore, LockOrder, replay, scenario, type Scenario, type ScenarioThread, type ThreadApi } from "../src/index.js";
+import { explore, replay, scenario, type Scenario, type ScenarioThread, type ThreadApi } from "../src/index.js";
+import { LockOrder } from "../src/lock_order.js";
 
 /** A scenario without memory: threads that only pass points. */
 function bare(threads: Record<string, ScenarioThread<null>>): Scenario {

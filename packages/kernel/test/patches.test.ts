@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
@@ -63,6 +63,23 @@ test("what an overlay replaces has not changed under it", () => {
     }
   }
   expect(fingerprints).toMatchSnapshot();
+});
+
+test("overlays can be written with what the package exports", () => {
+  // Those of patches/ stand for the users' own, which have nothing but the package to import from.
+  const exported = parse(join(SRC, "index.ts")).statements.flatMap((node) => {
+    if (!ts.isExportDeclaration(node) || node.exportClause === undefined || !ts.isNamedExports(node.exportClause)) return [];
+    return node.exportClause.elements.map((e) => e.name.text);
+  });
+  const files = readdirSync(join(SRC, "patches")).filter((file) => !["index.ts", "patch.ts"].includes(file));
+  const missing = files.flatMap((file) =>
+    parse(join(SRC, "patches", file)).statements.flatMap((node) => {
+      const bindings = ts.isImportDeclaration(node) ? node.importClause?.namedBindings : undefined;
+      if (bindings === undefined || !ts.isNamedImports(bindings)) return [];
+      return bindings.elements.map((e) => e.name.text).filter((name) => !exported.includes(name));
+    }),
+  );
+  expect(missing).toEqual([]);
 });
 
 describe("resolvePatches", () => {

@@ -8,7 +8,6 @@ import { FollFlag } from "../mm/gup_flags.js";
 import { RssKind, VM, type Mm, type Vma } from "../mm/mm_types.js";
 import { NotifyEvent, type NotifierRange } from "../mm/mmu_notifier.js";
 import { PG } from "../mm/page.js";
-import { withSwapType } from "../mm/swapops.js";
 import type { Patch } from "./patch.js";
 
 /**
@@ -134,7 +133,7 @@ function undoRestoreWritability(_base: KernelModules): Overlay {
         const writable = k.swapops.isDeviceExclusive(k, old) && swapType(old) === k.swapops.SWP_DEVICE_EXCLUSIVE;
         if (!writable || (vma.flags & VM.WRITE) !== 0) return old;
         const kept = old & (PTE.SWP_SOFT_DIRTY | PTE.SWP_UFFD_WP | PTE.SWP_EXCLUSIVE);
-        return withSwapType(k.swapops.SWP_DEVICE_EXCLUSIVE_READ) | kept;
+        return k.swapops.withSwapType(k.swapops.SWP_DEVICE_EXCLUSIVE_READ) | kept;
       },
     },
   };
