@@ -7,22 +7,18 @@ export enum Event {
   MmPageAlloc,
   /** page, order */
   MmPageFree,
-  /** ptep, flags, pfn: an entry was written */
+  /** ptep, flags, pfn, vpn: an entry was written */
   SetPte,
   /** executor, vpn, page, write (0 or 1): a user access reached memory */
   UserAccess,
   /** device, vpn, page, write: a device access reached memory */
   DeviceAccess,
-  /** mm, start vpn, end vpn */
+  /** mm, start vpn, end vpn, NotifyEvent */
   InvalidateStart,
-  /** mm, start vpn, end vpn */
+  /** mm, start vpn, end vpn, NotifyEvent */
   InvalidateEnd,
-  /** page: somebody acts on the lock of a folio */
+  /** page, unlock (0 or 1): somebody tries or releases the lock of a folio */
   FolioLock,
-  /** vpn, major (0 or 1) */
-  PageFaultUser,
-  /** page, scanned */
-  VmscanIsolate,
 }
 
 export interface EventSink {

@@ -12,31 +12,29 @@ export enum Op {
   VmaRead, // vma id
   VmaWrite, // vma id
   VmaRelease, // vma id
-  TableRead, // page-table entry above the last level
-  TableWrite,
+  TableRead, // vpn >>> 9: the range that one last-level table maps
+  TableWrite, // page-table entry above the last level
   PteRead, // ptep
   PteWrite, // ptep
-  PteHardware, // ptep: accessed or dirty bit set by a table walk
+  PteHardware, // vpn: accessed or dirty bit set by a table walk
   RefGet, // page
   RefPut, // page
   MapCount, // page
   PageFlags, // page
   LruBatch, // CPU
-  TlbFill, // vpn
   TlbFlush, // CPU
   NotifierStart, // mm id
   NotifierEnd, // mm id
   NotifierSeq, // interval notifier id
-  UserRead, // physical word number
-  UserWrite, // physical word number
-  UserAtomic, // physical word number
+  UserRead, // vpn; a futex's address; a page that is copied
+  UserWrite, // vpn
   DeviceTable, // device vpn
-  DeviceRead, // physical word number
-  DeviceWrite, // physical word number
+  DeviceRead, // device vpn
+  DeviceWrite, // device vpn
   SwapMap, // swap offset
   SwapCache, // swap offset
   Wake, // task id
-  Alloc, // zone
+  Alloc, // page
   Counter, // memcg id or similar
   Inode, // inode number, or process id for /proc
 }
