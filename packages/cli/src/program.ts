@@ -37,7 +37,7 @@ Example:
       --do 'echo 1G > /sys/fs/cgroup/memory.reclaim' ./program`;
 
 /** The command line; `finish` takes the exit status of the command that was run. */
-export function buildProgram(finish: (status: number) => void): Command {
+function buildProgram(finish: (status: number) => void): Command {
   const program = new Command("faultline")
     .description("Linux's heterogeneous memory management, running: programs for riscv64 Linux on a simulated machine")
     .version(`faultline ${version()}`, "-V, --version", "print the version")
@@ -91,7 +91,7 @@ export function buildProgram(finish: (status: number) => void): Command {
 }
 
 /** One line, whatever was found wrong. */
-export function complaint(text: string): string {
+function complaint(text: string): string {
   const line = text
     .trim()
     .replace(/^error: /, "")

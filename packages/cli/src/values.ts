@@ -39,7 +39,7 @@ export function parseSwap(text: string): number {
 }
 
 /** A parser of whole numbers in a range. */
-export function wholeNumber(min: number, max: number): (text: string) => number {
+function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!/^\d+$/.test(text) || value < min || value > max) {

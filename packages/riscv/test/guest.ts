@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { exitCodeOf, LinuxMachine, parseElf, parseOperatorLine, type LinuxOptions, type LinuxResult, type OperatorLine } from "../src/index.js";
 
@@ -25,12 +25,8 @@ export interface GuestSettings extends Partial<Omit<LinuxOptions, "lines" | "bef
   readonly prepare?: (machine: LinuxMachine, strace: readonly string[]) => void;
 }
 
-export function programBytes(name: string): Uint8Array {
+function programBytes(name: string): Uint8Array {
   return readFileSync(`${PREBUILT}${name}`);
-}
-
-export function hasProgram(name: string): boolean {
-  return existsSync(`${PREBUILT}${name}`);
 }
 
 function parseLine(text: string): OperatorLine {

@@ -409,7 +409,7 @@ function addMemoryFiles(dir: CgroupDir): void {
 }
 
 /** memory.stat: amounts in bytes, then events; of the cgroup and all below it, in Linux's order. */
-export function memoryStat(memcg: Memcg): string {
+function memoryStat(memcg: Memcg): string {
   const c = subtreeSum(memcg, (g) => g.counters);
   const lru = [0, 0, 0, 0, 0];
   for (const g of memcg.subtree()) g.lruvec.pages.forEach((n, i) => (lru[i]! += n));

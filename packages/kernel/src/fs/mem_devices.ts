@@ -25,7 +25,7 @@ const randomBytes: NonNullable<FileOps["read"]> = function* (k, file, into) {
 };
 
 /** Random bytes from the machine's choices, for /dev/urandom, getrandom(2) and AT_RANDOM. */
-export function fillRandom(k: Kernel, into: Uint8Array): void {
+function fillRandom(k: Kernel, into: Uint8Array): void {
   for (let i = 0; i < into.length; i++) into[i] = k.m.choices.pick("random", 256);
 }
 

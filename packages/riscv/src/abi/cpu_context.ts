@@ -36,16 +36,6 @@ export class Registers {
     hart.instret = this.instret;
     hart.clearReservation();
   }
-
-  copyFrom(other: Registers): void {
-    this.xlo.set(other.xlo);
-    this.xhi.set(other.xhi);
-    this.fw.set(other.fw);
-    this.fflags = other.fflags;
-    this.frm = other.frm;
-    this.pcLo = other.pcLo;
-    this.pcHi = other.pcHi;
-  }
 }
 
 /** Nanoseconds that a table walk within an instruction costs. */

@@ -26,7 +26,7 @@ export function commOf(target: ProcTarget): string {
 }
 
 /** The letter of a task's state. Kernel threads that wait for work sleep, they do not block. */
-export function stateLetter(target: ProcTarget): string {
+function stateLetter(target: ProcTarget): string {
   const { task, process } = target;
   if (task === null) return "Z";
   if (process?.zombie === true) return "Z";
@@ -100,7 +100,7 @@ function handlerMasks(process: Process | null): { ignored: bigint; caught: bigin
 }
 
 /** RLIMIT_NPROC and RLIMIT_SIGPENDING: half of the threads whose stacks would fill an eighth of RAM. */
-export function maxThreadsLimit(k: Kernel): number {
+function maxThreadsLimit(k: Kernel): number {
   return Math.max(20, k.m.zones.totalPages() >> 5) >> 1;
 }
 

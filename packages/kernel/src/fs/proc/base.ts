@@ -29,7 +29,7 @@ const TASK_INO = 2 ** 44;
 const TASK_COMM_LEN = 15;
 
 /** The process or kernel thread with that id as it is now; null when there is none. */
-export function findTarget(k: Kernel, id: number): ProcTarget | null {
+function findTarget(k: Kernel, id: number): ProcTarget | null {
   const { m } = k;
   const task = m.tasks.get(id) ?? null;
   const process = task?.process ?? m.processes.get(id) ?? null;

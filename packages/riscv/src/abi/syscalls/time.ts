@@ -85,7 +85,7 @@ const times: Handler = function* (t, [buf]) {
 };
 
 /** A struct timespec in nanoseconds, or a negated errno as { error }. */
-export function* readTimespec(t: GuestThread, address: number): MaySleep<number | { readonly error: number }> {
+function* readTimespec(t: GuestThread, address: number): MaySleep<number | { readonly error: number }> {
   const view = yield* readStruct(t.k, address, 16);
   if (view === null) return { error: -Errno.EFAULT };
   const seconds = getI64(view, 0);
