@@ -2,7 +2,8 @@
 // but for one line on a terminal while something takes its time.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -29,9 +30,25 @@ function install() {
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   const npm = process.env.npm_execpath;
   const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+  const cache = usableCache() ? null : mkdtempSync(join(tmpdir(), "faultline-npm-"));
+  if (cache !== null) args.push("--cache", cache);
   if (npm !== undefined) run("installing", process.execPath, [npm, ...args]);
   else run("installing", "npm", args);
+  if (cache !== null) rmSync(cache, { recursive: true, force: true });
   writeFileSync(stamp, hash);
+}
+
+/** Whether npm's cache can be written: it is in the home directory, which some machines keep read-only. */
+function usableCache() {
+  const cache = process.env.npm_config_cache;
+  if (cache === undefined) return true;
+  try {
+    mkdirSync(cache, { recursive: true });
+    accessSync(cache, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function ready() {
