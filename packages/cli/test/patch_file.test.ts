@@ -45,9 +45,8 @@ describe("--patch", () => {
     });
   });
 
-  test("the one in README applies", () => {
-    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-    const code = /```ts\n(.*?)```/s.exec(readme)![1]!;
+  test.each(["README.md", "docs/overlays.md"])("the one in %s applies", (page) => {
+    const code = /```ts\n(.*?)```/s.exec(readFileSync(join(ROOT, page), "utf8"))![1]!;
     withFiles({ "mine.ts": code }, (folder) => {
       expect(faultline(["run", "--patch", "mine.ts", join(ROOT, prebuilt("hello"))], { cwd: folder })).toEqual({
         status: 0,
