@@ -3,6 +3,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { RssKind } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
 
 /**
@@ -14,21 +15,36 @@ export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
   const { memmap } = m;
   let discarded = true;
   yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    const range: NotifierRange = {
+      mm: vma.mm,
+      startVpn: vpn,
+      endVpn: vpn + memmap.folioPages(folio),
+      event: NotifyEvent.CLEAR,
+      owner: null,
+    };
+    yield* k.mmuNotifier.invalidateRangeStart(k, range);
     const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
-    if (entry === null) return true;
-    const [flags, pfn] = yield* k.memory.ptepClearFlush(k, vma, vpn, entry.ptep);
-    if ((ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty)) {
-      yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags, pfn);
-      if (m.point(Op.PageFlags, folio)) yield SWITCH;
-      memmap.set(folio, PG.swapbacked);
-      discarded = false;
-    } else {
-      vma.mm.rss[RssKind.anon]!--;
-      yield* k.rmap.folioRemoveRmapPte(k, folio, entry.page, vma);
-      yield* k.swap.folioPutUnowned(k, folio);
-      m.vmstat.events.pglazyfreed++;
+    if (entry !== null) {
+      const [flags, pfn] = yield* k.memory.ptepClearFlush(k, vma, vpn, entry.ptep);
+      if (m.point(Op.RefGet, folio)) yield SWITCH;
+      if ((ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty)) {
+        yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags, pfn);
+        if (m.point(Op.PageFlags, folio)) yield SWITCH;
+        memmap.set(folio, PG.swapbacked);
+        discarded = false;
+      } else if (memmap.refcount[folio]! > k.rmap.expectedRefs(k, folio)) {
+        // Whoever else holds it may write to it yet.
+        yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags, pfn);
+        discarded = false;
+      } else {
+        vma.mm.rss[RssKind.anon]!--;
+        yield* k.rmap.folioRemoveRmapPte(k, folio, entry.page, vma);
+        yield* k.swap.folioPutUnowned(k, folio);
+        m.vmstat.events.pglazyfreed++;
+      }
+      if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
     }
-    if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+    yield* k.mmuNotifier.invalidateRangeEnd(k, range);
     return discarded;
   });
   return discarded;
