@@ -56,7 +56,7 @@ export function* doMadvise(k: Kernel, mm: Mm, addr: number, len: number, advice:
   const end = start + Math.ceil(len / 4096);
   if (end === start) return 0;
   if (advice === Madv.POPULATE_READ || advice === Madv.POPULATE_WRITE) {
-    return yield* k.madvise.populate(k, mm, start, end, advice === Madv.POPULATE_WRITE);
+    return yield* k.madvise.populate(k, mm, start, end, advice);
   }
   const write = flagAdvice !== undefined;
   if (write) {
@@ -203,9 +203,11 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
     if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
       if (!(yield* k.folioLock.folioTrylock(k, folio))) return;
-      if (memmap.has(folio, PG.swapcache)) yield* k.swapfile.folioFreeSwap(k, folio);
-      memmap.clear(folio, PG.dirty);
+      // A copy that is being written, or that others need, says that the page cannot go yet.
+      const free = !memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio));
+      if (free) memmap.clear(folio, PG.dirty);
       yield* k.folioLock.folioUnlock(k, folio);
+      if (!free) return;
     }
     const old = yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now & ~(PTE.A | PTE.D));
     if ((old & (PTE.A | PTE.D)) !== 0) cleared = true;
@@ -231,10 +233,16 @@ export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MayS
 }
 
 /**
- * Faults a range in, as MADV_POPULATE_READ and _WRITE (and mmap's POPULATE) do: 0, -ENOMEM for a
+ * Faults a range in, as MADV_POPULATE_READ and _WRITE (and, with null, mmap's POPULATE) do: 0, -ENOMEM for a
  * hole, -EFAULT for a signal, -EINVAL where permissions forbid it, -EINTR.
  */
-export function* populate(k: Kernel, mm: Mm, start: number, end: number, write: boolean): MaySleep<number> {
+export function* populate(
+  k: Kernel,
+  mm: Mm,
+  start: number,
+  end: number,
+  advice: Madv.POPULATE_READ | Madv.POPULATE_WRITE | null,
+): MaySleep<number> {
   const { m } = k;
   if (end > USER_VPN_END) return -Errno.ENOMEM;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
@@ -245,6 +253,8 @@ export function* populate(k: Kernel, mm: Mm, start: number, end: number, write: 
       result = -Errno.ENOMEM;
       break;
     }
+    // mmap's own POPULATE writes private writable memory, so that it is not faulted twice.
+    const write = advice === null ? (vma.flags & (VM.WRITE | VM.SHARED)) === VM.WRITE : advice === Madv.POPULATE_WRITE;
     const needed = write ? VM.WRITE : VM.READ | VM.WRITE;
     if ((vma.flags & needed) === 0) {
       result = -Errno.EINVAL;
@@ -257,7 +267,6 @@ export function* populate(k: Kernel, mm: Mm, start: number, end: number, write: 
       vpn++;
       continue;
     }
-    // mmap's own POPULATE writes private writable memory, so that it is not faulted twice.
     const flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | (write ? FaultFlag.WRITE : 0);
     const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
     if ((fault & VmFault.RETRY) !== 0) {

@@ -125,6 +125,8 @@ function account(mm: Mm, _flags: number, pages: number): void {
 export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vma> {
   yield* k.memory.vmaStartWrite(k, vma);
   const upper = mm.newVma(vpn, vma.endVpn, vma.flags, vma.linearIndex(vpn), vma.name, vma.file);
+  // Locked before anybody can find it, else a fault would get in between the split and what follows.
+  upper.lockSeq = mm.lockSeq;
   if (vma.file !== null) vma.file.references++;
   if (vma.anonVma !== null) {
     const { anonVma } = vma;
@@ -138,7 +140,6 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
     vma.endVpn = vpn;
     insertVma(mm, upper);
   }
-  upper.lockSeq = mm.lockSeq;
   return upper;
 }
 
@@ -264,7 +265,7 @@ export function* doMmap(
   const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, file, pgoff);
   yield* k.memory.mmapWriteUnlock(k, mm);
   const populate = (flags & (MapFlag.POPULATE | MapFlag.LOCKED)) !== 0;
-  if (result >= 0 && populate) yield* k.madvise.populate(k, mm, result / 4096, result / 4096 + pages, false);
+  if (result >= 0 && populate) yield* k.madvise.populate(k, mm, result / 4096, result / 4096 + pages, null);
   return result;
 }
 
