@@ -34,6 +34,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: folioAddNewAnonRmap": NOT_VISIBLE_YET,
   "mm/swap.ts: batchNewFolio": NOT_VISIBLE_YET,
   "mm/swap.ts: folioLruList": UNDER_CALLERS_LOCK,
+  "mm/swap.ts: wantsMove": `${UNDER_CALLERS_LOCK}; its caller's caller announces PageFlags`,
   "mm/swap.ts: moveFolio": `${UNDER_CALLERS_LOCK}; its caller announces PageFlags`,
   "mm/swapfile.ts: releaseSlot": UNDER_CALLERS_LOCK,
   "mm/vmscan.ts: shrinkInactiveList/(anonymous)": "picks one to wait for: the wait looks again",

@@ -148,6 +148,15 @@ export function* drainBatch(k: Kernel, cpu: number, kind: BatchKind): Atomic<voi
   for (const folio of folios) yield* k.swap.folioPut(k, folio, "lru_drain");
 }
 
+/** Whether what a batch waits for still makes sense: much may have happened since the folio was queued. */
+function wantsMove(k: Kernel, folio: number, kind: BatchKind): boolean {
+  const { memmap } = k.m;
+  if (kind === BatchKind.activate) return !memmap.has(folio, PG.active);
+  if (kind === BatchKind.deactivate) return memmap.has(folio, PG.active);
+  // What has a swap slot by now was written again: its contents must survive.
+  return memmap.has(folio, PG.swapbacked) && !memmap.has(folio, PG.swapcache);
+}
+
 function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): void {
   const { memmap, vmstat } = k.m;
   if (kind === BatchKind.lruAdd) {
@@ -157,6 +166,7 @@ function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): v
   }
   // Isolated meanwhile, or unevictable: whoever has it decides.
   if (!memmap.has(folio, PG.lru) || memmap.has(folio, PG.unevictable)) return;
+  if (!wantsMove(k, folio, kind)) return;
   lruvecDelFolio(k, lruvec, folio);
   if (kind === BatchKind.activate) {
     memmap.set(folio, PG.active);
@@ -211,11 +221,15 @@ export function* folioIsolateLru(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   if (!m.memmap.has(folio, PG.lru)) return false;
-  m.memmap.clear(folio, PG.lru);
-  yield* k.swap.folioGet(k, folio, "isolate");
   const lruvec = m.memcgs.get(m.memmap.memcg[folio]!).lruvec;
   if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
-  lruvecDelFolio(k, lruvec, folio);
+  // Flag and list change together under the lock: reclaim may have been faster.
+  const mine = m.memmap.has(folio, PG.lru);
+  if (mine) {
+    yield* k.swap.folioGet(k, folio, "isolate");
+    lruvecDelFolio(k, lruvec, folio);
+    m.memmap.clear(folio, PG.lru);
+  }
   if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
-  return true;
+  return mine;
 }
