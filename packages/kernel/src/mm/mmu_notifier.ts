@@ -66,18 +66,18 @@ export function mmHasNotifiers(k: Kernel, mm: Mm): boolean {
  */
 export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep<void> {
   const { mm } = range;
-  if (!k.mmuNotifier.mmHasNotifiers(k, mm)) return;
-  if (k.m.point(Op.NotifierStart, mm.id)) yield SWITCH;
-  k.m.sink?.emit(Event.InvalidateStart, mm.id, range.startVpn, range.endVpn, range.event);
-  if (mm.intervals.length > 0) {
-    mm.activeInvalidations++;
-    mm.invalidateSeq |= 1;
-    const seq = mm.invalidateSeq;
-    for (const notifier of mm.intervals) {
-      if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
-      if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
-      yield* notifier.invalidate(k, range, seq);
-    }
+  if (k.mmuNotifier.mmHasNotifiers(k, mm)) {
+    if (k.m.point(Op.NotifierStart, mm.id)) yield SWITCH;
+    k.m.sink?.emit(Event.InvalidateStart, mm.id, range.startVpn, range.endVpn, range.event);
+  }
+  // Counted even when nobody watches yet: who subscribes before the end must wait for it.
+  mm.activeInvalidations++;
+  mm.invalidateSeq |= 1;
+  const seq = mm.invalidateSeq;
+  for (const notifier of mm.intervals) {
+    if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
+    if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+    yield* notifier.invalidate(k, range, seq);
   }
   for (const notifier of mm.notifiers) {
     if (notifier.invalidateRangeStart !== undefined) yield* notifier.invalidateRangeStart(k, range);
@@ -87,14 +87,15 @@ export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep
 /** The entries have changed and the CPUs' TLBs are flushed: readers may go on. */
 export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<void> {
   const { mm } = range;
-  if (!k.mmuNotifier.mmHasNotifiers(k, mm)) return;
   for (const notifier of mm.notifiers) {
     if (notifier.invalidateRangeEnd !== undefined) yield* notifier.invalidateRangeEnd(k, range);
   }
-  if (k.m.point(Op.NotifierEnd, mm.id)) yield SWITCH;
-  k.m.sink?.emit(Event.InvalidateEnd, mm.id, range.startVpn, range.endVpn, range.event);
+  if (k.mmuNotifier.mmHasNotifiers(k, mm)) {
+    if (k.m.point(Op.NotifierEnd, mm.id)) yield SWITCH;
+    k.m.sink?.emit(Event.InvalidateEnd, mm.id, range.startVpn, range.endVpn, range.event);
+  }
   // The last one out makes the sequence even again, which is what readers wait for.
-  if (mm.activeInvalidations > 0 && --mm.activeInvalidations === 0) {
+  if (--mm.activeInvalidations === 0) {
     mm.invalidateSeq++;
     mm.invalidateWait.wakeAll();
   }
