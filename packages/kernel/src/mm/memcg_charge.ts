@@ -1,5 +1,4 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
-import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { MEMCG_CHARGE_BATCH, type Memcg } from "./memcontrol.js";
@@ -76,8 +75,8 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
   let drained = false;
   for (;;) {
     if (m.point(Op.Counter, memcg.id)) yield SWITCH;
-    if (memcg.usage <= pages) return 0;
-    if (m.signals.pending(m.current!)) return -Errno.EINTR;
+    // A signal ends the effort, not the write: the limit stands.
+    if (memcg.usage <= pages || m.signals.pending(m.current!)) return 0;
     if (!drained) {
       m.memcgs.drainAllStock();
       drained = true;

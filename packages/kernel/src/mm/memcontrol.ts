@@ -188,6 +188,21 @@ export class Memcgs {
     return true;
   }
 
+  /** Slots that the cgroup may still take, by what is free and by its limits and its parents'. */
+  swapRoom(memcg: Memcg): number {
+    let room = this.m.swap.free;
+    for (let c: Memcg | null = memcg; c !== null; c = c.parent) room = Math.min(room, c.swapMax - c.swapUsage);
+    return room;
+  }
+
+  /** Whether swap is scarce, for the machine or for the cgroup: more than half of it is taken. */
+  swapFull(memcg: Memcg): boolean {
+    const { swap } = this.m;
+    if (swap.used * 2 > swap.total) return true;
+    for (let c: Memcg | null = memcg; c !== null; c = c.parent) if (c.swapUsage * 2 >= c.swapMax) return true;
+    return false;
+  }
+
   unchargeSwap(memcg: Memcg, pages: number): void {
     for (let c: Memcg | null = memcg; c !== null; c = c.parent) c.swapUsage -= pages;
   }

@@ -6,6 +6,7 @@ import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js"
 import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { BatchKind } from "./folio_batch.js";
+import type { Memcg } from "./memcontrol.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HIGHUSER_MOVABLE } from "./page_alloc.js";
@@ -247,11 +248,10 @@ export function allocAnonFolioFast(k: Kernel): number {
 }
 
 /** A charged folio for anonymous memory, its contents not cleared; NO_PAGE when out of memory. */
-export function* allocAnonFolio(k: Kernel): MaySleep<number> {
+export function* allocAnonFolio(k: Kernel, memcg: Memcg = k.m.current!.memcg): MaySleep<number> {
   let folio = k.pageAlloc.allocFast(k);
   if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, GFP_HIGHUSER_MOVABLE);
   if (folio === NO_PAGE) return NO_PAGE;
-  const { memcg } = k.m.current!;
   if (!k.memcg.chargeFast(k, folio, memcg) && !(yield* k.memcg.chargePage(k, folio, memcg))) {
     yield* k.swap.folioPut(k, folio, "alloc");
     return NO_PAGE;

@@ -78,7 +78,9 @@ export function* readSwapCacheAsync(k: Kernel, offset: number): MaySleep<number>
     const cached = yield* k.swapState.swapCacheGetFolio(k, offset);
     if (cached !== NO_PAGE) return cached;
     if (swap.count[offset] === 0) return NO_PAGE;
-    const folio = yield* k.memory.allocAnonFolio(k);
+    // Charged to whom the slot is, whoever reads it: readahead crosses cgroups.
+    const memcg = m.memcgs.get(swap.memcg[offset]!);
+    const folio = yield* k.memory.allocAnonFolio(k, memcg);
     if (folio === NO_PAGE) return NO_PAGE;
     if (!swap.lock.tryLock()) yield* swap.lock.lock();
     if (m.point(Op.SwapCache, offset)) yield SWITCH;
@@ -101,6 +103,7 @@ export function* readSwapCacheAsync(k: Kernel, offset: number): MaySleep<number>
     yield* k.swap.folioAddLru(k, folio);
     k.pageIo.submitRead(k, folio, offset);
     m.vmstat.events.pswpin++;
+    memcg.counters.pswpin++;
     return folio;
   }
 }
@@ -178,7 +181,7 @@ function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean): Atomic<boo
   const { m } = k;
   if (m.point(Op.SwapCache, folio)) yield SWITCH;
   // A copy that is out of date is of no use, and swap that is more than half full is scarce.
-  return m.memmap.has(folio, PG.swapcache) && (dirtied || m.swap.used * 2 > m.swap.total);
+  return m.memmap.has(folio, PG.swapcache) && (dirtied || m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!)));
 }
 
 function* giveUp(k: Kernel, folio: number, result: number): Atomic<number> {

@@ -59,7 +59,7 @@ export function* doTryToFreePages(k: Kernel, target: Memcg, pages: number, reaso
 export function* shrinkLruvec(k: Kernel, memcg: Memcg, sc: ScanControl): MaySleep<void> {
   const { m } = k;
   const { lruvec } = memcg;
-  const canSwap = m.swap.free > 0;
+  const canSwap = m.memcgs.swapRoom(memcg) > 0;
   const nr = lruvec.pages.map((pages, lru) => {
     if (lru === Lru.unevictable || (!canSwap && lru <= Lru.activeAnon)) return 0;
     const scan = pages >> sc.priority;
@@ -156,7 +156,7 @@ export function* shrinkInactiveList(k: Kernel, memcg: Memcg, lru: Lru, n: number
   yield* k.swap.lruAddDrain(k);
   const folios = yield* k.vmscan.isolateLruFolios(k, memcg.lruvec, lru, n);
   if (folios.length === 0) return;
-  const outcome = yield* k.vmscan.shrinkFolioList(k, folios);
+  const outcome = yield* k.vmscan.shrinkFolioList(k, folios, false);
   yield* k.vmscan.putbackFolios(k, outcome.kept);
   sc.nrScanned += folios.length;
   sc.nrReclaimed += outcome.reclaimed;
@@ -191,22 +191,26 @@ export interface ShrinkOutcome {
   writeback: number;
 }
 
-/** Tries to reclaim isolated folios one by one. */
-export function* shrinkFolioList(k: Kernel, folios: readonly number[]): MaySleep<ShrinkOutcome> {
+/** Tries to reclaim isolated folios one by one, those in use too where references are ignored. */
+export function* shrinkFolioList(
+  k: Kernel,
+  folios: readonly number[],
+  ignoreReferences: boolean,
+): MaySleep<ShrinkOutcome> {
   const outcome: ShrinkOutcome = { kept: [], reclaimed: 0, writeback: 0 };
   for (const folio of folios) {
     if (!(yield* k.folioLock.folioTrylock(k, folio))) {
       outcome.kept.push(folio);
       continue;
     }
-    const verdict = yield* k.vmscan.shrinkFolio(k, folio, outcome);
+    const verdict = yield* k.vmscan.shrinkFolio(k, folio, ignoreReferences, outcome);
     if (verdict === "freed") {
       outcome.reclaimed++;
       continue;
     }
     if (verdict === "activate") {
       const { m } = k;
-      if (m.memmap.has(folio, PG.swapcache) && m.swap.used * 2 > m.swap.total) {
+      if (m.memmap.has(folio, PG.swapcache) && m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!))) {
         yield* k.swapfile.folioFreeSwap(k, folio);
       }
       m.memmap.set(folio, PG.active);
@@ -222,6 +226,7 @@ export function* shrinkFolioList(k: Kernel, folios: readonly number[]): MaySleep
 export function* shrinkFolio(
   k: Kernel,
   folio: number,
+  ignoreReferences: boolean,
   outcome: ShrinkOutcome,
 ): MaySleep<"freed" | "keep" | "activate"> {
   const { m } = k;
@@ -234,8 +239,10 @@ export function* shrinkFolio(
     outcome.writeback++;
     return "activate";
   }
-  const references = yield* k.vmscan.folioCheckReferences(k, folio);
-  if (references !== "reclaim") return references;
+  if (!ignoreReferences) {
+    const references = yield* k.vmscan.folioCheckReferences(k, folio);
+    if (references !== "reclaim") return references;
+  }
 
   const anon = memmap.isAnon(folio);
   const lazyfree = anon && !memmap.has(folio, PG.swapbacked);
@@ -274,7 +281,7 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   const { memmap } = m;
   const cached = memmap.has(folio, PG.swapcache);
   if (m.point(Op.RefPut, folio)) yield SWITCH;
-  if (memmap.refcount[folio] !== 1 + (cached ? 1 : 0)) return false;
+  if (memmap.refcount[folio] !== 1 + (cached ? 1 : 0) || (cached && memmap.has(folio, PG.dirty))) return false;
   // Frozen: with no reference left, nobody can take a new one.
   memmap.refcount[folio] = 0;
   m.refs?.put(folio, "isolate");
@@ -351,7 +358,7 @@ export function* kswapd(k: Kernel): MaySleep<void> {
 }
 
 function balanced(k: Kernel): boolean {
-  return k.m.zones.list.every((zone) => zone.managed === 0 || zone.free >= zone.high);
+  return k.m.zones.list.some((zone) => zone.managed > 0 && zone.free >= zone.high);
 }
 
 /** Reclaims these isolated folios now (MADV_PAGEOUT), used or not. */
@@ -361,7 +368,7 @@ export function* reclaimFolios(k: Kernel, folios: readonly number[]): MaySleep<n
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
     m.memmap.clear(folio, PG.referenced | PG.active);
   }
-  const outcome = yield* k.vmscan.shrinkFolioList(k, folios);
+  const outcome = yield* k.vmscan.shrinkFolioList(k, folios, true);
   yield* k.vmscan.putbackFolios(k, outcome.kept);
   return outcome.reclaimed;
 }
