@@ -1,7 +1,9 @@
 import { resolvePatches } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import faultExclusive from "../../../scenarios/fault-exclusive.js";
+import lazyfreeMirror from "../../../scenarios/lazyfree-mirror.js";
 import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
+import mprotectFault from "../../../scenarios/mprotect-fault.js";
 import reclaimExclusive from "../../../scenarios/reclaim-exclusive.js";
 import reclaimMunmap from "../../../scenarios/reclaim-munmap.js";
 import swapInDontneedPageout from "../../../scenarios/swap-in-dontneed-pageout.js";
@@ -12,7 +14,9 @@ import { explore, type Scenario } from "../src/index.js";
 const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: number])[] = (
   [
     [faultExclusive, 3],
+    [lazyfreeMirror, 2],
     [mirrorDontneed, 2],
+    [mprotectFault, 2],
     [reclaimExclusive, 1],
     [reclaimMunmap, 2],
     [swapInDontneedPageout, 2],
