@@ -1,4 +1,4 @@
-import { Errno, MapFlag, PAGE_SIZE, Prot, PTE, USER_VPN_END, type MaySleep } from "@faultline/kernel";
+import { Errno, MapFlag, Op, PAGE_SIZE, Prot, ptePresent, SWITCH, USER_VPN_END, type Atomic } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
@@ -36,40 +36,42 @@ const madvise: Handler = function* (t, [address, length, advice]) {
   return yield* t.k.madvise.doMadvise(t.k, t.task.mm!, address!, length!, int(advice!));
 };
 
-/** Checks a range as mlock, msync and mincore do: -EINVAL, -ENOMEM where something is unmapped, or 0. */
-function* checkMapped(t: GuestThread, address: number, length: number): MaySleep<number> {
+/** Checks a range as mincore and msync do: -EINVAL, -ENOMEM where something is unmapped, or 0. Under mmap_lock. */
+function checkMapped(t: GuestThread, address: number, length: number): number {
   const mm = t.task.mm!;
   if (address % PAGE_SIZE !== 0) return -Errno.EINVAL;
   const end = Math.ceil((address + length) / PAGE_SIZE);
   if (address < 0 || length < 0 || end > USER_VPN_END) return -Errno.ENOMEM;
-  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let vpn = address / PAGE_SIZE;
   while (vpn < end) {
     const vma = mm.vmaAt(vpn);
-    if (vma === null) break;
+    if (vma === null) return -Errno.ENOMEM;
     vpn = vma.endVpn;
   }
-  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  return vpn < end ? -Errno.ENOMEM : 0;
+  return 0;
 }
 
 const mincore: Handler = function* (t, [address, length, vec]) {
   const { k } = t;
-  const checked = yield* checkMapped(t, address!, length!);
-  if (checked < 0) return checked;
-  const pages = Math.ceil(length! / PAGE_SIZE);
-  const first = address! / PAGE_SIZE;
-  const bytes = new Uint8Array(pages);
-  for (let i = 0; i < pages; i++) {
-    const ptep = k.m.pt.lookup(t.task.mm!.pgd, first + i);
-    if (ptep < 0) continue;
-    const flags = k.m.pt.flags(ptep);
-    if ((flags & (PTE.V | PTE.PROT_NONE)) !== 0) bytes[i] = 1;
-    // A swapped page counts while the swap cache has it; other special entries count always.
-    else if (flags !== 0) bytes[i] = !k.swapops.isSwapEntry(k, flags) || k.m.swap.cache[k.m.pt.pfn(ptep)]! >= 0 ? 1 : 0;
-  }
-  return yield* k.uaccess.copyToUser(k, vec!, bytes);
+  const { mmapLock } = t.task.mm!;
+  if (!mmapLock.tryRead()) yield* mmapLock.read();
+  const error = checkMapped(t, address!, length!);
+  const bytes = new Uint8Array(error < 0 ? 0 : Math.ceil(length! / PAGE_SIZE));
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (yield* isInCore(t, address! / PAGE_SIZE + i)) ? 1 : 0;
+  if (!mmapLock.tryUnlock()) yield* mmapLock.unlock();
+  return error < 0 ? error : yield* k.uaccess.copyToUser(k, vec!, bytes);
 };
+
+/** A swapped page counts while the swap cache has it; other special entries count always. */
+function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
+  const { k } = t;
+  const { m } = k;
+  if (m.point(Op.PteRead, vpn)) yield SWITCH;
+  const ptep = m.pt.lookup(t.task.mm!.pgd, vpn);
+  const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+  if (flags === 0 || ptePresent(flags)) return flags !== 0;
+  return !k.swapops.isSwapEntry(k, flags) || m.swap.cache[m.pt.pfn(ptep)]! >= 0;
+}
 
 const MS_ASYNC = 1;
 const MS_INVALIDATE = 2;
@@ -78,7 +80,11 @@ const MS_SYNC = 4;
 const msync: Handler = function* (t, [address, length, flags]) {
   const f = int(flags!);
   if ((f & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || ((f & MS_ASYNC) !== 0 && (f & MS_SYNC) !== 0)) return -Errno.EINVAL;
-  return yield* checkMapped(t, address!, length!);
+  const { mmapLock } = t.task.mm!;
+  if (!mmapLock.tryRead()) yield* mmapLock.read();
+  const error = checkMapped(t, address!, length!);
+  if (!mmapLock.tryUnlock()) yield* mmapLock.unlock();
+  return error;
 };
 
 const MEMBARRIER_QUERY = 0;
