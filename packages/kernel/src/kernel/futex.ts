@@ -68,8 +68,8 @@ export function* readInAtomic(k: Kernel, address: number): Atomic<number | null>
   const { m } = k;
   const { mm } = m.current!;
   const vpn = Math.floor(address / 4096);
-  const ptep = m.pt.lookup(mm!.pgd, vpn);
   if (m.point(Op.UserRead, address)) yield SWITCH;
+  const ptep = m.pt.lookup(mm!.pgd, vpn);
   if (ptep < 0) return null;
   const flags = m.pt.flags(ptep);
   if ((flags & PTE.V) === 0 || (flags & PTE.R) === 0) return null;
