@@ -2,7 +2,6 @@ import {
   FrameMemory,
   Madv,
   MapFlag,
-  PTE,
   Prot,
   type Executor,
   type Kernel,
@@ -191,7 +190,7 @@ class CpuThread {
         break;
       case 3:
         yield* t.store32(addr, value);
-        this.wrote(page, value);
+        yield* this.wrote(page, value);
         break;
       case 4:
       case 5:
@@ -243,7 +242,7 @@ class CpuThread {
         if (device >= 0) yield* this.deviceWrite(page, value, device);
         break;
       default:
-        if (device >= 0 && (yield* t.deviceAtomicAdd32(device, addr, 1)) >= 0) this.wrote(page, null);
+        if (device >= 0 && (yield* t.deviceAtomicAdd32(device, addr, 1)) >= 0) yield* this.wrote(page, null);
     }
   }
 
@@ -251,36 +250,21 @@ class CpuThread {
     for (let i = page; i < page + pages; i++) this.shadow[i] = { first: 0, rest: 0, mayBeZero: false };
   }
 
-  /** The first word was written (null: one was added): if the page had been freed meanwhile, the rest shows it. */
-  private wrote(page: number, first: number | null): void {
+  /** The first word was written (null: one was added). Whether the page had been freed before shows in the rest. */
+  private *wrote(page: number, first: number | null): MaySleep<void> {
     const shadow = this.shadow[page]!;
     if (!shadow.mayBeZero) {
       shadow.first = first ?? (shadow.first + 1) >>> 0;
       return;
     }
-    const word = this.peek(page, 1);
-    if (word === 0) shadow.rest = 0;
-    const now = this.peek(page, 0);
-    if (word !== 0 && word !== shadow.rest) this.wrong(page, "written after MADV_FREE", word, shadow.rest);
+    const words = new Int32Array(2);
+    yield* this.k.uaccess.copyFromUser(this.k, this.address(page), new Uint8Array(words.buffer));
+    if (words[1] === 0) shadow.rest = 0;
+    const now = words[0]! >>> 0;
+    // What was added to is either what had been there, or zero.
+    if (first === null && now !== 1 && now !== (shadow.first + 1) >>> 0) this.wrong(page, "added", now, 1);
     shadow.first = first ?? now;
     shadow.mayBeZero = false;
-  }
-
-  /** A word as the CPU or swap has it, without touching anything; only for a page just written. */
-  private peek(page: number, word: number): number {
-    const { m } = this.k;
-    const ptep = m.pt.lookup(this.t.mm.pgd, this.address(page) / 4096);
-    const flags = m.pt.flags(ptep);
-    if (this.k.swapops.isSwapEntry(this.k, flags)) {
-      const offset = m.pt.pfn(ptep);
-      const cached = m.swap.cache[offset]!;
-      if (cached >= 0) return m.ram.words[(cached << 10) + word]! >>> 0;
-      const scratch = new Int32Array(WORDS);
-      m.swap.read(offset, scratch, 0);
-      return scratch[word]! >>> 0;
-    }
-    if ((flags & (PTE.V | PTE.PROT_NONE | PTE.SWAP)) === 0) return 0;
-    return m.ram.words[(m.memmap.pfnToPage(m.pt.pfn(ptep)) << 10) + word]! >>> 0;
   }
 
   private *fill(page: number, value: number): MaySleep<void> {
@@ -327,7 +311,7 @@ class CpuThread {
     if ((yield* t.mprotect(addr, pages, Prot.READ | Prot.WRITE)) !== 0) s.wrong.push("mprotect back fails");
     if (value % 2 === 0) {
       yield* t.store32(addr, value);
-      this.wrote(page, value);
+      yield* this.wrote(page, value);
     }
   }
 
