@@ -4,6 +4,7 @@ import faultExclusive from "../../../scenarios/fault-exclusive.js";
 import lazyfreeMirror from "../../../scenarios/lazyfree-mirror.js";
 import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
 import mprotectFault from "../../../scenarios/mprotect-fault.js";
+import mprotectReclaim from "../../../scenarios/mprotect-reclaim.js";
 import reclaimExclusive from "../../../scenarios/reclaim-exclusive.js";
 import reclaimMunmap from "../../../scenarios/reclaim-munmap.js";
 import swapInDontneedPageout from "../../../scenarios/swap-in-dontneed-pageout.js";
@@ -17,6 +18,7 @@ const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: numb
     [lazyfreeMirror, 2],
     [mirrorDontneed, 2],
     [mprotectFault, 2],
+    [mprotectReclaim, 2],
     [reclaimExclusive, 1],
     [reclaimMunmap, 2],
     [swapInDontneedPageout, 2],

@@ -145,7 +145,8 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
   const pfn = m.pt.pfn(ptep);
   m.pt.clear(ptep);
   m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
-  if ((flags & PTE.V) !== 0) yield* k.tlbflush.flushTlbRange(k, vma.mm, vpn, vpn + 1);
+  // PROT_NONE too: mprotect() may have written it and not flushed yet.
+  if (ptePresent(flags)) yield* k.tlbflush.flushTlbRange(k, vma.mm, vpn, vpn + 1);
   return [flags, pfn];
 }
 
