@@ -10,31 +10,21 @@ import { NO_PAGE, PG } from "./page.js";
 
 /**
  * One page of another (or this) address space, with a reference held at `site`; faults it in.
- * mmap_lock is held for reading, and still is on return. A negated errno otherwise: -EFAULT for
- * holes, permissions and SIGBUS, -ENOMEM, -EINTR when killed.
+ * mmap_lock is held for reading, and is never dropped: a fault that must wait waits with it. A
+ * negated errno otherwise: -EFAULT for holes, permissions and SIGBUS, -ENOMEM, -EINTR when killed.
  */
 export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): MaySleep<number> {
-  for (let tried = 0; ; tried = FaultFlag.TRIED) {
+  const flags = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.REMOTE | FaultFlag.WRITE : FaultFlag.REMOTE;
+  for (;;) {
     const vma = mm.vmaAt(vpn);
     if (vma === null || !k.gup.vmaPermits(k, vma, gup)) return -Errno.EFAULT;
+    if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
+    if (k.m.sched.needResched()) yield* k.m.sched.condResched();
     const page = yield* k.gup.followPagePte(k, vma, vpn, gup, site);
     if (page !== NO_PAGE) return page;
-    if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
-    const write = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.WRITE : 0;
-    const result = yield* k.memory.handleMmFault(
-      k,
-      vma,
-      vpn,
-      FaultFlag.REMOTE | FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | write | tried,
-    );
-    if ((result & VmFault.RETRY) !== 0) {
-      // The fault dropped mmap_lock before it slept.
-      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-      continue;
-    }
+    const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
     if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
     if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;
-    yield* k.m.sched.condResched();
   }
 }
 
