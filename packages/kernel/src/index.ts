@@ -37,6 +37,7 @@ export type { RmapOne } from "./mm/rmap.js";
 /* Tasks, processes and time, for who runs programs or scenarios on it. */
 export type { Choices } from "./kernel/choices.js";
 export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from "./kernel/process.js";
+export { initialLimits, maxThreads, RLIM_NLIMITS, Rlimit, STACK_LIMIT } from "./kernel/rlimit.js";
 export { Executor, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
 export { NSIG, Restart, SA, SI, Sig, signalBit, SignalHandlers, signalName, Signals, SIGRTMIN, type SignalAction, type SignalInfo } from "./kernel/signal.js";
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";

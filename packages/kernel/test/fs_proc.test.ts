@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Dmirror, DmirrorDevice, Errno, MapFlag, Prot, type Kernel, type MaySleep, type Mm } from "../src/index.js";
+import { Dmirror, DmirrorDevice, Errno, MapFlag, maxThreads, Prot, Rlimit, type Kernel, type MaySleep, type Mm } from "../src/index.js";
 import { O, SEEK_END, SEEK_SET } from "../src/fs/vfs.js";
 import { cat, echo, ls, makeFs, open } from "./fs_harness.js";
 
@@ -140,6 +140,12 @@ test("status, stat, statm and the like", () => {
     expect(String(yield* cat(k, "/proc/self/limits")).split("\n")[4]).toBe(
       "Max stack size            8388608              unlimited            bytes     ",
     );
+    const limits = k.m.current!.process!.limits;
+    limits[Rlimit.STACK] = { current: 65536n, maximum: 131072n };
+    expect(String(yield* cat(k, "/proc/self/limits")).split("\n")[4]).toBe(
+      "Max stack size            65536                131072               bytes     ",
+    );
+    expect(yield* cat(k, "/proc/sys/kernel/threads-max")).toBe(`${maxThreads(k.m)}\n`);
     mm.argStart = addr;
     mm.argEnd = addr + 5;
     expect(yield* cat(k, "/proc/self/cmdline")).toBe("\x01\0\0\0\0");

@@ -3,6 +3,7 @@ import {
   assembleKernel,
   Errno,
   FileTable,
+  initialLimits,
   Machine,
   MapFlag,
   Process,
@@ -36,7 +37,7 @@ function race(seed: number, bodies: readonly ((k: Kernel, mm: Mm) => MaySleep<vo
   let ended = 0;
   bodies.forEach((body, i) => {
     const id = 100 + i;
-    const process = new Process(id, `test${i}`, null, new FileTable(), new SignalHandlers(), m.memcgs.root, false);
+    const process = new Process(id, `test${i}`, null, new FileTable(), new SignalHandlers(), m.memcgs.root, false, initialLimits(m));
     streams.install(process.files);
     function* main(): MaySleep<void> {
       const mm = (yield* k.mmap.mmAlloc(k))!;

@@ -2,6 +2,7 @@ import {
   assembleKernel,
   Executor,
   FileTable,
+  initialLimits,
   Machine,
   type Kernel,
   type MaySleep,
@@ -41,7 +42,7 @@ export function makeKernel(options: HarnessOptions = {}): Kernel {
 /** Runs one user task to its end; what its body returns. */
 export function runTask<T>(k: Kernel, body: (mm: Mm) => MaySleep<T>): T {
   const { m } = k;
-  const process = new Process(100, "test", null, new FileTable(), new SignalHandlers(), m.memcgs.root, false);
+  const process = new Process(100, "test", null, new FileTable(), new SignalHandlers(), m.memcgs.root, false, initialLimits(m));
   let result: { value: T } | null = null;
   function* main(): MaySleep<void> {
     const mm = yield* k.mmap.mmAlloc(k);

@@ -84,6 +84,11 @@ describe("system calls", () => {
     }
   });
 
+  test("make no more threads than an eighth of RAM has stacks for", () => {
+    expect(runGuest("counter", { args: ["64", "1"], memoryBytes: 2 ** 20 }).stdout).toBe("clone failed: errno 11\n");
+    expect(runGuest("counter", { args: ["64", "1"] }).exitCode).toBe(0);
+  });
+
   test("that are unknown answer ENOSYS, and are named once in the log", () => {
     const { lines } = runGuest("calls").machine.m.dmesg;
     expect(lines.filter((line) => line.includes("system call number 9999 is not implemented"))).toHaveLength(1);

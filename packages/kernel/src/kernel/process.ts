@@ -1,6 +1,7 @@
 import type { FileTable } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
+import type { ResourceLimit } from "./rlimit.js";
 import type { Task, TimerHandle } from "./sched.js";
 import type { SignalHandlers, SignalInfo } from "./signal.js";
 
@@ -70,6 +71,8 @@ export class Process {
     public memcg: Memcg,
     /** The shell of `--before` and `--do`: not counted as user work. */
     readonly isOperator: boolean,
+    /** By `Rlimit`; a child starts with a copy of its parent's. */
+    readonly limits: ResourceLimit[],
   ) {
     this.pgid = parent === null || parent.pid === 1 ? pid : parent.pgid;
     this.sid = parent === null ? pid : parent.sid;

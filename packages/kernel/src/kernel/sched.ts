@@ -131,6 +131,11 @@ export type RunEnd = "finished" | "stuck" | "halted" | "paused";
 /** A CPU is offered to the next task of its queue after this many nanoseconds. */
 const TASK_SLICE_NS = 4_000_000;
 
+/** Task ids end below this. More than `maxThreads` of the largest machine, so that there is always one. */
+export const PID_MAX = 32768;
+/** Where ids begin again. */
+const RESERVED_PIDS = 300;
+
 export class Scheduler {
   readonly executors: Executor[] = [];
   strategy: Strategy;
@@ -153,8 +158,14 @@ export class Scheduler {
     return executor;
   }
 
+  /** The next id that no task or process has; the low ones are given out once only. */
   allocateTaskId(): number {
-    return this.nextTaskId++;
+    const { tasks, processes } = this.m;
+    for (;;) {
+      const id = this.nextTaskId++;
+      if (this.nextTaskId === PID_MAX) this.nextTaskId = RESERVED_PIDS;
+      if (!tasks.has(id) && !processes.has(id)) return id;
+    }
   }
 
   /** The CPU (never a device) with the least to do, lowest number first; `affinity` has a bit for each allowed. */

@@ -1,10 +1,8 @@
-import { MapFlag, PAGE_SIZE, Prot, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
+import { MapFlag, PAGE_SIZE, Prot, STACK_LIMIT, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
 import type { ElfImage, ElfSegment } from "../elf/load.js";
 import { FRAME_SIZE } from "./signal_frame.js";
 import { encodeText, setI64, structBytes } from "./user.js";
 
-/** RLIMIT_STACK, in bytes. */
-export const STACK_LIMIT = 8 * 1024 * 1024;
 /** Where a position-independent program goes, before randomisation: two thirds of the address space. */
 const ELF_ET_DYN_BASE = 0x2a_aaaa_a000;
 /** Pages over which a load address, and the gap before the heap, are drawn. */

@@ -2,6 +2,7 @@ import {
   assembleKernel,
   Errno,
   FileTable,
+  initialLimits,
   Machine,
   mountAll,
   PAGE_SIZE,
@@ -20,7 +21,7 @@ import {
 import { HartGroup } from "../cpu/group.js";
 import type { ElfImage } from "../elf/load.js";
 import { CpuContext } from "./cpu_context.js";
-import { loadProgram, STACK_LIMIT } from "./exec.js";
+import { loadProgram } from "./exec.js";
 import { GuestThread } from "./guest_thread.js";
 import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
 import { REG_SP } from "./registers.js";
@@ -73,12 +74,6 @@ export interface LinuxResult {
   readonly stuck: readonly string[];
 }
 
-const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
-const RLIMIT_STACK = 3;
-const RLIMIT_NOFILE = 7;
-const RLIMIT_CORE = 4;
-const RLIM_NLIMITS = 16;
-
 /** /dev/hmm_dmirror0 and 1. */
 const TEST_DEVICES = 2;
 
@@ -90,8 +85,6 @@ export class LinuxMachine {
   readonly group: HartGroup;
   readonly strace: Strace | null;
   readonly operator: OperatorShell;
-  /** Resource limits, which all processes share as long as there is one program. */
-  readonly limits: { current: bigint; maximum: bigint }[];
   /** The program's process; null until the lines ahead of it are done. */
   program: Process | null = null;
   private readonly init: Process;
@@ -121,10 +114,6 @@ export class LinuxMachine {
     const decoded = new Map<number, number>();
     this.cpus = m.sched.executors.filter((e) => !e.isDevice).map((executor) => new CpuContext(this.k, executor, this.group, decoded));
     this.strace = options.strace === undefined ? null : new Strace(options.strace);
-    this.limits = Array.from({ length: RLIM_NLIMITS }, () => ({ current: RLIM_INFINITY, maximum: RLIM_INFINITY }));
-    this.limits[RLIMIT_STACK]!.current = BigInt(STACK_LIMIT);
-    this.limits[RLIMIT_CORE]!.current = 0n;
-    this.limits[RLIMIT_NOFILE] = { current: 1024n, maximum: 524288n };
 
     this.init = this.newProcess(m.sched.allocateTaskId(), "init", null, false);
     // 2 is the parent of the kernel threads, which does not run.
@@ -149,7 +138,9 @@ export class LinuxMachine {
 
   newProcess(pid: number, comm: string, parent: Process | null, isOperator: boolean): Process {
     const { m } = this;
-    const process = new Process(pid, comm, parent, new FileTable(), new SignalHandlers(), parent?.memcg ?? m.memcgs.root, isOperator);
+    const memcg = parent?.memcg ?? m.memcgs.root;
+    const limits = parent?.limits.slice() ?? initialLimits(m);
+    const process = new Process(pid, comm, parent, new FileTable(), new SignalHandlers(), memcg, isOperator, limits);
     process.startTimeNs = m.now();
     m.processes.set(pid, process);
     return process;

@@ -1,6 +1,7 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Process } from "../../kernel/process.js";
+import { initialLimits, limitText, Rlimit } from "../../kernel/rlimit.js";
 import { TaskState, type Task } from "../../kernel/sched.js";
 import { NSIG, SIG_IGN } from "../../kernel/signal.js";
 import type { Kernel } from "../../kernel.js";
@@ -99,11 +100,6 @@ function handlerMasks(process: Process | null): { ignored: bigint; caught: bigin
   return { ignored, caught };
 }
 
-/** RLIMIT_NPROC and RLIMIT_SIGPENDING: half of the threads whose stacks would fill an eighth of RAM. */
-function maxThreadsLimit(k: Kernel): number {
-  return Math.max(20, k.m.zones.totalPages() >> 5) >> 1;
-}
-
 /** The first `n` bits set, in hexadecimal, as %*pb prints masks of up to 32 bits. */
 function cpuMask(n: number): string {
   return (2 ** Math.min(n, 32) - 1).toString(16);
@@ -147,10 +143,11 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
   if (mm !== null && process?.zombie !== true) lines.push(...memoryLines(mm));
   const pending = task === null ? [] : task.pendingSignals;
   const shared = process?.sharedPending ?? [];
+  const limits = process?.limits ?? initialLimits(k.m);
   const queued = [...pending].length + [...shared].length;
   lines.push(
     `Threads:\t${Math.max(1, process?.threads.size ?? 1)}`,
-    `SigQ:\t${queued}/${maxThreadsLimit(k)}`,
+    `SigQ:\t${queued}/${limitText(limits[Rlimit.SIGPENDING]!.current)}`,
     `SigPnd:\t${hex(maskOf(pending))}`,
     `ShdPnd:\t${hex(maskOf(shared))}`,
     `SigBlk:\t${hex(task?.blockedSignals ?? 0n)}`,
@@ -311,32 +308,33 @@ export function* showStat(k: Kernel, target: ProcTarget, group: boolean): MaySle
   return `${fields.join(" ")}\n`;
 }
 
-/** /proc/PID/limits: the limits that every process has, since setting them is not modelled. */
+const LIMIT_ROWS: readonly (readonly [Rlimit, name: string, unit: string])[] = [
+  [Rlimit.CPU, "Max cpu time", "seconds"],
+  [Rlimit.FSIZE, "Max file size", "bytes"],
+  [Rlimit.DATA, "Max data size", "bytes"],
+  [Rlimit.STACK, "Max stack size", "bytes"],
+  [Rlimit.CORE, "Max core file size", "bytes"],
+  [Rlimit.RSS, "Max resident set", "bytes"],
+  [Rlimit.NPROC, "Max processes", "processes"],
+  [Rlimit.NOFILE, "Max open files", "files"],
+  [Rlimit.MEMLOCK, "Max locked memory", "bytes"],
+  [Rlimit.AS, "Max address space", "bytes"],
+  [Rlimit.LOCKS, "Max file locks", "locks"],
+  [Rlimit.SIGPENDING, "Max pending signals", "signals"],
+  [Rlimit.MSGQUEUE, "Max msgqueue size", "bytes"],
+  [Rlimit.NICE, "Max nice priority", ""],
+  [Rlimit.RTPRIO, "Max realtime priority", ""],
+  [Rlimit.RTTIME, "Max realtime timeout", "us"],
+];
+
+/** /proc/PID/limits; a kernel thread has those that init started with. */
 export function* showLimits(k: Kernel, target: ProcTarget): MaySleep<string> {
   if (k.m.point(Op.Inode, target.id)) yield SWITCH;
-  const threads = maxThreadsLimit(k);
-  const none = "unlimited";
-  const rows: readonly (readonly [string, string | number, string | number, string])[] = [
-    ["Max cpu time", none, none, "seconds"],
-    ["Max file size", none, none, "bytes"],
-    ["Max data size", none, none, "bytes"],
-    ["Max stack size", 8388608, none, "bytes"],
-    ["Max core file size", 0, none, "bytes"],
-    ["Max resident set", none, none, "bytes"],
-    ["Max processes", threads, threads, "processes"],
-    ["Max open files", 1024, 524288, "files"],
-    ["Max locked memory", 8388608, 8388608, "bytes"],
-    ["Max address space", none, none, "bytes"],
-    ["Max file locks", none, none, "locks"],
-    ["Max pending signals", threads, threads, "signals"],
-    ["Max msgqueue size", 819200, 819200, "bytes"],
-    ["Max nice priority", 0, 0, ""],
-    ["Max realtime priority", 0, 0, ""],
-    ["Max realtime timeout", none, none, "us"],
-  ];
+  const limits = target.process?.limits ?? initialLimits(k.m);
   let text = "Limit                     Soft Limit           Hard Limit           Units     \n";
-  for (const [name, soft, hard, unit] of rows) {
-    text += `${name.padEnd(25)} ${String(soft).padEnd(20)} ${String(hard).padEnd(20)} `;
+  for (const [limit, name, unit] of LIMIT_ROWS) {
+    const { current, maximum } = limits[limit]!;
+    text += `${name.padEnd(25)} ${limitText(current).padEnd(20)} ${limitText(maximum).padEnd(20)} `;
     text += unit === "" ? "\n" : `${unit.padEnd(10)}\n`;
   }
   return text;

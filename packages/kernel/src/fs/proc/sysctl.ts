@@ -1,12 +1,11 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
+import { maxThreads } from "../../kernel/rlimit.js";
+import { PID_MAX } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
 import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
-
-/** Largest process id and one, as on a 64-bit system of this size. */
-const PID_MAX = 32768;
 
 /**
  * /proc/sys: what the machine really has. Values that nothing here can change are read-only, where
@@ -33,6 +32,7 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "version", () => uts.version);
   readOnly(kernel, "hostname", () => uts.nodename);
   readOnly(kernel, "pid_max", () => PID_MAX);
+  readOnly(kernel, "threads-max", (k) => maxThreads(k.m));
   const vm = sys.dir("vm");
   readOnly(vm, "overcommit_memory", () => 0);
   readOnly(vm, "overcommit_ratio", () => 50);

@@ -1,4 +1,4 @@
-import { Errno, Op, SWITCH, Task, NSIG, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
+import { Errno, maxThreads, NSIG, Op, RLIM_NLIMITS, Rlimit, SWITCH, Task, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { encodeText, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
@@ -43,6 +43,7 @@ function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
     m.dmesg.printOnce(`${task.comm}[${task.id}]: clone with flags 0x${args.flags.toString(16)} is not implemented: only threads`);
     return -Errno.ENOSYS;
   }
+  if (m.tasks.size >= maxThreads(m)) return -Errno.EAGAIN;
   const child = linux.newThread();
   const parentHart = t.load();
   child.registers.saveFrom(parentHart);
@@ -297,20 +298,20 @@ const getrusage: Handler = function* (t, [who, buf]) {
   return yield* t.k.uaccess.copyToUser(t.k, buf!, structBytes(view));
 };
 
-const RLIM_NLIMITS = 16;
-
 const prlimit64: Handler = function* (t, [pid, resource, newLimit, oldLimit]) {
-  const { k, linux } = t;
+  const { k } = t;
   const which = int(resource!);
   if (which < 0 || which >= RLIM_NLIMITS) return -Errno.EINVAL;
-  if (processOf(t, pid!) === null) return -Errno.ESRCH;
-  const old = linux.limits[which]!;
+  const process = processOf(t, pid!);
+  if (process === null) return -Errno.ESRCH;
+  const old = process.limits[which]!;
   if (newLimit !== 0) {
     const view = yield* readStruct(k, newLimit!, 16);
     if (view === null) return -Errno.EFAULT;
     const limit = { current: view.getBigUint64(0, true), maximum: view.getBigUint64(8, true) };
     if (limit.current > limit.maximum) return -Errno.EINVAL;
-    linux.limits[which] = limit;
+    process.limits[which] = limit;
+    if (which === (Rlimit.STACK as number) && process.mm !== null) process.mm.stackLimitPages = Number(limit.current >> 12n);
   }
   if (oldLimit === 0) return 0;
   const view = new DataView(new ArrayBuffer(16));
