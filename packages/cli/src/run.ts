@@ -39,7 +39,10 @@ export interface Program {
 export function readProgram(path: string): Program {
   let bytes: Uint8Array;
   try {
-    if (statSync(path).isDirectory()) throw new UserError(`${path}: is a directory`);
+    const stat = statSync(path);
+    if (stat.isDirectory()) throw new UserError(`${path}: is a directory`);
+    // Reading /dev/zero would not end, and a pipe may never have a writer.
+    if (!stat.isFile()) throw new UserError(`${path}: is no regular file`);
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;

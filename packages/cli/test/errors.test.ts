@@ -102,13 +102,14 @@ describe("bad input: one line that says what and why, status 125", () => {
     };
     withFiles(files, (folder) => {
       mkdirSync(join(folder, "folder"));
-      const names = ["missing", "missing/deeper", "folder", "empty/deeper", ...Object.keys(files)];
+      const names = ["missing", "missing/deeper", "folder", "empty/deeper", "/dev/zero", ...Object.keys(files)];
       expect(names.map((name) => complaint(["run", name], folder))).toMatchInlineSnapshot(`
         [
           "missing: no such file",
           "missing/deeper: no such file",
           "folder: is a directory",
           "empty/deeper: no such file: part of the path is not a directory",
+          "/dev/zero: is no regular file",
           "empty is not an ELF file",
           "script is not an ELF file",
           "header is truncated within the ELF header",
