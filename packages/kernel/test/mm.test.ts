@@ -76,3 +76,18 @@ test("who subscribes during an invalidation waits for its end, and for that of t
     yield* k.mmuNotifier.intervalRemove(k, dmirror.notifier);
   });
 });
+
+test("mprotect answers bad ranges as Linux does", () => {
+  const k = makeKernel();
+  runTask(k, function* (mm) {
+    const addr = yield* fill(k, mm, 2);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr, -1, Prot.READ)).toBe(-Errno.ENOMEM);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr, -4096, Prot.READ)).toBe(-Errno.ENOMEM);
+    expect(yield* k.mprotect.doMprotect(k, mm, -8192, 4096, Prot.READ)).toBe(-Errno.ENOMEM);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr + 1, 4096, Prot.READ)).toBe(-Errno.EINVAL);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr, 4096, 16)).toBe(-Errno.EINVAL);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr, 0, 16)).toBe(0);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr, 4096, RW | Prot.SEM)).toBe(0);
+    expect(yield* k.mprotect.doMprotect(k, mm, addr, 3 * 4096, RW)).toBe(-Errno.ENOMEM);
+  });
+});

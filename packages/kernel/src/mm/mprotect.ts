@@ -15,6 +15,8 @@ export enum Prot {
   EXEC = 4,
   GROWSDOWN = 0x01000000,
   GROWSUP = 0x02000000,
+  /** Accepted, as on Linux, and of no meaning. */
+  SEM = 8,
 }
 
 /** Whether an entry may be made writable without a fault: an exclusive, dirty page of writable memory. */
@@ -26,9 +28,12 @@ export function canChangePteWritable(k: Kernel, vma: Vma, page: number, pteFlags
 
 /** mprotect(2). */
 export function* doMprotect(k: Kernel, mm: Mm, addr: number, len: number, prot: number): MaySleep<number> {
-  if (addr % 4096 !== 0 || addr < 0) return -Errno.EINVAL;
-  if ((prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC)) !== 0) return -Errno.EINVAL;
+  if (addr % 4096 !== 0) return -Errno.EINVAL;
   if (len === 0) return 0;
+  // A negative number is an unsigned one of more than half the address space.
+  if (len < 0) return -Errno.ENOMEM;
+  if ((prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC | Prot.SEM)) !== 0) return -Errno.EINVAL;
+  if (addr < 0) return -Errno.ENOMEM;
   const start = addr / 4096;
   const end = start + Math.ceil(len / 4096);
   if (!Number.isSafeInteger(end) || end > 1 << 26) return -Errno.ENOMEM;
