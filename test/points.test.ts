@@ -30,7 +30,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/page_alloc.ts: returnFast": NOT_VISIBLE_YET,
   "mm/rmap.ts: dropMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: exclusiveSupported": NEVER_CHANGES,
-  "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (SwapMap)`,
+  "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (RefGet)`,
   "mm/rmap.ts: folioAddNewAnonRmap": NOT_VISIBLE_YET,
   "mm/swap.ts: batchNewFolio": NOT_VISIBLE_YET,
   "mm/swap.ts: folioLruList": UNDER_CALLERS_LOCK,

@@ -279,7 +279,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     const page = memmap.pfnToPage(vmf.origPfn);
     const folio = memmap.folioOf(page);
     const exclusive = memmap.has(page, PG.anonExclusive);
-    if (exclusive || (yield* k.memory.wpCanReuseAnonFolio(k, folio, vmf.vma))) {
+    if (exclusive || (yield* k.memory.wpCanReuseAnonFolio(k, folio))) {
       if (!exclusive) memmap.set(page, PG.anonExclusive);
       if ((vmf.flags & FaultFlag.UNSHARE) === 0) {
         const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
@@ -298,7 +298,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
 }
 
 /** Whether nobody but this mapping refers to the folio, so that it need not be copied. */
-export function* wpCanReuseAnonFolio(k: Kernel, folio: number, _vma: Vma): Atomic<boolean> {
+export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.RefGet, folio)) yield SWITCH;

@@ -116,7 +116,7 @@ function insertVma(mm: Mm, vma: Vma): void {
   else mm.vmas.splice(i, 0, vma);
 }
 
-function account(mm: Mm, _flags: number, pages: number): void {
+function account(mm: Mm, pages: number): void {
   mm.totalVm += pages;
   if (mm.totalVm > mm.highVm) mm.highVm = mm.totalVm;
 }
@@ -290,7 +290,7 @@ export function* mmapRegion(
   if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
   const promises = (flags & MapFlag.NORESERVE) === 0 && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
-  if (promises && !k.mmap.enoughMemory(k, mm, pages, flags)) return -Errno.ENOMEM;
+  if (promises && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
   if (!rangeFree(mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
 
   let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
@@ -311,13 +311,13 @@ export function* mmapRegion(
     }
   }
   insertVma(mm, vma);
-  account(mm, vmFlags, pages);
+  account(mm, pages);
   yield* k.mmap.mergeAround(k, mm, vma);
   return start * 4096;
 }
 
 /** Heuristic overcommit: only an obvious overcommit is refused (vm/overcommit-accounting). */
-export function enoughMemory(k: Kernel, _mm: Mm, pages: number, _flags: number): boolean {
+export function enoughMemory(k: Kernel, pages: number): boolean {
   const { m } = k;
   return pages <= m.zones.totalPages() + m.swap.total;
 }
@@ -350,7 +350,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
   for (const vma of gone) {
     yield* k.memory.vmaStartWrite(k, vma);
     vma.detached = true;
-    account(mm, vma.flags, -vma.pages);
+    account(mm, -vma.pages);
   }
   mm.vmas.splice(mm.vmas.indexOf(gone[0]!, from), gone.length);
 
@@ -394,12 +394,12 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (newEnd < oldEnd) yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd);
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
-    if (!rangeFree(mm, oldEnd, pages) || !k.mmap.enoughMemory(k, mm, pages, 0)) return mm.brk;
+    if (!rangeFree(mm, oldEnd, pages) || !k.mmap.enoughMemory(k, pages)) return mm.brk;
     const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
     vma.lockSeq = mm.lockSeq;
     insertVma(mm, vma);
-    account(mm, flags, pages);
+    account(mm, pages);
     yield* k.mmap.mergeAround(k, mm, vma);
   }
   mm.brk = brk;
@@ -418,7 +418,7 @@ export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> 
   const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
   vma.lockSeq = mm.lockSeq;
   insertVma(mm, vma);
-  account(mm, flags, 33);
+  account(mm, 33);
   yield* k.memory.mmapWriteUnlock(k, mm);
   return top * 4096;
 }
@@ -442,7 +442,7 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
     const gap = below === undefined || (below.flags & VM_ACCESS) === 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {
       yield* k.memory.vmaStartWrite(k, vma);
-      account(mm, vma.flags, vma.startVpn - vpn);
+      account(mm, vma.startVpn - vpn);
       vma.pgoff -= vma.startVpn - vpn;
       vma.startVpn = vpn;
     }

@@ -132,7 +132,10 @@ export function* tryToUnmap(k: Kernel, folio: number): MaySleep<boolean> {
   return m.memmap.folioMapcount(folio) === 0;
 }
 
-/** One VMA's share of `tryToUnmap`: false when the folio must stay mapped. */
+/**
+ * One VMA's share of `tryToUnmap`. A device-exclusive entry is in no TLB, so nothing is flushed for
+ * it: the notifier has told the device.
+ */
 export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
   const { m } = k;
   const { memmap } = m;
@@ -144,48 +147,31 @@ export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number):
     owner: null,
   };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  let keepGoing = true;
   const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
   if (entry !== null) {
     const { ptep, page } = entry;
-    const [flags, pfn] = yield* k.rmap.clearForUnmap(k, vma, vpn, ptep);
+    const slot = memmap.private[folio]! + (page - folio);
+    const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
     const exclusive = memmap.has(page, PG.anonExclusive);
     if ((flags & PTE.D) !== 0 && ptePresent(flags)) memmap.set(folio, PG.dirty);
-    if (k.m.point(Op.SwapMap, memmap.private[folio]!)) yield SWITCH;
-    if (exclusive && memmap.refcount[folio]! > k.rmap.expectedRefs(k, folio) && (yield* k.rmap.maybePinned(k, folio))) {
-      // Somebody writes through a pin: the page must stay where it is.
-      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, pfn);
-      keepGoing = false;
-    } else {
-      m.swap.count[memmap.private[folio]!]!++;
-      memmap.clear(page, PG.anonExclusive);
-      vma.mm.rss[RssKind.anon]!--;
-      vma.mm.rss[RssKind.swap]!++;
-      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), memmap.private[folio]! + (page - folio));
-      yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
-      yield* k.swap.folioPutUnowned(k, folio);
-    }
+    if (m.point(Op.SwapMap, slot)) yield SWITCH;
+    m.swap.count[slot]!++;
+    memmap.clear(page, PG.anonExclusive);
+    vma.mm.rss[RssKind.anon]!--;
+    vma.mm.rss[RssKind.swap]!++;
+    yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), slot);
+    yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+    yield* k.swap.folioPutUnowned(k, folio);
     if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
   }
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
-  return keepGoing;
-}
-
-/** Takes the entry out for unmapping. A device-exclusive one is in no TLB, so nothing is flushed. */
-export function* clearForUnmap(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<[number, number]> {
-  return yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+  return true;
 }
 
 /** References that mappings and the swap cache explain, with the caller's own. */
 export function expectedRefs(k: Kernel, folio: number): number {
   const { memmap } = k.m;
   return memmap.folioMapcount(folio) + (memmap.has(folio, PG.swapcache) ? 1 : 0) + 1;
-}
-
-/** Whether the folio is pinned for direct access; pins do not exist yet without pin_user_pages(). */
-export function* maybePinned(k: Kernel, folio: number): Atomic<boolean> {
-  if (k.m.point(Op.RefGet, folio)) yield SWITCH;
-  return false;
 }
 
 /* Device-exclusive access. */
