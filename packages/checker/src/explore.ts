@@ -20,6 +20,8 @@ export interface ExploreOptions {
   readonly pointsMax?: number;
   /** Builds a machine for each execution instead of going back on one: slow, and the same. */
   readonly freshMachines?: boolean;
+  /** Gets every point and event of every execution, replays of violations among them. */
+  readonly sink?: EventSink;
   /** Called now and then with the number of executions so far. */
   readonly progress?: (executions: number, bound: number) => void;
 }
@@ -167,7 +169,9 @@ class Runner {
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy, trace: Step[] | null): void {
     const { m } = world;
-    m.sink = trace === null ? invariants : new Recorder(world, invariants, trace);
+    const { sink } = this.options;
+    const heard = sink === undefined ? invariants : new Tee(sink, invariants);
+    m.sink = trace === null ? heard : new Tee(new Recorder(world, trace), heard);
     world.startThreads();
     strategy.begin(m);
     world.hand(strategy, (what, n) => strategy.draw(what, n));
@@ -208,22 +212,37 @@ class Runner {
   }
 }
 
-/** Writes down every point and event, and passes them on. */
-class Recorder implements EventSink {
+/** Two that listen, the first of them first. */
+class Tee implements EventSink {
   constructor(
-    private readonly world: World,
-    private readonly next: EventSink,
-    private readonly trace: Step[],
+    private readonly first: EventSink,
+    private readonly second: EventSink,
   ) {}
 
   point(executor: number, op: number, object: number): void {
-    this.step(Op[op] ?? String(op), object);
-    this.next.point(executor, op, object);
+    this.first.point(executor, op, object);
+    this.second.point(executor, op, object);
   }
 
   emit(event: Event, a: number, b: number, c: number, d: number): void {
+    this.first.emit(event, a, b, c, d);
+    this.second.emit(event, a, b, c, d);
+  }
+}
+
+/** Writes down every point and event. */
+class Recorder implements EventSink {
+  constructor(
+    private readonly world: World,
+    private readonly trace: Step[],
+  ) {}
+
+  point(_executor: number, op: number, object: number): void {
+    this.step(Op[op] ?? String(op), object);
+  }
+
+  emit(event: Event, a: number, b: number, c: number): void {
     this.step(`[${Event[event]} ${a} ${b} ${c}]`, a);
-    this.next.emit(event, a, b, c, d);
   }
 
   private step(op: string, object: number): void {
