@@ -1,3 +1,4 @@
+import { builtinModules } from "node:module";
 import tseslint from "typescript-eslint";
 import droppedGenerator from "./scripts/eslint/dropped-generator.mjs";
 
@@ -31,16 +32,24 @@ export default tseslint.config(
     },
   },
   {
-    // The engine runs in browsers: nothing of Node's.
-    files: ["packages/{kernel,riscv,checker}/src/**/*.ts"],
+    // The engine runs in browsers: nothing of Node's. Nor of a browser's, or of the computer's it
+    // runs on: the same program and seed leave the same trace everywhere.
+    files: ["packages/{kernel,riscv,checker,trace}/src/**/*.ts"],
     rules: {
-      "no-restricted-imports": ["error", { patterns: ["node:*"], paths: ["fs", "path", "os", "worker_threads"] }],
-      "no-restricted-globals": ["error", "process", "Buffer", "require", "__dirname"],
+      "no-restricted-imports": ["error", { patterns: ["node:*"], paths: builtinModules }],
+      "no-restricted-globals": [
+        "error",
+        ...["process", "Buffer", "require", "__dirname", "__filename", "global", "setImmediate"].map((name) => ({ name, message: "The engine runs in browsers as well." })),
+        ...["window", "document", "navigator", "self", "localStorage", "fetch"].map((name) => ({ name, message: "The engine runs on Node as well." })),
+        ...["Date", "performance", "setTimeout", "setInterval", "queueMicrotask"].map((name) => ({ name, message: "Time is the machine's." })),
+        { name: "crypto", message: "Every choice comes from machine.choices." },
+        { name: "Intl", message: "What is printed does not depend on a locale." },
+      ],
       "no-restricted-properties": [
         "error",
         { object: "Math", property: "random", message: "Every choice comes from machine.choices." },
-        { object: "Date", property: "now", message: "Time is the machine's." },
-        { object: "performance", property: "now", message: "Time is the machine's." },
+        ...["Date", "performance", "crypto", "process", "Intl"].map((property) => ({ object: "globalThis", property, message: "Not even this way." })),
+        ...["toLocaleString", "toLocaleUpperCase", "toLocaleLowerCase", "localeCompare"].map((property) => ({ property, message: "What is printed does not depend on a locale." })),
       ],
     },
   },

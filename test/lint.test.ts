@@ -4,14 +4,14 @@ import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-async function complaints(code: string): Promise<string[]> {
+/** What lint says of a text, as if it stood in this file, which the type-aware rules know. */
+async function complaints(code: string, file = fileURLToPath(import.meta.url)): Promise<string[]> {
   const eslint = new ESLint({
     cwd: ROOT,
     // In CI the parser would take this file as it is on disk instead of the text.
     overrideConfig: { languageOptions: { parserOptions: { disallowAutomaticSingleRunInference: true } } },
   });
-  // As if it stood in this file, which the type-aware rules know.
-  const [result] = await eslint.lintText(code, { filePath: fileURLToPath(import.meta.url) });
+  const [result] = await eslint.lintText(code, { filePath: file });
   return result!.messages.map((m) => `${m.line} ${m.ruleId}`);
 }
 
@@ -45,5 +45,27 @@ export const set = (): void => void (c = 4);
     "2 @typescript-eslint/no-explicit-any",
     "3 @typescript-eslint/ban-ts-comment",
     "5 no-restricted-syntax",
+  ]);
+});
+
+test.each(["kernel", "riscv", "checker"])("lint keeps what is Node's, a browser's or the computer's out of %s", async (name) => {
+  const code = `
+import { readFileSync } from "node:fs";
+import { threadId } from "worker_threads";
+export const a = [readFileSync, threadId, process.pid, window.name];
+export const b = [Date.now(), new Date(), performance.now(), globalThis.performance];
+export const c = [Math.random(), crypto.randomUUID()];
+export const d = [(1234.5).toLocaleString(), "a".localeCompare("b"), new Intl.NumberFormat()];
+`;
+  expect(await complaints(code, `${ROOT}packages/${name}/src/index.ts`)).toEqual([
+    "2 no-restricted-imports",
+    "3 no-restricted-imports",
+    ...Array<string>(2).fill("4 no-restricted-globals"),
+    ...Array<string>(3).fill("5 no-restricted-globals"),
+    "5 no-restricted-properties",
+    "6 no-restricted-properties",
+    "6 no-restricted-globals",
+    ...Array<string>(2).fill("7 no-restricted-properties"),
+    "7 no-restricted-globals",
   ]);
 });

@@ -1,0 +1,101 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { fileURLToPath } from "node:url";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { build } from "vite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as here from "./engine.js";
+
+/** What a page that has loaded the bundle knows. */
+declare const engine: typeof here;
+
+const PREBUILT = fileURLToPath(new URL("../../programs/prebuilt/", import.meta.url));
+const EXECUTABLES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** Arguments of programs that would do too much without, or too little. */
+const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
+  args: ["one", "two words", ""],
+  "bench-exclusive": ["1"],
+  "bench-fault": ["2"],
+  "bench-integer": ["20000"],
+  counter: ["3", "2000", "device"],
+  "exclusive-check": ["2"],
+  "exclusive-swap": ["4"],
+};
+
+function executable(): string {
+  const found = process.env["CHROMIUM"] ?? EXECUTABLES.find((path) => existsSync(path));
+  if (found === undefined) throw new Error("no Chromium here: install Debian's package chromium, or set CHROMIUM to an executable");
+  return found;
+}
+
+/** A program of programs/prebuilt in base64. */
+function programIn(name: string): string {
+  return readFileSync(PREBUILT + name).toString("base64");
+}
+
+/** The engine and its scenarios as one script for a browser, which sets `engine`. */
+async function bundle(): Promise<string> {
+  const result = await build({
+    configFile: false,
+    logLevel: "error",
+    plugins: [
+      {
+        name: "no-node",
+        enforce: "pre",
+        // Vite would put an empty module in its place.
+        resolveId(source, importer) {
+          if (isBuiltin(source)) throw new Error(`${importer} imports ${source}, which browsers do not have`);
+        },
+      },
+    ],
+    build: {
+      write: false,
+      minify: false,
+      lib: { entry: fileURLToPath(new URL("engine.ts", import.meta.url)), formats: ["iife"], name: "engine" },
+    },
+  });
+  const [output] = Array.isArray(result) ? result : [];
+  const [chunk, ...more] = output?.output ?? [];
+  if (chunk?.type !== "chunk" || more.length > 0) throw new Error("the bundle is not one script");
+  return chunk.code;
+}
+
+describe("the same in Chromium as on Node:", () => {
+  let browser: Browser;
+  let page: Page;
+
+  beforeAll(async () => {
+    const script = await bundle();
+    // Spoken to by a pipe, so that no port is opened. Chromium's sandbox refuses to work for root.
+    const chromiumSandbox = process.getuid?.() !== 0;
+    browser = await chromium.launch({ executablePath: executable(), args: ["--headless=new"], chromiumSandbox });
+    page = await browser.newPage();
+    await page.addScriptTag({ content: script });
+    console.log(`Chromium ${browser.version()}, Node ${process.versions.node}`);
+  });
+
+  afterAll(() => browser?.close());
+
+  test.each(here.scenarioCases())("%s, release %s", async (file, release) => {
+    const expected = here.explored(file, release);
+    expect(expected.events).toBeGreaterThan(0);
+    const there = await page.evaluate(([f, r]) => engine.explored(f!, r!), [file, release]);
+    expect(there).toEqual(expected);
+  });
+
+  const programs = readdirSync(PREBUILT).sort();
+  test.each(programs.flatMap((name) => [1, 2].map((seed): [string, number] => [name, seed])))("%s, seed %i", async (name, seed) => {
+    const args = ARGUMENTS[name] ?? [];
+    const base64 = programIn(name);
+    const expected = here.ran(name, args, base64, seed);
+    expect(expected.events).toBeGreaterThan(0);
+    const there = await page.evaluate(([n, a, b, s]) => engine.ran(n, a, b, s), [name, args, base64, seed] as const);
+    expect(there).toEqual(expected);
+  });
+});
+
+test("a seed leaves a trace of its own", () => {
+  const [one, two] = [1, 2].map((seed) => here.ran("hello", [], programIn("hello"), seed));
+  expect(one!.hash).not.toBe(two!.hash);
+});
