@@ -11,13 +11,36 @@ import { functionsOf, ROOT, sourcesBelow } from "./points.js";
 const UNDER_CALLERS_LOCK = "the caller holds the lock that guards it, and everybody else takes that lock, which is a point";
 const UNDER_CALLERS_POINT = "one step with the access that the caller has announced";
 const NOT_VISIBLE_YET = "the page is not reachable by anybody else yet, or any more";
+const ANY_MOMENT = "numbers for people: those of any moment will do, and they are read in one step";
+const OBSERVER = "looks on from outside, as strace and ps do: no guest and no kernel code depends on it";
+const TIMER = "a timer's interrupt, in one step between two turns of the executors";
 const NEVER_CHANGES = "what it reads does not change while the caller's reference lasts";
 
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "arch/fault.ts: walkAndFill": "what the hardware does in one atomic step; its callers announce PteHardware",
   "arch/tlbflush.ts: prefetch": "speculation of the hardware, in one step with the write of the entry (PteWrite)",
+  "arch/tlbflush.ts: localFlushPage": "this CPU's own TLB, which Machine.touches announces",
   "arch/uaccess.ts: keepsTranslation": `${UNDER_CALLERS_POINT} (UserRead, UserWrite)`,
   "drivers/test_hmm.ts: dmirrorFault/(anonymous)": UNDER_CALLERS_LOCK,
+  "fs/proc/array.ts: stateLetter": `${UNDER_CALLERS_POINT} (Process)`,
+  "fs/proc/array.ts: usage": `${UNDER_CALLERS_POINT} (Process)`,
+  "fs/proc/base.ts: TaskDir.ids": `${UNDER_CALLERS_POINT} (Inode)`,
+  "fs/proc/base.ts: findTarget": "a lookup in one step; what it finds is kept alive by the one who looked, as by a pid reference",
+  "fs/proc/generic.ts: busyNs": ANY_MOMENT,
+  "fs/proc/task_mmu.ts: pteToPagemapEntry": UNDER_CALLERS_LOCK,
+  "fs/proc/task_mmu.ts: smapsAccount": UNDER_CALLERS_LOCK,
+  "fs/proc/task_mmu.ts: smapsPteEntry": UNDER_CALLERS_LOCK,
+  "kernel/signal.ts: Signals.pending": "any moment will do: a signal that comes later wakes the sleeper, or is met on the way out",
+  "kernel/signal.ts: Signals.send": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
+  "kernel/signal.ts: Signals.startGroupExit": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/signal.ts: Signals.takerOf": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/signal.ts: dequeueSignal": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/signal.ts: firstOf": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/signal.ts: getSignal": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/signal.ts: killer": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/time.ts: armRealTimer": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
+  "kernel/time.ts: armRealTimer/(anonymous)": TIMER,
+  "kernel/time.ts: getRealTimer": "one read of a reference to something that never changes",
   "mm/folio_lock.ts: take": `${UNDER_CALLERS_POINT} (FolioLock)`,
   "mm/hmm.ts: isZeroPage": NEVER_CHANGES,
   "mm/memory.ts: exclusivePteWritability": UNDER_CALLERS_LOCK,
@@ -42,9 +65,18 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/zone.ts: Zone.freeBlock": UNDER_CALLERS_LOCK,
   "mm/zone.ts: Zone.takeBlock": UNDER_CALLERS_LOCK,
   "mm/zone.ts: Zones.constructor": "boot: nothing runs yet",
+  "riscv/abi/cpu_context.ts: CpuContext.checkCode": "in one step with the fill of the TLB",
+  "riscv/abi/linux.ts: LinuxMachine.startProgram": "the process is new, and its only task not started",
+  "riscv/abi/linux.ts: LinuxMachine.threadGone": OBSERVER,
+  "riscv/abi/operator.ts: OperatorShell.constructor": "boot: nothing runs yet",
+  "riscv/abi/syscalls/process.ts: processTimes": ANY_MOMENT,
+  "riscv/abi/user.ts: peekUser": OBSERVER,
 };
 
-const ENGINE = ["mm", "arch", "drivers", "patches"].flatMap((dir) => sourcesBelow(join(ROOT, "packages/kernel/src", dir)));
+const ENGINE = [
+  ...["mm", "arch", "drivers", "patches", "kernel", "fs"].map((dir) => join("kernel/src", dir)),
+  "riscv/src/abi",
+].flatMap((dir) => sourcesBelow(join(ROOT, "packages", dir)));
 
 describe("points", () => {
   const sharing = ENGINE.flatMap(functionsOf).filter((f) => f.accesses.length > 0);

@@ -3,8 +3,10 @@ import {
   Madv,
   MapFlag,
   Prot,
+  type EventSink,
   type Executor,
   type Kernel,
+  type Machine,
   type MaySleep,
   type Strategy,
 } from "@faultline/kernel";
@@ -335,26 +337,47 @@ class CpuThread {
 }
 
 /** Runs the program of a seed; null, or what went wrong first. */
-export function fuzz(o: FuzzOptions, memory: FrameMemory | null = null): string | null {
+export function fuzz(o: FuzzOptions, memory: FrameMemory | null = null, watch?: Watch): string | null {
+  const prepare = (world: World): void => {
+    if (o.swapSlots > 0) world.k.vmscan.startKswapd(world.k);
+    for (const memcg of world.m.memcgs.root.children.values()) memcg.max = o.memoryMax;
+  };
+  return runAtRandom(program(o), { ...o, pointsMax: o.operations * 100_000, prepare }, memory, watch);
+}
+
+/** Looks on while a machine runs. */
+export type Watch = (m: Machine, next: EventSink, report: (finding: string) => void) => EventSink;
+
+export interface RandomRun {
+  readonly seed: number;
+  readonly switchOneIn: number;
+  readonly pointsMax: number;
+  /** Called when the machine is ready to run its threads. */
+  readonly prepare?: (world: World) => void;
+}
+
+/** Runs a scenario once, with switches at random; null, or what went wrong first. */
+export function runAtRandom(s: Scenario, o: RandomRun, memory: FrameMemory | null, watch?: Watch): string | null {
   const findings: string[] = [];
   const report = (finding: { kind: string; message: string }): void => {
     findings.push(`${finding.kind}: ${finding.message}`);
   };
   const random = new Random(o.seed);
   const lockOrder = new LockOrder(report);
-  const world = new World(program(o), [], memory);
+  const world = new World(s, [], memory);
   const { k, m } = world;
-  if (o.swapSlots > 0) k.vmscan.startKswapd(k);
   const invariants = new Invariants(k, world.mirrors, lockOrder, report);
   try {
     invariants.boot();
     m.locks.observer = lockOrder;
     m.sink = invariants;
     world.setup();
-    for (const memcg of m.memcgs.root.children.values()) memcg.max = o.memoryMax;
+    o.prepare?.(world);
     world.startThreads();
-    world.hand(new RandomStrategy(random, o.switchOneIn, o.operations * 100_000), (_what, n) => random.below(n));
+    m.sink = watch?.(m, invariants, (finding) => findings.push(finding)) ?? invariants;
+    world.hand(new RandomStrategy(random, o.switchOneIn, o.pointsMax), (_what, n) => random.below(n));
     const end = m.sched.run();
+    m.sink = invariants;
     if (end !== "finished") findings.push(`it is ${end}: ${[...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ")}`);
     if (findings.length === 0) invariants.atRest();
     findings.push(...world.signals);

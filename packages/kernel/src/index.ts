@@ -14,7 +14,7 @@ export { Dcmd } from "./drivers/test_hmm.js";
 export { BLOCK, SWITCH, type Atomic, type Block, type MaySleep, type Switch } from "./kernel/coroutine.js";
 export { describeErrno, Errno } from "./kernel/errno.js";
 export { Mutex, RwSem, SpinLock, type LockObserver } from "./kernel/locks.js";
-export { Op } from "./kernel/op.js";
+export { conflicts, Op, Space, SPACE_OF, tableObject } from "./kernel/op.js";
 export { FaultFlag, VmFault } from "./mm/fault_flags.js";
 export { BatchKind } from "./mm/folio_batch.js";
 export { FrameMemory, PAGE_SHIFT, PAGE_SIZE } from "./mm/frame_memory.js";

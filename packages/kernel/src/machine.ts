@@ -1,5 +1,6 @@
 import type { Choices } from "./kernel/choices.js";
 import { SeededChoices } from "./kernel/choices.js";
+import { Op } from "./kernel/op.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
 import type { Process } from "./kernel/process.js";
@@ -99,6 +100,7 @@ export class Machine {
     for (let i = 0; i < config.cpus; i++) this.sched.addExecutor(`CPU ${i}`, false, config.tlbEntries);
     this.ram = config.memory ?? new FrameMemory(config.frames);
     this.memmap = new Memmap(config.frames);
+    if (config.checking) this.memmap.flagsWritten = (folio) => this.touches(Op.PageFlags, folio);
     this.pt = new PageTables(this);
     this.vmstat = new VmStat();
     this.memcgs = new Memcgs(this);
@@ -126,6 +128,11 @@ export class Machine {
     if (strategy.preempt(op, object)) return true;
     this.startQuantum(strategy.quantum(this.executor!));
     return false;
+  }
+
+  /** What else the step that runs now touches, where its point could not say: the schedule is not asked. */
+  touches(op: number, object: number): void {
+    if (this.config.checking) this.sink?.touches?.(this.executor?.id ?? 0, op, object);
   }
 
   takePendingSwitch(): boolean {

@@ -23,5 +23,7 @@ export enum Event {
 
 export interface EventSink {
   point(executor: number, op: number, object: number): void;
+  /** What else the step since the last point touches, while checking. */
+  touches?(executor: number, op: number, object: number): void;
   emit(event: Event, a: number, b: number, c: number, d: number): void;
 }

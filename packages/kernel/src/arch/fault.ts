@@ -1,5 +1,5 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FaultFlag, VmFault } from "../mm/fault_flags.js";
 import { VM, type Mm, type Vma } from "../mm/mm_types.js";
@@ -29,13 +29,14 @@ const NEEDED = [PTE.R, PTE.W, PTE.X] as const;
 
 /**
  * What the table walker does on a TLB miss: reads the entry, sets accessed and dirty bits in the
- * same atomic step, caches the translation. False means a page fault. The caller announces it as
- * a point.
+ * same atomic step, caches the translation. False means a page fault. The caller announces
+ * TableRead.
  */
 export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boolean {
   const { m } = k;
   const ptep = m.pt.lookup(mm.pgd, vpn);
   if (ptep < 0) return false;
+  m.touches(Op.PteHardware, ptep);
   const flags = m.pt.flags(ptep);
   const need = PTE.V | PTE.U | NEEDED[access];
   if ((flags & need) !== need) return false;
@@ -45,6 +46,7 @@ export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boo
   // A store needs the dirty bit: without it, the first store walks again.
   const write = (now & PTE.W) !== 0 && (now & PTE.D) !== 0;
   const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  m.touches(Op.TlbFill, m.executor!.id);
   m.executor!.tlb.fill(vpn, page, (now & PTE.R) !== 0, write, (now & PTE.X) !== 0);
   // An entry that has become accessible by this walk is so for the other CPUs too.
   if (m.config.checking && now !== flags) k.tlbflush.prefetch(k, mm, vpn, ptep);
@@ -61,12 +63,12 @@ export function* handleUserFault(k: Kernel, addr: number, access: Access): MaySl
   const mm = task.mm!;
   const vpn = Math.floor(addr / 4096);
   if (addr < 0 || vpn >= USER_VPN_END) return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
-  if (m.point(Op.PteHardware, vpn)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
   if (k.fault.walkAndFill(k, mm, vpn, access)) return null;
   const signal = yield* k.fault.doPageFault(k, mm, vpn, addr, access);
   if (signal !== null) return signal;
   // Walk once more, so that the access hits when it is repeated.
-  if (m.point(Op.PteHardware, vpn)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
   k.fault.walkAndFill(k, mm, vpn, access);
   return null;
 }

@@ -20,6 +20,13 @@ export function* flushTlbRange(k: Kernel, mm: Mm, startVpn: number, endVpn: numb
   }
 }
 
+/** Flushes one page from this CPU's TLB alone. */
+export function localFlushPage(k: Kernel, vpn: number): void {
+  const { m } = k;
+  m.touches(Op.TlbFlush, m.executor!.id);
+  m.executor!.tlb.flushPage(vpn);
+}
+
 /**
  * Hardware may cache a translation as soon as the page table grants it. Under the checker every
  * CPU of the address space does so at once, which is the worst case for a forgotten flush.
@@ -36,6 +43,7 @@ export function prefetch(k: Kernel, mm: Mm, vpn: number, ptep: number): void {
     // What is cached stays until it is flushed: a prefetch never replaces it by something newer.
     const tags = [cpu.tlb.readTag[slot], cpu.tlb.writeTag[slot], cpu.tlb.execTag[slot]];
     if (tags.some((tag) => tag !== -1)) continue;
+    m.touches(Op.TlbFill, cpu.id);
     cpu.tlb.fill(vpn, page, (flags & PTE.R) !== 0, write, (flags & PTE.X) !== 0);
   }
 }

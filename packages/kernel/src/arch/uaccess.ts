@@ -1,9 +1,10 @@
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
 import { Access, type SignalInfo } from "./fault.js";
+import { NO_PAGE } from "../mm/page.js";
 import { USER_VPN_END, PTE } from "./pgtable.js";
 
 const USER_END = USER_VPN_END * 4096;
@@ -18,18 +19,50 @@ export function* accessFrame(k: Kernel, addr: number, access: Access): MaySleep<
   const vpn = Math.floor(addr / 4096);
   const op = access === Access.Write ? Op.UserWrite : Op.UserRead;
   for (;;) {
-    if (m.point(op, vpn)) yield SWITCH;
-    const { tlb } = m.executor!;
-    const slot = vpn & (tlb.entries - 1);
-    const tag = access === Access.Write ? tlb.writeTag[slot] : tlb.readTag[slot];
-    if (tag === vpn && k.uaccess.keepsTranslation(k, vpn, access)) {
-      m.sink?.emit(Event.UserAccess, m.executor!.id, vpn, tlb.frame[slot]!, access);
-      return tlb.frame[slot]!;
-    }
+    if (m.point(op, cachedFrame(k, vpn, access))) yield SWITCH;
+    const frame = k.uaccess.translate(k, vpn, access);
+    if (frame !== NO_PAGE) return frame;
     const signal = yield* k.fault.handleUserFault(k, addr, access);
     if (signal !== null) return signal;
     if (m.signals.fatalPending(m.current!)) return { signo: 9, code: 0, addr };
   }
+}
+
+/**
+ * The same where nothing may sleep: NO_PAGE when the page must be faulted in first
+ * (`pagefault_disable()`).
+ */
+export function* accessFrameAtomic(k: Kernel, addr: number, access: Access): Atomic<number> {
+  const { m } = k;
+  const { mm } = m.current!;
+  const vpn = Math.floor(addr / 4096);
+  const op = access === Access.Write ? Op.UserWrite : Op.UserRead;
+  for (;;) {
+    if (m.point(op, cachedFrame(k, vpn, access))) yield SWITCH;
+    const frame = k.uaccess.translate(k, vpn, access);
+    if (frame !== NO_PAGE) return frame;
+    if (m.point(Op.TableRead, tableObject(mm!.id, vpn))) yield SWITCH;
+    if (!k.fault.walkAndFill(k, mm!, vpn, access)) return NO_PAGE;
+  }
+}
+
+/** What this CPU's TLB has for a page, or NO_PAGE. */
+function cachedFrame(k: Kernel, vpn: number, access: Access): number {
+  const { tlb } = k.m.executor!;
+  const slot = vpn & (tlb.entries - 1);
+  const tag = access === Access.Write ? tlb.writeTag[slot] : tlb.readTag[slot];
+  return tag === vpn ? tlb.frame[slot]! : NO_PAGE;
+}
+
+/** The frame that the access reaches through this CPU's TLB, in one step with the access; NO_PAGE on a miss. */
+export function translate(k: Kernel, vpn: number, access: Access): number {
+  const { m } = k;
+  m.touches(Op.TlbRead, m.executor!.id);
+  const frame = cachedFrame(k, vpn, access);
+  if (frame === NO_PAGE || !k.uaccess.keepsTranslation(k, vpn, access)) return NO_PAGE;
+  m.touches(access === Access.Write ? Op.UserWrite : Op.UserRead, frame);
+  m.sink?.emit(Event.UserAccess, m.executor!.id, vpn, frame, access);
+  return frame;
 }
 
 /**
@@ -42,12 +75,13 @@ export function keepsTranslation(k: Kernel, vpn: number, access: Access): boolea
   const { tlb } = m.executor!;
   const mm = m.current!.mm!;
   const ptep = m.pt.lookup(mm.pgd, vpn);
+  m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   const need = PTE.V | (access === Access.Write ? PTE.W | PTE.D : PTE.R);
   const slot = vpn & (tlb.entries - 1);
   const current = (flags & need) === need && m.memmap.pfnToPage(m.pt.pfn(ptep)) === tlb.frame[slot];
   if (current || m.choices.pick("tlb", 2) === 0) return true;
-  tlb.flushPage(vpn);
+  k.tlbflush.localFlushPage(k, vpn);
   return false;
 }
 

@@ -1,6 +1,6 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
 import { Event } from "../trace.js";
@@ -88,8 +88,9 @@ export function* dmirrorIntervalInvalidate(
   // A migration that this device drives updates its table itself.
   if (range.event === NotifyEvent.MIGRATE && range.owner === dmirror.device) return true;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  k.m.touches(Op.NotifierSeqSet, dmirror.notifier.id);
   dmirror.notifier.invalidateSeq = seq;
-  if (k.m.point(Op.DeviceTable, range.startVpn)) yield SWITCH;
+  if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
   dmirror.table.invalidate(range.startVpn, range.endVpn);
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return true;
@@ -200,9 +201,10 @@ export function* dmirrorDoRead(
   const { m } = k;
   for (; c.cpages < c.npages; c.cpages++) {
     const vpn = start + c.cpages;
-    if (m.point(Op.DeviceRead, vpn)) yield SWITCH;
+    if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
     const entry = dmirror.table.get(vpn);
     if (entry === undefined) return -Errno.ENOENT;
+    m.touches(Op.DeviceRead, entry.page);
     m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 0);
     m.ram.copy(into[c.cpages]!, entry.page);
   }
@@ -240,10 +242,11 @@ export function* dmirrorDoWrite(
   const { m } = k;
   for (; c.cpages < c.npages; c.cpages++) {
     const vpn = start + c.cpages;
-    if (m.point(Op.DeviceWrite, vpn)) yield SWITCH;
+    if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
     const entry = dmirror.table.get(vpn);
     // An atomic mapping is no writable one: a plain write gives exclusive access up.
     if (entry === undefined || !entry.write) return -Errno.ENOENT;
+    m.touches(Op.DeviceWrite, entry.page);
     m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
     m.ram.copy(entry.page, from[c.cpages]!);
     // A device has no dirty bit in the CPU's table: the driver says that the page was written.
@@ -362,7 +365,7 @@ export function* snapshotInvalidate(
   seq: number,
 ): MaySleep<boolean> {
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
-  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  if (k.m.point(Op.NotifierSeqSet, notifier.id)) yield SWITCH;
   notifier.invalidateSeq = seq;
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return true;
@@ -416,14 +419,15 @@ export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: num
 export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<boolean> {
   const { m } = k;
   const seq = yield* k.mmuNotifier.intervalReadBegin(k, dmirror.notifier);
-  if (m.point(Op.PteRead, vpn)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(dmirror.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(dmirror.mm.pgd, vpn);
+  m.touches(Op.PteRead, ptep);
   const exclusive =
     ptep >= 0 && k.swapops.isDeviceExclusive(k, m.pt.flags(ptep)) && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page;
   if (!exclusive) return false;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, seq);
-  if (m.point(Op.DeviceTable, vpn)) yield SWITCH;
+  if (m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
   if (!stale) dmirror.table.set(vpn, { page, write: false, atomic: true });
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return !stale;
@@ -434,7 +438,7 @@ export function* dmirrorCheckExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCm
   const start = c.addr / 4096;
   let result = 0;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
-  if (k.m.point(Op.DeviceTable, start)) yield SWITCH;
+  if (k.m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
   for (const [vpn, entry] of dmirror.table) {
     if (entry.atomic && vpn >= start && vpn < start + c.npages) result = -Errno.EPERM;
   }
@@ -455,14 +459,15 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
   const vpn = Math.floor(addr / 4096);
   for (;;) {
     if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
-    if (m.point(Op.DeviceRead, vpn)) yield SWITCH;
+    if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
     const entry = dmirror.table.get(vpn);
     if (entry?.atomic) {
+      m.touches(Op.DeviceRead, entry.page);
       const word = (entry.page << 10) + ((addr % 4096) >> 2);
       m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 0);
       const old = m.ram.words[word]! >>> 0;
       // Two accesses: nothing but exclusive access makes them one.
-      if (m.point(Op.DeviceWrite, vpn)) yield SWITCH;
+      if (m.point(Op.DeviceWrite, entry.page)) yield SWITCH;
       m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
       m.ram.words[word] = old + value;
       m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);

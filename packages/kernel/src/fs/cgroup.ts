@@ -175,11 +175,11 @@ function populated(k: Kernel, dir: CgroupDir): boolean {
 /** Adds a file of a cgroup; reading a file that only takes writes answers EINVAL, and so the other way. */
 function addFile(dir: CgroupDir, name: string, show: ((k: Kernel) => string) | null, store?: Store): void {
   const showing: Show = function* (k) {
-    if (k.m.point(Op.Counter, dir.memcg.id)) yield SWITCH;
+    if (k.m.point(Op.Memcg, dir.memcg.id)) yield SWITCH;
     return dir.dead ? -Errno.ENODEV : show!(k);
   };
   const storing: Store = function* (k, text, file) {
-    if (k.m.point(Op.Counter, dir.memcg.id)) yield SWITCH;
+    if (k.m.point(Op.Memcg, dir.memcg.id)) yield SWITCH;
     return dir.dead ? -Errno.ENODEV : yield* store!(k, text.trim(), file);
   };
   dir.add(
@@ -322,7 +322,7 @@ function addLimit(
 
 /** memory.min and memory.low are kept and shown, but reclaim does not heed them yet: the log says so. */
 function* protect(k: Kernel, memcg: Memcg, which: "min" | "low", pages: number): MaySleep<number> {
-  if (k.m.point(Op.Counter, memcg.id)) yield SWITCH;
+  if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
   memcg[which] = pages;
   if (pages > 0) k.m.dmesg.printOnce(`cgroup: memory.${which} is not heeded by reclaim`);
   return 0;
@@ -330,7 +330,7 @@ function* protect(k: Kernel, memcg: Memcg, which: "min" | "low", pages: number):
 
 /** memory.high: reclaims down to it now. Allocations above it later are not throttled: the log says so. */
 function* setHigh(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
-  if (k.m.point(Op.Counter, memcg.id)) yield SWITCH;
+  if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
   memcg.high = pages;
   if (pages !== Infinity) k.m.dmesg.printOnce("cgroup: memory.high does not throttle allocations");
   if (memcg.usage > pages) {
@@ -342,7 +342,7 @@ function* setHigh(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
 }
 
 function* setSwapMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
-  if (k.m.point(Op.Counter, memcg.id)) yield SWITCH;
+  if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
   memcg.swapMax = pages;
   return 0;
 }
@@ -398,7 +398,7 @@ function addMemoryFiles(dir: CgroupDir): void {
       "memory.oom.group",
       () => "0\n",
       function* (k, text) {
-        if (k.m.point(Op.Counter, memcg.id)) yield SWITCH;
+        if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
         return text === "0" ? 0 : -Errno.EINVAL;
       },
     );

@@ -289,7 +289,7 @@ export class MountTree implements Vfs {
   }
 
   *put(k: Kernel, file: OpenFile): MaySleep<void> {
-    if (k.m.point(Op.RefPut, file.inode.ino)) yield SWITCH;
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
     if (--file.references === 0 && file.ops.release !== undefined) yield* file.ops.release(k, file);
   }
 

@@ -39,7 +39,7 @@ export class Sysfs extends PseudoFs {
         strict: true,
         size: FILE_SIZE,
         *show(k) {
-          if (k.m.point(Op.Counter, 0)) yield SWITCH;
+          if (k.m.point(Op.Stats, 0)) yield SWITCH;
           return `${value(k)}\n`;
         },
       }),
@@ -55,11 +55,11 @@ export class Sysfs extends PseudoFs {
         strict: true,
         size: FILE_SIZE,
         *show(k) {
-          if (k.m.point(Op.Counter, 0)) yield SWITCH;
+          if (k.m.point(Op.Stats, 0)) yield SWITCH;
           return `${choices.map((c) => (c === chosen ? `[${c}]` : c)).join(" ")}\n`;
         },
         *store(k, text) {
-          if (k.m.point(Op.Counter, 0)) yield SWITCH;
+          if (k.m.point(Op.Stats, 0)) yield SWITCH;
           return text.trim() === chosen ? 0 : -Errno.EINVAL;
         },
       }),

@@ -12,7 +12,7 @@ const ROBUST_LIST_LIMIT = 2048;
 /** The whole thread group is to exit. `status` as wait(2) reports it: code << 8 | signal. */
 export function* startGroupExit(k: Kernel, status: number): Atomic<void> {
   const process = k.m.current!.process!;
-  if (k.m.point(Op.Wake, process.pid)) yield SWITCH;
+  if (k.m.point(Op.Process, process.pid)) yield SWITCH;
   k.m.signals.startGroupExit(process, status);
 }
 
@@ -28,7 +28,7 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   task.pendingSignals.clear();
   task.blockedSignals = ~0n & 0xffff_ffff_ffff_ffffn;
   yield* k.exit.exitMm(k, task);
-  if (m.point(Op.Run, task.id)) yield SWITCH;
+  if (m.point(Op.Process, process.pid)) yield SWITCH;
   process.gone.userTimeNs += task.thread.userTimeNs;
   process.gone.systemTimeNs += task.thread.systemTimeNs;
   process.gone.minorFaults += task.minorFaults;
@@ -56,7 +56,7 @@ export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
     yield* k.futex.futexWake(k, task.clearChildTid, 1, 0xffff_ffff);
   }
   task.clearChildTid = 0;
-  if (m.point(Op.Counter, mm.id)) yield SWITCH;
+  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
   const process = task.process!;
   process.maxRssPages = Math.max(process.maxRssPages, mm.highRss, mm.rssPages());
   if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
@@ -107,7 +107,7 @@ export function* exitFiles(k: Kernel, process: Process): MaySleep<void> {
 /** The last thread is gone: children go to init, the parent hears of it. */
 export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
   const { m } = k;
-  if (m.point(Op.Wake, process.parent?.pid ?? 0)) yield SWITCH;
+  if (m.point(Op.Process, process.parent?.pid ?? 0)) yield SWITCH;
   process.zombie = true;
   const init = m.processes.get(1) ?? null;
   for (const child of process.children) {

@@ -1,6 +1,7 @@
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
-import { PTE } from "../arch/pgtable.js";
+import { Access } from "../arch/fault.js";
+import { NO_PAGE } from "../mm/page.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { SpinLock } from "./locks.js";
@@ -65,17 +66,9 @@ export function futexKey(k: Kernel, address: number): number {
 
 /** Reads a futex word without sleeping; null when its page is not there and must be faulted in. */
 export function* readInAtomic(k: Kernel, address: number): Atomic<number | null> {
-  const { m } = k;
-  const { mm } = m.current!;
-  const vpn = Math.floor(address / 4096);
-  if (m.point(Op.UserRead, address)) yield SWITCH;
-  const ptep = m.pt.lookup(mm!.pgd, vpn);
-  if (ptep < 0) return null;
-  const flags = m.pt.flags(ptep);
-  if ((flags & PTE.V) === 0 || (flags & PTE.R) === 0) return null;
-  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
-  if (page < 0) return null;
-  return m.ram.words[(page << 10) | ((address & 4095) >> 2)]! >>> 0;
+  const frame = yield* k.uaccess.accessFrameAtomic(k, address, Access.Read);
+  if (frame === NO_PAGE) return null;
+  return k.m.ram.words[(frame << 10) | ((address & 4095) >> 2)]! >>> 0;
 }
 
 /** Locks one or two buckets, the lower first. */

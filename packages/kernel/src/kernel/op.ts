@@ -1,4 +1,9 @@
-/** What a point is about to do. The object's number that goes with it is given behind each. */
+/**
+ * What a step is about to do. Every operation has one kind of object, given behind it, and belongs
+ * to one space (`SPACE_OF` below): two accesses conflict when their spaces and objects are the same
+ * and one of them writes. A step that touches more than the point before it could say announces
+ * the rest with `Machine.touches`.
+ */
 export enum Op {
   /** Task-local work between shared accesses (object: task id). */
   Run = 0,
@@ -7,34 +12,168 @@ export enum Op {
   SemRead, // lock id
   SemWrite, // lock id
   SemRelease, // lock id
-  FolioLock, // page
-  FolioUnlock, // page
-  VmaRead, // vma id
+  FolioLock, // folio
+  FolioUnlock, // folio
+  PageFlags, // folio
+  VmaFind, // mm id: a lookup by address
+  VmaTree, // mm id: VMAs come, go, or change their bounds
+  VmaRead, // vma id: a reader takes the lock of the VMA
   VmaWrite, // vma id
   VmaRelease, // vma id
-  TableRead, // vpn >>> 9: the range that one last-level table maps
-  TableWrite, // page-table entry above the last level
+  VmaSeqRead, // mm id: whether the locks of writers stand
+  VmaSeqAdvance, // mm id: the locks of a writer all go at once
+  TableRead, // tableObject(): the range that one last-level table maps
+  TableWrite, // tableObject(): of the entry that is set or cleared
   PteRead, // ptep
   PteWrite, // ptep
-  PteHardware, // vpn: accessed or dirty bit set by a table walk
-  RefGet, // page
-  RefPut, // page
-  MapCount, // page
-  PageFlags, // page
+  PteHardware, // ptep: accessed or dirty bit set by a table walk
+  RefGet, // folio
+  RefPut, // folio
+  MapCount, // folio
   LruBatch, // CPU
+  TlbRead, // CPU
+  TlbFill, // CPU
   TlbFlush, // CPU
   NotifierStart, // mm id
   NotifierEnd, // mm id
-  NotifierSeq, // interval notifier id
-  UserRead, // vpn; a futex's address; a page that is copied
-  UserWrite, // vpn
-  DeviceTable, // device vpn
-  DeviceRead, // device vpn
-  DeviceWrite, // device vpn
+  NotifierSubscribe, // mm id: a subscription comes or goes
+  NotifierActive, // mm id: whether an invalidation runs
+  NotifierSeqRead, // interval notifier id
+  NotifierSeqSet, // interval notifier id
+  UserRead, // page
+  UserWrite, // page
+  DeviceRead, // page
+  DeviceWrite, // page
+  FrameRead, // page: the kernel copies it, or a disk
+  FrameWrite, // page
+  DeviceLookup, // lock id of the driver's table
+  DeviceTable, // lock id of the driver's table
   SwapMap, // swap offset
   SwapCache, // swap offset
   Wake, // task id
-  Alloc, // page
-  Counter, // memcg id or similar
-  Inode, // inode number, or process id for /proc
+  Process, // pid of a thread group; 0 for the list of all
+  Pcp, // CPU: its list of free pages
+  Memcg, // memcg id
+  MmCounter, // mm id: users, and sizes as /proc shows them
+  Stats, // 0: counters of the whole machine
+  Inode, // inode number
+}
+
+/** What objects are counted in: numbers of different spaces have nothing to do with each other. */
+export enum Space {
+  /** Nobody else sees it. */
+  Private,
+  Lock,
+  FolioFlags,
+  VmaTree,
+  VmaLock,
+  VmaSeq,
+  Table,
+  Pte,
+  RefCount,
+  MapCount,
+  LruBatch,
+  Tlb,
+  Notifier,
+  NotifierSeq,
+  Frame,
+  DeviceTable,
+  SwapMap,
+  SwapCache,
+  Task,
+  Process,
+  Pcp,
+  Memcg,
+  MmCounter,
+  Stats,
+  Inode,
+}
+
+/** The space of each operation, by its number. */
+export const SPACE_OF: readonly Space[] = Object.values({
+  [Op.Run]: Space.Private,
+  [Op.SpinLock]: Space.Lock,
+  [Op.SpinUnlock]: Space.Lock,
+  [Op.SemRead]: Space.Lock,
+  [Op.SemWrite]: Space.Lock,
+  [Op.SemRelease]: Space.Lock,
+  [Op.FolioLock]: Space.FolioFlags,
+  [Op.FolioUnlock]: Space.FolioFlags,
+  [Op.PageFlags]: Space.FolioFlags,
+  [Op.VmaFind]: Space.VmaTree,
+  [Op.VmaTree]: Space.VmaTree,
+  [Op.VmaRead]: Space.VmaLock,
+  [Op.VmaWrite]: Space.VmaLock,
+  [Op.VmaRelease]: Space.VmaLock,
+  [Op.VmaSeqRead]: Space.VmaSeq,
+  [Op.VmaSeqAdvance]: Space.VmaSeq,
+  [Op.TableRead]: Space.Table,
+  [Op.TableWrite]: Space.Table,
+  [Op.PteRead]: Space.Pte,
+  [Op.PteWrite]: Space.Pte,
+  [Op.PteHardware]: Space.Pte,
+  [Op.RefGet]: Space.RefCount,
+  [Op.RefPut]: Space.RefCount,
+  [Op.MapCount]: Space.MapCount,
+  [Op.LruBatch]: Space.LruBatch,
+  [Op.TlbRead]: Space.Tlb,
+  [Op.TlbFill]: Space.Tlb,
+  [Op.TlbFlush]: Space.Tlb,
+  [Op.NotifierStart]: Space.Notifier,
+  [Op.NotifierEnd]: Space.Notifier,
+  [Op.NotifierSubscribe]: Space.Notifier,
+  [Op.NotifierActive]: Space.Notifier,
+  [Op.NotifierSeqRead]: Space.NotifierSeq,
+  [Op.NotifierSeqSet]: Space.NotifierSeq,
+  [Op.UserRead]: Space.Frame,
+  [Op.UserWrite]: Space.Frame,
+  [Op.DeviceRead]: Space.Frame,
+  [Op.DeviceWrite]: Space.Frame,
+  [Op.FrameRead]: Space.Frame,
+  [Op.FrameWrite]: Space.Frame,
+  [Op.DeviceLookup]: Space.DeviceTable,
+  [Op.DeviceTable]: Space.DeviceTable,
+  [Op.SwapMap]: Space.SwapMap,
+  [Op.SwapCache]: Space.SwapCache,
+  [Op.Wake]: Space.Task,
+  [Op.Process]: Space.Process,
+  [Op.Pcp]: Space.Pcp,
+  [Op.Memcg]: Space.Memcg,
+  [Op.MmCounter]: Space.MmCounter,
+  [Op.Stats]: Space.Stats,
+  [Op.Inode]: Space.Inode,
+} satisfies Record<Op, Space>);
+
+/** Operations that change nothing that their own kind would see. All others write. */
+const READS: ReadonlySet<Op> = new Set([
+  Op.SemRead,
+  Op.VmaFind,
+  Op.VmaSeqRead,
+  Op.TableRead,
+  Op.PteRead,
+  Op.TlbRead,
+  Op.NotifierActive,
+  Op.NotifierSeqRead,
+  Op.UserRead,
+  Op.DeviceRead,
+  Op.FrameRead,
+  Op.DeviceLookup,
+]);
+
+/** Whether the order of two accesses by different executors can matter. */
+export function conflicts(a: Op, objectOfA: number, b: Op, objectOfB: number): boolean {
+  // A negative object is nothing yet: a translation that is missing, say.
+  if (objectOfA < 0 || objectOfA !== objectOfB || SPACE_OF[a] !== SPACE_OF[b] || SPACE_OF[a] === Space.Private) return false;
+  return !READS.has(a) || !READS.has(b);
+}
+
+const RANGES_PER_MM = 2 ** 17;
+
+/**
+ * The object of an upper-level entry: the 2 MiB range that it maps, for level 1. The table that a
+ * level 2 entry points to is empty when it comes and when it goes, so lookups cannot tell; those
+ * entries have objects of their own, behind.
+ */
+export function tableObject(mmId: number, vpn: number, level: 1 | 2 = 1): number {
+  return level === 1 ? 2 * mmId * RANGES_PER_MM + (vpn >>> 9) : (2 * mmId + 1) * RANGES_PER_MM + (vpn >>> 18);
 }

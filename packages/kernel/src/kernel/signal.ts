@@ -241,7 +241,7 @@ function firstOf(process: Process): Task | null {
 
 /** Sends a signal to a process as a task does it. */
 export function* sendToProcess(k: Kernel, process: Process, info: SignalInfo): Atomic<void> {
-  if (k.m.point(Op.Wake, process.pid)) yield SWITCH;
+  if (k.m.point(Op.Process, process.pid)) yield SWITCH;
   k.m.signals.send(process, null, info);
 }
 
@@ -363,7 +363,7 @@ function killer(task: Task, process: Process): SignalInfo | null {
 
 /** rt_sigaction(2): the old action, or a negated errno. */
 export function* sigaction(k: Kernel, signo: number, action: SignalAction | null): Atomic<SignalAction | number> {
-  if (k.m.point(Op.Run, k.m.current!.id)) yield SWITCH;
+  if (k.m.point(Op.Process, k.m.current!.process!.pid)) yield SWITCH;
   const process = k.m.current!.process!;
   if (signo < 1 || signo > NSIG || (action !== null && (signo === Sig.SIGKILL || signo === Sig.SIGSTOP))) return -Errno.EINVAL;
   const old = { ...process.handlers.get(signo) };
@@ -424,6 +424,7 @@ export function* sigtimedwait(k: Kernel, set: bigint, timeoutNs: number): MaySle
   const { m } = k;
   const task = m.current!;
   const wanted = set & ~UNBLOCKABLE;
+  if (m.point(Op.Process, task.process!.pid)) yield SWITCH;
   let info = k.signal.dequeueSignal(k, ~wanted);
   if (info !== null) return info;
   if (timeoutNs === 0) return -Errno.EAGAIN;

@@ -43,12 +43,22 @@ export function getRealTimer(k: Kernel, process: Process): { left: number; inter
   return { left: Math.max(timer.deadline - k.m.now(), 1000), interval: timer.interval };
 }
 
-/** Sets ITIMER_REAL: SIGALRM after `value` nanoseconds (0: never), then each `interval` (0: once). */
-export function* setRealTimer(k: Kernel, process: Process, value: number, interval: number): Atomic<void> {
-  if (k.m.point(Op.Run, k.m.current!.id)) yield SWITCH;
+/**
+ * Sets ITIMER_REAL: SIGALRM after `value` nanoseconds (0: never), then each `interval` (0: once).
+ * Returns what was left of the one before, and its interval.
+ */
+export function* setRealTimer(
+  k: Kernel,
+  process: Process,
+  value: number,
+  interval: number,
+): Atomic<{ left: number; interval: number }> {
+  if (k.m.point(Op.Process, process.pid)) yield SWITCH;
+  const before = k.time.getRealTimer(k, process);
   process.realTimer?.handle.cancel();
   process.realTimer = null;
   if (value > 0) armRealTimer(k, process, k.m.now() + value, interval);
+  return before;
 }
 
 function armRealTimer(k: Kernel, process: Process, deadline: number, interval: number): void {

@@ -1,6 +1,6 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
@@ -36,7 +36,7 @@ export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
 /** The page that the entry maps with the permission wanted, referenced; NO_PAGE to fault it in. */
 export function* followPagePte(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): Atomic<number> {
   const { m } = k;
-  if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) return NO_PAGE;
   const ptl = m.pt.lockOf(ptep);

@@ -1,6 +1,6 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
@@ -106,8 +106,9 @@ function fill(range: HmmRange, from: number, to: number, flags: number): void {
 export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<number> {
   const { m } = k;
   const want = wanted(range, vpn) & (HmmPfn.VALID | HmmPfn.WRITE);
-  if (m.point(Op.PteRead, vpn)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(range.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(range.mm.pgd, vpn);
+  m.touches(Op.PteRead, ptep);
   const pte = ptep < 0 ? 0 : m.pt.flags(ptep);
   // Exclusive entries are "not there" for everybody: a fault takes the page back.
   let has = 0;

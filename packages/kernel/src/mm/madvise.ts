@@ -1,6 +1,6 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
@@ -142,7 +142,7 @@ function* eachEntry(
   const { m } = k;
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
-    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     const first = m.pt.lookup(vma.mm.pgd, vpn);
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);
@@ -260,8 +260,9 @@ export function* populate(
       result = -Errno.EINVAL;
       break;
     }
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     const ptep = m.pt.lookup(mm.pgd, vpn);
-    if (m.point(Op.PteRead, ptep)) yield SWITCH;
+    m.touches(Op.PteRead, ptep);
     const need = write ? PTE.V | PTE.W : PTE.V;
     if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {
       vpn++;

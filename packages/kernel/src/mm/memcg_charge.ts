@@ -29,7 +29,7 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
   const { m } = k;
   let batch = MEMCG_CHARGE_BATCH;
   for (let retries = 0; ; ) {
-    if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+    if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
     const over = m.memcgs.tryCharge(memcg, batch);
     if (over === null) {
       if (batch > 1) m.memcgs.refillStock(cpu, memcg, batch - 1);
@@ -63,7 +63,7 @@ export function uncharge(k: Kernel, page: number): void {
 }
 
 export function* unchargePage(k: Kernel, page: number): Atomic<void> {
-  if (k.m.point(Op.Counter, page)) yield SWITCH;
+  if (k.m.point(Op.Memcg, k.m.memmap.memcg[page]!)) yield SWITCH;
   k.memcg.uncharge(k, page);
 }
 
@@ -74,7 +74,7 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
   let retries = MAX_RECLAIM_RETRIES;
   let drained = false;
   for (;;) {
-    if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+    if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
     // A signal ends the effort, not the write: the limit stands.
     if (memcg.usage <= pages || m.signals.pending(m.current!)) return 0;
     if (!drained) {

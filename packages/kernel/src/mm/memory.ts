@@ -1,5 +1,5 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
@@ -32,10 +32,11 @@ export interface Vmf {
  */
 export function* lockVmaUnderRcu(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | null> {
   const { m } = k;
-  if (m.point(Op.VmaRead, mm.id)) yield SWITCH;
+  if (m.point(Op.VmaFind, mm.id)) yield SWITCH;
   const vma = mm.vmaAt(vpn);
   if (vma === null) return null;
   if (m.point(Op.VmaRead, vma.id)) yield SWITCH;
+  m.touches(Op.VmaSeqRead, mm.id);
   if (vma.lockSeq === mm.lockSeq) return null;
   vma.readers++;
   if (vma.detached || vpn < vma.startVpn || vpn >= vma.endVpn) {
@@ -53,6 +54,7 @@ export function* vmaEndRead(k: Kernel, vma: Vma): Atomic<void> {
 /** Write-locks a VMA until the writer drops mmap_lock; waits for its readers. */
 export function* vmaStartWrite(k: Kernel, vma: Vma): MaySleep<void> {
   if (k.m.point(Op.VmaWrite, vma.id)) yield SWITCH;
+  k.m.touches(Op.VmaSeqRead, vma.mm.id);
   if (vma.lockSeq === vma.mm.lockSeq) return;
   // From here on new readers are turned away; those inside finish first.
   vma.lockSeq = vma.mm.lockSeq;
@@ -61,7 +63,7 @@ export function* vmaStartWrite(k: Kernel, vma: Vma): MaySleep<void> {
 
 /** Drops mmap_lock after writing, and with it every VMA lock that was taken for it. */
 export function* mmapWriteUnlock(k: Kernel, mm: Mm): Atomic<void> {
-  if (k.m.point(Op.VmaRelease, mm.id)) yield SWITCH;
+  if (k.m.point(Op.VmaSeqAdvance, mm.id)) yield SWITCH;
   mm.lockSeq++;
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
 }
@@ -79,14 +81,14 @@ export function* releaseFaultLock(k: Kernel, vmf: Vmf): Atomic<void> {
 export function* pteAlloc(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
   const { m } = k;
   let node = mm.pgd;
-  for (let level = 2; level > 0; level--) {
+  for (const level of [2, 1] as const) {
     const entry = node * PTRS_PER_TABLE + tableIndex(vpn, level);
     let child = m.pt.child(entry);
     if (child < 0) {
       const page = yield* k.pageAlloc.allocTable(k);
       if (page === NO_PAGE) return -1;
       if (!mm.pageTableLock.tryLock()) yield* mm.pageTableLock.lock();
-      if (m.point(Op.TableWrite, entry)) yield SWITCH;
+      if (m.point(Op.TableWrite, tableObject(mm.id, vpn, level))) yield SWITCH;
       child = m.pt.child(entry);
       if (child < 0) {
         child = m.pt.allocateNode(page);
@@ -155,7 +157,7 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 /** Resolves a fault in a VMA whose lock (or mmap_lock) the caller holds. VmFault bits. */
 export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
   const { m } = k;
-  if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn);
   if (ptep < 0) return VmFault.OOM;
@@ -183,7 +185,7 @@ export function* handlePresentPte(k: Kernel, vmf: Vmf): MaySleep<number> {
   const used = write ? PTE.A | PTE.D : PTE.A;
   const old = yield* k.memory.ptepModify(k, vmf.vma.mm, vmf.vpn, vmf.ptep, (flags) => flags | used);
   // The table was right already: a stale translation made this fault.
-  if (write && (old & used) === used) m.executor!.tlb.flushPage(vmf.vpn);
+  if (write && (old & used) === used) k.tlbflush.localFlushPage(k, vmf.vpn);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return 0;
 }
@@ -285,7 +287,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
         const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
         yield* k.memory.setPteAt(k, vmf.vma.mm, vmf.vpn, vmf.ptep, flags, vmf.origPfn);
         // Others may still have it cached read-only; they fault once and find it writable.
-        m.executor!.tlb.flushPage(vmf.vpn);
+        k.tlbflush.localFlushPage(k, vmf.vpn);
         m.vmstat.events.pgreuse++;
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
@@ -334,7 +336,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   if (old === NO_PAGE) m.ram.clear(folio);
   else {
-    if (m.point(Op.UserRead, old)) yield SWITCH;
+    if (m.point(Op.FrameRead, old)) yield SWITCH;
     m.ram.copy(folio, old);
   }
   const range: NotifierRange = { mm: vma.mm, startVpn: vpn, endVpn: vpn + 1, event: NotifyEvent.CLEAR, owner: null };

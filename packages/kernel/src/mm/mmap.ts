@@ -1,5 +1,6 @@
-import type { MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { OpenFile } from "../fs/vfs.js";
 import { USER_VPN_END } from "../arch/pgtable.js";
@@ -133,10 +134,12 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
     if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
     upper.anonVma = anonVma;
     anonVma.vmas.add(upper);
+    if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     vma.endVpn = vpn;
     insertVma(mm, upper);
     if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   } else {
+    if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     vma.endVpn = vpn;
     insertVma(mm, upper);
   }
@@ -189,6 +192,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
     anonVma.vmas.delete(upper);
     upper.anonVma = null;
   }
+  if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   lower.endVpn = upper.endVpn;
   upper.detached = true;
   mm.vmas.splice(mm.vmas.indexOf(upper, mm.findVmaIndex(lower.startVpn)), 1);
@@ -310,6 +314,7 @@ export function* mmapRegion(
       return error;
     }
   }
+  if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   insertVma(mm, vma);
   account(mm, pages);
   yield* k.mmap.mergeAround(k, mm, vma);
@@ -352,6 +357,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
     vma.detached = true;
     account(mm, -vma.pages);
   }
+  if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   mm.vmas.splice(mm.vmas.indexOf(gone[0]!, from), gone.length);
 
   yield* k.swap.lruAddDrain(k);
@@ -398,6 +404,7 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
     const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
     vma.lockSeq = mm.lockSeq;
+    if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     insertVma(mm, vma);
     account(mm, pages);
     yield* k.mmap.mergeAround(k, mm, vma);
@@ -417,6 +424,7 @@ export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> 
   const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN | VM.ACCOUNT;
   const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
   vma.lockSeq = mm.lockSeq;
+  if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   insertVma(mm, vma);
   account(mm, 33);
   yield* k.memory.mmapWriteUnlock(k, mm);
@@ -442,6 +450,7 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
     const gap = below === undefined || (below.flags & VM_ACCESS) === 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {
       yield* k.memory.vmaStartWrite(k, vma);
+      if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
       account(mm, vma.startVpn - vpn);
       vma.pgoff -= vma.startVpn - vpn;
       vma.startVpn = vpn;

@@ -76,7 +76,6 @@ export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep
   const seq = mm.invalidateSeq;
   for (const notifier of mm.intervals) {
     if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
-    if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
     yield* notifier.invalidate(k, range, seq);
   }
   for (const notifier of mm.notifiers) {
@@ -104,7 +103,8 @@ export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<v
 /** Begins reading under a subscription; sleeps while the range is being invalidated. */
 export function* intervalReadBegin(k: Kernel, notifier: IntervalNotifier): MaySleep<number> {
   const { mm } = notifier;
-  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  if (k.m.point(Op.NotifierSeqRead, notifier.id)) yield SWITCH;
+  k.m.touches(Op.NotifierActive, mm.id);
   const seq = notifier.invalidateSeq;
   const invalidating = (mm.invalidateSeq & 1) !== 0 && seq === mm.invalidateSeq;
   if (invalidating) {
@@ -115,20 +115,21 @@ export function* intervalReadBegin(k: Kernel, notifier: IntervalNotifier): MaySl
 
 /** True when an invalidation came since `readBegin` gave `seq`. Under the driver's lock to be final. */
 export function* intervalReadRetry(k: Kernel, notifier: IntervalNotifier, seq: number): Atomic<boolean> {
-  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  if (k.m.point(Op.NotifierSeqRead, notifier.id)) yield SWITCH;
   return notifier.invalidateSeq !== seq;
 }
 
 /** Like `intervalReadRetry`, without a lock: a hint that reading on is pointless. */
 export function* intervalCheckRetry(k: Kernel, notifier: IntervalNotifier, seq: number): Atomic<boolean> {
-  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  if (k.m.point(Op.NotifierSeqRead, notifier.id)) yield SWITCH;
   return notifier.invalidateSeq !== seq;
 }
 
 /** Adds a subscription; the mm must be alive. */
 export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
-  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  k.m.touches(Op.NotifierSeqSet, notifier.id);
   mm.intervals = [...mm.intervals, notifier];
   // Born while an invalidation runs: readers must wait for its end. Otherwise it is behind, and
   // the first read succeeds at once.
@@ -138,7 +139,7 @@ export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep
 /** Removes a subscription, and waits for invalidations that may still be calling it. */
 export function* intervalRemove(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
-  if (k.m.point(Op.NotifierSeq, notifier.id)) yield SWITCH;
+  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
   mm.intervals = mm.intervals.filter((other) => other !== notifier);
   const seq = mm.invalidateSeq;
   while ((mm.invalidateSeq & 1) !== 0 && mm.invalidateSeq === seq) {

@@ -1,6 +1,6 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
@@ -79,7 +79,7 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
   let vpn = start;
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
-    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     const first = m.pt.lookup(mm.pgd, vpn);
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);

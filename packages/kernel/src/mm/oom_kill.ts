@@ -28,7 +28,7 @@ function inSubtree(memcg: Memcg, root: Memcg): boolean {
  */
 export function* outOfMemory(k: Kernel, memcg: Memcg | null): MaySleep<boolean> {
   const { m } = k;
-  if (m.point(Op.Wake, m.current!.id)) yield SWITCH;
+  if (m.point(Op.Process, 0)) yield SWITCH;
   // A victim that is still on its way out frees memory soon: wait for it rather than kill another.
   let victim: Process | null = null;
   for (const process of m.processes.values()) {

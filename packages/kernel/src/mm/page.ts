@@ -61,6 +61,8 @@ export class Memmap {
   /** For tails: the folio's first page. Kept apart, since most folios have none. */
   readonly head: Int32Array;
   readonly nrPages: number;
+  /** Told of each folio whose flags change, while checking. */
+  flagsWritten: ((folio: number) => void) | null = null;
   private readonly sectionToPage = new Map<number, number>();
 
   constructor(frames: number) {
@@ -107,10 +109,12 @@ export class Memmap {
 
   set(page: number, flag: PG): void {
     this.flags[page]! |= flag;
+    this.flagsWritten?.(this.folioOf(page));
   }
 
   clear(page: number, flag: PG): void {
     this.flags[page]! &= ~flag;
+    this.flagsWritten?.(this.folioOf(page));
   }
 
   isAnon(folio: number): boolean {

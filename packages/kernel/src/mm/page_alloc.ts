@@ -42,6 +42,7 @@ export function allocFast(k: Kernel): number {
 export function returnFast(k: Kernel, page: number): void {
   const { m } = k;
   const pcp = m.zones.pcp[m.cpu]!;
+  m.touches(Op.RefPut, page);
   m.memmap.refcount[page] = 0;
   m.refs?.put(page, "alloc");
   m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
@@ -51,6 +52,7 @@ export function returnFast(k: Kernel, page: number): void {
 function prepareNewPage(k: Kernel, page: number): void {
   const { m } = k;
   const { memmap } = m;
+  m.touches(Op.RefGet, page);
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   memmap.order[page] = 0;
@@ -120,7 +122,7 @@ export function* rmqueueBulk(k: Kernel, watermark: "low" | "min" | "none"): Atom
 /** A page without references goes back to the allocator. Its owner has uncharged it. */
 export function* freeUnrefPage(k: Kernel, page: number): Atomic<void> {
   const { m } = k;
-  if (m.point(Op.Alloc, page)) yield SWITCH;
+  if (m.point(Op.Pcp, m.cpu)) yield SWITCH;
   if (k.pageAlloc.freeToPcp(k, page)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
 }
 

@@ -89,6 +89,7 @@ export function submitRead(k: Kernel, folio: number, offset: number): void {
 
 export function* endRead(k: Kernel, folio: number, offset: number): Atomic<void> {
   const { m } = k;
+  if (m.point(Op.FrameWrite, folio)) yield SWITCH;
   m.swap.read(offset, m.ram.words, folio);
   m.vmstat.events.pgpgin += 4;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
@@ -106,6 +107,7 @@ export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
   m.vmstat.events.pswpout++;
   m.vmstat.events.pgpgout += 4;
   m.memcgs.get(m.memmap.memcg[folio]!).counters.pswpout++;
+  m.touches(Op.FrameRead, folio);
   m.swap.write(m.memmap.private[folio]!, m.ram.words, folio);
   m.swapDisk!.submit(folio, m.memmap.private[folio]!, true);
 }

@@ -1,6 +1,6 @@
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import type { SpinLock } from "../kernel/locks.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { ptePresent } from "../arch/pgtable.js";
 import type { Vma } from "./mm_types.js";
@@ -18,7 +18,7 @@ export interface Mapping {
  */
 export function* findMapping(k: Kernel, folio: number, vma: Vma, vpn: number): Atomic<Mapping | null> {
   const { m } = k;
-  if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) return null;
   const ptl = m.pt.lockOf(ptep);

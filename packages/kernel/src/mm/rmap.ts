@@ -1,6 +1,6 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
@@ -32,6 +32,7 @@ export function* anonVmaPrepare(k: Kernel, vma: Vma): MaySleep<void> {
 /** A new folio gets its first mapping: nobody else can see it yet, so there is no point. */
 export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: number): void {
   const { memmap, vmstat, memcgs } = k.m;
+  k.m.touches(Op.MapCount, folio);
   memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
   memmap.mapcount[folio] = 1;
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
@@ -51,7 +52,7 @@ export function* folioAddAnonRmapPte(
 ): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
-  if (m.point(Op.MapCount, page)) yield SWITCH;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (memmap.folioMapcount(folio) === 0) {
     m.vmstat.pages.anonMapped += memmap.folioPages(folio);
     m.memcgs.get(memmap.memcg[folio]!).counters.anon += memmap.folioPages(folio);
@@ -64,7 +65,7 @@ export function* folioAddAnonRmapPte(
 
 /** A mapping is gone. The reference that it had is still there. */
 export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, _vma: Vma): Atomic<void> {
-  if (k.m.point(Op.MapCount, page)) yield SWITCH;
+  if (k.m.point(Op.MapCount, folio)) yield SWITCH;
   k.rmap.dropMapping(k, folio, page);
 }
 
@@ -245,7 +246,7 @@ export function* exclusiveReplacePte(
   const vma = mm.vmaAt(vpn);
   let done = false;
   if (vma !== null) {
-    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     const ptep = m.pt.lookup(mm.pgd, vpn);
     if (ptep >= 0) {
       const ptl = m.pt.lockOf(ptep);

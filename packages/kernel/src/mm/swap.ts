@@ -72,7 +72,7 @@ export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> 
   }
   if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
   for (const folio of folios) {
-    if (m.point(Op.Counter, folio)) yield SWITCH;
+    if (m.point(Op.Memcg, m.memmap.memcg[folio]!)) yield SWITCH;
     k.memcg.uncharge(k, folio);
     if (k.pageAlloc.freeToPcp(k, folio)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
   }
@@ -113,6 +113,8 @@ export function* folioAddLru(k: Kernel, folio: number): Atomic<void> {
  */
 export function batchNewFolio(k: Kernel, folio: number): boolean {
   const { m } = k;
+  m.touches(Op.RefGet, folio);
+  m.touches(Op.LruBatch, m.cpu);
   m.memmap.refcount[folio]!++;
   return m.batches.push(m.cpu, BatchKind.lruAdd, folio);
 }
@@ -121,6 +123,7 @@ export function* batchAdd(k: Kernel, kind: BatchKind, folio: number): Atomic<voi
   const { m } = k;
   const { cpu } = m;
   if (m.point(Op.RefGet, folio)) yield SWITCH;
+  m.touches(Op.LruBatch, cpu);
   m.memmap.refcount[folio]!++;
   if (m.batches.push(cpu, kind, folio)) yield* k.swap.drainBatch(k, cpu, kind);
 }

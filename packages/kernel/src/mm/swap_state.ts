@@ -88,6 +88,7 @@ export function* readSwapCacheAsync(k: Kernel, offset: number): MaySleep<number>
     if (mine) {
       memmap.set(folio, PG.locked | PG.swapbacked | PG.swapcache);
       memmap.private[folio] = offset;
+      m.touches(Op.RefGet, folio);
       memmap.refcount[folio]!++;
       swap.cache[offset] = folio;
       m.vmstat.pages.swapcached++;
@@ -179,7 +180,7 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
 
 function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean): Atomic<boolean> {
   const { m } = k;
-  if (m.point(Op.SwapCache, folio)) yield SWITCH;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
   // A copy that is out of date is of no use, and swap that is more than half full is scarce.
   return m.memmap.has(folio, PG.swapcache) && (dirtied || m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!)));
 }

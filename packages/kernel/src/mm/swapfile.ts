@@ -12,7 +12,7 @@ export function* folioAllocSwap(k: Kernel, folio: number): Atomic<boolean> {
   const { swap, memmap } = m;
   if (swap.free === 0) return false;
   const memcg = m.memcgs.get(memmap.memcg[folio]!);
-  if (m.point(Op.Counter, memcg.id)) yield SWITCH;
+  if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
   if (!m.memcgs.tryChargeSwap(memcg, 1)) return false;
   if (!swap.lock.tryLock()) yield* swap.lock.lock();
   const offset = swap.allocate();
@@ -22,6 +22,8 @@ export function* folioAllocSwap(k: Kernel, folio: number): Atomic<boolean> {
     swap.cache[offset] = folio;
     memmap.private[folio] = offset;
     memmap.set(folio, PG.swapcache | PG.dirty);
+    m.touches(Op.RefGet, folio);
+    m.touches(Op.PageFlags, folio);
     memmap.refcount[folio]!++;
     m.vmstat.pages.swapcached++;
     memcg.counters.swapcached++;

@@ -1,5 +1,5 @@
 import { SWITCH, type MaySleep, type Atomic } from "../kernel/coroutine.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
@@ -25,7 +25,7 @@ export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: numb
   let vpn = start;
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
-    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     const first = m.pt.lookup(vma.mm.pgd, vpn);
     if (first >= 0) vpn = yield* k.zap.zapPteRange(k, tlb, vma, vpn, tableEnd, first);
     else vpn = tableEnd;
@@ -56,7 +56,7 @@ export function* zapPteRange(
     m.pt.clear(ptep);
     m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
     if (ptePresent(flags)) {
-      if (m.point(Op.MapCount, pfn)) yield SWITCH;
+      if (m.point(Op.MapCount, m.memmap.folioOf(m.memmap.pfnToPage(pfn)))) yield SWITCH;
       full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
     } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isSwapEntry(k, flags)) {
@@ -117,13 +117,13 @@ export function* freePgtables(k: Kernel, tlb: MmuGather, mm: Mm, floor: number, 
       const last = m.pt.child(entry);
       const start = topStart + i * PTRS_PER_TABLE;
       if (start < floor || start + PTRS_PER_TABLE > ceiling) continue;
-      if (m.point(Op.TableWrite, entry)) yield SWITCH;
+      if (m.point(Op.TableWrite, tableObject(mm.id, start))) yield SWITCH;
       m.pt.clear(entry);
       tlb.tables.push(last);
       mm.pageTables--;
     }
     if (topStart >= floor && topEnd <= ceiling) {
-      if (m.point(Op.TableWrite, topEntry)) yield SWITCH;
+      if (m.point(Op.TableWrite, tableObject(mm.id, topStart, 2))) yield SWITCH;
       m.pt.clear(topEntry);
       tlb.tables.push(mid);
       mm.pageTables--;

@@ -10,7 +10,7 @@ function undo(_base: KernelModules): Overlay {
   return {
     memory: {
       *lockVmaUnderRcu(k: Kernel, mm: Mm, _vpn: number): Atomic<Vma | null> {
-        if (k.m.point(Op.VmaRead, mm.id)) yield SWITCH;
+        if (k.m.point(Op.VmaFind, mm.id)) yield SWITCH;
         return null;
       },
     },

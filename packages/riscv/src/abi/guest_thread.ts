@@ -158,6 +158,7 @@ export class GuestThread {
   /** Acts on one signal, on the way back to user mode. */
   private *deliverSignals(): MaySleep<void> {
     const { k, task, restart } = this;
+    if (k.m.point(Op.Process, task.process!.pid)) yield SWITCH;
     const delivery = k.signal.getSignal(k);
     if (delivery === null) {
       this.restart = null;

@@ -114,7 +114,7 @@ const ALL_CAPABILITIES = "000001ffffffffff";
 /** /proc/PID/status. */
 export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
   const { m } = k;
-  if (m.point(Op.Inode, target.id)) yield SWITCH;
+  if (m.point(Op.Process, target.id)) yield SWITCH;
   const { process, task } = target;
   const hex = (mask: bigint) => mask.toString(16).padStart(16, "0");
   const tgid = process?.pid ?? target.id;
@@ -209,7 +209,7 @@ function memoryLines(mm: Mm): string[] {
 
 /** /proc/PID/statm: sizes in pages. */
 export function* showStatm(k: Kernel, target: ProcTarget): MaySleep<string> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   const mm = mmOf(target);
   if (mm === null) return "0 0 0 0 0 0 0\n";
   const { data, stack } = vmSizes(mm);
@@ -239,7 +239,7 @@ function usage(target: ProcTarget, group: boolean): { user: number; system: numb
 
 /** /proc/PID/stat (of the whole group) and /proc/PID/task/TID/stat. */
 export function* showStat(k: Kernel, target: ProcTarget, group: boolean): MaySleep<string> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   const { process, task } = target;
   const mm = mmOf(target);
   const used = usage(target, group);
@@ -329,7 +329,7 @@ const LIMIT_ROWS: readonly (readonly [Rlimit, name: string, unit: string])[] = [
 
 /** /proc/PID/limits; a kernel thread has those that init started with. */
 export function* showLimits(k: Kernel, target: ProcTarget): MaySleep<string> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   const limits = target.process?.limits ?? initialLimits(k.m);
   let text = "Limit                     Soft Limit           Hard Limit           Units     \n";
   for (const [limit, name, unit] of LIMIT_ROWS) {

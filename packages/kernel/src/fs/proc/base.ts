@@ -117,7 +117,7 @@ class MmTextFile implements Inode {
   };
 
   *open(k: Kernel, file: OpenFile): MaySleep<number> {
-    if (k.m.point(Op.Inode, this.context.id)) yield SWITCH;
+    if (k.m.point(Op.Process, this.context.id)) yield SWITCH;
     const target = targetOf(k, this.context);
     if (target === null) return -Errno.ESRCH;
     const mm = mmOf(target);
@@ -164,7 +164,7 @@ class PagemapFile implements Inode {
   }
 
   *open(k: Kernel, file: OpenFile): MaySleep<number> {
-    if (k.m.point(Op.Inode, this.context.id)) yield SWITCH;
+    if (k.m.point(Op.Process, this.context.id)) yield SWITCH;
     const target = targetOf(k, this.context);
     const mm = target === null ? null : mmOf(target);
     if (mm === null) return -Errno.ESRCH;
@@ -186,7 +186,7 @@ function* peekMemory(k: Kernel, mm: Mm, start: number, end: number): MaySleep<Ui
     if (page < 0) break;
     const offset = address % PAGE_SIZE;
     const n = Math.min(out.length - done, PAGE_SIZE - offset);
-    if (m.point(Op.UserRead, page)) yield SWITCH;
+    if (m.point(Op.FrameRead, page)) yield SWITCH;
     out.set(m.ram.frame(page).subarray(offset, offset + n), done);
     done += n;
     yield* k.swap.folioPut(k, m.memmap.folioOf(page), "proc_peek");
@@ -207,13 +207,13 @@ function* showEnviron(k: Kernel, target: ProcTarget): MaySleep<string> {
 }
 
 function* showComm(k: Kernel, target: ProcTarget): MaySleep<string> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   return `${commOf(target)}\n`;
 }
 
 /** Only a process may name its own threads. */
 function* storeComm(k: Kernel, name: string, target: ProcTarget): MaySleep<number> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   if (target.process === null || target.process !== k.m.current!.process) return -Errno.EINVAL;
   const comm = name.replace(/\n.*$/s, "").slice(0, TASK_COMM_LEN);
   if (target.task !== null) target.task.comm = comm;
@@ -224,7 +224,7 @@ function* storeComm(k: Kernel, name: string, target: ProcTarget): MaySleep<numbe
 /** Badness scaled so that 1000 would be all memory, then by two thirds, as since Linux 5.9. */
 function* showOomScore(k: Kernel, target: ProcTarget): MaySleep<string> {
   const { m } = k;
-  if (m.point(Op.Inode, target.id)) yield SWITCH;
+  if (m.point(Op.Process, target.id)) yield SWITCH;
   if (target.process === null || mmOf(target) === null) return "0\n";
   const total = m.zones.totalPages() + m.swap.total;
   const badness = k.oom.oomBadness(k, target.process);
@@ -233,12 +233,12 @@ function* showOomScore(k: Kernel, target: ProcTarget): MaySleep<string> {
 }
 
 function* showOomScoreAdj(k: Kernel, target: ProcTarget): MaySleep<string> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   return `${target.process?.oomScoreAdj ?? 0}\n`;
 }
 
 function* storeOomScoreAdj(k: Kernel, written: string, target: ProcTarget): MaySleep<number> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   const value = parseInteger(written);
   if (value === null || value < -1000 || value > 1000 || target.process === null) return -Errno.EINVAL;
   target.process.oomScoreAdj = value;
@@ -246,7 +246,7 @@ function* storeOomScoreAdj(k: Kernel, written: string, target: ProcTarget): MayS
 }
 
 function* showCgroup(k: Kernel, target: ProcTarget): MaySleep<string> {
-  if (k.m.point(Op.Inode, target.id)) yield SWITCH;
+  if (k.m.point(Op.Process, target.id)) yield SWITCH;
   return `0::${(target.process?.memcg ?? k.m.memcgs.root).path}\n`;
 }
 
@@ -355,7 +355,7 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
 ];
 
 function* constant(k: Kernel, made: string): MaySleep<string> {
-  if (k.m.point(Op.Inode, 0)) yield SWITCH;
+  if (k.m.point(Op.Process, 0)) yield SWITCH;
   return made;
 }
 

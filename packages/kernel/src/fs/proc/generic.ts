@@ -11,7 +11,7 @@ const ISA = "rv64imafdc_zicntr_zicsr_zifencei";
 
 /** /proc/swaps. */
 export function* showSwaps(k: Kernel): MaySleep<string> {
-  if (k.m.point(Op.Counter, 0)) yield SWITCH;
+  if (k.m.point(Op.Stats, 0)) yield SWITCH;
   let text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
   const { total, used } = k.m.swap;
   if (total > 0) {
@@ -44,7 +44,7 @@ function busyNs(k: Kernel): { user: number; system: number } {
 
 /** /proc/uptime: since boot, and idle time of all CPUs together. */
 export function* showUptime(k: Kernel): MaySleep<string> {
-  if (k.m.point(Op.Counter, 0)) yield SWITCH;
+  if (k.m.point(Op.Stats, 0)) yield SWITCH;
   const now = k.m.now();
   const { user, system } = busyNs(k);
   return `${seconds(now)} ${seconds(Math.max(0, now * k.m.config.cpus - user - system))}\n`;
@@ -53,7 +53,7 @@ export function* showUptime(k: Kernel): MaySleep<string> {
 /** /proc/stat. Times are not kept for each CPU: the first one has them all. */
 export function* showStat(k: Kernel): MaySleep<string> {
   const { m } = k;
-  if (m.point(Op.Counter, 0)) yield SWITCH;
+  if (m.point(Op.Stats, 0)) yield SWITCH;
   const ticks = (ns: number) => Math.floor(ns / 1e7);
   const { user, system } = busyNs(k);
   const now = m.now();
@@ -92,13 +92,13 @@ function lastId(k: Kernel): number {
 
 /** /proc/loadavg: averages are not kept. */
 export function* showLoadavg(k: Kernel): MaySleep<string> {
-  if (k.m.point(Op.Counter, 0)) yield SWITCH;
+  if (k.m.point(Op.Stats, 0)) yield SWITCH;
   const { running, all } = loads(k);
   return `0.00 0.00 0.00 ${running}/${all} ${lastId(k)}\n`;
 }
 
 export function* showCpuinfo(k: Kernel): MaySleep<string> {
-  if (k.m.point(Op.Counter, 0)) yield SWITCH;
+  if (k.m.point(Op.Stats, 0)) yield SWITCH;
   let text = "";
   for (let cpu = 0; cpu < k.m.config.cpus; cpu++) {
     text +=

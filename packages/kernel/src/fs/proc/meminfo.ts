@@ -39,7 +39,7 @@ function committedPages(k: Kernel): number {
 /** /proc/meminfo, with the lines of a riscv64 kernel. What does not exist here is zero. */
 export function* showMeminfo(k: Kernel): MaySleep<string> {
   const { m } = k;
-  if (m.point(Op.Counter, 0)) yield SWITCH;
+  if (m.point(Op.Stats, 0)) yield SWITCH;
   const { zones, swap, vmstat } = m;
   const lru = lruTotals(k);
   const inactiveAnon = lru[Lru.inactiveAnon]!;
@@ -109,7 +109,7 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
 /** /proc/vmstat: the counters that exist here, in Linux's order. */
 export function* showVmstat(k: Kernel): MaySleep<string> {
   const { m } = k;
-  if (m.point(Op.Counter, 0)) yield SWITCH;
+  if (m.point(Op.Stats, 0)) yield SWITCH;
   const { pages, events } = m.vmstat;
   const lru = lruTotals(k);
   const free = m.zones.freePages();

@@ -68,6 +68,6 @@ export class Procfs extends PseudoFs {
 }
 
 function* constant(k: Kernel, text: string): MaySleep<string> {
-  if (k.m.point(Op.Counter, 0)) yield SWITCH;
+  if (k.m.point(Op.Stats, 0)) yield SWITCH;
   return text;
 }

@@ -20,7 +20,7 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
         mode: 0o444,
         strict: true,
         *show(k) {
-          if (k.m.point(Op.Counter, 0)) yield SWITCH;
+          if (k.m.point(Op.Stats, 0)) yield SWITCH;
           return `${value(k)}\n`;
         },
       }),

@@ -1,6 +1,6 @@
 import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
-import { Op } from "../../kernel/op.js";
+import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
@@ -15,14 +15,14 @@ const NAME_COLUMN = 73;
 
 /** Keeps an address space from being torn down while it is looked at; false when it is already. */
 export function* mmget(k: Kernel, mm: Mm): Atomic<boolean> {
-  if (k.m.point(Op.Counter, mm.id)) yield SWITCH;
+  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
   if (mm.users === 0) return false;
   mm.users++;
   return true;
 }
 
 export function* mmput(k: Kernel, mm: Mm): MaySleep<void> {
-  if (k.m.point(Op.Counter, mm.id)) yield SWITCH;
+  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
   if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
 }
 
@@ -112,7 +112,7 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
   const { m } = k;
   for (let vpn = vma.startVpn; vpn < vma.endVpn; ) {
     const end = Math.min(vma.endVpn, (vpn | (PTRS_PER_TABLE - 1)) + 1);
-    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     let ptep = m.pt.lookup(vma.mm.pgd, vpn);
     if (ptep >= 0) {
       const ptl = m.pt.lockOf(ptep);
@@ -338,7 +338,7 @@ export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, out
   while (vpn < last) {
     const end = Math.min(last, (vpn | (PTRS_PER_TABLE - 1)) + 1);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-    if (m.point(Op.TableRead, vpn >>> 9)) yield SWITCH;
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     let ptep = m.pt.lookup(mm.pgd, vpn);
     if (ptep >= 0) {
       const ptl = m.pt.lockOf(ptep);

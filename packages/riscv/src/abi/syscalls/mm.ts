@@ -1,4 +1,4 @@
-import { Errno, MapFlag, Op, PAGE_SIZE, Prot, ptePresent, SWITCH, USER_VPN_END, type Atomic } from "@faultline/kernel";
+import { Errno, MapFlag, Op, PAGE_SIZE, Prot, ptePresent, SWITCH, tableObject, USER_VPN_END, type Atomic } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
@@ -66,8 +66,9 @@ const mincore: Handler = function* (t, [address, length, vec]) {
 function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const { k } = t;
   const { m } = k;
-  if (m.point(Op.PteRead, vpn)) yield SWITCH;
+  if (m.point(Op.TableRead, tableObject(t.task.mm!.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(t.task.mm!.pgd, vpn);
+  m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   if (flags === 0 || ptePresent(flags)) return flags !== 0;
   return !k.swapops.isSwapEntry(k, flags) || m.swap.cache[m.pt.pfn(ptep)]! >= 0;

@@ -77,7 +77,7 @@ function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
 /** Makes a new thread visible and runnable; one that joins a group which is exiting exits at once. */
 function* addThread(t: GuestThread, process: Process, created: Task): Atomic<void> {
   const { m } = t.k;
-  if (m.point(Op.Wake, created.id)) yield SWITCH;
+  if (m.point(Op.Process, process.pid)) yield SWITCH;
   created.mm!.users++;
   process.threads.add(created);
   m.tasks.set(created.id, created);

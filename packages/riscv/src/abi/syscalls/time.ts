@@ -153,8 +153,7 @@ const setitimer: Handler = function* (t, [which, value, old]) {
     first = getI64(view, 16) * NSEC_PER_SEC + getI64(view, 24) * 1000;
     if (interval < 0 || first < 0) return -Errno.EINVAL;
   }
-  const before = k.time.getRealTimer(k, t.task.process!);
-  yield* k.time.setRealTimer(k, t.task.process!, first, interval);
+  const before = yield* k.time.setRealTimer(k, t.task.process!, first, interval);
   return old === 0 ? 0 : yield* writeTimer(t, old!, before);
 };
 
