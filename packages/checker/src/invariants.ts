@@ -1,5 +1,6 @@
 import {
   Event,
+  HPAGE_PMD_ORDER,
   NO_PAGE,
   Op,
   PG,
@@ -31,6 +32,8 @@ type Visit = (mm: Mm, vpn: number, flags: number, pfn: number) => void;
 export class Invariants implements EventSink {
   private readonly mapped: Int32Array;
   private readonly referenced: Int32Array;
+  /** How many entries map a folio as a whole. */
+  private readonly mappedWhole = new Map<number, number>();
   private readonly swapEntries: Uint8Array;
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
@@ -63,7 +66,7 @@ export class Invariants implements EventSink {
   emit(event: Event, a: number, b: number, c: number, _d: number): void {
     if (event === Event.UserAccess) this.userAccess(a, b, c);
     else if (event === Event.DeviceAccess) this.deviceAccess(a, b, c);
-    else if (event === Event.MmPageFree) this.pageFreed(a);
+    else if (event === Event.MmPageFree) this.folioFreed(a, b);
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
   }
 
@@ -95,6 +98,10 @@ export class Invariants implements EventSink {
     }
   }
 
+  private folioFreed(folio: number, order: number): void {
+    for (let page = folio; page < folio + (1 << order); page++) this.pageFreed(page);
+  }
+
   private pageFreed(page: number): void {
     const { m } = this.k;
     this.locks.forget("folio_lock", page);
@@ -116,10 +123,17 @@ export class Invariants implements EventSink {
     }
     const pfn = m.memmap.pageToPfn(page);
     for (const mm of m.mms) {
-      this.walk(mm, (_mm, vpn, flags, entryPfn) => {
-        if (entryPfn !== pfn || (!ptePresent(flags) && !this.k.swapops.isDeviceExclusive(this.k, flags))) return;
+      const mapped = (vpn: number): void =>
         this.fail("freed-while-mapped", `${this.frame(page)} is freed while a page table maps it at page ${hex(vpn)}`);
-      });
+      this.walk(
+        mm,
+        (_mm, vpn, flags, entryPfn) => {
+          if (entryPfn === pfn && (ptePresent(flags) || this.k.swapops.isDeviceExclusive(this.k, flags))) mapped(vpn);
+        },
+        (_mm, vpn, _flags, first) => {
+          if (pfn >= first && pfn < first + PTRS) mapped(vpn + (pfn - first));
+        },
+      );
     }
   }
 
@@ -150,12 +164,12 @@ export class Invariants implements EventSink {
 
   private unbacked(mm: Mm, vpn: number, page: number, write: boolean, atomic: boolean): string | null {
     const { m, swapops } = this.k;
-    const ptep = mm.pgd < 0 ? -1 : m.pt.lookup(mm.pgd, vpn);
+    const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
     const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
     if (flags === 0) return "the CPU's entry is empty";
     const exclusive = swapops.isDeviceExclusive(this.k, flags);
     if (!exclusive && !ptePresent(flags)) return "the CPU's entry is in swap";
-    const backing = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    const backing = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
     if (backing !== page) return `the CPU's entry is for ${this.frame(backing)}`;
     if (atomic) return exclusive ? null : "the CPU's entry is an ordinary one";
     if (exclusive) return "the CPU's entry is a device-exclusive one";
@@ -168,6 +182,7 @@ export class Invariants implements EventSink {
   atRest(): void {
     const { m } = this.k;
     this.mapped.fill(0);
+    this.mappedWhole.clear();
     this.referenced.fill(0);
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);
@@ -212,13 +227,15 @@ export class Invariants implements EventSink {
     let anon = 0;
     let file = 0;
     let swap = 0;
-    this.walk(mm, (_mm, vpn, flags, pfn) => {
+    let huge = 0;
+    const single = (vpn: number, flags: number, pfn: number): void => {
       const exclusive = swapops.isDeviceExclusive(this.k, flags);
       if (exclusive || ptePresent(flags)) {
         if (!exclusive && (flags & PTE.SPECIAL) !== 0) return;
         const page = m.memmap.pfnToPage(pfn);
         if (page === NO_PAGE) return this.fail("mapcount", `the entry at page ${hex(vpn)} is for pfn ${hex(pfn)}, where there is no memory`);
-        this.referenced[page]!++;
+        // References and mappings of a folio are its first page's.
+        this.referenced[m.memmap.folioOf(page)]!++;
         if (!exclusive || exclusiveMaps) this.mapped[page]!++;
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
         else file++;
@@ -227,7 +244,24 @@ export class Invariants implements EventSink {
         if (pfn > 0 && pfn < m.swap.slots) this.swapEntries[pfn]!++;
         else this.fail("swap", `the entry at page ${hex(vpn)} is for swap slot ${pfn}, which does not exist`);
       }
-    });
+    };
+    const whole = (vpn: number, flags: number, pfn: number): void => {
+      huge++;
+      if ((flags & PTE.SPECIAL) !== 0) return;
+      const folio = m.memmap.pfnToPage(pfn);
+      if (m.memmap.order[folio] !== HPAGE_PMD_ORDER) {
+        this.fail("mapcount", `2 MiB at page ${hex(vpn)} map ${this.frame(folio)}, which begins no folio of that size`);
+      }
+      this.referenced[folio]!++;
+      this.mappedWhole.set(folio, (this.mappedWhole.get(folio) ?? 0) + 1);
+      anon += PTRS;
+    };
+    this.walk(
+      mm,
+      (_mm, vpn, flags, pfn) => single(vpn, flags, pfn),
+      (_mm, vpn, flags, pfn) => whole(vpn, flags, pfn),
+    );
+    this.compare("leak", `the number of tables that mm ${mm.id} has set aside`, mm.depositedTables.length, huge, "entries for 2 MiB");
     this.compare("rss", `RssAnon of mm ${mm.id}`, mm.rss[RssKind.anon]!, anon, "entries");
     this.compare("rss", `RssFile of mm ${mm.id}`, mm.rss[RssKind.file]! + mm.rss[RssKind.shmem]!, file, "entries");
     this.compare("rss", `VmSwap of mm ${mm.id}`, mm.rss[RssKind.swap]!, swap, "entries");
@@ -235,14 +269,22 @@ export class Invariants implements EventSink {
 
   private pageBooks(): void {
     const { memmap, batches, refs } = this.k.m;
+    let anonMapped = 0;
     for (let page = 0; page < memmap.nrPages; page++) {
       const refcount = memmap.refcount[page]!;
+      const folio = memmap.folioOf(page);
+      if (memmap.pageMapcount(page) > 0 && memmap.isAnon(folio)) anonMapped++;
       if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
       if (memmap.has(page, PG.reserved)) continue;
       if (memmap.mapcount[page] !== this.mapped[page]) {
         this.fail("mapcount", `${this.frame(page)} has a map count of ${memmap.mapcount[page]}, and ${this.mapped[page]} entries map it`);
       }
-      const cache = memmap.has(page, PG.swapcache) ? 1 : 0;
+      if (folio !== page) {
+        if (refcount !== 0) this.fail("refcount", `${this.frame(page)} is no folio's first page, and has ${refcount} references`);
+        continue;
+      }
+      this.folioBooks(folio);
+      const cache = memmap.swapcacheRefs(page);
       const inBatches = batches.references(page);
       const inFlight = refs?.count(page) ?? 0;
       const table = memmap.has(page, PG.table) ? 1 : 0;
@@ -254,11 +296,24 @@ export class Invariants implements EventSink {
             `${cache} swap cache, ${inBatches} batches, ${inFlight} in flight${this.heldText(page)}`,
         );
       }
-      if (memmap.has(page, PG.anonExclusive) && memmap.mapcount[page]! > 1) {
-        this.fail("anon-exclusive", `${this.frame(page)} is exclusive to one process, and mapped ${memmap.mapcount[page]} times`);
+      if (memmap.has(page, PG.anonExclusive) && memmap.pageMapcount(page) > 1) {
+        this.fail("anon-exclusive", `${this.frame(page)} is exclusive to one process, and mapped ${memmap.pageMapcount(page)} times`);
       }
       if (memmap.has(page, PG.locked)) this.fail("leak", `the folio lock of ${this.frame(page)} is still held`);
     }
+    this.compare("rss", "the number of mapped anonymous pages", this.k.m.vmstat.pages.anonMapped, anonMapped, "such pages");
+  }
+
+  /** A large folio's counts are the sums of its pages'. */
+  private folioBooks(folio: number): void {
+    const { memmap } = this.k.m;
+    const whole = this.mappedWhole.get(folio) ?? 0;
+    const pages = memmap.folioPages(folio);
+    if (pages === 1) return;
+    let total = whole;
+    for (let page = folio; page < folio + pages; page++) total += this.mapped[page]!;
+    this.compare("mapcount", `the whole map count of ${this.frame(folio)}`, memmap.entireMapcount(folio), whole, "entries for 2 MiB");
+    this.compare("mapcount", `the map count of the folio at ${this.frame(folio)}`, memmap.folioMapcount(folio), total, "entries");
   }
 
   private swapBooks(): void {
@@ -270,11 +325,17 @@ export class Invariants implements EventSink {
       if (swap.count[offset] !== this.swapEntries[offset]) {
         this.fail("swap", `swap slot ${offset} has a count of ${swap.count[offset]}, and ${this.swapEntries[offset]} entries`);
       }
-      if (folio !== NO_PAGE && (!memmap.has(folio, PG.swapcache) || memmap.private[folio] !== offset)) {
+      if (folio !== NO_PAGE && (!memmap.has(folio, PG.swapcache) || !this.holdsSlot(folio, offset))) {
         this.fail("swap", `the swap cache has ${this.frame(folio)} for slot ${offset}, which says otherwise`);
       }
     }
     this.compare("swap", "the number of used swap slots", swap.used, used, "slots in use");
+  }
+
+  private holdsSlot(folio: number, offset: number): boolean {
+    const { memmap } = this.k.m;
+    const index = offset - memmap.private[folio]!;
+    return index >= 0 && index < memmap.folioPages(folio);
   }
 
   private memcgBooks(): void {
@@ -287,7 +348,7 @@ export class Invariants implements EventSink {
     const stock = m.memcgs.stockOf(memcg);
     let pages = stock;
     let slots = 0;
-    for (let page = 0; page < m.memmap.nrPages; page++) if (m.memmap.memcg[page] === memcg.id) pages++;
+    for (let page = 0; page < m.memmap.nrPages; page++) if (m.memmap.memcg[page] === memcg.id) pages += m.memmap.folioPages(page);
     for (let offset = 1; offset < m.swap.slots; offset++) {
       if (m.swap.memcg[offset] === memcg.id && (m.swap.count[offset] !== 0 || m.swap.cache[offset] !== NO_PAGE)) slots++;
     }
@@ -312,10 +373,10 @@ export class Invariants implements EventSink {
         const write = tlb.writeTag[slot]!;
         const vpn = write >= 0 ? write : read;
         if (vpn < 0) continue;
-        const ptep = m.pt.lookup(mm.pgd, vpn);
+        const ptep = m.pt.find(mm.pgd, vpn);
         const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
         const need = PTE.V | (write >= 0 ? PTE.W : 0) | (read >= 0 ? PTE.R : 0);
-        if ((flags & need) === need && m.memmap.pfnToPage(m.pt.pfn(ptep)) === tlb.frame[slot]) continue;
+        if ((flags & need) === need && m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) === tlb.frame[slot]) continue;
         this.fail("stale-tlb", `${e.name} still has ${this.frame(tlb.frame[slot]!)} in its TLB for page ${hex(vpn)}, which the page table does not grant`);
       }
     }
@@ -323,13 +384,18 @@ export class Invariants implements EventSink {
 
   /* Helpers. */
 
-  private walk(mm: Mm, visit: Visit): void {
+  private walk(mm: Mm, visit: Visit, visitHuge: Visit): void {
     if (mm.pgd < 0) return;
     const { pt } = this.k.m;
     for (let i = pt.nextUsed(mm.pgd, 0); i < USER_ROOT_ENTRIES; i = pt.nextUsed(mm.pgd, i + 1)) {
       const mid = pt.child(mm.pgd * PTRS + i);
       for (let j = pt.nextUsed(mid, 0); j < PTRS; j = pt.nextUsed(mid, j + 1)) {
-        const last = pt.child(mid * PTRS + j);
+        const entry = mid * PTRS + j;
+        if (pt.isLeaf(entry)) {
+          visitHuge(mm, (i << 18) | (j << 9), pt.flags(entry), pt.pfn(entry));
+          continue;
+        }
+        const last = pt.child(entry);
         for (let l = pt.nextUsed(last, 0); l < PTRS; l = pt.nextUsed(last, l + 1)) {
           const ptep = last * PTRS + l;
           visit(mm, (i << 18) | (j << 9) | l, pt.flags(ptep), pt.pfn(ptep));
@@ -351,7 +417,7 @@ export class Invariants implements EventSink {
 
   private isFree(page: number): boolean {
     const { memmap } = this.k.m;
-    return memmap.refcount[page] === 0 && !memmap.has(page, PG.reserved);
+    return memmap.refcount[memmap.folioOf(page)] === 0 && !memmap.has(page, PG.reserved);
   }
 
   private heldText(page: number): string {

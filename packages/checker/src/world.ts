@@ -169,6 +169,7 @@ export class World {
       yield* k.swap.lruAddDrainAll(k);
       // A folio that reclaim met between unmapping and freeing stays in the swap cache, which
       // nothing but reclaim empties.
+      yield* k.vmscan.shrinkSlab(k, k.m.memcgs.root);
       const { swap } = k.m;
       if (swap.used > 0) yield* k.vmscan.memoryReclaim(k, k.m.current!.memcg, swap.used);
     });

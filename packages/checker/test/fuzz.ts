@@ -69,6 +69,8 @@ export interface FuzzOptions {
   readonly sharedPages: number;
   readonly operations: number;
   readonly switchOneIn: number;
+  /** Orders of large folios that faults use; none by default. Memory is aligned to the largest. */
+  readonly orders?: readonly number[];
 }
 
 /** What a page of a thread's own should contain: its first word, and the word that all others are. */
@@ -105,10 +107,12 @@ function program(o: FuzzOptions): Scenario<State> {
     title: `fuzz ${o.seed}`,
     machine: { cpus: o.cpus, devices: o.devices, frames: o.frames, swapSlots: o.swapSlots },
     *setup(t) {
+      const { orders = [] } = o;
+      for (const order of orders) t.k.m.thp.setSizeEnabled(order, "always");
       const own: number[] = [];
       const mirror: number[] = [];
       for (let cpu = 0; cpu < o.cpus; cpu++) {
-        own.push(yield* t.mmap(o.ownPages));
+        own.push(yield* mapAligned(t, o.ownPages, Math.max(0, ...orders)));
         mirror.push(yield* t.mmap(1));
       }
       const shared = yield* t.mmap(o.sharedPages);
@@ -123,6 +127,13 @@ function program(o: FuzzOptions): Scenario<State> {
       return s.wrong.length === 0 ? null : s.wrong.join("; ");
     },
   });
+}
+
+/** New memory at a multiple of 2^order pages. */
+function* mapAligned(t: ThreadApi, pages: number, order: number): MaySleep<number> {
+  const size = 4096 << order;
+  const at = yield* t.mmap(pages + (1 << order) - 1);
+  return Math.ceil(at / size) * size;
 }
 
 /** A device's engine: adds to shared pages, and mirrors anybody's. */

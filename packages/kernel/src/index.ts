@@ -6,7 +6,7 @@ export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type Pa
 
 /* What kernel code is written with, overlays among it. */
 export { Access } from "./arch/fault.js";
-export { PTE, ptePresent, swapType, USER_VPN_END } from "./arch/pgtable.js";
+export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, ptePresent, swapType, USER_VPN_END } from "./arch/pgtable.js";
 export { Tlb } from "./arch/tlb.js";
 export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
@@ -31,7 +31,7 @@ export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { NO_PAGE, PG } from "./mm/page.js";
 export { startSwapDisk } from "./mm/page_io.js";
-export type { Mapping } from "./mm/page_vma_mapped.js";
+export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export type { RmapOne } from "./mm/rmap.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */

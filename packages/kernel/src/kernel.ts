@@ -1,4 +1,5 @@
 import * as hmm from "./mm/hmm.js";
+import * as hugeMemory from "./mm/huge_memory.js";
 import * as gup from "./mm/gup.js";
 import * as madvise from "./mm/madvise.js";
 import * as memcg from "./mm/memcg_charge.js";
@@ -39,6 +40,7 @@ export const MAINLINE = {
   futex,
   gup,
   hmm,
+  hugeMemory,
   lazyfree,
   madvise,
   memcg,

@@ -20,6 +20,7 @@ import { VmStat } from "./mm/vmstat.js";
 import type { Mm } from "./mm/mm_types.js";
 import type { SwapDisk } from "./mm/page_io.js";
 import { AnonVmas } from "./mm/anon_vma.js";
+import { TransparentHugePages } from "./mm/thp.js";
 import type { DmirrorDevice } from "./drivers/dmirror.js";
 import type { Vfs } from "./fs/vfs.js";
 
@@ -58,6 +59,7 @@ export class Machine {
   readonly batches: FolioBatches;
   readonly vmstat: VmStat;
   readonly anonVmas: AnonVmas;
+  readonly thp = new TransparentHugePages();
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */

@@ -225,7 +225,7 @@ test("the texts about the machine", () => {
     expect(yield* cat(k, "/proc/sys/kernel/osrelease")).toBe("7.3.0\n");
     expect(yield* echo(k, "3", "/proc/sys/vm/drop_caches")).toBe(2);
     expect(yield* echo(k, "0", "/proc/sys/vm/drop_caches")).toBe(-Errno.EINVAL);
-    expect(yield* cat(k, "/sys/kernel/mm/transparent_hugepage/enabled")).toBe("always madvise [never]\n");
+    expect(yield* cat(k, "/sys/kernel/mm/transparent_hugepage/enabled")).toBe("always [madvise] never\n");
     expect(yield* cat(k, "/sys/devices/system/cpu/online")).toBe("0-1\n");
     expect(yield* cat(k, "/sys/devices/system/node/online")).toBe("0\n");
     expect(yield* ls(k, "/proc")).toContain("100");

@@ -34,7 +34,7 @@ const NEEDED = [PTE.R, PTE.W, PTE.X] as const;
  */
 export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boolean {
   const { m } = k;
-  const ptep = m.pt.lookup(mm.pgd, vpn);
+  const ptep = m.pt.find(mm.pgd, vpn);
   if (ptep < 0) return false;
   m.touches(Op.PteHardware, ptep);
   const flags = m.pt.flags(ptep);
@@ -45,7 +45,7 @@ export function walkAndFill(k: Kernel, mm: Mm, vpn: number, access: Access): boo
   const now = flags | set;
   // A store needs the dirty bit: without it, the first store walks again.
   const write = (now & PTE.W) !== 0 && (now & PTE.D) !== 0;
-  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  const page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
   m.touches(Op.TlbFill, m.executor!.id);
   m.executor!.tlb.fill(vpn, page, (now & PTE.R) !== 0, write, (now & PTE.X) !== 0);
   // An entry that has become accessible by this walk is so for the other CPUs too.

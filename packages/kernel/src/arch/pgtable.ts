@@ -30,6 +30,9 @@ export enum PTE {
 
 export const SWAP_TYPE_SHIFT = 16;
 export const PTRS_PER_TABLE = 512;
+/** What one entry of level 1 maps: 2^9 pages, 2 MiB. */
+export const HPAGE_PMD_ORDER = 9;
+export const HPAGE_PMD_NR = 1 << HPAGE_PMD_ORDER;
 /** User virtual page numbers are below this: 2^38 bytes. */
 export const USER_VPN_END = 1 << 26;
 
@@ -55,6 +58,8 @@ export class PageTables {
   private readonly locks: (SpinLock | undefined)[] = [];
   /** The frame that each node occupies, for the books: its contents are in `words`. */
   private readonly frames: number[] = [];
+  /** The level of each node. */
+  private readonly levels: number[] = [];
 
   constructor(private readonly m: Machine) {
     const nodes = m.config.checking ? 16 : 256;
@@ -66,8 +71,8 @@ export class PageTables {
     return this.nodes * PTRS_PER_TABLE * 2;
   }
 
-  /** A new empty table; `page` is the frame it stands for. */
-  allocateNode(page: number): number {
+  /** A new empty table of a level; `page` is the frame it stands for. */
+  allocateNode(page: number, level: number): number {
     const reused = this.free.pop();
     const node = reused ?? this.nodes++;
     if (reused === undefined && this.nodes * PTRS_PER_TABLE * 2 > this.words.length) {
@@ -76,6 +81,7 @@ export class PageTables {
       this.words = grown;
     }
     this.frames[node] = page;
+    this.levels[node] = level;
     return node;
   }
 
@@ -127,21 +133,55 @@ export class PageTables {
     return index;
   }
 
-  /** Follows a table entry: the node it points to, or -1 where there is none. */
+  /** Follows a table entry: the node it points to, or -1 where there is none or the entry is a leaf. */
   child(entry: number): number {
-    return this.words[entry * 2 + 1] === 0 ? -1 : this.words[entry * 2]!;
+    return this.words[entry * 2 + 1] === PTE.V ? this.words[entry * 2]! : -1;
   }
 
+  /** A pointer to a table is valid and grants nothing; every other entry is empty or a leaf. */
   setChild(entry: number, node: number): void {
     this.set(entry, PTE.V, node);
   }
 
-  /** Looks an address up without locks: the last-level entry, or -1 where a table is missing. */
+  /** Whether an entry above the last level maps memory (or says where it went), instead of pointing to a table. */
+  isLeaf(entry: number): boolean {
+    const flags = this.words[entry * 2 + 1]!;
+    return flags !== 0 && flags !== PTE.V;
+  }
+
+  /** Whether an entry maps 2 MiB: it stands in a table of level 1. */
+  isHuge(entry: number): boolean {
+    return this.levels[Math.floor(entry / PTRS_PER_TABLE)] === 1;
+  }
+
+  /** The level-1 entry for a page, whatever is in it; -1 where there is no table for it. */
+  pmd(root: number, vpn: number): number {
+    const mid = this.child(root * PTRS_PER_TABLE + tableIndex(vpn, 2));
+    return mid < 0 ? -1 : mid * PTRS_PER_TABLE + tableIndex(vpn, 1);
+  }
+
+  /** The last-level entry for a page, or -1 where a table is missing or 2 MiB are mapped as one. */
   lookup(root: number, vpn: number): number {
     const mid = this.child(root * PTRS_PER_TABLE + tableIndex(vpn, 2));
     if (mid < 0) return -1;
     const last = this.child(mid * PTRS_PER_TABLE + tableIndex(vpn, 1));
     if (last < 0) return -1;
     return last * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  }
+
+  /** The entry that decides over a page, as the hardware's walk finds it: of the last level, or a leaf of level 1. */
+  find(root: number, vpn: number): number {
+    const mid = this.child(root * PTRS_PER_TABLE + tableIndex(vpn, 2));
+    if (mid < 0) return -1;
+    const entry = mid * PTRS_PER_TABLE + tableIndex(vpn, 1);
+    const flags = this.words[entry * 2 + 1]!;
+    if (flags === PTE.V) return this.words[entry * 2]! * PTRS_PER_TABLE + tableIndex(vpn, 0);
+    return flags === 0 ? -1 : entry;
+  }
+
+  /** The pfn that an entry found by `find` has for a page. */
+  pfnFor(entry: number, vpn: number): number {
+    const pfn = this.words[entry * 2]!;
+    return this.isHuge(entry) ? pfn + (vpn & (HPAGE_PMD_NR - 1)) : pfn;
   }
 }

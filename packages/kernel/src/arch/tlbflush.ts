@@ -35,7 +35,7 @@ export function prefetch(k: Kernel, mm: Mm, vpn: number, ptep: number): void {
   const { m } = k;
   const flags = m.pt.flags(ptep);
   if ((flags & PTE.V) === 0 || (flags & PTE.A) === 0) return;
-  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  const page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
   const write = (flags & PTE.W) !== 0 && (flags & PTE.D) !== 0;
   for (const cpu of m.sched.executors) {
     if (cpu.isDevice || (mm.cpumask & (1 << cpu.id)) === 0) continue;

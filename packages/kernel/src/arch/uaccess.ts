@@ -74,12 +74,12 @@ export function keepsTranslation(k: Kernel, vpn: number, access: Access): boolea
   if (!m.config.checking) return true;
   const { tlb } = m.executor!;
   const mm = m.current!.mm!;
-  const ptep = m.pt.lookup(mm.pgd, vpn);
+  const ptep = m.pt.find(mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   const need = PTE.V | (access === Access.Write ? PTE.W | PTE.D : PTE.R);
   const slot = vpn & (tlb.entries - 1);
-  const current = (flags & need) === need && m.memmap.pfnToPage(m.pt.pfn(ptep)) === tlb.frame[slot];
+  const current = (flags & need) === need && m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) === tlb.frame[slot];
   if (current || m.choices.pick("tlb", 2) === 0) return true;
   k.tlbflush.localFlushPage(k, vpn);
   return false;

@@ -25,6 +25,7 @@ enum Prot {
   NONE = 0x00,
   READ = 0x01,
   WRITE = 0x02,
+  PMD = 0x04,
   ZERO = 0x10,
 }
 
@@ -375,7 +376,8 @@ function snapshotByte(k: Kernel, flags: number, page: number): number {
   if ((flags & HmmPfn.ERROR) !== 0) return Prot.ERROR;
   if ((flags & HmmPfn.VALID) === 0) return Prot.NONE;
   const zero = k.hmm.isZeroPage(k, page) ? Prot.ZERO : 0;
-  return zero | ((flags & HmmPfn.WRITE) !== 0 ? Prot.WRITE : Prot.READ);
+  const pmd = (flags & HmmPfn.PMD) !== 0 ? Prot.PMD : 0;
+  return zero | pmd | ((flags & HmmPfn.WRITE) !== 0 ? Prot.WRITE : Prot.READ);
 }
 
 /** EXCLUSIVE: makes a range of anonymous memory exclusive to the device and copies it to `ptr`. */

@@ -431,7 +431,7 @@ function memoryStat(memcg: Memcg): string {
     ["file_dirty", 0],
     ["file_writeback", 0],
     ["swapcached", c.swapcached],
-    ["anon_thp", 0],
+    ["anon_thp", c.anonThp],
     ["file_thp", 0],
     ["shmem_thp", 0],
     ["inactive_anon", lru[Lru.inactiveAnon]!],

@@ -55,6 +55,7 @@ export enum Op {
   Pcp, // CPU: its list of free pages
   Memcg, // memcg id
   MmCounter, // mm id: users, and sizes as /proc shows them
+  Thp, // 0: settings and queues of transparent huge pages
   Stats, // 0: counters of the whole machine
   Inode, // inode number
 }
@@ -85,6 +86,7 @@ export enum Space {
   Pcp,
   Memcg,
   MmCounter,
+  Thp,
   Stats,
   Inode,
 }
@@ -140,6 +142,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.Pcp]: Space.Pcp,
   [Op.Memcg]: Space.Memcg,
   [Op.MmCounter]: Space.MmCounter,
+  [Op.Thp]: Space.Thp,
   [Op.Stats]: Space.Stats,
   [Op.Inode]: Space.Inode,
 } satisfies Record<Op, Space>);

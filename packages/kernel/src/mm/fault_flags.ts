@@ -22,6 +22,8 @@ export enum VmFault {
   SIGBUS = 1 << 1,
   MAJOR = 1 << 2,
   SIGSEGV = 1 << 6,
+  /** Nothing was done: it must be done with smaller pages. */
+  FALLBACK = 1 << 11,
   /** The lock has been dropped; look the VMA up again. */
   RETRY = 1 << 10,
   /** Done, and the lock has been dropped. */

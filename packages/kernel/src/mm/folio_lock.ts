@@ -85,7 +85,7 @@ export function* folioEndWriteback(k: Kernel, folio: number): Atomic<void> {
     yield* k.vmscan.folioRotateReclaimable(k, folio);
   }
   m.memmap.clear(folio, PG.writeback);
-  m.vmstat.pages.writeback--;
+  m.vmstat.pages.writeback -= m.memmap.folioPages(folio);
   wakeFolio(k, folio);
 }
 

@@ -20,7 +20,7 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
     if (vma === null || !k.gup.vmaPermits(k, vma, gup)) return -Errno.EFAULT;
     if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
     if (k.m.sched.needResched()) yield* k.m.sched.condResched();
-    const page = yield* k.gup.followPagePte(k, vma, vpn, gup, site);
+    const page = yield* k.gup.followPageMask(k, vma, vpn, gup, site);
     if (page !== NO_PAGE) return page;
     const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
     if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
@@ -33,19 +33,32 @@ export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
   return (vma.flags & need) !== 0;
 }
 
-/** The page that the entry maps with the permission wanted, referenced; NO_PAGE to fault it in. */
-export function* followPagePte(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): Atomic<number> {
+/**
+ * The page that is mapped with the permission wanted, referenced; NO_PAGE to fault it in. With
+ * SPLIT_PMD, 2 MiB that are mapped as one are mapped page by page first.
+ */
+export function* followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): MaySleep<number> {
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-  const ptep = m.pt.lookup(vma.mm.pgd, vpn);
-  if (ptep < 0) return NO_PAGE;
+  let entry = m.pt.find(vma.mm.pgd, vpn);
+  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry)) {
+    yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+    if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+    entry = m.pt.find(vma.mm.pgd, vpn);
+  }
+  return entry < 0 ? NO_PAGE : yield* k.gup.followPagePte(k, entry, vpn, gup, site);
+}
+
+/** The page of one entry, whichever level it is of. */
+export function* followPagePte(k: Kernel, ptep: number, vpn: number, gup: number, site: string): Atomic<number> {
+  const { m } = k;
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const flags = m.pt.flags(ptep);
   let page = NO_PAGE;
   if (ptePresent(flags) && (flags & PTE.PROT_NONE) === 0 && ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0)) {
-    page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
     const folio = m.memmap.folioOf(page);
     if (m.point(Op.RefGet, folio)) yield SWITCH;
     m.memmap.refcount[folio]!++;

@@ -13,6 +13,8 @@ export enum HmmPfn {
   VALID = 1 << 0,
   WRITE = 1 << 1,
   ERROR = 1 << 2,
+  /** The CPU maps the 2 MiB around the page as one. */
+  PMD = 1 << 3,
   REQ_FAULT = VALID,
   REQ_WRITE = WRITE,
 }
@@ -107,14 +109,15 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
   const { m } = k;
   const want = wanted(range, vpn) & (HmmPfn.VALID | HmmPfn.WRITE);
   if (m.point(Op.TableRead, tableObject(range.mm.id, vpn))) yield SWITCH;
-  const ptep = m.pt.lookup(range.mm.pgd, vpn);
+  const ptep = m.pt.find(range.mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const pte = ptep < 0 ? 0 : m.pt.flags(ptep);
   // Exclusive entries are "not there" for everybody: a fault takes the page back.
   let has = 0;
   if (ptePresent(pte) && (pte & PTE.PROT_NONE) === 0) {
     has = (pte & PTE.W) !== 0 ? HmmPfn.VALID | HmmPfn.WRITE : HmmPfn.VALID;
-    range.pages[vpn - range.startVpn] = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    if (m.pt.isHuge(ptep)) has |= HmmPfn.PMD;
+    range.pages[vpn - range.startVpn] = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
   }
   if ((want & ~has) !== 0) return want | HmmPfn.VALID;
   range.flags[vpn - range.startVpn] = has;

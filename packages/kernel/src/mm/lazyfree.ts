@@ -3,8 +3,8 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { RssKind } from "./mm_types.js";
-import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
+import { releaseWalk, startWalk } from "./page_vma_mapped.js";
 
 /**
  * Drops the mappings of a lazily freed folio (MADV_FREE), without a swap entry: the next access
@@ -15,35 +15,33 @@ export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
   const { memmap } = m;
   let discarded = true;
   yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
-    const range: NotifierRange = {
-      mm: vma.mm,
-      startVpn: vpn,
-      endVpn: vpn + memmap.folioPages(folio),
-      event: NotifyEvent.CLEAR,
-      owner: null,
-    };
+    const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
-    const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
-    if (entry !== null) {
-      const [flags, pfn] = yield* k.memory.ptepClearFlush(k, vma, vpn, entry.ptep);
+    const walk = startWalk(k, folio, vma, vpn);
+    while (discarded && (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk))) {
+      if (walk.huge) {
+        yield* k.pageVmaMapped.splitAndRestart(k, walk);
+        continue;
+      }
+      const [flags, pfn] = yield* k.memory.ptepClearFlush(k, vma, walk.vpn, walk.entry);
       if (m.point(Op.RefGet, folio)) yield SWITCH;
       if ((ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty)) {
-        yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags, pfn);
+        yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, pfn);
         if (m.point(Op.PageFlags, folio)) yield SWITCH;
         memmap.set(folio, PG.swapbacked);
         discarded = false;
       } else if (memmap.refcount[folio]! > k.rmap.expectedRefs(k, folio)) {
         // Whoever else holds it may write to it yet.
-        yield* k.memory.setPteAt(k, vma.mm, vpn, entry.ptep, flags, pfn);
+        yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, pfn);
         discarded = false;
       } else {
         vma.mm.rss[RssKind.anon]!--;
-        yield* k.rmap.folioRemoveRmapPte(k, folio, entry.page, vma);
+        yield* k.rmap.folioRemoveRmapPte(k, folio, walk.page, vma);
         yield* k.swap.folioPutUnowned(k, folio);
         m.vmstat.events.pglazyfreed++;
       }
-      if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
     }
+    yield* releaseWalk(walk);
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
     return discarded;
   });

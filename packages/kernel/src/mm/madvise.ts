@@ -2,7 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
@@ -131,18 +131,32 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
   }
 }
 
-/** Visits the entries of a range table by table: `visit` is called under the page-table lock. */
+/**
+ * Visits the entries of a range table by table: `visit` is called under the page-table lock. Where
+ * 2 MiB are mapped as one, `visitHuge` is called under their entry's lock if the range has all of
+ * them; else, and if it says false, they are split first.
+ */
 function* eachEntry(
   k: Kernel,
   vma: Vma,
   start: number,
   end: number,
   visit: (ptep: number, vpn: number) => Atomic<void>,
+  visitHuge: (pmd: number, vpn: number) => Atomic<boolean> = splitAlways,
 ): MaySleep<void> {
   const { m } = k;
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+    const pmd = m.pt.pmd(vma.mm.pgd, vpn);
+    if (pmd >= 0 && m.pt.isLeaf(pmd)) {
+      if (tableEnd - vpn === HPAGE_PMD_NR && (yield* visitLocked(k, pmd, vpn, visitHuge))) {
+        vpn = tableEnd;
+        continue;
+      }
+      yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+      continue;
+    }
     const first = m.pt.lookup(vma.mm.pgd, vpn);
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);
@@ -159,6 +173,25 @@ function* eachEntry(
   }
 }
 
+function* splitAlways(): Atomic<boolean> {
+  return false;
+}
+
+function* visitLocked(
+  k: Kernel,
+  pmd: number,
+  vpn: number,
+  visitHuge: (pmd: number, vpn: number) => Atomic<boolean>,
+): Atomic<boolean> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  const done = m.pt.isLeaf(pmd) && (yield* visitHuge(pmd, vpn));
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return done;
+}
+
 /** MADV_COLD and MADV_PAGEOUT: present, unshared pages only; non-present entries are passed over. */
 export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, pageout: boolean): MaySleep<void> {
   const { m } = k;
@@ -167,16 +200,19 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     const isolated: number[] = [];
-    yield* eachEntry(k, vma, vpn, tableEnd, function* (ptep, at): Atomic<void> {
-      const flags = m.pt.flags(ptep);
-      if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return;
-      const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
-      if (memmap.folioMapcount(folio) !== 1) return;
-      yield* k.memory.ptepModify(k, vma.mm, at, ptep, (now) => now & ~PTE.A);
+    const visit = function* (entry: number, at: number): Atomic<boolean> {
+      const flags = m.pt.flags(entry);
+      if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
+      const page = memmap.pfnToPage(m.pt.pfn(entry));
+      const folio = memmap.folioOf(page);
+      if (memmap.pageMapcount(page) !== 1) return true;
+      yield* k.memory.ptepModify(k, vma.mm, at, entry, (now) => now & ~PTE.A);
       memmap.clear(folio, PG.referenced);
       if (!pageout) yield* k.swap.batchAdd(k, BatchKind.deactivate, folio);
       else if (yield* k.swap.folioIsolateLru(k, folio)) isolated.push(folio);
-    });
+      return true;
+    };
+    yield* eachEntry(k, vma, vpn, tableEnd, function* (ptep, at): Atomic<void> { yield* visit(ptep, at); }, visit);
     if (isolated.length > 0) yield* k.vmscan.reclaimFolios(k, isolated);
     vpn = tableEnd;
   }
@@ -190,29 +226,33 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
   yield* k.swap.lruAddDrain(k);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   let cleared = false;
-  yield* eachEntry(k, vma, start, end, function* (ptep, vpn): Atomic<void> {
+  const visit = function* (ptep: number, vpn: number): Atomic<boolean> {
     const flags = m.pt.flags(ptep);
     if (k.swapops.isSwapEntry(k, flags)) {
       const offset = m.pt.pfn(ptep);
       yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
       vma.mm.rss[RssKind.swap]!--;
       yield* k.swapfile.freeSwapAndCache(k, offset);
-      return;
+      return true;
     }
-    if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return;
+    if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
     const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
+    // Of a large folio that is mapped page by page, others pages may be wanted.
+    if (memmap.isLarge(folio) && !m.pt.isHuge(ptep)) return true;
     if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
-      if (!(yield* k.folioLock.folioTrylock(k, folio))) return;
+      if (!(yield* k.folioLock.folioTrylock(k, folio))) return true;
       // A copy that is being written, or that others need, says that the page cannot go yet.
       const free = !memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio));
       if (free) memmap.clear(folio, PG.dirty);
       yield* k.folioLock.folioUnlock(k, folio);
-      if (!free) return;
+      if (!free) return true;
     }
     const old = yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now & ~(PTE.A | PTE.D));
     if ((old & (PTE.A | PTE.D)) !== 0) cleared = true;
     yield* k.swap.batchAdd(k, BatchKind.lazyfree, folio);
-  });
+    return true;
+  };
+  yield* eachEntry(k, vma, start, end, function* (ptep, vpn): Atomic<void> { yield* visit(ptep, vpn); }, visit);
   // Without the flush a CPU would go on writing through a translation that says "dirty already".
   if (cleared) yield* k.tlbflush.flushTlbRange(k, vma.mm, start, end);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
@@ -261,7 +301,7 @@ export function* populate(
       break;
     }
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
-    const ptep = m.pt.lookup(mm.pgd, vpn);
+    const ptep = m.pt.find(mm.pgd, vpn);
     m.touches(Op.PteRead, ptep);
     const need = write ? PTE.V | PTE.W : PTE.V;
     if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {

@@ -12,15 +12,34 @@ const MAX_RECLAIM_RETRIES = 16;
 export function* chargePage(k: Kernel, page: number, memcg: Memcg): MaySleep<boolean> {
   const { m } = k;
   const { cpu } = m;
-  if (!m.memcgs.consumeStock(cpu, memcg) && !(yield* k.memcg.tryCharge(k, memcg, cpu))) return false;
+  if (!m.memcgs.consumeStock(cpu, memcg, 1) && !(yield* k.memcg.tryCharge(k, memcg, cpu))) return false;
   m.memmap.memcg[page] = memcg.id;
+  return true;
+}
+
+/**
+ * Charges all pages of a large folio. It reclaims once where the limit is in the way, and rather
+ * fails than kills: small pages may still do.
+ */
+export function* chargeLargeFolio(k: Kernel, folio: number, memcg: Memcg): MaySleep<boolean> {
+  const { m } = k;
+  const pages = m.memmap.folioPages(folio);
+  for (let tries = 0; ; tries++) {
+    if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
+    const over = m.memcgs.tryCharge(memcg, pages);
+    if (over === null) break;
+    over.events.max++;
+    if (tries > 0) return false;
+    yield* k.vmscan.tryToFreeMemCgroupPages(k, over, pages, "direct");
+  }
+  m.memmap.memcg[folio] = memcg.id;
   return true;
 }
 
 /** The fast half of `chargePage`: from this CPU's stock, which nobody else touches. */
 export function chargeFast(k: Kernel, page: number, memcg: Memcg): boolean {
   const { m } = k;
-  if (!m.memcgs.consumeStock(m.cpu, memcg)) return false;
+  if (!m.memcgs.consumeStock(m.cpu, memcg, 1)) return false;
   m.memmap.memcg[page] = memcg.id;
   return true;
 }
@@ -54,12 +73,12 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
   }
 }
 
-/** Takes the charge of a page back into this CPU's stock; announced as a point by the caller. */
-export function uncharge(k: Kernel, page: number): void {
+/** Takes the charge of a folio back into this CPU's stock; announced as a point by the caller. */
+export function uncharge(k: Kernel, folio: number): void {
   const { m } = k;
-  if (m.memmap.memcg[page] === 0) return;
-  m.memcgs.refillStock(m.cpu, m.memcgs.get(m.memmap.memcg[page]!), 1);
-  m.memmap.memcg[page] = 0;
+  if (m.memmap.memcg[folio] === 0) return;
+  m.memcgs.refillStock(m.cpu, m.memcgs.get(m.memmap.memcg[folio]!), m.memmap.folioPages(folio));
+  m.memmap.memcg[folio] = 0;
 }
 
 export function* unchargePage(k: Kernel, page: number): Atomic<void> {

@@ -4,6 +4,7 @@ import { Lruvec } from "./lruvec.js";
 /** Counters of memory.stat and memory.events, in pages or events of this cgroup alone. */
 export interface MemcgCounters {
   anon: number;
+  anonThp: number;
   file: number;
   kernelStack: number;
   pagetables: number;
@@ -28,6 +29,7 @@ export interface MemcgCounters {
 
 const ZERO: MemcgCounters = {
   anon: 0,
+  anonThp: 0,
   file: 0,
   kernelStack: 0,
   pagetables: 0,
@@ -120,11 +122,11 @@ export class Memcgs {
     memcg.parent!.children.delete(memcg.name);
   }
 
-  /** Takes a page from this CPU's stock; false when the counter itself must be charged. */
-  consumeStock(cpu: number, memcg: Memcg): boolean {
+  /** Takes pages from this CPU's stock; false when the counter itself must be charged. */
+  consumeStock(cpu: number, memcg: Memcg, pages: number): boolean {
     const stock = this.stock[cpu]!;
-    if (stock.memcg !== memcg || stock.pages === 0) return false;
-    stock.pages--;
+    if (stock.memcg !== memcg || stock.pages < pages) return false;
+    stock.pages -= pages;
     return true;
   }
 

@@ -1,8 +1,9 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import type { SpinLock } from "../kernel/locks.js";
 import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
+import { HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { BatchKind } from "./folio_batch.js";
@@ -12,6 +13,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HIGHUSER_MOVABLE } from "./page_alloc.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
+import { THP_MIN_ORDER } from "./thp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** One fault on its way: where, why, and the entry as it was read without a lock. */
@@ -77,33 +79,51 @@ export function* releaseFaultLock(k: Kernel, vmf: Vmf): Atomic<void> {
 
 /* Page tables. */
 
-/** Allocates the tables that a page's last-level entry needs; the entry, or -1 when memory is out. */
-export function* pteAlloc(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
+/** The level-1 entry for a page, its table allocated where needed; -1 when memory is out. */
+export function* pmdAlloc(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
   const { m } = k;
-  let node = mm.pgd;
-  for (const level of [2, 1] as const) {
-    const entry = node * PTRS_PER_TABLE + tableIndex(vpn, level);
-    let child = m.pt.child(entry);
-    if (child < 0) {
-      const page = yield* k.pageAlloc.allocTable(k);
-      if (page === NO_PAGE) return -1;
-      if (!mm.pageTableLock.tryLock()) yield* mm.pageTableLock.lock();
-      if (m.point(Op.TableWrite, tableObject(mm.id, vpn, level))) yield SWITCH;
-      child = m.pt.child(entry);
-      if (child < 0) {
-        child = m.pt.allocateNode(page);
-        m.pt.setChild(entry, child);
-        mm.pageTables++;
-        if (!mm.pageTableLock.tryUnlock()) yield* mm.pageTableLock.unlock();
-      } else {
-        // Somebody else was faster.
-        if (!mm.pageTableLock.tryUnlock()) yield* mm.pageTableLock.unlock();
-        yield* k.pageAlloc.freeTable(k, page);
-      }
-    }
-    node = child;
+  if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+  const known = m.pt.pmd(mm.pgd, vpn);
+  if (known >= 0) return known;
+  const entry = mm.pgd * PTRS_PER_TABLE + tableIndex(vpn, 2);
+  const node = yield* k.memory.installTable(k, mm, entry, 1, mm.pageTableLock, tableObject(mm.id, vpn, 2));
+  return node < 0 ? -1 : node * PTRS_PER_TABLE + tableIndex(vpn, 1);
+}
+
+/**
+ * The last-level entry for a page below its level-1 entry; -1 when memory is out, or where 2 MiB
+ * are mapped as one: look at the level-1 entry again.
+ */
+export function* pteAlloc(k: Kernel, mm: Mm, vpn: number, pmd: number): MaySleep<number> {
+  const node = yield* k.memory.installTable(k, mm, pmd, 0, k.m.pt.lockOf(pmd), tableObject(mm.id, vpn));
+  return node < 0 ? -1 : node * PTRS_PER_TABLE + tableIndex(vpn, 0);
+}
+
+/** Makes an empty entry point to a new table, unless somebody else is faster; the table, or -1. `object`: of the entry's accesses. */
+export function* installTable(
+  k: Kernel,
+  mm: Mm,
+  entry: number,
+  level: number,
+  lock: SpinLock,
+  object: number,
+): MaySleep<number> {
+  const { m } = k;
+  const page = yield* k.pageAlloc.allocTable(k);
+  if (page === NO_PAGE) return -1;
+  if (!lock.tryLock()) yield* lock.lock();
+  if (m.point(Op.TableWrite, object)) yield SWITCH;
+  if (m.pt.isNone(entry)) {
+    const node = m.pt.allocateNode(page, level);
+    m.pt.setChild(entry, node);
+    mm.pageTables++;
+    if (!lock.tryUnlock()) yield* lock.unlock();
+    return node;
   }
-  return node * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  const child = m.pt.child(entry);
+  if (!lock.tryUnlock()) yield* lock.unlock();
+  yield* k.pageAlloc.freeTable(k, page);
+  return child;
 }
 
 /** Writes an entry under its page-table lock. */
@@ -117,7 +137,10 @@ export function setPte(k: Kernel, mm: Mm, vpn: number, ptep: number, flags: numb
   const { m } = k;
   m.pt.set(ptep, flags, pfn);
   m.sink?.emit(Event.SetPte, ptep, flags, pfn, vpn);
-  if (m.config.checking) k.tlbflush.prefetch(k, mm, vpn, ptep);
+  if (!m.config.checking) return;
+  // A leaf of level 1 is what lookups read on their way, too.
+  if (m.pt.isHuge(ptep)) m.touches(Op.TableWrite, tableObject(mm.id, vpn));
+  k.tlbflush.prefetch(k, mm, vpn, ptep);
 }
 
 /**
@@ -158,9 +181,39 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-  let ptep = m.pt.lookup(vma.mm.pgd, vpn);
-  if (ptep < 0) ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn);
-  if (ptep < 0) return VmFault.OOM;
+  const ptep = m.pt.lookup(vma.mm.pgd, vpn);
+  if (ptep < 0) return yield* k.memory.handlePmdFault(k, vma, vpn, flags);
+  return yield* k.memory.handlePteFault(k, vma, vpn, flags, ptep);
+}
+
+/** There is no last-level table: 2 MiB are mapped as one, or can be, or one is allocated. */
+export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
+  const { m } = k;
+  const pmd = yield* k.memory.pmdAlloc(k, vma.mm, vpn);
+  if (pmd < 0) return VmFault.OOM;
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  if (m.pt.isNone(pmd) && k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER)) {
+    const result = yield* k.hugeMemory.doHugePmdAnonymousPage(k, vma, vpn, flags, pmd);
+    if ((result & VmFault.FALLBACK) === 0) return result;
+  } else if (m.pt.isLeaf(pmd)) {
+    const result = yield* k.hugeMemory.handleHugePmd(k, vma, vpn, flags, pmd);
+    if ((result & VmFault.FALLBACK) === 0) return result;
+  }
+  const child = m.pt.child(pmd);
+  const ptep =
+    child >= 0
+      ? child * PTRS_PER_TABLE + tableIndex(vpn, 0)
+      : yield* k.memory.pteAlloc(k, vma.mm, vpn, pmd);
+  if (ptep < 0) {
+    // Somebody mapped all of it meanwhile: the access finds it there, or faults again.
+    if (m.point(Op.PteRead, pmd)) yield SWITCH;
+    return m.pt.isNone(pmd) ? VmFault.OOM : 0;
+  }
+  return yield* k.memory.handlePteFault(k, vma, vpn, flags, ptep);
+}
+
+export function* handlePteFault(k: Kernel, vma: Vma, vpn: number, flags: number, ptep: number): MaySleep<number> {
+  const { m } = k;
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep) };
   if (vmf.origFlags === 0) return yield* k.memory.doAnonymousPage(k, vmf);
@@ -218,6 +271,10 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
     if (prepared !== 0) return prepared;
   }
+  if (m.thp.anySmallOrder) {
+    const result = yield* k.memory.mapLargeAnonFolio(k, vmf);
+    if ((result & VmFault.FALLBACK) === 0) return result;
+  }
   // From here on this is the hottest path of all: what is usual is done without a generator.
   let folio = k.memory.allocAnonFolioFast(k);
   if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k);
@@ -242,6 +299,57 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   return 0;
 }
 
+/**
+ * Maps a folio of the largest order that the settings allow and that fits around the page, entry
+ * by entry; FALLBACK where one page must do.
+ */
+export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const { vma, vpn } = vmf;
+  const ptl = m.pt.lockOf(vmf.ptep);
+  for (let order = HPAGE_PMD_ORDER - 1; order >= THP_MIN_ORDER; order--) {
+    if (!k.hugeMemory.thpVmaAllowable(k, vma, vpn, order)) continue;
+    const pages = 1 << order;
+    const first = vmf.ptep - (vpn & (pages - 1));
+    const start = vpn & -pages;
+    if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
+    if (!k.memory.pteRangeNone(k, first, pages)) continue;
+    const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), order);
+    if (folio === NO_PAGE) continue;
+    if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
+      yield* k.swap.folioPut(k, folio, "alloc");
+      continue;
+    }
+    for (let i = 0; i < pages; i++) m.ram.clear(folio + i);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
+    if (!k.memory.pteRangeNone(k, first, pages)) {
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+      yield* k.swap.folioPut(k, folio, "alloc");
+      return 0;
+    }
+    memmap.refcount[folio]! += pages - 1;
+    vma.mm.rss[RssKind.anon]! += pages;
+    k.rmap.folioAddNewAnonRmap(k, folio, vma, start);
+    yield* k.swap.folioAddLru(k, folio);
+    const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+    for (let i = 0; i < pages; i++) {
+      yield* k.memory.setPteAt(k, vma.mm, start + i, first + i, flags, memmap.pageToPfn(folio + i));
+    }
+    m.refs?.put(folio, "alloc");
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return 0;
+  }
+  return VmFault.FALLBACK;
+}
+
+/** Whether entries are all empty; the caller has announced the look. */
+export function pteRangeNone(k: Kernel, first: number, n: number): boolean {
+  for (let i = 0; i < n; i++) if (!k.m.pt.isNone(first + i)) return false;
+  return true;
+}
+
 /** A charged folio from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
 export function allocAnonFolioFast(k: Kernel): number {
   const folio = k.pageAlloc.allocFast(k);
@@ -263,7 +371,7 @@ export function* allocAnonFolio(k: Kernel, memcg: Memcg = k.m.current!.memcg): M
 }
 
 /** Gives the VMA an anon_vma; needs mmap_lock, so a fault under the VMA lock retries with it. */
-export function* vmfAnonPrepare(k: Kernel, vmf: Vmf): MaySleep<number> {
+export function* vmfAnonPrepare(k: Kernel, vmf: Pick<Vmf, "vma" | "flags">): MaySleep<number> {
   if ((vmf.flags & FaultFlag.VMA_LOCK) !== 0) {
     yield* k.memory.vmaEndRead(k, vmf.vma);
     return VmFault.RETRY;
@@ -304,6 +412,8 @@ export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> 
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.RefGet, folio)) yield SWITCH;
+  // Whether one process alone maps pages of a large folio takes more than this to tell: a copy is always right.
+  if (memmap.isLarge(folio)) return false;
   // A reference for the swap cache, one for a batch that has not been drained: worth a closer look.
   if (memmap.refcount[folio]! > 3) return false;
   if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);

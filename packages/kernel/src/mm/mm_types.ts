@@ -94,6 +94,10 @@ export class Mm {
   /** Indexed by RssKind, in pages. */
   readonly rss = [0, 0, 0, 0];
   pageTables = 0;
+  /** Frames of the tables set aside for splitting huge entries: one for each. */
+  readonly depositedTables: number[] = [];
+  /** Whether this address space may map the huge page of zeros. */
+  hasHugeZero = false;
   totalVm = 0;
   lockedVm = 0;
   highRss = 0;

@@ -39,7 +39,7 @@ export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
   const page = yield* k.pageAlloc.allocTable(k);
   if (page === NO_PAGE) return null;
   const mm = new Mm(m, m.nextMmId++);
-  mm.pgd = m.pt.allocateNode(page);
+  mm.pgd = m.pt.allocateNode(page, 2);
   mm.pageTables = 1;
   mm.users = 1;
   // 128 MiB and a random gap below the top for the stack, as mmap_base() leaves them.
@@ -64,6 +64,7 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
   for (const vma of mm.vmas) yield* k.mmap.removeVma(k, vma);
   mm.vmas.length = 0;
   yield* k.memory.mmapWriteUnlock(k, mm);
+  yield* k.hugeMemory.mmPutHugeZero(k, mm);
   yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(mm.pgd));
   mm.pgd = -1;
   for (const cpu of m.sched.executors) {
@@ -125,6 +126,7 @@ function account(mm: Mm, pages: number): void {
 /** Cuts a VMA in two at a page; returns the upper part. Both stay on the same anon_vma. */
 export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vma> {
   yield* k.memory.vmaStartWrite(k, vma);
+  yield* k.hugeMemory.vmaAdjustTransHuge(k, vma, vpn);
   const upper = mm.newVma(vpn, vma.endVpn, vma.flags, vma.linearIndex(vpn), vma.name, vma.file);
   // Locked before anybody can find it, else a fault would get in between the split and what follows.
   upper.lockSeq = mm.lockSeq;

@@ -1,8 +1,8 @@
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
@@ -80,6 +80,16 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+    const pmd = m.pt.pmd(mm.pgd, vpn);
+    if (pmd >= 0 && m.pt.isLeaf(pmd)) {
+      if (tableEnd - vpn < HPAGE_PMD_NR) yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+      else if (yield* k.mprotect.changeHugePmd(k, vma, vpn, pmd)) {
+        changed = true;
+        vpn = tableEnd;
+        continue;
+      }
+      if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+    }
     const first = m.pt.lookup(mm.pgd, vpn);
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);
@@ -101,6 +111,20 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
   }
   if (changed) yield* k.tlbflush.flushTlbRange(k, mm, start, end);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+}
+
+/** Gives 2 MiB that are mapped as one their new permissions; false when they are so no more. */
+export function* changeHugePmd(k: Kernel, vma: Vma, vpn: number, pmd: number): Atomic<boolean> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  const huge = m.pt.isLeaf(pmd);
+  if (huge) {
+    yield* k.memory.ptepModify(k, vma.mm, vpn, pmd, (flags) => k.mprotect.changedPresentPte(k, vma, flags, m.pt.pfn(pmd)));
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return huge;
 }
 
 export function changedPresentPte(k: Kernel, vma: Vma, old: number, pfn: number): number {

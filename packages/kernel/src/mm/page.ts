@@ -45,16 +45,16 @@ const SECTION_SHIFT = 15;
 export class Memmap {
   /** References, on the first page of a folio. */
   readonly refcount: Int32Array;
-  /** Mappings of this very page by page-table entries. */
+  /** Mappings of this very page by last-level entries. */
   readonly mapcount: Int32Array;
   readonly flags: Int32Array;
   /** anon_vma id and MAPPING_ANON, or 0. */
   readonly mapping: Int32Array;
-  /** Virtual page number at which an anonymous page was first mapped (linear index). */
+  /** Virtual page number at which an anonymous folio was first mapped (linear index of its first page). */
   readonly index: Int32Array;
   readonly lruNext: Int32Array;
   readonly lruPrev: Int32Array;
-  /** Swap offset while PG_swapcache; order while PG_buddy. */
+  /** Swap offset while PG_swapcache (a folio's first page has the first of its slots); order while PG_buddy. */
   readonly private: Int32Array;
   readonly memcg: Uint16Array;
   readonly order: Uint8Array;
@@ -103,6 +103,60 @@ export class Memmap {
     return 1 << this.order[folio]!;
   }
 
+  isLarge(folio: number): boolean {
+    return this.order[folio] !== 0;
+  }
+
+  /** Makes one folio of 2^order pages, the order being at least 1; nobody maps it yet. */
+  prepareCompound(folio: number, order: number): void {
+    this.order[folio] = order;
+    for (let page = folio + 1; page < folio + (1 << order); page++) {
+      this.flags[page] = PG.tail;
+      this.head[page] = folio;
+      this.mapcount[page] = 0;
+    }
+    this.private[folio + 1] = 0;
+    this.index[folio + 1] = 0;
+  }
+
+  /** Makes every page of a folio one of its own. */
+  dissolveCompound(folio: number): void {
+    const end = folio + this.folioPages(folio);
+    this.order[folio] = 0;
+    this.private[folio + 1] = 0;
+    this.index[folio + 1] = 0;
+    for (let page = folio + 1; page < end; page++) this.flags[page]! &= ~PG.tail;
+  }
+
+  /** The references that the swap cache has to a folio: one for each of its pages. */
+  swapcacheRefs(folio: number): number {
+    return (this.flags[folio]! & PG.swapcache) !== 0 ? 1 << this.order[folio]! : 0;
+  }
+
+  /* Of a large folio, the first tail page's otherwise unused fields count mappings, as in Linux. */
+
+  /** How many PMD entries map the whole folio. */
+  entireMapcount(folio: number): number {
+    return this.order[folio] === 0 ? 0 : this.private[folio + 1]!;
+  }
+
+  /** Adds to the mappings of a large folio as a whole. */
+  addEntireMapcount(folio: number, n: number): void {
+    this.private[folio + 1]! += n;
+    this.index[folio + 1]! += n;
+  }
+
+  /** Adds to the mappings of one page by a last-level entry. */
+  addMapcount(folio: number, page: number, n: number): void {
+    this.mapcount[page]! += n;
+    if (this.order[folio] !== 0) this.index[folio + 1]! += n;
+  }
+
+  /** Mappings of one page: by its own entries, and by those of the whole folio. */
+  pageMapcount(page: number): number {
+    return this.mapcount[page]! + this.entireMapcount(this.folioOf(page));
+  }
+
   has(page: number, flag: PG): boolean {
     return (this.flags[page]! & flag) !== 0;
   }
@@ -121,12 +175,8 @@ export class Memmap {
     return (this.mapping[folio]! & MAPPING_ANON) !== 0;
   }
 
-  /** Map count of the whole folio: how often any of its pages is mapped. */
+  /** Mappings of the folio: of any of its pages, and of the whole. */
   folioMapcount(folio: number): number {
-    const n = this.folioPages(folio);
-    if (n === 1) return this.mapcount[folio]!;
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += this.mapcount[folio + i]!;
-    return sum;
+    return this.order[folio] === 0 ? this.mapcount[folio]! : this.index[folio + 1]!;
   }
 }

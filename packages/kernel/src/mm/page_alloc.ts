@@ -21,6 +21,10 @@ export enum Gfp {
 
 export const GFP_KERNEL = Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM;
 export const GFP_HIGHUSER_MOVABLE = GFP_KERNEL;
+/** A large folio if one is at hand: neither reclaims nor wakes kswapd. */
+export const GFP_TRANSHUGE_LIGHT = Gfp.NORETRY;
+/** A large folio worth some reclaim, but not the OOM killer. */
+export const GFP_TRANSHUGE = Gfp.NORETRY | Gfp.DIRECT_RECLAIM;
 
 /** Reclaim passes without progress before the OOM killer is called. */
 const MAX_RECLAIM_RETRIES = 16;
@@ -34,7 +38,7 @@ export function allocFast(k: Kernel): number {
   const pcp = m.zones.pcp[m.cpu]!;
   if (pcp.count === 0) return NO_PAGE;
   const page = pcp.pages[--pcp.count]!;
-  prepareNewPage(k, page);
+  prepareNewPage(k, page, 0);
   return page;
 }
 
@@ -49,17 +53,17 @@ export function returnFast(k: Kernel, page: number): void {
   pcp.pages[pcp.count++] = page;
 }
 
-function prepareNewPage(k: Kernel, page: number): void {
+function prepareNewPage(k: Kernel, page: number, order: number): void {
   const { m } = k;
   const { memmap } = m;
   m.touches(Op.RefGet, page);
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
-  memmap.order[page] = 0;
-  if (page < m.zones.list[0]!.endPage) m.vmstat.events.pgalloc_dma32++;
-  else m.vmstat.events.pgalloc_normal++;
+  if (order > 0) memmap.prepareCompound(page, order);
+  if (page < m.zones.list[0]!.endPage) m.vmstat.events.pgalloc_dma32 += 1 << order;
+  else m.vmstat.events.pgalloc_normal += 1 << order;
   m.refs?.get(page, "alloc");
-  m.sink?.emit(Event.MmPageAlloc, page, 0, 0, 0);
+  m.sink?.emit(Event.MmPageAlloc, page, order, 0, 0);
 }
 
 /** One page with one reference, or NO_PAGE. Reclaims, and calls the OOM killer, as `gfp` allows. */
@@ -95,6 +99,38 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
   }
 }
 
+/**
+ * A folio of 2^order pages with one reference, its contents not cleared; NO_PAGE when there is no
+ * such block. Order 0 is allocated as `allocPage` does it.
+ */
+export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<number> {
+  if (order === 0) return yield* k.pageAlloc.allocPage(k, gfp);
+  let folio = yield* k.pageAlloc.rmqueue(k, order, "low");
+  if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
+  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, "min");
+  if (folio === NO_PAGE && (gfp & Gfp.DIRECT_RECLAIM) !== 0) {
+    yield* k.vmscan.tryToFreePages(k);
+    folio = yield* k.pageAlloc.rmqueue(k, order, "min");
+  }
+  return folio;
+}
+
+/** A block from the buddy lists as one folio, where the watermark lets it; NO_PAGE else. */
+export function* rmqueue(k: Kernel, order: number, watermark: "low" | "min"): Atomic<number> {
+  const { m } = k;
+  for (let i = m.zones.list.length - 1; i >= 0; i--) {
+    const zone = m.zones.list[i]!;
+    if (zone.free - (1 << order) < zone[watermark]) continue;
+    if (!zone.lock.tryLock()) yield* zone.lock.lock();
+    const folio = zone.takeBlock(order);
+    if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
+    if (folio === NO_PAGE) continue;
+    prepareNewPage(k, folio, order);
+    return folio;
+  }
+  return NO_PAGE;
+}
+
 /** Fills this CPU's list from the buddy lists as far as the watermark lets it, and takes one page. */
 export function* rmqueueBulk(k: Kernel, watermark: "low" | "min" | "none"): Atomic<number> {
   const { m } = k;
@@ -124,6 +160,25 @@ export function* freeUnrefPage(k: Kernel, page: number): Atomic<void> {
   const { m } = k;
   if (m.point(Op.Pcp, m.cpu)) yield SWITCH;
   if (k.pageAlloc.freeToPcp(k, page)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
+}
+
+/** A large folio without references goes back to the buddy lists as the block that it is. */
+export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  const order = memmap.order[folio]!;
+  if (m.point(Op.Thp, 0)) yield SWITCH;
+  m.sink?.emit(Event.MmPageFree, folio, order, 0, 0);
+  m.vmstat.events.pgfree += 1 << order;
+  m.thp.deferredSplit.delete(folio);
+  memmap.dissolveCompound(folio);
+  for (let page = folio; page < folio + (1 << order); page++) memmap.flags[page] = 0;
+  memmap.mapping[folio] = 0;
+  memmap.memcg[folio] = 0;
+  const zone = m.zones.zoneOf(folio);
+  if (!zone.lock.tryLock()) yield* zone.lock.lock();
+  zone.freeBlock(folio, order);
+  if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
 }
 
 /** Puts a page on this CPU's list; true when the list is to be drained. */

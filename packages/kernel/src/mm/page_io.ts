@@ -2,15 +2,17 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import { Task, TaskState, WaitQueue } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
+import { HPAGE_PMD_NR } from "../arch/pgtable.js";
 import { PG } from "./page.js";
 
 /** What the swap disk needs for a request, and for each page of it: a good SSD. */
 const LATENCY_NS = 15_000;
 const PAGE_NS = 400;
 
-/** A page on its way to or from the swap device. */
+/** A folio on its way to or from the swap device. */
 interface Bio {
   readonly folio: number;
+  /** The first slot. */
   readonly offset: number;
   readonly write: boolean;
   readonly done: number;
@@ -31,7 +33,7 @@ export class SwapDisk {
     const { m } = this.k;
     // Under the checker the disk takes as long as the schedule says: it is an executor like any other.
     if (m.config.checking) this.busyUntil = m.now();
-    else this.busyUntil = Math.max(this.busyUntil, m.now() + LATENCY_NS) + PAGE_NS;
+    else this.busyUntil = Math.max(this.busyUntil, m.now() + LATENCY_NS) + PAGE_NS * m.memmap.folioPages(folio);
     this.queue.push({ folio, offset, write, done: this.busyUntil });
     // While the disk is busy, its timer wakes it.
     if (this.queue.length - this.head === 1) this.wait.wakeAll();
@@ -97,17 +99,22 @@ export function* endRead(k: Kernel, folio: number, offset: number): Atomic<void>
   yield* k.folioLock.folioUnlock(k, folio);
 }
 
-/** Starts writing a locked folio to its slot: clean and under writeback until it is done. */
+/** Starts writing a locked folio to its slots: clean and under writeback until it is done. */
 export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
   const { m } = k;
+  const pages = m.memmap.folioPages(folio);
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   m.memmap.clear(folio, PG.dirty);
   m.memmap.set(folio, PG.writeback | PG.reclaim);
-  m.vmstat.pages.writeback++;
-  m.vmstat.events.pswpout++;
-  m.vmstat.events.pgpgout += 4;
-  m.memcgs.get(m.memmap.memcg[folio]!).counters.pswpout++;
-  m.touches(Op.FrameRead, folio);
-  m.swap.write(m.memmap.private[folio]!, m.ram.words, folio);
-  m.swapDisk!.submit(folio, m.memmap.private[folio]!, true);
+  m.vmstat.pages.writeback += pages;
+  m.vmstat.events.pswpout += pages;
+  m.vmstat.events.pgpgout += 4 * pages;
+  if (pages === HPAGE_PMD_NR) m.vmstat.events.thp_swpout++;
+  m.memcgs.get(m.memmap.memcg[folio]!).counters.pswpout += pages;
+  const slot = m.memmap.private[folio]!;
+  for (let i = 0; i < pages; i++) {
+    m.touches(Op.FrameRead, folio + i);
+    m.swap.write(slot + i, m.ram.words, folio + i);
+  }
+  m.swapDisk!.submit(folio, slot, true);
 }

@@ -2,33 +2,95 @@ import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import type { SpinLock } from "../kernel/locks.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, ptePresent } from "../arch/pgtable.js";
 import type { Vma } from "./mm_types.js";
 
-/** Where a VMA maps a page of a folio. `ptl` is held; the caller unlocks it. */
-export interface Mapping {
-  readonly ptep: number;
-  readonly page: number;
-  readonly ptl: SpinLock;
+/** A walk over the entries by which a VMA maps a folio: page by page, or one for 2 MiB. */
+export interface PageVmaMappedWalk {
+  readonly folio: number;
+  readonly vma: Vma;
+  readonly startVpn: number;
+  readonly endVpn: number;
+  /** Where the walk stands, once it has found something: the address, the page mapped there, the entry. */
+  vpn: number;
+  page: number;
+  entry: number;
+  /** The entry maps the whole folio. */
+  huge: boolean;
+  /** Held while the walk stands at an entry; null before the first and after the last. */
+  ptl: SpinLock | null;
+}
+
+/** A walk over a folio whose first page the VMA maps, or would map, at `vpn`. */
+export function startWalk(k: Kernel, folio: number, vma: Vma, vpn: number): PageVmaMappedWalk {
+  const startVpn = Math.max(vpn, vma.startVpn);
+  const endVpn = Math.min(vpn + k.m.memmap.folioPages(folio), vma.endVpn);
+  return { folio, vma, startVpn, endVpn, vpn: startVpn, page: -1, entry: -1, huge: false, ptl: null };
 }
 
 /**
- * Finds the entry of a VMA that maps the folio at `vpn`: an ordinary one, or a device-exclusive
- * one, which counts as a mapping like any other. Null when there is none.
+ * Goes on to the next entry that maps a page of the folio: an ordinary one, or a device-exclusive
+ * one, which counts as a mapping like any other. True with the entry's lock held; false at the
+ * end, with nothing held.
  */
-export function* findMapping(k: Kernel, folio: number, vma: Vma, vpn: number): Atomic<Mapping | null> {
+export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<boolean> {
   const { m } = k;
-  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-  const ptep = m.pt.lookup(vma.mm.pgd, vpn);
-  if (ptep < 0) return null;
-  const ptl = m.pt.lockOf(ptep);
-  if (!ptl.tryLock()) yield* ptl.lock();
-  if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  const flags = m.pt.flags(ptep);
-  if (ptePresent(flags) || k.swapops.isDeviceExclusive(k, flags)) {
-    const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
-    if (page >= 0 && m.memmap.folioOf(page) === folio) return { ptep, page, ptl };
+  if (w.ptl !== null) yield* leaveEntry(w, w.huge ? w.endVpn : w.vpn + 1);
+  while (w.vpn < w.endVpn) {
+    if (w.ptl === null) {
+      if (m.point(Op.TableRead, tableObject(w.vma.mm.id, w.vpn))) yield SWITCH;
+      w.entry = m.pt.find(w.vma.mm.pgd, w.vpn);
+      if (w.entry < 0) {
+        w.vpn = nextTable(w.vpn);
+        continue;
+      }
+      w.huge = m.pt.isHuge(w.entry);
+      const ptl = m.pt.lockOf(w.entry);
+      if (!ptl.tryLock()) yield* ptl.lock();
+      w.ptl = ptl;
+    }
+    if (m.point(Op.PteRead, w.entry)) yield SWITCH;
+    if (w.huge && !m.pt.isLeaf(w.entry)) {
+      // Split, or zapped, while its lock was waited for: look again.
+      yield* releaseWalk(w);
+      continue;
+    }
+    if (k.pageVmaMapped.entryMaps(k, w)) return true;
+    yield* leaveEntry(w, w.huge ? nextTable(w.vpn) : w.vpn + 1);
   }
-  if (!ptl.tryUnlock()) yield* ptl.unlock();
-  return null;
+  return false;
+}
+
+/** Whether the entry at which a walk stands maps a page of its folio. */
+export function entryMaps(k: Kernel, w: PageVmaMappedWalk): boolean {
+  const { pt, memmap } = k.m;
+  const flags = pt.flags(w.entry);
+  if (!ptePresent(flags) && !k.swapops.isDeviceExclusive(k, flags)) return false;
+  w.page = memmap.pfnToPage(pt.pfnFor(w.entry, w.vpn));
+  return w.page >= 0 && memmap.folioOf(w.page) === w.folio;
+}
+
+/** Ends a walk before its end. */
+export function* releaseWalk(w: PageVmaMappedWalk): Atomic<void> {
+  const { ptl } = w;
+  w.ptl = null;
+  if (ptl !== null && !ptl.tryUnlock()) yield* ptl.unlock();
+}
+
+/** Splits the huge entry at which a walk stands; the walk goes over its pages one by one. */
+export function* splitAndRestart(k: Kernel, w: PageVmaMappedWalk): Atomic<void> {
+  yield* k.hugeMemory.splitHugePmdLocked(k, w.vma, w.vpn & ~(HPAGE_PMD_NR - 1), w.entry);
+  yield* releaseWalk(w);
+}
+
+/** Moves on within a table, whose lock is kept, or out of it. */
+function* leaveEntry(w: PageVmaMappedWalk, vpn: number): Atomic<void> {
+  const sameTable = !w.huge && vpn < nextTable(w.vpn) && vpn < w.endVpn;
+  if (!sameTable) yield* releaseWalk(w);
+  else w.entry++;
+  w.vpn = vpn;
+}
+
+function nextTable(vpn: number): number {
+  return (vpn | (HPAGE_PMD_NR - 1)) + 1;
 }

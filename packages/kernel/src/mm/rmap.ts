@@ -8,6 +8,7 @@ import { FollFlag } from "./gup_flags.js";
 import { RssKind, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, PG } from "./page.js";
+import { startWalk } from "./page_vma_mapped.js";
 import { makeSwap } from "./swapops.js";
 
 /* Who may map a folio. */
@@ -29,16 +30,46 @@ export function* anonVmaPrepare(k: Kernel, vma: Vma): MaySleep<void> {
   if (!candidate.lock.tryUnlock()) yield* candidate.lock.unlock();
 }
 
-/** A new folio gets its first mapping: nobody else can see it yet, so there is no point. */
+/** A new folio gets its first mappings, page by page: nobody else can see it yet, so there is no point. */
 export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: number): void {
   const { memmap, vmstat, memcgs } = k.m;
   k.m.touches(Op.MapCount, folio);
+  const pages = memmap.folioPages(folio);
   memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
-  memmap.mapcount[folio] = 1;
+  memmap.addMapcount(folio, folio, 1);
+  for (let page = folio + 1; page < folio + pages; page++) {
+    memmap.flags[page]! |= PG.anonExclusive;
+    memmap.addMapcount(folio, page, 1);
+  }
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
-  vmstat.pages.anonMapped++;
-  memcgs.get(memmap.memcg[folio]!).counters.anon++;
+  vmstat.pages.anonMapped += pages;
+  memcgs.get(memmap.memcg[folio]!).counters.anon += pages;
+}
+
+/** The same for a folio that one PMD entry maps as a whole. */
+export function folioAddNewAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: number): void {
+  const { memmap } = k.m;
+  memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
+  memmap.addEntireMapcount(folio, 1);
+  memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
+  memmap.index[folio] = vma.linearIndex(vpn);
+  accountAnonMapped(k, folio, memmap.folioPages(folio));
+  accountAnonThp(k, folio, memmap.folioPages(folio));
+}
+
+/** Pages of an anonymous folio that are mapped now and were not, or (negative) the other way round. */
+function accountAnonMapped(k: Kernel, folio: number, pages: number): void {
+  const { memmap, vmstat, memcgs } = k.m;
+  vmstat.pages.anonMapped += pages;
+  memcgs.get(memmap.memcg[folio]!).counters.anon += pages;
+}
+
+/** Pages that are mapped by PMD entries. */
+function accountAnonThp(k: Kernel, folio: number, pages: number): void {
+  const { memmap, vmstat, memcgs } = k.m;
+  vmstat.pages.anonThp += pages;
+  memcgs.get(memmap.memcg[folio]!).counters.anonThp += pages;
 }
 
 /** Another mapping of an anonymous page, under its folio lock (or with the page exclusive). */
@@ -53,11 +84,8 @@ export function* folioAddAnonRmapPte(
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
-  if (memmap.folioMapcount(folio) === 0) {
-    m.vmstat.pages.anonMapped += memmap.folioPages(folio);
-    m.memcgs.get(memmap.memcg[folio]!).counters.anon += memmap.folioPages(folio);
-  }
-  memmap.mapcount[page]!++;
+  if (memmap.pageMapcount(page) === 0) accountAnonMapped(k, folio, 1);
+  memmap.addMapcount(folio, page, 1);
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn) - (page - folio);
   if (exclusive) memmap.set(page, PG.anonExclusive);
@@ -71,13 +99,37 @@ export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, _vma
 
 /** The step of `folioRemoveRmapPte` itself, for callers that have passed its point. */
 export function dropMapping(k: Kernel, folio: number, page: number): void {
-  const { m } = k;
-  const { memmap } = m;
-  memmap.mapcount[page]!--;
-  if (memmap.folioMapcount(folio) === 0) {
-    m.vmstat.pages.anonMapped -= memmap.folioPages(folio);
-    m.memcgs.get(memmap.memcg[folio]!).counters.anon -= memmap.folioPages(folio);
+  const { memmap } = k.m;
+  memmap.addMapcount(folio, page, -1);
+  if (memmap.pageMapcount(page) !== 0) return;
+  accountAnonMapped(k, folio, -1);
+  if (memmap.isLarge(folio) && memmap.folioMapcount(folio) > 0) k.hugeMemory.deferredSplitFolio(k, folio);
+}
+
+/** A mapping of the whole folio by a PMD entry is gone; the caller has announced it. */
+export function dropPmdMapping(k: Kernel, folio: number): void {
+  const { memmap } = k.m;
+  const pages = memmap.folioPages(folio);
+  memmap.addEntireMapcount(folio, -1);
+  if (memmap.entireMapcount(folio) > 0) return;
+  accountAnonThp(k, folio, -pages);
+  let unmapped = 0;
+  for (let page = folio; page < folio + pages; page++) if (memmap.mapcount[page] === 0) unmapped++;
+  accountAnonMapped(k, folio, -unmapped);
+  if (unmapped > 0 && unmapped < pages) k.hugeMemory.deferredSplitFolio(k, folio);
+}
+
+/** One mapping of the whole folio becomes one of each page; the caller has announced it. */
+export function splitRmapPmd(k: Kernel, folio: number): void {
+  const { memmap } = k.m;
+  const pages = memmap.folioPages(folio);
+  const exclusive = memmap.has(folio, PG.anonExclusive);
+  for (let page = folio; page < folio + pages; page++) {
+    memmap.addMapcount(folio, page, 1);
+    if (exclusive) memmap.set(page, PG.anonExclusive);
   }
+  memmap.addEntireMapcount(folio, -1);
+  if (memmap.entireMapcount(folio) === 0) accountAnonThp(k, folio, -pages);
 }
 
 /** What a reverse walk does in each VMA that may map the folio; false ends the walk. */
@@ -110,13 +162,12 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   if (m.memmap.folioMapcount(folio) === 0) return 0;
   let referenced = 0;
   yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
-    const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
-    if (entry === null) return true;
-    if (ptePresent(m.pt.flags(entry.ptep))) {
-      const old = yield* k.memory.ptepModify(k, vma.mm, vpn, entry.ptep, (flags) => flags & ~PTE.A);
+    const walk = startWalk(k, folio, vma, vpn);
+    while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
+      if (!ptePresent(m.pt.flags(walk.entry))) continue;
+      const old = yield* k.memory.ptepModify(k, vma.mm, walk.vpn, walk.entry, (flags) => flags & ~PTE.A);
       if ((old & PTE.A) !== 0) referenced++;
     }
-    if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
     return true;
   });
   return referenced;
@@ -138,41 +189,58 @@ export function* tryToUnmap(k: Kernel, folio: number): MaySleep<boolean> {
  * it: the notifier has told the device.
  */
 export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
-  const { m } = k;
-  const { memmap } = m;
-  const range: NotifierRange = {
-    mm: vma.mm,
-    startVpn: vpn,
-    endVpn: vpn + memmap.folioPages(folio),
-    event: NotifyEvent.CLEAR,
-    owner: null,
-  };
+  const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, vpn);
-  if (entry !== null) {
-    const { ptep, page } = entry;
-    const slot = memmap.private[folio]! + (page - folio);
-    const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
-    const exclusive = memmap.has(page, PG.anonExclusive);
-    if ((flags & PTE.D) !== 0 && ptePresent(flags)) memmap.set(folio, PG.dirty);
-    if (m.point(Op.SwapMap, slot)) yield SWITCH;
-    m.swap.count[slot]!++;
-    memmap.clear(page, PG.anonExclusive);
-    vma.mm.rss[RssKind.anon]!--;
-    vma.mm.rss[RssKind.swap]!++;
-    yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), slot);
-    yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
-    yield* k.swap.folioPutUnowned(k, folio);
-    if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+  const walk = startWalk(k, folio, vma, vpn);
+  while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
+    // Swap entries are single: 2 MiB mapped as one are split first, then met page by page.
+    if (walk.huge) yield* k.pageVmaMapped.splitAndRestart(k, walk);
+    else yield* k.rmap.unmapOneToSwap(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   return true;
 }
 
+/** What notifiers are told when the mappings of a folio in a VMA go. */
+export function folioNotifierRange(k: Kernel, folio: number, vma: Vma, vpn: number): NotifierRange {
+  return {
+    mm: vma.mm,
+    startVpn: Math.max(vpn, vma.startVpn),
+    endVpn: Math.min(vpn + k.m.memmap.folioPages(folio), vma.endVpn),
+    event: NotifyEvent.CLEAR,
+    owner: null,
+  };
+}
+
+/** Under the page-table lock: the entry of one page becomes a swap entry. */
+export function* unmapOneToSwap(
+  k: Kernel,
+  vma: Vma,
+  vpn: number,
+  folio: number,
+  page: number,
+  ptep: number,
+): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  const slot = memmap.private[folio]! + (page - folio);
+  const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+  const exclusive = memmap.has(page, PG.anonExclusive);
+  if ((flags & PTE.D) !== 0 && ptePresent(flags)) memmap.set(folio, PG.dirty);
+  if (m.point(Op.SwapMap, slot)) yield SWITCH;
+  m.swap.count[slot]!++;
+  memmap.clear(page, PG.anonExclusive);
+  vma.mm.rss[RssKind.anon]!--;
+  vma.mm.rss[RssKind.swap]!++;
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), slot);
+  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  yield* k.swap.folioPutUnowned(k, folio);
+}
+
 /** References that mappings and the swap cache explain, with the caller's own. */
 export function expectedRefs(k: Kernel, folio: number): number {
   const { memmap } = k.m;
-  return memmap.folioMapcount(folio) + (memmap.has(folio, PG.swapcache) ? 1 : 0) + 1;
+  return memmap.folioMapcount(folio) + memmap.swapcacheRefs(folio) + 1;
 }
 
 /* Device-exclusive access. */

@@ -74,7 +74,8 @@ export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> 
   for (const folio of folios) {
     if (m.point(Op.Memcg, m.memmap.memcg[folio]!)) yield SWITCH;
     k.memcg.uncharge(k, folio);
-    if (k.pageAlloc.freeToPcp(k, folio)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
+    if (m.memmap.isLarge(folio)) yield* k.pageAlloc.freeLargeFolio(k, folio);
+    else if (k.pageAlloc.freeToPcp(k, folio)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
   }
 }
 

@@ -48,6 +48,19 @@ export class SwapDevice {
     return this.total - this.used;
   }
 
+  /** Takes 2^order adjacent free slots, aligned to their number; the first, or -1 when there are none. */
+  allocateCluster(order: number): number {
+    const n = 1 << order;
+    for (let first = n; first + n <= this.slots; first += n) {
+      let i = 0;
+      while (i < n && this.count[first + i] === 0 && this.cache[first + i] === NO_PAGE) i++;
+      if (i < n) continue;
+      this.used += n;
+      return first;
+    }
+    return -1;
+  }
+
   /** Takes a free slot, in ascending order as clusters are filled; -1 when there is none. */
   allocate(): number {
     if (this.free === 0) return -1;

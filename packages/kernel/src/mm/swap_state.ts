@@ -137,9 +137,11 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
     return result | locked;
   }
   // The folio may have left the cache, or serve another slot, since it was found.
-  if (!memmap.has(folio, PG.swapcache) || memmap.private[folio] !== offset) {
+  const index = offset - memmap.private[folio]!;
+  if (!memmap.has(folio, PG.swapcache) || index < 0 || index >= memmap.folioPages(folio)) {
     return yield* giveUp(k, folio, result);
   }
+  const page = folio + index;
   if (!memmap.has(folio, PG.uptodate)) {
     yield* giveUp(k, folio, result);
     return VmFault.SIGBUS;
@@ -166,8 +168,8 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
     flags = maybeMkwrite(flags, vma.flags);
     if (write) flags |= PTE.D;
   }
-  yield* k.rmap.folioAddAnonRmapPte(k, folio, folio, vma, vpn, exclusive);
-  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
+  yield* k.rmap.folioAddAnonRmapPte(k, folio, page, vma, vpn, exclusive);
+  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(page));
   // What was this task's reference is the mapping's now. So the folio lock goes while the entry
   // cannot: MADV_DONTNEED, which takes no folio lock, would free the folio under us.
   m.refs?.put(folio, "swapin");

@@ -4,32 +4,36 @@ import type { Kernel } from "../kernel.js";
 import { NO_PAGE, PG } from "./page.js";
 
 /**
- * Gives a locked folio a swap slot and puts it into the swap cache, which takes a reference. False
- * when swap is full or the cgroup may not use more. The folio is dirty from here on.
+ * Gives each page of a locked folio a swap slot, side by side, and puts it into the swap cache,
+ * which takes a reference for each. False when there is no such room or the cgroup may not use
+ * more. The folio is dirty from here on.
  */
 export function* folioAllocSwap(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { swap, memmap } = m;
-  if (swap.free === 0) return false;
+  const pages = memmap.folioPages(folio);
+  if (swap.free < pages) return false;
   const memcg = m.memcgs.get(memmap.memcg[folio]!);
   if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
-  if (!m.memcgs.tryChargeSwap(memcg, 1)) return false;
+  if (!m.memcgs.tryChargeSwap(memcg, pages)) return false;
   if (!swap.lock.tryLock()) yield* swap.lock.lock();
-  const offset = swap.allocate();
+  const offset = pages === 1 ? swap.allocate() : swap.allocateCluster(memmap.order[folio]!);
   if (offset >= 0) {
-    if (m.point(Op.SwapCache, offset)) yield SWITCH;
-    swap.memcg[offset] = memcg.id;
-    swap.cache[offset] = folio;
+    for (let i = 0; i < pages; i++) {
+      if (m.point(Op.SwapCache, offset + i)) yield SWITCH;
+      swap.memcg[offset + i] = memcg.id;
+      swap.cache[offset + i] = folio;
+    }
     memmap.private[folio] = offset;
     memmap.set(folio, PG.swapcache | PG.dirty);
     m.touches(Op.RefGet, folio);
     m.touches(Op.PageFlags, folio);
-    memmap.refcount[folio]!++;
-    m.vmstat.pages.swapcached++;
-    memcg.counters.swapcached++;
+    memmap.refcount[folio]! += pages;
+    m.vmstat.pages.swapcached += pages;
+    memcg.counters.swapcached += pages;
   }
   if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
-  if (offset < 0) m.memcgs.unchargeSwap(memcg, 1);
+  if (offset < 0) m.memcgs.unchargeSwap(memcg, pages);
   return offset >= 0;
 }
 
@@ -40,19 +44,22 @@ function releaseSlot(k: Kernel, offset: number): void {
   m.swap.release(offset);
 }
 
-/** Takes a locked folio out of the swap cache. The cache's reference becomes the caller's to drop. */
+/** Takes a locked folio out of the swap cache. The cache's references become the caller's to drop. */
 export function* deleteFromSwapCache(k: Kernel, folio: number): Atomic<void> {
   const { m } = k;
   const { swap, memmap } = m;
   const offset = memmap.private[folio]!;
+  const pages = memmap.folioPages(folio);
   if (!swap.lock.tryLock()) yield* swap.lock.lock();
-  if (m.point(Op.SwapCache, offset)) yield SWITCH;
-  swap.cache[offset] = NO_PAGE;
+  for (let i = 0; i < pages; i++) {
+    if (m.point(Op.SwapCache, offset + i)) yield SWITCH;
+    swap.cache[offset + i] = NO_PAGE;
+    if (swap.count[offset + i] === 0) releaseSlot(k, offset + i);
+  }
   memmap.clear(folio, PG.swapcache);
   memmap.private[folio] = 0;
-  m.vmstat.pages.swapcached--;
-  m.memcgs.get(memmap.memcg[folio]!).counters.swapcached--;
-  if (swap.count[offset] === 0) releaseSlot(k, offset);
+  m.vmstat.pages.swapcached -= pages;
+  m.memcgs.get(memmap.memcg[folio]!).counters.swapcached -= pages;
   if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
 }
 
@@ -62,10 +69,12 @@ export function* folioFreeSwap(k: Kernel, folio: number): Atomic<boolean> {
   const { memmap } = m;
   if (m.point(Op.SwapCache, memmap.private[folio]!)) yield SWITCH;
   if (!memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.writeback)) return false;
-  if (m.swap.count[memmap.private[folio]!] !== 0) return false;
+  const slot = memmap.private[folio]!;
+  const pages = memmap.folioPages(folio);
+  for (let i = 0; i < pages; i++) if (m.swap.count[slot + i] !== 0) return false;
   yield* k.swapfile.deleteFromSwapCache(k, folio);
   memmap.set(folio, PG.dirty);
-  yield* k.swap.folioPutUnowned(k, folio);
+  for (let i = 0; i < pages; i++) yield* k.swap.folioPutUnowned(k, folio);
   return true;
 }
 

@@ -50,9 +50,16 @@ export function* doTryToFreePages(k: Kernel, target: Memcg, pages: number, reaso
       yield* k.vmscan.shrinkLruvec(k, memcg, sc);
       if (k.m.signals.fatalPending(k.m.current!)) return sc.nrReclaimed;
     }
+    sc.nrReclaimed += yield* k.vmscan.shrinkSlab(k, target);
     if (sc.nrReclaimed >= sc.nrToReclaim) break;
   }
   return sc.nrReclaimed;
+}
+
+/** What can be freed besides folios on LRU lists, on behalf of a cgroup and those below it; pages freed. */
+export function* shrinkSlab(k: Kernel, target: Memcg): MaySleep<number> {
+  // The huge page of zeros belongs to no cgroup.
+  return target.parent === null ? yield* k.hugeMemory.shrinkHugeZeroFolio(k) : 0;
 }
 
 /** Scans one cgroup's lists in proportion to their length and the priority. */
@@ -92,13 +99,13 @@ export function inactiveIsLow(_k: Kernel, lruvec: Lruvec, inactive: Lru): boolea
   return pages * ratio < active;
 }
 
-/** Takes up to `n` folios off the tail of a list, each with a reference at site "isolate". */
+/** Takes folios of about `n` pages off the tail of a list, each with a reference at site "isolate". */
 export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number): Atomic<number[]> {
   const { m } = k;
   const { memmap } = m;
   const taken: number[] = [];
   if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
-  for (let i = 0; i < n; i++) {
+  for (let pages = 0; pages < n; ) {
     const folio = lruvec.lists[lru]!.tail;
     if (folio === NO_PAGE) break;
     if (m.point(Op.RefGet, folio)) yield SWITCH;
@@ -108,6 +115,7 @@ export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
         lruvec.lists[lru]!.remove(folio);
         lruvec.lists[lru]!.addHead(folio);
       }
+      pages++;
       continue;
     }
     memmap.refcount[folio]!++;
@@ -115,6 +123,7 @@ export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
     lruvecDelFolio(k, lruvec, folio);
     memmap.clear(folio, PG.lru);
     taken.push(folio);
+    pages += memmap.folioPages(folio);
   }
   if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
   return taken;
@@ -141,12 +150,13 @@ export function* shrinkActiveList(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
   yield* k.swap.lruAddDrain(k);
   const folios = yield* k.vmscan.isolateLruFolios(k, lruvec, lru, n);
   for (const folio of folios) {
-    m.vmstat.events.pgrefill++;
+    const pages = m.memmap.folioPages(folio);
+    m.vmstat.events.pgrefill += pages;
     yield* k.rmap.folioReferenced(k, folio);
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
     m.memmap.clear(folio, PG.active);
     m.memmap.set(folio, PG.workingset);
-    m.vmstat.events.pgdeactivate++;
+    m.vmstat.events.pgdeactivate += pages;
   }
   yield* k.vmscan.putbackFolios(k, folios);
 }
@@ -156,11 +166,12 @@ export function* shrinkInactiveList(k: Kernel, memcg: Memcg, lru: Lru, n: number
   yield* k.swap.lruAddDrain(k);
   const folios = yield* k.vmscan.isolateLruFolios(k, memcg.lruvec, lru, n);
   if (folios.length === 0) return;
+  const scanned = folios.reduce((pages, folio) => pages + m.memmap.folioPages(folio), 0);
   const outcome = yield* k.vmscan.shrinkFolioList(k, folios, false);
   yield* k.vmscan.putbackFolios(k, outcome.kept);
-  sc.nrScanned += folios.length;
+  sc.nrScanned += scanned;
   sc.nrReclaimed += outcome.reclaimed;
-  countScan(k, memcg, lru, sc.reason, folios.length, outcome.reclaimed);
+  countScan(k, memcg, lru, sc.reason, scanned, outcome.reclaimed);
   // Everything here is still being written: wait for the disk rather than spin through the list.
   if (outcome.writeback === folios.length) {
     const oldest = outcome.kept.find((folio) => m.memmap.has(folio, PG.writeback));
@@ -187,7 +198,9 @@ function countScan(k: Kernel, memcg: Memcg, lru: Lru, reason: ReclaimReason, sca
 /** What became of a batch of isolated folios. */
 export interface ShrinkOutcome {
   readonly kept: number[];
+  /** Pages freed. */
   reclaimed: number;
+  /** Folios met under writeback. */
   writeback: number;
 }
 
@@ -203,9 +216,10 @@ export function* shrinkFolioList(
       outcome.kept.push(folio);
       continue;
     }
+    const pages = k.m.memmap.folioPages(folio);
     const verdict = yield* k.vmscan.shrinkFolio(k, folio, ignoreReferences, outcome);
     if (verdict === "freed") {
-      outcome.reclaimed++;
+      outcome.reclaimed += pages;
       continue;
     }
     if (verdict === "activate") {
@@ -214,7 +228,7 @@ export function* shrinkFolioList(
         yield* k.swapfile.folioFreeSwap(k, folio);
       }
       m.memmap.set(folio, PG.active);
-      m.vmstat.events.pgactivate++;
+      m.vmstat.events.pgactivate += pages;
     }
     yield* k.folioLock.folioUnlock(k, folio);
     outcome.kept.push(folio);
@@ -256,7 +270,7 @@ export function* shrinkFolio(
   }
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
     // Somebody else holds it, so it could not be freed after the write either.
-    if (memmap.refcount[folio] !== 1 + (memmap.has(folio, PG.swapcache) ? 1 : 0)) return "keep";
+    if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio)) return "keep";
     yield* k.pageIo.swapWritepage(k, folio);
     return "keep";
   }
@@ -281,7 +295,7 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   const { memmap } = m;
   const cached = memmap.has(folio, PG.swapcache);
   if (m.point(Op.RefPut, folio)) yield SWITCH;
-  if (memmap.refcount[folio] !== 1 + (cached ? 1 : 0) || (cached && memmap.has(folio, PG.dirty))) return false;
+  if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio) || (cached && memmap.has(folio, PG.dirty))) return false;
   // Frozen: with no reference left, nobody can take a new one.
   memmap.refcount[folio] = 0;
   m.refs?.put(folio, "isolate");
@@ -290,7 +304,8 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   m.locks.observer?.released(m.current!, "folio_lock", folio);
   memmap.clear(folio, PG.locked);
   yield* k.memcg.unchargePage(k, folio);
-  yield* k.pageAlloc.freeUnrefPage(k, folio);
+  if (memmap.isLarge(folio)) yield* k.pageAlloc.freeLargeFolio(k, folio);
+  else yield* k.pageAlloc.freeUnrefPage(k, folio);
   return true;
 }
 

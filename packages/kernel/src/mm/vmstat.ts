@@ -32,6 +32,17 @@ export const VM_EVENTS = [
   "pageoutrun",
   "pgrotated",
   "oom_kill",
+  "thp_fault_alloc",
+  "thp_fault_fallback",
+  "thp_fault_fallback_charge",
+  "thp_split_page",
+  "thp_split_page_failed",
+  "thp_deferred_split_page",
+  "thp_split_pmd",
+  "thp_zero_page_alloc",
+  "thp_zero_page_alloc_failed",
+  "thp_swpout",
+  "thp_swpout_fallback",
   "swap_ra",
   "swap_ra_hit",
 ] as const;
@@ -41,6 +52,8 @@ export type VmEvent = (typeof VM_EVENTS)[number];
 /** Page-state counters that the engine keeps by hand, in pages. */
 export interface PageStates {
   anonMapped: number;
+  /** Of anonymous folios that PMD entries map. */
+  anonThp: number;
   pageTables: number;
   kernelStack: number;
   writeback: number;
@@ -54,6 +67,7 @@ export class VmStat {
   readonly events: Record<VmEvent, number>;
   readonly pages: PageStates = {
     anonMapped: 0,
+    anonThp: 0,
     pageTables: 0,
     kernelStack: 0,
     writeback: 0,

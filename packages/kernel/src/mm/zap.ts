@@ -1,7 +1,7 @@
 import { SWITCH, type MaySleep, type Atomic } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { RssKind, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
@@ -26,6 +26,15 @@ export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: numb
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+    const pmd = m.pt.pmd(vma.mm.pgd, vpn);
+    if (pmd >= 0 && m.pt.isLeaf(pmd)) {
+      if (tableEnd - vpn < HPAGE_PMD_NR) yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+      else if (yield* k.hugeMemory.zapHugePmd(k, tlb, vma, vpn, pmd)) {
+        vpn = tableEnd;
+        continue;
+      }
+      if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+    }
     const first = m.pt.lookup(vma.mm.pgd, vpn);
     if (first >= 0) vpn = yield* k.zap.zapPteRange(k, tlb, vma, vpn, tableEnd, first);
     else vpn = tableEnd;

@@ -8,6 +8,7 @@ import { FollFlag } from "../mm/gup_flags.js";
 import { RssKind, VM, type Mm, type Vma } from "../mm/mm_types.js";
 import { NotifyEvent, type NotifierRange } from "../mm/mmu_notifier.js";
 import { PG } from "../mm/page.js";
+import { startWalk } from "../mm/page_vma_mapped.js";
 import type { Patch } from "./patch.js";
 
 /**
@@ -92,14 +93,12 @@ function undoFolioWalk(_base: KernelModules): Overlay {
             owner,
           };
           yield* k.mmuNotifier.invalidateRangeStart(k, range);
-          const entry = yield* k.pageVmaMapped.findMapping(k, folio, vma, at);
-          if (entry !== null) {
+          const walk = startWalk(k, folio, vma, at);
+          while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
             // Only an ordinary entry is replaced: an exclusive one means that another device was faster.
-            if ((m.pt.flags(entry.ptep) & PTE.V) !== 0) {
-              yield* k.rmap.setExclusivePte(k, vma, at, folio, entry.page, entry.ptep);
-              if (vma.mm === mm && at === vpn && entry.page === page) valid = true;
-            }
-            if (!entry.ptl.tryUnlock()) yield* entry.ptl.unlock();
+            if ((m.pt.flags(walk.entry) & PTE.V) === 0) continue;
+            yield* k.rmap.setExclusivePte(k, vma, walk.vpn, folio, walk.page, walk.entry);
+            if (vma.mm === mm && walk.vpn === vpn && walk.page === page) valid = true;
           }
           yield* k.mmuNotifier.invalidateRangeEnd(k, range);
           return true;

@@ -40,9 +40,9 @@ export function peekUser(k: Kernel, mm: Mm, address: number, length: number): Ui
   for (let done = 0; done < length; ) {
     const at = address + done;
     if (at < 0 || at >= 2 ** 38) return null;
-    const ptep = m.pt.lookup(mm.pgd, Math.floor(at / PAGE_SIZE));
+    const ptep = m.pt.find(mm.pgd, Math.floor(at / PAGE_SIZE));
     if (ptep < 0 || (m.pt.flags(ptep) & PTE.V) === 0) return null;
-    const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    const page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, Math.floor(at / PAGE_SIZE)));
     if (page < 0) return null;
     const offset = at % PAGE_SIZE;
     const n = Math.min(length - done, PAGE_SIZE - offset);

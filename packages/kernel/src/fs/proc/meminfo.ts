@@ -1,6 +1,7 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
+import { HPAGE_PMD_NR } from "../../arch/pgtable.js";
 import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
 import { VM } from "../../mm/mm_types.js";
 
@@ -91,7 +92,7 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   kbLine("VmallocUsed", 0);
   line("VmallocChunk", 0);
   line("Percpu", 0);
-  line("AnonHugePages", 0);
+  line("AnonHugePages", vmstat.pages.anonThp);
   line("ShmemHugePages", 0);
   line("ShmemPmdMapped", 0);
   line("FileHugePages", 0);
@@ -135,6 +136,7 @@ export function* showVmstat(k: Kernel): MaySleep<string> {
     ["nr_kernel_stack", pages.kernelStack * 4],
     ["nr_page_table_pages", pages.pageTables],
     ["nr_swapcached", pages.swapcached],
+    ["nr_anon_transparent_hugepages", Math.floor(pages.anonThp / HPAGE_PMD_NR)],
     ...Object.entries<number>(events),
   ];
   return rows.map(([name, n]) => `${name} ${n}\n`).join("");

@@ -49,12 +49,13 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
 
 /**
  * Drops clean page cache and reclaimable kernel objects. Files live in tmpfs, whose pages are
- * their only copy, so there is nothing to drop.
+ * their only copy, so there is no cache to drop.
  */
 function* storeDropCaches(k: Kernel, text: string): MaySleep<number> {
   const value = parseInteger(text);
   if (value === null || value < 1 || value > 4) return -Errno.EINVAL;
   yield* k.swap.lruAddDrainAll(k);
+  if ((value & 2) !== 0) while ((yield* k.vmscan.shrinkSlab(k, k.m.memcgs.root)) > 0);
   const task = k.m.current!;
   k.m.dmesg.print(`${task.comm} (${task.id}): drop_caches: ${value}`);
   return 0;

@@ -36,6 +36,8 @@ export class MemSizeStats {
   referenced = 0;
   anonymous = 0;
   lazyfree = 0;
+  /** Of anonymous folios mapped by PMD entries. */
+  anonymousThp = 0;
   swap = 0;
   pss = 0;
   pssAnon = 0;
@@ -92,7 +94,7 @@ function smapsAccount(
   mss.resident += PAGE_SIZE;
   if (young || (flags & (PG.young | PG.referenced)) !== 0) mss.referenced += PAGE_SIZE;
   // Entries that are not present count as the only mapping: the map count may be in motion.
-  const mappings = present ? Math.max(1, memmap.mapcount[page]!) : 1;
+  const mappings = present ? Math.max(1, memmap.pageMapcount(page)) : 1;
   const share = Math.floor((PAGE_SIZE * PSS_ONE) / mappings);
   mss.pss += share;
   if (anon) mss.pssAnon += share;
@@ -113,13 +115,22 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
   for (let vpn = vma.startVpn; vpn < vma.endVpn; ) {
     const end = Math.min(vma.endVpn, (vpn | (PTRS_PER_TABLE - 1)) + 1);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-    let ptep = m.pt.lookup(vma.mm.pgd, vpn);
-    if (ptep >= 0) {
-      const ptl = m.pt.lockOf(ptep);
+    const first = m.pt.find(vma.mm.pgd, vpn);
+    if (first >= 0) {
+      const huge = m.pt.isHuge(first);
+      const ptl = m.pt.lockOf(first);
       if (!ptl.tryLock()) yield* ptl.lock();
-      for (; vpn < end; vpn++, ptep++) {
+      // Split while the lock was waited for: the pages have entries of their own now.
+      if (huge && m.pt.child(first) >= 0) {
+        if (!ptl.tryUnlock()) yield* ptl.unlock();
+        continue;
+      }
+      for (let at = vpn; at < end; at++) {
+        const ptep = huge ? first : first + (at - vpn);
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
-        k.taskMmu.smapsPteEntry(k, mss, vma, m.pt.flags(ptep), m.pt.pfn(ptep));
+        const flags = m.pt.flags(ptep);
+        k.taskMmu.smapsPteEntry(k, mss, vma, flags, m.pt.pfnFor(ptep, at));
+        if (huge && flags !== 0 && (flags & PTE.SPECIAL) === 0) mss.anonymousThp += PAGE_SIZE;
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
     }
@@ -203,7 +214,7 @@ function showSmap(mss: MemSizeStats, rollup: boolean): string {
     kbLine("Anonymous", mss.anonymous) +
     kbLine("KSM", 0) +
     kbLine("LazyFree", mss.lazyfree) +
-    kbLine("AnonHugePages", 0) +
+    kbLine("AnonHugePages", mss.anonymousThp) +
     kbLine("ShmemPmdMapped", 0) +
     kbLine("FilePmdMapped", 0) +
     kbLine("Shared_Hugetlb", 0) +
@@ -259,7 +270,7 @@ export function* showSmaps(k: Kernel, mm: Mm): MaySleep<string> {
       kbLine("KernelPageSize", PAGE_SIZE) +
       kbLine("MMUPageSize", PAGE_SIZE) +
       showSmap(mss, false) +
-      `${"THPeligible:".padEnd(16)}${"0".padStart(8)}\n` +
+      `${"THPeligible:".padEnd(16)}${(k.hugeMemory.thpEligible(k, vma) ? "1" : "0").padStart(8)}\n` +
       vmFlagsLine(vma);
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
@@ -325,7 +336,7 @@ export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): Pagema
   }
   if (page !== NO_PAGE) {
     if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;
-    if ((pm & PM.PRESENT) !== 0 && memmap.mapcount[page] === 1) pm |= PM.MMAP_EXCLUSIVE;
+    if ((pm & PM.PRESENT) !== 0 && memmap.pageMapcount(page) === 1) pm |= PM.MMAP_EXCLUSIVE;
   }
   return { flags: pm, frame };
 }
@@ -339,13 +350,16 @@ export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, out
     const end = Math.min(last, (vpn | (PTRS_PER_TABLE - 1)) + 1);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
-    let ptep = m.pt.lookup(mm.pgd, vpn);
-    if (ptep >= 0) {
-      const ptl = m.pt.lockOf(ptep);
+    const found = m.pt.find(mm.pgd, vpn);
+    if (found >= 0) {
+      const huge = m.pt.isHuge(found);
+      const ptl = m.pt.lockOf(found);
       if (!ptl.tryLock()) yield* ptl.lock();
-      for (; vpn < end; vpn++, ptep++) {
+      const split = huge && m.pt.child(found) >= 0;
+      for (let ptep = found; vpn < end && !split; vpn++) {
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
-        const { flags, frame } = k.taskMmu.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfn(ptep));
+        const { flags, frame } = k.taskMmu.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfnFor(ptep, vpn));
+        if (!huge) ptep++;
         const at = (vpn - first) * 8;
         out.setUint32(at, frame >>> 0, true);
         out.setUint32(at + 4, (flags | Math.floor(frame / 2 ** 32)) >>> 0, true);

@@ -67,7 +67,7 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const { k } = t;
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(t.task.mm!.id, vpn))) yield SWITCH;
-  const ptep = m.pt.lookup(t.task.mm!.pgd, vpn);
+  const ptep = m.pt.find(t.task.mm!.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   if (flags === 0 || ptePresent(flags)) return flags !== 0;

@@ -1,0 +1,415 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op, tableObject } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
+import { Event } from "../trace.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
+import type { MmuGather } from "./mmu_gather.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./page_alloc.js";
+import { NO_PAGE, PG } from "./page.js";
+import { THP_MIN_ORDER } from "./thp.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+
+/** The first page of the 2 MiB that a page lies in. */
+export function pmdStart(vpn: number): number {
+  return vpn & ~(HPAGE_PMD_NR - 1);
+}
+
+/** Whether a fault at a page may map an aligned folio of this order there. */
+export function thpVmaAllowable(k: Kernel, vma: Vma, vpn: number, order: number): boolean {
+  if (vma.file !== null || (vma.flags & (VM.SHARED | VM.NOHUGEPAGE)) !== 0) return false;
+  const start = vpn & -(1 << order);
+  if (start < vma.startVpn || start + (1 << order) > vma.endVpn) return false;
+  return k.m.thp.orderEnabled(order, (vma.flags & VM.HUGEPAGE) !== 0);
+}
+
+/** Whether a VMA could have a large folio somewhere: THPeligible of smaps. */
+export function thpEligible(k: Kernel, vma: Vma): boolean {
+  for (let order = THP_MIN_ORDER; order <= HPAGE_PMD_ORDER; order++) {
+    const last = (vma.endVpn - (1 << order)) & -(1 << order);
+    if (last >= vma.startVpn && k.hugeMemory.thpVmaAllowable(k, vma, last, order)) return true;
+  }
+  return false;
+}
+
+/** How hard to try for a huge page in a VMA, by the `defrag` setting. */
+export function thpGfp(k: Kernel, vma: Vma): number {
+  const { defrag } = k.m.thp;
+  const advised = (vma.flags & VM.HUGEPAGE) !== 0;
+  if (defrag === "always") return GFP_TRANSHUGE;
+  return advised && (defrag === "madvise" || defrag === "defer+madvise") ? GFP_TRANSHUGE : GFP_TRANSHUGE_LIGHT;
+}
+
+/* Faults. */
+
+/** Nothing is mapped in a PMD's range: maps 2 MiB at once, or says FALLBACK. */
+export function* doHugePmdAnonymousPage(
+  k: Kernel,
+  vma: Vma,
+  vpn: number,
+  flags: number,
+  pmd: number,
+): MaySleep<number> {
+  if (vma.anonVma === null) {
+    const prepared = yield* k.memory.vmfAnonPrepare(k, { vma, flags });
+    if (prepared !== 0) return prepared;
+  }
+  if ((flags & FaultFlag.WRITE) === 0 && k.m.thp.useZeroPage) return yield* k.hugeMemory.mapHugeZero(k, vma, vpn, pmd);
+  const folio = yield* k.hugeMemory.allocHugeAnonFolio(k, vma);
+  if (folio === NO_PAGE) return VmFault.FALLBACK;
+  return yield* k.hugeMemory.mapHugeFolio(k, vma, vpn, pmd, folio, 0, 0);
+}
+
+/** A charged folio of 2 MiB, cleared; NO_PAGE where small pages must do. */
+export function* allocHugeAnonFolio(k: Kernel, vma: Vma): MaySleep<number> {
+  const { m } = k;
+  const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), HPAGE_PMD_ORDER);
+  if (folio === NO_PAGE) {
+    m.vmstat.events.thp_fault_fallback++;
+    return NO_PAGE;
+  }
+  if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
+    yield* k.swap.folioPut(k, folio, "alloc");
+    m.vmstat.events.thp_fault_fallback++;
+    m.vmstat.events.thp_fault_fallback_charge++;
+    return NO_PAGE;
+  }
+  for (let i = 0; i < HPAGE_PMD_NR; i++) m.ram.clear(folio + i);
+  return folio;
+}
+
+/** Maps a new folio where the entry still is what it was (empty, or the huge page of zeros). */
+export function* mapHugeFolio(
+  k: Kernel,
+  vma: Vma,
+  vpn: number,
+  pmd: number,
+  folio: number,
+  oldFlags: number,
+  oldPfn: number,
+): MaySleep<number> {
+  const { m } = k;
+  const start = pmdStart(vpn);
+  // A table is set aside with each huge entry, so that splitting one never has to allocate.
+  const table = oldFlags === 0 ? yield* k.pageAlloc.allocTable(k) : NO_PAGE;
+  if (oldFlags === 0 && table === NO_PAGE) {
+    yield* k.swap.folioPut(k, folio, "alloc");
+    return VmFault.OOM;
+  }
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  const unchanged = m.pt.same(pmd, oldFlags, oldPfn);
+  if (unchanged) {
+    if (oldFlags !== 0) yield* k.hugeMemory.pmdClearFlush(k, vma, start, pmd);
+    vma.mm.rss[RssKind.anon]! += HPAGE_PMD_NR;
+    k.rmap.folioAddNewAnonRmapPmd(k, folio, vma, start);
+    yield* k.swap.folioAddLru(k, folio);
+    if (table !== NO_PAGE) depositTable(vma.mm, table);
+    const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+    yield* k.memory.setPteAt(k, vma.mm, start, pmd, flags, m.memmap.pageToPfn(folio));
+    m.refs?.put(folio, "alloc");
+    m.vmstat.events.thp_fault_alloc++;
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (!unchanged) {
+    if (table !== NO_PAGE) yield* k.pageAlloc.freeTable(k, table);
+    yield* k.swap.folioPut(k, folio, "alloc");
+  }
+  return 0;
+}
+
+/** A read where nothing is mapped: the huge page of zeros, read-only. */
+export function* mapHugeZero(k: Kernel, vma: Vma, vpn: number, pmd: number): MaySleep<number> {
+  const { m } = k;
+  if (!(yield* k.hugeMemory.mmGetHugeZero(k, vma.mm))) {
+    m.vmstat.events.thp_fault_fallback++;
+    return VmFault.FALLBACK;
+  }
+  const table = yield* k.pageAlloc.allocTable(k);
+  if (table === NO_PAGE) return VmFault.OOM;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  const empty = m.pt.isNone(pmd);
+  if (empty) {
+    depositTable(vma.mm, table);
+    const pfn = m.memmap.pageToPfn(m.thp.hugeZeroFolio);
+    yield* k.memory.setPteAt(k, vma.mm, pmdStart(vpn), pmd, vmPageProt(vma.flags) | PTE.SPECIAL, pfn);
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (!empty) yield* k.pageAlloc.freeTable(k, table);
+  return 0;
+}
+
+/** Makes sure that there is a huge page of zeros for as long as the address space lives. */
+export function* mmGetHugeZero(k: Kernel, mm: Mm): MaySleep<boolean> {
+  const { m } = k;
+  const { thp } = m;
+  if (m.point(Op.Thp, 0)) yield SWITCH;
+  if (mm.hasHugeZero) return true;
+  let folio = NO_PAGE;
+  if (thp.hugeZeroFolio === NO_PAGE) {
+    folio = yield* k.pageAlloc.allocFolio(k, GFP_TRANSHUGE_LIGHT, HPAGE_PMD_ORDER);
+    if (folio === NO_PAGE) {
+      m.vmstat.events.thp_zero_page_alloc_failed++;
+      return false;
+    }
+    for (let i = 0; i < HPAGE_PMD_NR; i++) m.ram.clear(folio + i);
+  }
+  if (m.point(Op.Thp, 0)) yield SWITCH;
+  if (folio !== NO_PAGE && thp.hugeZeroFolio === NO_PAGE) {
+    thp.hugeZeroFolio = folio;
+    m.memmap.set(folio, PG.reserved);
+    m.refs?.put(folio, "alloc");
+    m.vmstat.events.thp_zero_page_alloc++;
+    folio = NO_PAGE;
+  }
+  if (!mm.hasHugeZero) {
+    mm.hasHugeZero = true;
+    thp.hugeZeroUsers++;
+  }
+  if (folio !== NO_PAGE) yield* k.swap.folioPut(k, folio, "alloc");
+  return true;
+}
+
+/** An address space is gone: nothing of it maps the huge page of zeros any more. */
+export function* mmPutHugeZero(k: Kernel, mm: Mm): Atomic<void> {
+  if (k.m.point(Op.Thp, 0)) yield SWITCH;
+  if (!mm.hasHugeZero) return;
+  mm.hasHugeZero = false;
+  k.m.thp.hugeZeroUsers--;
+}
+
+/** Memory is short: the huge page of zeros goes when nobody maps it. Pages freed. */
+export function* shrinkHugeZeroFolio(k: Kernel): Atomic<number> {
+  const { m } = k;
+  const { thp } = m;
+  if (m.point(Op.Thp, 0)) yield SWITCH;
+  const folio = thp.hugeZeroFolio;
+  if (folio === NO_PAGE || thp.hugeZeroUsers > 0) return 0;
+  thp.hugeZeroFolio = NO_PAGE;
+  m.memmap.clear(folio, PG.reserved);
+  yield* k.swap.folioPutUnowned(k, folio);
+  return HPAGE_PMD_NR;
+}
+
+/** A fault where 2 MiB are mapped as one. FALLBACK: they no longer are; look at the last level. */
+export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, pmd: number): MaySleep<number> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  if (!m.pt.isLeaf(pmd)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return m.pt.isNone(pmd) ? 0 : VmFault.FALLBACK;
+  }
+  const old = m.pt.flags(pmd);
+  const write = (flags & FaultFlag.WRITE) !== 0;
+  if ((write || (flags & FaultFlag.UNSHARE) !== 0) && (old & PTE.W) === 0) {
+    return yield* k.hugeMemory.doHugePmdWpPage(k, vma, vpn, flags, pmd);
+  }
+  const used = write ? PTE.A | PTE.D : PTE.A;
+  yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => now | used);
+  // The table was right already: a stale translation made this fault.
+  if (write && (old & used) === used) k.tlbflush.localFlushPage(k, vpn);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return 0;
+}
+
+/** A write to a read-only huge entry, its lock held: reuses the folio, replaces the zeros, or splits the entry. */
+export function* doHugePmdWpPage(k: Kernel, vma: Vma, vpn: number, flags: number, pmd: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const ptl = m.pt.lockOf(pmd);
+  const old = m.pt.flags(pmd);
+  const pfn = m.pt.pfn(pmd);
+  if ((old & PTE.SPECIAL) !== 0) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return yield* k.hugeMemory.replaceHugeZero(k, vma, vpn, flags, pmd, old, pfn);
+  }
+  const folio = memmap.pfnToPage(pfn);
+  if (memmap.has(folio, PG.anonExclusive) || (yield* k.hugeMemory.canReuseHuge(k, folio))) {
+    memmap.set(folio, PG.anonExclusive);
+    if ((flags & FaultFlag.UNSHARE) === 0) {
+      const now = maybeMkwrite(old, vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
+      yield* k.memory.setPteAt(k, vma.mm, pmdStart(vpn), pmd, now, pfn);
+      k.tlbflush.localFlushPage(k, vpn);
+    }
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return 0;
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+  return VmFault.FALLBACK;
+}
+
+/** Whether nobody but this entry refers to the folio. */
+export function* canReuseHuge(k: Kernel, folio: number): Atomic<boolean> {
+  const { memmap } = k.m;
+  if (!(yield* k.folioLock.folioTrylock(k, folio))) return false;
+  if (memmap.has(folio, PG.swapcache)) yield* k.swapfile.folioFreeSwap(k, folio);
+  if (k.m.point(Op.RefGet, folio)) yield SWITCH;
+  const alone = memmap.refcount[folio] === 1;
+  yield* k.folioLock.folioUnlock(k, folio);
+  return alone;
+}
+
+/** The first write to zeros: a huge page of one's own, or single pages from here on. */
+export function* replaceHugeZero(
+  k: Kernel,
+  vma: Vma,
+  vpn: number,
+  flags: number,
+  pmd: number,
+  oldFlags: number,
+  oldPfn: number,
+): MaySleep<number> {
+  if ((flags & FaultFlag.WRITE) === 0) return 0;
+  const allowed = k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER);
+  const folio = allowed ? yield* k.hugeMemory.allocHugeAnonFolio(k, vma) : NO_PAGE;
+  if (folio === NO_PAGE) {
+    yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+    return VmFault.FALLBACK;
+  }
+  const start = pmdStart(vpn);
+  const range = pmdRange(vma.mm, start);
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  const result = yield* k.hugeMemory.mapHugeFolio(k, vma, vpn, pmd, folio, oldFlags, oldPfn);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  return result;
+}
+
+function pmdRange(mm: Mm, start: number): NotifierRange {
+  return { mm, startVpn: start, endVpn: start + HPAGE_PMD_NR, event: NotifyEvent.CLEAR, owner: null };
+}
+
+/* Tables set aside. Both under the entry's lock. */
+
+function depositTable(mm: Mm, page: number): void {
+  mm.depositedTables.push(page);
+  mm.pageTables++;
+}
+
+function withdrawTable(mm: Mm): number {
+  return mm.depositedTables.pop()!;
+}
+
+/* Entries that stop being huge. */
+
+/** Clears a huge entry and flushes all that it maps; what it was is returned as [flags, pfn]. */
+export function* pmdClearFlush(k: Kernel, vma: Vma, start: number, pmd: number): Atomic<[number, number]> {
+  const { m } = k;
+  if (m.point(Op.PteWrite, pmd)) yield SWITCH;
+  const flags = m.pt.flags(pmd);
+  const pfn = m.pt.pfn(pmd);
+  m.touches(Op.TableWrite, tableObject(vma.mm.id, start));
+  m.pt.clear(pmd);
+  m.sink?.emit(Event.SetPte, pmd, 0, 0, start);
+  yield* k.tlbflush.flushTlbRange(k, vma.mm, start, start + HPAGE_PMD_NR);
+  return [flags, pfn];
+}
+
+/** Maps by last-level entries what a huge entry maps around a page; nothing happens where there is none. */
+export function* splitHugePmd(k: Kernel, vma: Vma, vpn: number): MaySleep<void> {
+  const { m } = k;
+  const start = pmdStart(vpn);
+  const range = pmdRange(vma.mm, start);
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+  const pmd = m.pt.pmd(vma.mm.pgd, vpn);
+  if (pmd >= 0) {
+    const ptl = m.pt.lockOf(pmd);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    if (m.point(Op.PteRead, pmd)) yield SWITCH;
+    if (m.pt.isLeaf(pmd)) yield* k.hugeMemory.splitHugePmdLocked(k, vma, start, pmd);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+  }
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+}
+
+/** The same under the entry's lock; the caller notifies. */
+export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.PteWrite, pmd)) yield SWITCH;
+  const flags = m.pt.flags(pmd);
+  const pfn = m.pt.pfn(pmd);
+  // Not empty meanwhile, which would invite others to fill it; but the hardware grants nothing.
+  m.pt.set(pmd, flags & ~PTE.V, pfn);
+  m.sink?.emit(Event.SetPte, pmd, flags & ~PTE.V, pfn, start);
+  yield* k.tlbflush.flushTlbRange(k, vma.mm, start, start + HPAGE_PMD_NR);
+  const zero = (flags & PTE.SPECIAL) !== 0;
+  const folio = memmap.pfnToPage(pfn);
+  if (!zero) {
+    if (m.point(Op.MapCount, folio)) yield SWITCH;
+    m.touches(Op.RefGet, folio);
+    memmap.refcount[folio]! += HPAGE_PMD_NR - 1;
+    if ((flags & PTE.D) !== 0) memmap.set(folio, PG.dirty);
+    k.rmap.splitRmapPmd(k, folio);
+  }
+  const node = m.pt.allocateNode(withdrawTable(vma.mm), 0);
+  for (let i = 0; i < HPAGE_PMD_NR; i++) {
+    const ptep = node * PTRS_PER_TABLE + i;
+    m.touches(Op.PteWrite, ptep);
+    m.pt.set(ptep, flags, zero ? memmap.pageToPfn(m.zones.zeroPage) : pfn + i);
+    m.sink?.emit(Event.SetPte, ptep, m.pt.flags(ptep), m.pt.pfn(ptep), start + i);
+  }
+  if (m.point(Op.TableWrite, tableObject(vma.mm.id, start))) yield SWITCH;
+  m.touches(Op.PteWrite, pmd);
+  m.pt.setChild(pmd, node);
+  m.sink?.emit(Event.SetPte, pmd, PTE.V, node, start);
+  m.vmstat.events.thp_split_pmd++;
+  if (m.config.checking) {
+    for (let i = 0; i < HPAGE_PMD_NR; i++) k.tlbflush.prefetch(k, vma.mm, start + i, node * PTRS_PER_TABLE + i);
+  }
+}
+
+/** A VMA is about to end (or begin) at a page: no huge entry may reach across. */
+export function* vmaAdjustTransHuge(k: Kernel, vma: Vma, vpn: number): MaySleep<void> {
+  if (pmdStart(vpn) !== vpn) yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+}
+
+/** Takes a huge entry out and hands its folio to the gather; false when it is huge no more. */
+export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, pmd: number): Atomic<boolean> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteWrite, pmd)) yield SWITCH;
+  if (!m.pt.isLeaf(pmd)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return false;
+  }
+  const flags = m.pt.flags(pmd);
+  const pfn = m.pt.pfn(pmd);
+  m.touches(Op.TableWrite, tableObject(vma.mm.id, start));
+  m.pt.clear(pmd);
+  m.sink?.emit(Event.SetPte, pmd, 0, 0, start);
+  k.mmGather.tlbRemoveEntry(k, tlb, start);
+  k.mmGather.tlbRemoveEntry(k, tlb, start + HPAGE_PMD_NR - 1);
+  const table = withdrawTable(vma.mm);
+  vma.mm.pageTables--;
+  let full = false;
+  if ((flags & PTE.SPECIAL) === 0) {
+    const folio = m.memmap.pfnToPage(pfn);
+    if (m.point(Op.MapCount, folio)) yield SWITCH;
+    vma.mm.rss[RssKind.anon]! -= HPAGE_PMD_NR;
+    k.rmap.dropPmdMapping(k, folio);
+    full = k.mmGather.tlbRemovePage(k, tlb, folio);
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  yield* k.pageAlloc.freeTable(k, table);
+  if (full) yield* k.mmGather.tlbFlushMmu(k, tlb);
+  return true;
+}
+
+/** A page of a large folio lost its last mapping while others have theirs: worth splitting when memory is short. */
+export function deferredSplitFolio(k: Kernel, folio: number): void {
+  const { deferredSplit } = k.m.thp;
+  k.m.touches(Op.Thp, 0);
+  if (deferredSplit.has(folio)) return;
+  deferredSplit.add(folio);
+  k.m.vmstat.events.thp_deferred_split_page++;
+}
