@@ -109,6 +109,8 @@ test("paths resolve as in Linux", () => {
     expect(yield* cat(k, "")).toBe(-Errno.ENOENT);
     expect(yield* cat(k, `/tmp/${"n".repeat(256)}`)).toBe(-Errno.ENAMETOOLONG);
     expect(yield* cat(k, `/tmp/${"n".repeat(255)}`)).toBe(-Errno.ENOENT);
+    expect(yield* cat(k, `/dev/${"n".repeat(256)}`)).toBe(-Errno.ENAMETOOLONG);
+    for (const dir of ["/proc", "/proc/self/fd", "/sys"]) expect(yield* cat(k, `${dir}/${"n".repeat(256)}`)).toBe(-Errno.ENOENT);
     expect(yield* cat(k, "/".repeat(4096))).toBe(-Errno.ENAMETOOLONG);
     expect(yield* vfs.open(k, "/tmp/d", O.WRONLY, 0)).toBe(-Errno.EISDIR);
     expect(yield* vfs.open(k, "/tmp/d", O.RDONLY | O.CREAT, 0)).toBe(-Errno.EISDIR);

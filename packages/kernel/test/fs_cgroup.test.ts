@@ -32,7 +32,11 @@ test("cgroups are made, entered, left and removed", () => {
     expect(yield* vfs.rmdir(k, `${ROOT}/a`)).toBe(-Errno.EBUSY);
     expect(yield* echo(k, "+memory", `${ROOT}/a/cgroup.subtree_control`)).toBe(-Errno.EBUSY);
     expect(yield* echo(k, "4711", `${ROOT}/cgroup.procs`)).toBe(-Errno.ESRCH);
-    expect(yield* echo(k, "x", `${ROOT}/cgroup.procs`)).toBe(-Errno.EINVAL);
+    for (const text of ["x", "", "-1", "1 2", "2147483648"]) expect(yield* echo(k, text, `${ROOT}/cgroup.procs`)).toBe(-Errno.EINVAL);
+    expect(yield* echo(k, "0144", `${ROOT}/cgroup.procs`)).toBe(5);
+    expect(yield* echo(k, "0", `${ROOT}/a/cgroup.procs`)).toBe(2);
+    expect(yield* k.m.vfs.mkdir(k, `${ROOT}/${"n".repeat(300)}`, 0o755)).toBe(0);
+    expect(yield* k.m.vfs.rmdir(k, `${ROOT}/${"n".repeat(300)}`)).toBe(0);
     expect(yield* echo(k, "100", `${ROOT}/cgroup.procs`)).toBe(4);
     const procs = yield* open(k, `${ROOT}/a/cgroup.procs`, O.RDWR);
     expect(yield* vfs.rmdir(k, `${ROOT}/a`)).toBe(0);

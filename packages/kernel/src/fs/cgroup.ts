@@ -8,11 +8,12 @@ import type { Machine } from "../machine.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { Lru } from "../mm/lruvec.js";
 import type { Memcg, MemcgCounters } from "../mm/memcontrol.js";
-import { PseudoDir, PseudoFs, TextFile, type Show, type Store } from "./pseudo.js";
+import { parseInteger, PseudoDir, PseudoFs, TextFile, type Show, type Store } from "./pseudo.js";
 import type { DirEntry, Inode } from "./vfs.js";
 
 const CGROUP2_MAGIC = 0x63677270;
 const CONTROLLER = "memory";
+const INT_MAX = 0x7fffffff;
 
 /**
  * The cgroup v2 hierarchy, with the memory controller alone. A directory and a `Memcg` belong
@@ -222,9 +223,8 @@ function addCgroupFiles(dir: CgroupDir): void {
 /** Moves a process; what it has been charged for stays where it is. */
 function* attach(k: Kernel, dir: CgroupDir, text: string): MaySleep<number> {
   const { m } = k;
-  const match = /^\d{1,10}$/.exec(text);
-  if (match === null) return -Errno.EINVAL;
-  const id = Number(text);
+  const id = parseInteger(text);
+  if (id === null || id < 0 || id > INT_MAX) return -Errno.EINVAL;
   const { mutex } = dir.cgroups;
   if (!mutex.tryLock()) yield* mutex.lock();
   let error = 0;
@@ -399,7 +399,7 @@ function addMemoryFiles(dir: CgroupDir): void {
       () => "0\n",
       function* (k, text) {
         if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
-        return text === "0" ? 0 : -Errno.EINVAL;
+        return parseInteger(text) === 0 ? 0 : -Errno.EINVAL;
       },
     );
     addFile(dir, "memory.swap.current", () => bytesLine(memcg.swapUsage));

@@ -38,6 +38,7 @@ export class Devtmpfs extends PseudoFs {
   constructor(dev: number, sizeKb: number) {
     super("devtmpfs", "devtmpfs", "rw,nosuid,relatime", dev, TMPFS_MAGIC, {
       rootMode: 0o755,
+      nameMax: 255,
       superOptions: `size=${sizeKb}k,nr_inodes=${sizeKb >> 2},mode=755`,
     });
     for (const device of MEM_DEVICES) this.register(device);

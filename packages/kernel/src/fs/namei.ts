@@ -22,7 +22,7 @@ import {
   type Vfs,
 } from "./vfs.js";
 
-/** Longest name of one component, and longest path, in bytes; the path's NUL counts. */
+/** Longest name of one component where the file system says no other, and longest path, in bytes; the path's NUL counts. */
 const NAME_MAX = 255;
 const PATH_MAX = 4096;
 /** Symbolic links that one resolution follows. */
@@ -149,7 +149,7 @@ export class MountTree implements Vfs {
         continue;
       }
       last = "norm";
-      if (name.length > NAME_MAX) return -Errno.ENAMETOOLONG;
+      if (name.length > (at.inode.nameMax ?? NAME_MAX)) return -Errno.ENAMETOOLONG;
       const inode = yield* this.lookup(k, at, name);
       if (typeof inode === "number") return inode;
       if (inode === null) {

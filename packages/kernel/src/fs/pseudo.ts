@@ -35,17 +35,21 @@ export class PseudoFs implements FileSystem {
       readonly rootMode?: number;
       /** What looking up a name that does not exist answers even where it is to be made. */
       readonly missing?: number;
+      /** Longest name that lookups take, in bytes: any, as in proc, sysfs and cgroup2, unless given. */
+      readonly nameMax?: number;
     } = {},
   ) {
     this.superOptions = settings.superOptions ?? "";
     this.blksize = settings.blksize ?? 4096;
     this.missing = settings.missing ?? null;
+    this.nameMax = settings.nameMax ?? Infinity;
     this.root = new PseudoDir(this, settings.rootMode ?? 0o555);
   }
 
   readonly superOptions: string;
   readonly blksize: number;
   readonly missing: number | null;
+  readonly nameMax: number;
 
   allocateIno(): number {
     return ++this.lastIno;
@@ -69,6 +73,10 @@ export class PseudoDir implements Inode {
     public mode = 0o555,
     readonly ino = fs.allocateIno(),
   ) {}
+
+  get nameMax(): number {
+    return this.fs.nameMax;
+  }
 
   get dev(): number {
     return this.fs.dev;
@@ -240,8 +248,14 @@ const TEXT_FILE_OPS: FileOps = {
   },
 };
 
-/** An integer as sysctl and cgroup files take it (surrounding space allowed); null when it is none. */
+/**
+ * An integer as proc, sysctl and cgroup files take it: decimal, 0x… or octal 0…, with space around
+ * it, ended by a NUL if there is one; null when it is none. The range is the caller's to check.
+ */
 export function parseInteger(text: string): number | null {
-  const match = /^\s*([-+]?\d{1,15})\s*\0?\s*$/.exec(text);
-  return match === null ? null : Number(match[1]);
+  const match = /^\s*([-+]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9]\d*))\s*(?:\0.*)?$/s.exec(text);
+  if (match === null) return null;
+  const [, sign, hex, octal, decimal] = match;
+  const value = hex !== undefined ? parseInt(hex, 16) : octal !== undefined ? parseInt(`0${octal}`, 8) : Number(decimal);
+  return sign === "-" ? -value : value;
 }

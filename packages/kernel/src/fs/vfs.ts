@@ -122,6 +122,8 @@ export interface Inode {
   readonly blocks?: number;
   /** Preferred size of transfers in bytes; 4096 unless given. */
   readonly blksize?: number;
+  /** Of a directory: the longest name that it looks up, in bytes; 255 unless given. */
+  readonly nameMax?: number;
   /** i_rwsem: held by whoever writes to the file. */
   readonly lock?: RwSem;
   /** Times in nanoseconds of machine time since boot. */
