@@ -143,6 +143,20 @@ describe("the operator", () => {
     ]);
   });
 
+  test("does not read for ever", () => {
+    const lines = ["cat /dev/zero", "cat /dev/random"];
+    const output = { stdout: () => undefined, failure: (message: string) => failures.push(message) };
+    const failures: string[] = [];
+    runGuest("exclusive-swap", { args: ["4"], lines, lineTimeoutSeconds: 0.001, operatorOutput: output });
+    expect(failures).toEqual(lines.map((line) => `${line}: EINTR (Interrupted system call)`));
+  });
+
+  test("has forgotten with the next line what was sent to the shell", () => {
+    const run = runGuest("exclusive-swap", { args: ["4"], lines: ["kill -TERM $$", "cat /proc/self/comm"] });
+    expect(run.failures).toEqual([]);
+    expect(run.operator).toBe("sh\n");
+  });
+
   test("can end a program that waits", () => {
     const run = runGuest("exclusive-swap", { args: ["4"], lines: ["kill -TERM $PID", "echo not reached"] });
     expect(run.exitCode).toBe(143);
@@ -167,7 +181,8 @@ describe("the operator", () => {
     });
     expect(parseOperatorLine("kill -KILL $PID")).toMatchObject({ kind: "kill", signal: 9, pids: ["$PID"] });
     expect(parseOperatorLine("kill -s INT 7")).toMatchObject({ signal: 2, pids: ["7"] });
-    const wrong = ["", "rm /x", "cat", "cat /x > /y", "cat /x | wc", "echo 'x", "echo x >", "kill", "kill -FOO 1", "kill abc", "echo $HOME", "mkdir -p /x", "> /x"];
+    const wrong = ["", "rm /x", "cat", "cat /x > /y", "cat /x | wc", "echo 'x", "echo x >", "kill", "kill -FOO 1", "kill abc", "echo $HOME", "mkdir -p /x", "> /x",
+      "cat /proc/*/maps", "echo x 2> /dev/null", "echo $1", "echo a\nb", "kill -9"];
     const refused = wrong.map((line) => [line, parseOperatorLine(line)]);
     for (const [, message] of refused) expect(message).toBeTypeOf("string");
     expect(Object.fromEntries(refused)).toMatchInlineSnapshot(`
@@ -175,12 +190,18 @@ describe("the operator", () => {
         "": "the line is empty",
         "> /x": "a line begins with a command, not with >",
         "cat": "cat needs a path",
+        "cat /proc/*/maps": ""*" is not understood (cat, echo, mkdir and kill only, no pipes or patterns)",
         "cat /x > /y": "> is understood with echo only",
         "cat /x | wc": ""|" is not understood (cat, echo, mkdir and kill only, no pipes or patterns)",
+        "echo $1": "$1 is not known ($PID and $$ are)",
         "echo $HOME": "$HOME is not known ($PID and $$ are)",
         "echo 'x": "a quote is not closed",
+        "echo a
+      b": "a line has no line breaks or NULs in it",
+        "echo x 2> /dev/null": ""2>" is not understood (cat, echo, mkdir and kill only, no pipes or patterns)",
         "echo x >": "> needs a path",
         "kill": "kill needs a process, as in: kill -TERM $PID",
+        "kill -9": "kill needs a process, as in: kill -TERM $PID",
         "kill -FOO 1": "-FOO is no signal",
         "kill abc": "abc is no process number",
         "mkdir -p /x": "mkdir takes no options, and -p looks like one",

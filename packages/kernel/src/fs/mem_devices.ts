@@ -18,8 +18,12 @@ const zeros: NonNullable<FileOps["read"]> = function* (k, file, into) {
   return into.length;
 };
 
+/** Machine time of making up a random byte: who reads on and on grows old over it. */
+const RANDOM_NS_PER_BYTE = 2;
+
 const randomBytes: NonNullable<FileOps["read"]> = function* (k, file, into) {
   if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  k.m.charge(into.length * RANDOM_NS_PER_BYTE);
   fillRandom(k, into);
   return into.length;
 };

@@ -1,4 +1,4 @@
-import { describeErrno, O, Sig, SI, signalName, Task, TaskState, WaitQueue, type Kernel, type MaySleep, type Process, type TimerHandle } from "@faultline/kernel";
+import { describeErrno, Errno, O, Sig, SI, signalName, Task, TaskState, WaitQueue, type Kernel, type MaySleep, type Process, type TimerHandle } from "@faultline/kernel";
 import type { LinuxMachine } from "./linux.js";
 
 /** One line of the operator, parsed; `$PID` and `$$` are expanded when it runs. */
@@ -37,7 +37,15 @@ interface Word {
 /** A dollar sign that is not to be expanded, until the line runs. */
 const LITERAL_DOLLAR = "\u0000";
 
+/** What a shell would expand or do, and nobody does here. */
+const SPECIAL = "|&;<()`*?[";
+
+function special(c: string): string {
+  return `"${c}" is not understood (cat, echo, mkdir and kill only, no pipes or patterns)`;
+}
+
 function tokenize(line: string): Word[] | string {
+  if (/[\0\r\n]/.test(line)) return "a line has no line breaks or NULs in it";
   const words: Word[] = [];
   let at = 0;
   while (at < line.length) {
@@ -50,13 +58,14 @@ function tokenize(line: string): Word[] | string {
       const append = line[at + 1] === ">";
       words.push({ text: append ? ">>" : ">", operator: true });
       at += append ? 2 : 1;
-    } else if ("|&;<()`*?[".includes(c)) {
-      return `"${c}" is not understood (cat, echo, mkdir and kill only, no pipes or patterns)`;
     } else {
       let text = "";
-      while (at < line.length && !" \t>|&;<()`".includes(line[at]!)) {
+      const start = at;
+      while (at < line.length && !" \t>".includes(line[at]!)) {
         const ch = line[at]!;
-        if (ch === "'") {
+        if (SPECIAL.includes(ch)) {
+          return special(ch);
+        } else if (ch === "'") {
           const end = line.indexOf("'", at + 1);
           if (end < 0) return "a quote is not closed";
           text += line.slice(at + 1, end).replaceAll("$", LITERAL_DOLLAR);
@@ -81,6 +90,8 @@ function tokenize(line: string): Word[] | string {
           at++;
         }
       }
+      const unquoted = line.slice(start, at);
+      if (line[at] === ">" && /^\d+$/.test(unquoted)) return special(`${unquoted}>`);
       words.push({ text, operator: false });
     }
   }
@@ -91,7 +102,7 @@ const VARIABLES = /\$(?:\{PID\}|PID(?![A-Za-z0-9_])|\$)/g;
 
 function checkVariables(words: readonly Word[]): string | null {
   for (const { text } of words) {
-    const unknown = /\$[A-Za-z_{][A-Za-z0-9_]*\}?/.exec(text.replace(VARIABLES, ""));
+    const unknown = /\$(?:[A-Za-z_{][A-Za-z0-9_]*\}?|[0-9?!@#*-])/.exec(text.replace(VARIABLES, ""));
     if (unknown !== null) return `${unknown[0]} is not known ($PID and $$ are)`;
   }
   return null;
@@ -154,11 +165,13 @@ function parseKill(text: string, operands: readonly string[]): OperatorLine | st
     signal = signalNumber(pids[1] ?? "");
     if (signal < 0) return `${pids[1] ?? "nothing"} is no signal`;
     pids = pids.slice(2);
-  } else if (pids[0]?.startsWith("-") === true && pids.length > 1) {
+  } else if (pids[0]?.startsWith("-") === true && pids[0] !== "--") {
     signal = signalNumber(pids[0].slice(1));
     if (signal < 0) return `${pids[0]} is no signal`;
     pids = pids.slice(1);
   }
+  // A process group after it has a minus of its own.
+  if (pids[0] === "--") pids = pids.slice(1);
   if (pids.length === 0) return "kill needs a process, as in: kill -TERM $PID";
   const bad = pids.find((p) => !/^-?\d+$/.test(p.replace(VARIABLES, "1")));
   if (bad !== undefined) return `${bad} is no process number`;
@@ -168,6 +181,8 @@ function parseKill(text: string, operands: readonly string[]): OperatorLine | st
 /* Running. */
 
 const READ_CHUNK = 128 * 1024;
+/** What copying takes of machine time: some files have no end (/dev/zero), and a line's time must. */
+const COPIED_BYTES_PER_NS = 16;
 
 /** The shell that types the lines, as root: a process of its own whose work is not the users'. */
 export class OperatorShell {
@@ -251,10 +266,18 @@ export class OperatorShell {
     });
     const result = yield* this.perform(line);
     timer?.cancel();
-    this.task.pendingSignals.clear();
-    this.task.thread.signalInfo.clear();
+    this.forgetSignals();
     if (result < 0) output?.failure(`${line.text}: ${describeErrno(-result)}`, line, -result);
     output?.ended?.(line);
+  }
+
+  /** What the shell has been sent, by its timer or by itself, is over with the line. */
+  private forgetSignals(): void {
+    const { process, task } = this;
+    task.pendingSignals.clear();
+    task.thread.signalInfo.clear();
+    process.sharedPending.clear();
+    process.sharedSignalInfo.clear();
   }
 
   private *perform(line: OperatorLine): MaySleep<number> {
@@ -299,6 +322,8 @@ export class OperatorShell {
       const chunk = new Uint8Array(READ_CHUNK);
       n = yield* vfs.read(k, file, chunk);
       if (n > 0) this.settings.output?.stdout(chunk.subarray(0, n));
+      k.m.charge(Math.ceil(Math.max(n, 0) / COPIED_BYTES_PER_NS));
+      if (k.m.signals.pending(this.task)) n = -Errno.EINTR;
     } while (n > 0);
     yield* vfs.put(k, file);
     return n;
