@@ -288,12 +288,13 @@ export class Invariants implements EventSink {
       const inBatches = batches.references(page);
       const inFlight = refs?.count(page) ?? 0;
       const table = memmap.has(page, PG.table) ? 1 : 0;
-      const expected = this.referenced[page]! + cache + inBatches + inFlight + table;
+      const file = inBatches === 0 && this.isFilePage(page) ? 1 : 0;
+      const expected = this.referenced[page]! + cache + inBatches + inFlight + table + file;
       if (refcount !== expected) {
         this.fail(
           "refcount",
           `${this.frame(page)} has ${refcount} references, and ${expected} holders: ${this.referenced[page]} entries, ` +
-            `${cache} swap cache, ${inBatches} batches, ${inFlight} in flight${this.heldText(page)}`,
+            `${cache} swap cache, ${inBatches} batches, ${file} files, ${inFlight} in flight${this.heldText(page)}`,
         );
       }
       if (memmap.has(page, PG.anonExclusive) && memmap.pageMapcount(page) > 1) {
@@ -418,6 +419,12 @@ export class Invariants implements EventSink {
   private isFree(page: number): boolean {
     const { memmap } = this.k.m;
     return memmap.refcount[memmap.folioOf(page)] === 0 && !memmap.has(page, PG.reserved);
+  }
+
+  /** A page of a tmpfs file: those stand on no LRU list. */
+  private isFilePage(page: number): boolean {
+    const { memmap } = this.k.m;
+    return memmap.has(page, PG.swapbacked) && !memmap.has(page, PG.swapcache | PG.lru) && !memmap.isAnon(page);
   }
 
   private heldText(page: number): string {
