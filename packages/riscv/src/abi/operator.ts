@@ -1,4 +1,4 @@
-import { describeErrno, Errno, O, Sig, SI, signalName, Task, TaskState, WaitQueue, type Kernel, type MaySleep, type Process, type TimerHandle } from "@faultline/kernel";
+import { describeErrno, Errno, O, Op, Sig, SI, signalName, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Process, type TimerHandle } from "@faultline/kernel";
 import type { LinuxMachine } from "./linux.js";
 
 /** One line of the operator, parsed; `$PID` and `$$` are expanded when it runs. */
@@ -266,14 +266,15 @@ export class OperatorShell {
     });
     const result = yield* this.perform(line);
     timer?.cancel();
-    this.forgetSignals();
+    yield* this.forgetSignals();
     if (result < 0) output?.failure(`${line.text}: ${describeErrno(-result)}`, line, -result);
     output?.ended?.(line);
   }
 
   /** What the shell has been sent, by its timer or by itself, is over with the line. */
-  private forgetSignals(): void {
+  private *forgetSignals(): Atomic<void> {
     const { process, task } = this;
+    if (this.k.m.point(Op.Wake, task.id)) yield SWITCH;
     task.pendingSignals.clear();
     task.thread.signalInfo.clear();
     process.sharedPending.clear();
