@@ -1,7 +1,7 @@
 /* A machine and its kernel. */
 export { assembleKernel, MAINLINE, type Kernel, type KernelModules, type Overlay, type OverlayFactory } from "./kernel.js";
 export { Machine, type MachineConfig } from "./machine.js";
-export { Event, type EventSink } from "./trace.js";
+export { Contention, Event, TlbFlushReason, TraceSignalResult, type EventSink } from "./trace.js";
 export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type PatchStatus, type Release, type UserPatch } from "./patches/index.js";
 
 /* What kernel code is written with, overlays among it. */
@@ -12,6 +12,7 @@ export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
 export { Dcmd } from "./drivers/test_hmm.js";
 export { BLOCK, SWITCH, type Atomic, type Block, type MaySleep, type Switch } from "./kernel/coroutine.js";
+export { Ftrace } from "./kernel/ftrace.js";
 export { describeErrno, Errno } from "./kernel/errno.js";
 export { Mutex, RwSem, SpinLock, type LockObserver } from "./kernel/locks.js";
 export { conflicts, Op, Space, SPACE_OF, tableObject } from "./kernel/op.js";

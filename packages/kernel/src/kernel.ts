@@ -30,6 +30,7 @@ import * as futex from "./kernel/futex.js";
 import * as signal from "./kernel/signal.js";
 import * as time from "./kernel/time.js";
 import * as testHmm from "./drivers/test_hmm.js";
+import { Ftrace } from "./kernel/ftrace.js";
 import type { Machine } from "./machine.js";
 
 /** Mainline: every kernel function, by the module it lives in. */
@@ -88,8 +89,12 @@ export type Overlay = { readonly [M in keyof KernelModules]?: Partial<KernelModu
 /** Makes replacements for a kernel; `base` is what they replace, to be called where useful. */
 export type OverlayFactory = (base: KernelModules) => Overlay;
 
-/** Mainline with the overlays applied in order, each on top of the ones before. */
-export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] = []): Kernel {
+/**
+ * Mainline with the overlays applied in order, each on top of the ones before. With `ftrace` every
+ * function tells `m.ftrace` when a task enters and leaves it, which makes kernel code about half as
+ * fast.
+ */
+export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] = [], ftrace = false): Kernel {
   let modules: KernelModules = MAINLINE;
   for (const factory of overlays) {
     const overlay = factory(modules);
@@ -98,6 +103,10 @@ export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] =
       next[name] = { ...(modules as Record<string, object>)[name], ...functions };
     }
     modules = next as unknown as KernelModules;
+  }
+  if (ftrace) {
+    m.ftrace = new Ftrace(m);
+    modules = m.ftrace.instrument(modules);
   }
   return { ...modules, m };
 }

@@ -1,5 +1,6 @@
 import type { Choices } from "./kernel/choices.js";
 import { SeededChoices } from "./kernel/choices.js";
+import type { Ftrace } from "./kernel/ftrace.js";
 import { Op } from "./kernel/op.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
@@ -64,6 +65,8 @@ export class Machine {
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
   sink: EventSink | null = null;
+  /** Who is in which kernel function; null unless the kernel was assembled so that functions tell. */
+  ftrace: Ftrace | null = null;
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
   readonly mms = new Set<Mm>();

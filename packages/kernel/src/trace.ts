@@ -1,6 +1,9 @@
 /**
  * Tracepoints: the only way out of the engine. Names follow the kernel's tracepoints where those
- * exist. Arguments are numbers; what they are stands behind each name.
+ * exist. Arguments are numbers; what they are stands behind each name. `packages/trace` has their
+ * names, their text, and what is Linux's among them.
+ *
+ * A tracepoint costs one test while nobody listens: `m.sink?.emit(…)`.
  */
 export enum Event {
   /** page, order */
@@ -17,13 +20,113 @@ export enum Event {
   InvalidateStart,
   /** mm, start vpn, end vpn, NotifyEvent */
   InvalidateEnd,
-  /** page, unlock (0 or 1): somebody tries or releases the lock of a folio */
+  /** page, unlock (0 or 1), got it (0 or 1): somebody tries or releases the lock of a folio */
   FolioLock,
+  /** device, start vpn, end vpn, NotifyEvent: a device drops its translations, inside the notifier */
+  DeviceInvalidate,
+  /** mm, vpn, page: the entry is a device-exclusive one now */
+  MakeDeviceExclusive,
+  /** folio, list */
+  MmLruInsertion,
+  /** folio */
+  MmLruActivate,
+
+  /** previous task (0: idle), its TaskState, next task (0: idle): on the current executor */
+  SchedSwitch,
+  /** task, executor */
+  SchedWakeup,
+  /** task, executor: runnable for the first time */
+  SchedWakeupNew,
+  /** task, group dead (0 or 1) */
+  SchedProcessExit,
+  /** task, clone flags, oom_score_adj */
+  TaskNewtask,
+  /** task: its name has changed */
+  TaskRename,
+
+  /** number, six arguments */
+  SysEnter,
+  /** number, result */
+  SysExit,
+  /** address, instruction's address, scause */
+  PageFaultUser,
+  /** address, 0, scause: the kernel reaches for user memory */
+  PageFaultKernel,
+  /** signal, errno, code, task, to the group (0 or 1), TraceSignalResult */
+  SignalGenerate,
+  /** signal, errno, code, handler, sa_flags */
+  SignalDeliver,
+
+  /** mm, write (0 or 1) */
+  MmapLockStartLocking,
+  /** mm, write, success */
+  MmapLockAcquireReturned,
+  /** mm, write */
+  MmapLockReleased,
+  /** lock id, flags, lock class: somebody begins to wait */
+  ContentionBegin,
+  /** lock id, result, lock class */
+  ContentionEnd,
+  /** pages, TlbFlushReason, executor whose TLB it is */
+  TlbFlush,
+
+  /** node */
+  MmVmscanKswapdSleep,
+  /** node, order */
+  MmVmscanKswapdWake,
+  /** node, order, gfp */
+  MmVmscanWakeupKswapd,
+  /** order, gfp */
+  MmVmscanDirectReclaimBegin,
+  /** pages reclaimed */
+  MmVmscanDirectReclaimEnd,
+  /** order, gfp */
+  MmVmscanMemcgReclaimBegin,
+  /** pages reclaimed */
+  MmVmscanMemcgReclaimEnd,
+  /** order, requested, scanned, skipped, taken, list */
+  MmVmscanLruIsolate,
+  /** node, scanned, reclaimed, in writeback, activated, priority, file (0 or 1) */
+  MmVmscanLruShrinkInactive,
+  /** folio, file (0 or 1) */
+  MmVmscanWriteFolio,
+  /** process, total-vm, anon-rss, file-rss, shmem-rss, page tables (kB each), oom_score_adj */
+  MarkVictim,
+
+  /** function: entered by the current task (see kernel/ftrace) */
+  FuncEntry,
+  /** function: left by the current task */
+  FuncExit,
+}
+
+/** Why `TlbFlush` happens, numbered as enum tlb_flush_reason. */
+export enum TlbFlushReason {
+  TASK_SWITCH = 0,
+  REMOTE_SHOOTDOWN = 1,
+  LOCAL_SHOOTDOWN = 2,
+  LOCAL_MM_SHOOTDOWN = 3,
+  REMOTE_SEND_IPI = 4,
+}
+
+/** Bits of `ContentionBegin`'s flags, as the kernel's LCB_F_*. */
+export enum Contention {
+  SPIN = 1 << 0,
+  READ = 1 << 1,
+  WRITE = 1 << 2,
+  MUTEX = 1 << 5,
+}
+
+/** What came of a signal that was sent, as TRACE_SIGNAL_*. */
+export enum TraceSignalResult {
+  DELIVERED,
+  IGNORED,
+  ALREADY_PENDING,
 }
 
 export interface EventSink {
   point(executor: number, op: number, object: number): void;
   /** What else the step since the last point touches, while checking. */
   touches?(executor: number, op: number, object: number): void;
-  emit(event: Event, a: number, b: number, c: number, d: number): void;
+  /** Arguments as `Event` says, 0 where an event has fewer. */
+  emit(event: Event, a: number, b: number, c: number, d: number, e?: number, f?: number, g?: number): void;
 }

@@ -1,6 +1,7 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "../mm/fault_flags.js";
 import { VM, type Mm, type Vma } from "../mm/mm_types.js";
 import { PTE, USER_VPN_END } from "./pgtable.js";
@@ -23,6 +24,9 @@ const SIGSEGV = 11;
 const SEGV_MAPERR = 1;
 const SEGV_ACCERR = 2;
 const BUS_ADRERR = 2;
+
+/** The exception code of a page fault: load, store, instruction (privileged specification, mcause). */
+const SCAUSE = [13, 15, 12] as const;
 
 /** The permission bit that an access needs. */
 const NEEDED = [PTE.R, PTE.W, PTE.X] as const;
@@ -65,6 +69,11 @@ export function* handleUserFault(k: Kernel, addr: number, access: Access): MaySl
   if (addr < 0 || vpn >= USER_VPN_END) return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
   if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
   if (k.fault.walkAndFill(k, mm, vpn, access)) return null;
+  if (m.sink !== null) {
+    const { faultPc } = task.thread;
+    if (faultPc >= 0) m.sink.emit(Event.PageFaultUser, addr, faultPc, SCAUSE[access], 0);
+    else m.sink.emit(Event.PageFaultKernel, addr, 0, SCAUSE[access], 0);
+  }
   const signal = yield* k.fault.doPageFault(k, mm, vpn, addr, access);
   if (signal !== null) return signal;
   // Walk once more, so that the access hits when it is repeated.

@@ -3,6 +3,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Mm } from "../mm/mm_types.js";
 import { PTE } from "./pgtable.js";
+import { Event, TlbFlushReason } from "../trace.js";
 
 /**
  * Flushes [startVpn, endVpn) from every CPU that has the address space. Each remote CPU is two
@@ -17,6 +18,8 @@ export function* flushTlbRange(k: Kernel, mm: Mm, startVpn: number, endVpn: numb
     if (m.point(Op.TlbFlush, cpu.id)) yield SWITCH;
     if (cpu !== self && m.point(Op.TlbFlush, cpu.id)) yield SWITCH;
     cpu.tlb.flushRange(startVpn, endVpn);
+    const reason = cpu === self ? TlbFlushReason.LOCAL_MM_SHOOTDOWN : TlbFlushReason.REMOTE_SHOOTDOWN;
+    m.sink?.emit(Event.TlbFlush, endVpn - startVpn, reason, cpu.id, 0);
   }
 }
 

@@ -92,6 +92,7 @@ export function* dmirrorIntervalInvalidate(
   k.m.touches(Op.NotifierSeqSet, dmirror.notifier.id);
   dmirror.notifier.invalidateSeq = seq;
   if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
+  k.m.sink?.emit(Event.DeviceInvalidate, dmirror.device.id, range.startVpn, range.endVpn, range.event);
   dmirror.table.invalidate(range.startVpn, range.endVpn);
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return true;

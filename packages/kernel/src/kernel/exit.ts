@@ -5,6 +5,7 @@ import { Op } from "./op.js";
 import type { Process } from "./process.js";
 import { SI, Sig } from "./signal.js";
 import type { Task } from "./sched.js";
+import { Event } from "../trace.js";
 
 /** A robust list may have at most this many entries: it is user memory and may be circular. */
 const ROBUST_LIST_LIMIT = 2048;
@@ -35,6 +36,7 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   process.gone.majorFaults += task.majorFaults;
   if (task.id === process.pid) process.leaderStatus = status;
   process.threads.delete(task);
+  m.sink?.emit(Event.SchedProcessExit, task.id, process.threads.size === 0 ? 1 : 0, 0, 0);
   if (process.threads.size > 0) return;
   process.mm = null;
   process.realTimer?.handle.cancel();

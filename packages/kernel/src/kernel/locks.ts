@@ -2,6 +2,7 @@ import type { Machine } from "../machine.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Op } from "./op.js";
 import { TaskState, WaitQueue, type Executor, type Task } from "./sched.js";
+import { Contention, Event } from "../trace.js";
 
 /**
  * Locks come in pairs of methods: `tryX()` does X at once and returns true, unless the schedule
@@ -19,6 +20,8 @@ export interface LockObserver {
 /** Who spins where, and who is told of it. One for each machine. */
 export class Locks {
   private nextId = 1;
+  /** Classes of locks that somebody has waited for, in the order in which it happened: events have the index. */
+  readonly classes: string[] = [];
   observer: LockObserver | null = null;
   /** Executors that spin for a lock that is taken: they cannot run until it is released. */
   readonly spinning = new Map<Executor, SpinLock>();
@@ -27,6 +30,20 @@ export class Locks {
 
   allocateId(): number {
     return this.nextId++;
+  }
+
+  /** Somebody begins to wait for a lock; `flags` of `Contention`. */
+  contentionBegin(cls: string, id: number, flags: number): void {
+    this.m.sink?.emit(Event.ContentionBegin, id, flags, this.classIndex(cls), 0);
+  }
+
+  contentionEnd(cls: string, id: number): void {
+    this.m.sink?.emit(Event.ContentionEnd, id, 0, this.classIndex(cls), 0);
+  }
+
+  private classIndex(cls: string): number {
+    const i = this.classes.indexOf(cls);
+    return i >= 0 ? i : this.classes.push(cls) - 1;
   }
 
   isSpinning(executor: Executor): boolean {
@@ -59,9 +76,13 @@ export class SpinLock {
   *lock(): Atomic<void> {
     const { m } = this.locks;
     if (m.takePendingSwitch()) yield SWITCH;
-    while (this.owner !== null) {
-      this.locks.spinning.set(m.executor!, this);
-      yield SWITCH;
+    if (this.owner !== null) {
+      this.locks.contentionBegin(this.cls, this.id, Contention.SPIN);
+      do {
+        this.locks.spinning.set(m.executor!, this);
+        yield SWITCH;
+      } while (this.owner !== null);
+      this.locks.contentionEnd(this.cls, this.id);
     }
     this.take();
   }
@@ -103,8 +124,10 @@ export class RwSem {
   private readonly queue: WaitQueue;
 
   constructor(
-    private readonly locks: Locks,
+    protected readonly locks: Locks,
     readonly cls: string,
+    /** What a mutex is made of: its waits are called so. */
+    private readonly isMutex = false,
   ) {
     this.id = locks.allocateId();
     this.queue = new WaitQueue(locks.m);
@@ -155,8 +178,10 @@ export class RwSem {
       m.pendingSwitch = true;
       return false;
     }
+    this.wanted(write);
     if (this.waiting.length > 0 || !this.free(write)) return false;
     this.take(write, m.current!);
+    this.obtained(write);
     return true;
   }
 
@@ -166,12 +191,22 @@ export class RwSem {
     const task = m.current!;
     if (this.waiting.length === 0 && this.free(write)) {
       this.take(write, task);
+      this.obtained(write);
       return;
     }
     const entry = { task, write, granted: false };
+    this.locks.contentionBegin(this.cls, this.id, this.isMutex ? Contention.MUTEX : write ? Contention.WRITE : Contention.READ);
     this.waiting.push(entry);
     while (!entry.granted) yield* this.queue.sleep(TaskState.Uninterruptible, `${this.cls} (${write ? "write" : "read"})`);
+    this.locks.contentionEnd(this.cls, this.id);
+    this.obtained(write);
   }
+
+  /* For tracepoints of their own: the current task asks, has it, gives it back. */
+
+  protected wanted(_write: boolean): void {}
+  protected obtained(_write: boolean): void {}
+  protected released(_write: boolean): void {}
 
   private take(write: boolean, task: Task): void {
     if (write) this.writer = task;
@@ -181,6 +216,7 @@ export class RwSem {
 
   private release(): void {
     this.locks.observer?.released(this.locks.m.current!, this.cls, this.id);
+    this.released(this.writer !== null);
     if (this.writer !== null) this.writer = null;
     else this.readers--;
     // Hand the lock over in order of arrival: one writer, or all readers up to the next writer.
@@ -200,7 +236,7 @@ export class Mutex {
   private readonly sem: RwSem;
 
   constructor(locks: Locks, cls: string) {
-    this.sem = new RwSem(locks, cls);
+    this.sem = new RwSem(locks, cls, true);
   }
 
   get isLocked(): boolean {

@@ -28,6 +28,8 @@ export class ThreadState {
   userTimeNs = 0;
   /** Machine time spent in the kernel, in nanoseconds. */
   systemTimeNs = 0;
+  /** Address of the instruction whose page fault the thread handles; -1 when it is the kernel's own. */
+  faultPc = -1;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
   syscall = "";
 }

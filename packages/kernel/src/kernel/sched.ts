@@ -3,6 +3,7 @@ import type { Memcg } from "../mm/memcontrol.js";
 import { Tlb } from "../arch/tlb.js";
 import { BLOCK, type MaySleep } from "./coroutine.js";
 import type { Machine } from "../machine.js";
+import { Event } from "../trace.js";
 import { ThreadState, type Process } from "./process.js";
 
 export enum TaskState {
@@ -41,6 +42,8 @@ export class Task {
   readonly thread = new ThreadState();
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
+  /** Numbers of the kernel functions it is in, outermost first; empty unless they are traced (see ftrace.ts). */
+  readonly kstack: number[] = [];
   /** Nanoseconds of machine time at which its time slice on its CPU ends. */
   sliceEnd = 0;
 
@@ -65,6 +68,8 @@ export class Task {
 /** A CPU, or the engine of a device: something that executes one task at a time. */
 export class Executor {
   current: Task | null = null;
+  /** Whom the last `SchedSwitch` brought here; null for nobody. He runs at the executor's next turn. */
+  next: Task | null = null;
   readonly queue: Task[] = [];
   readonly tlb: Tlb;
   /** The address space that the CPU's page-table register points to; kept by kernel threads. */
@@ -183,8 +188,13 @@ export class Scheduler {
     return best!;
   }
 
-  start(task: Task): void {
+  /** Makes a new task runnable; `cloneFlags` as clone(2) has them. */
+  start(task: Task, cloneFlags = 0): void {
     task.executor.queue.push(task);
+    const { sink } = this.m;
+    if (sink === null) return;
+    sink.emit(Event.TaskNewtask, task.id, cloneFlags, task.process?.oomScoreAdj ?? 0, 0);
+    sink.emit(Event.SchedWakeupNew, task.id, task.executor.id, 0, 0);
   }
 
   /** Makes a waiting task runnable; nothing for one that runs. Always from the waker's context. */
@@ -199,6 +209,7 @@ export class Scheduler {
       }
       task.executor.queue.push(task);
     }
+    this.m.sink?.emit(Event.SchedWakeup, task.id, task.executor.id, 0, 0);
   }
 
   /**
@@ -306,6 +317,7 @@ export class Scheduler {
     if (task === null) {
       task = executor.queue.shift()!;
       executor.current = task;
+      if (executor.next !== task) this.switched(executor, null, task);
       task.sliceEnd = m.now() + TASK_SLICE_NS;
       if (task.mm !== null && !executor.isDevice) m.switchMm(executor, task.mm);
     }
@@ -318,11 +330,19 @@ export class Scheduler {
       task.state = TaskState.Dead;
       executor.current = null;
       m.tasks.delete(task.id);
+      this.switched(executor, task, executor.queue[0] ?? null);
     } else if (step.value === BLOCK) {
       executor.current = null;
       // A task that only gave way is runnable still; one that was woken while it went to sleep too.
       if (task.state === TaskState.Running) this.requeue(task);
+      this.switched(executor, task, executor.queue[0] ?? null);
     }
+  }
+
+  /** `next` is the head of the queue, where nobody but the executor itself takes tasks off. */
+  private switched(executor: Executor, previous: Task | null, next: Task | null): void {
+    executor.next = next;
+    if (previous !== next) this.m.sink?.emit(Event.SchedSwitch, previous?.id ?? 0, previous?.state ?? 0, next?.id ?? 0, 0);
   }
 
   /** Puts a runnable task back on a queue: that of its CPU, unless its affinity has changed. */

@@ -1,4 +1,5 @@
 import type { Kernel } from "../kernel.js";
+import { Event, TraceSignalResult } from "../trace.js";
 import type { Machine } from "../machine.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
@@ -199,13 +200,18 @@ export class Signals {
     const main = thread ?? firstOf(process);
     if (main === null) return;
     if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && !isAwaited(main, signo) && isIgnored(process, signo)) {
+      this.traceGenerate(info, main, thread === null, TraceSignalResult.IGNORED);
       return;
     }
     const pending = thread !== null ? thread.pendingSignals : process.sharedPending;
     const details = thread !== null ? thread.thread.signalInfo : process.sharedSignalInfo;
     const queue = details.get(signo) ?? [];
     // Real-time signals queue, the others merge with what is pending.
-    if (pending.has(signo) && signo < SIGRTMIN) return;
+    if (pending.has(signo) && signo < SIGRTMIN) {
+      this.traceGenerate(info, main, thread === null, TraceSignalResult.ALREADY_PENDING);
+      return;
+    }
+    this.traceGenerate(info, main, thread === null, TraceSignalResult.DELIVERED);
     queue.push(info);
     details.set(signo, queue);
     pending.add(signo);
@@ -213,6 +219,10 @@ export class Signals {
     if (taker === null || isBlocked(taker, signo)) return;
     if (!process.isOperator && !isAwaited(taker, signo) && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
     else this.wakeFor(taker);
+  }
+
+  private traceGenerate({ signo, code }: SignalInfo, task: Task, group: boolean, result: TraceSignalResult): void {
+    this.m.sink?.emit(Event.SignalGenerate, signo, 0, code, task.id, group ? 1 : 0, result);
   }
 
   /** All threads of the group are to exit with this status, those that sleep killably too. */
@@ -342,6 +352,7 @@ export function getSignal(k: Kernel): Delivery | null {
     if (info === null) return null;
     const { signo } = info;
     const action = process.handlers.get(signo);
+    k.m.sink?.emit(Event.SignalDeliver, signo, 0, info.code, action.handler, action.flags);
     if (signo !== Sig.SIGKILL) {
       if (isIgnored(process, signo)) continue;
       if (action.handler !== SIG_DFL) {

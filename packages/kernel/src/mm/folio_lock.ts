@@ -29,8 +29,9 @@ export function tryFolioLock(k: Kernel, folio: number): boolean {
 
 function take(k: Kernel, folio: number): boolean {
   const { m } = k;
-  m.sink?.emit(Event.FolioLock, folio, 0, 0, 0);
-  if (m.memmap.has(folio, PG.locked)) return false;
+  const free = !m.memmap.has(folio, PG.locked);
+  m.sink?.emit(Event.FolioLock, folio, 0, free ? 1 : 0, 0);
+  if (!free) return false;
   m.memmap.set(folio, PG.locked);
   m.locks.observer?.acquired(m.current!, "folio_lock", folio, true);
   return true;

@@ -1,7 +1,8 @@
-import { RwSem, SpinLock } from "../kernel/locks.js";
+import { SpinLock } from "../kernel/locks.js";
 import { WaitQueue } from "../kernel/sched.js";
 import type { Machine } from "../machine.js";
 import type { AnonVma } from "./anon_vma.js";
+import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { OpenFile } from "../fs/vfs.js";
 
@@ -83,7 +84,7 @@ export enum RssKind {
 export class Mm {
   /** Sorted by address, never overlapping. */
   readonly vmas: Vma[] = [];
-  readonly mmapLock: RwSem;
+  readonly mmapLock: MmapLock;
   readonly pageTableLock: SpinLock;
   /** Bit per CPU that has this address space in its page-table register. */
   cpumask = 0;
@@ -136,7 +137,7 @@ export class Mm {
     readonly m: Machine,
     readonly id: number,
   ) {
-    this.mmapLock = new RwSem(m.locks, "mmap_lock");
+    this.mmapLock = new MmapLock(m.locks, id);
     this.pageTableLock = new SpinLock(m.locks, "page_table_lock");
     this.invalidateWait = new WaitQueue(m);
   }

@@ -2,6 +2,7 @@ import { BLOCK, SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Process } from "../kernel/process.js";
 import type { Kernel } from "../kernel.js";
+import { Event } from "../trace.js";
 import type { Memcg } from "./memcontrol.js";
 import { RssKind } from "./mm_types.js";
 
@@ -51,6 +52,16 @@ export function* outOfMemory(k: Kernel, memcg: Memcg | null): MaySleep<boolean> 
     `${memcg === null ? "Out of memory" : "Memory cgroup out of memory"}: Killed process ${victim.pid} (${victim.comm}) ` +
       `total-vm:${mm!.totalVm * 4}kB, anon-rss:${kb(RssKind.anon)}kB, file-rss:${kb(RssKind.file)}kB, ` +
       `shmem-rss:${kb(RssKind.shmem)}kB, UID:0 pgtables:${mm!.pageTables * 4}kB oom_score_adj:${victim.oomScoreAdj}`,
+  );
+  m.sink?.emit(
+    Event.MarkVictim,
+    victim.pid,
+    mm!.totalVm * 4,
+    kb(RssKind.anon),
+    kb(RssKind.file),
+    kb(RssKind.shmem),
+    mm!.pageTables * 4,
+    victim.oomScoreAdj,
   );
   for (const thread of victim.threads) thread.oomVictim = true;
   m.signals.kill(victim);

@@ -3,6 +3,7 @@ import { Op } from "../kernel/op.js";
 import { Task, TaskState, WaitQueue } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR } from "../arch/pgtable.js";
+import { Event } from "../trace.js";
 import { PG } from "./page.js";
 
 /** What the swap disk needs for a request, and for each page of it: a good SSD. */
@@ -111,6 +112,7 @@ export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
   m.vmstat.events.pgpgout += 4 * pages;
   if (pages === HPAGE_PMD_NR) m.vmstat.events.thp_swpout++;
   m.memcgs.get(m.memmap.memcg[folio]!).counters.pswpout += pages;
+  m.sink?.emit(Event.MmVmscanWriteFolio, folio, m.memmap.isAnon(folio) ? 0 : 1, 0, 0);
   const slot = m.memmap.private[folio]!;
   for (let i = 0; i < pages; i++) {
     m.touches(Op.FrameRead, folio + i);

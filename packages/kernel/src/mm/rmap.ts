@@ -4,6 +4,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
+import { Event } from "../trace.js";
 import { FollFlag } from "./gup_flags.js";
 import { RssKind, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -348,4 +349,5 @@ export function* setExclusivePte(
   const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
   if ((flags & PTE.D) !== 0) m.memmap.set(folio, PG.dirty);
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, k.swapops.makeDeviceExclusive(k, flags), m.memmap.pageToPfn(page));
+  m.sink?.emit(Event.MakeDeviceExclusive, vma.mm.id, vpn, page, 0);
 }

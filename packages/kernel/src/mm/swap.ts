@@ -1,6 +1,7 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { Event } from "../trace.js";
 import { BatchKind } from "./folio_batch.js";
 import { Lru, type Lruvec } from "./lruvec.js";
 import { PG } from "./page.js";
@@ -166,6 +167,7 @@ function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): v
   if (kind === BatchKind.lruAdd) {
     memmap.set(folio, PG.lru);
     lruvecAddFolio(k, lruvec, folio, false);
+    k.m.sink?.emit(Event.MmLruInsertion, folio, folioLruList(k, folio), 0, 0);
     return;
   }
   // Isolated meanwhile, or unevictable: whoever has it decides.
@@ -174,6 +176,7 @@ function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): v
   lruvecDelFolio(k, lruvec, folio);
   if (kind === BatchKind.activate) {
     memmap.set(folio, PG.active);
+    k.m.sink?.emit(Event.MmLruActivate, folio, 0, 0, 0);
     vmstat.events.pgactivate++;
   } else if (kind === BatchKind.deactivate) {
     memmap.clear(folio, PG.active | PG.referenced);

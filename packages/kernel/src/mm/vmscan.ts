@@ -3,8 +3,10 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { Task, TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
+import { Event } from "../trace.js";
 import { Lru, type Lruvec } from "./lruvec.js";
 import type { Memcg } from "./memcontrol.js";
+import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "./page_alloc.js";
 import { NO_PAGE, PG } from "./page.js";
 import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
@@ -29,7 +31,10 @@ const STAT = { kswapd: "Kswapd", direct: "Direct", proactive: "Proactive" } as c
 
 /** Reclaims from everybody, for an allocation that found too little; pages reclaimed. */
 export function* tryToFreePages(k: Kernel): MaySleep<number> {
-  return yield* k.vmscan.doTryToFreePages(k, k.m.memcgs.root, SWAP_CLUSTER_MAX, "direct");
+  k.m.sink?.emit(Event.MmVmscanDirectReclaimBegin, 0, GFP_HIGHUSER_MOVABLE, 0, 0);
+  const reclaimed = yield* k.vmscan.doTryToFreePages(k, k.m.memcgs.root, SWAP_CLUSTER_MAX, "direct");
+  k.m.sink?.emit(Event.MmVmscanDirectReclaimEnd, reclaimed, 0, 0, 0);
+  return reclaimed;
 }
 
 /** Reclaims from a cgroup and those below it. */
@@ -39,7 +44,10 @@ export function* tryToFreeMemCgroupPages(
   pages: number,
   reason: ReclaimReason,
 ): MaySleep<number> {
-  return yield* k.vmscan.doTryToFreePages(k, memcg, Math.max(pages, SWAP_CLUSTER_MAX), reason);
+  k.m.sink?.emit(Event.MmVmscanMemcgReclaimBegin, 0, GFP_KERNEL, 0, 0);
+  const reclaimed = yield* k.vmscan.doTryToFreePages(k, memcg, Math.max(pages, SWAP_CLUSTER_MAX), reason);
+  k.m.sink?.emit(Event.MmVmscanMemcgReclaimEnd, reclaimed, 0, 0, 0);
+  return reclaimed;
 }
 
 /** Scans with rising pressure until enough is reclaimed or everything was looked at. */
@@ -104,8 +112,10 @@ export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
   const { m } = k;
   const { memmap } = m;
   const taken: number[] = [];
+  let pages = 0;
+  let skipped = 0;
   if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
-  for (let pages = 0; pages < n; ) {
+  while (pages < n) {
     const folio = lruvec.lists[lru]!.tail;
     if (folio === NO_PAGE) break;
     if (m.point(Op.RefGet, folio)) yield SWITCH;
@@ -116,6 +126,7 @@ export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
         lruvec.lists[lru]!.addHead(folio);
       }
       pages++;
+      skipped++;
       continue;
     }
     memmap.refcount[folio]!++;
@@ -126,6 +137,7 @@ export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
     pages += memmap.folioPages(folio);
   }
   if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+  m.sink?.emit(Event.MmVmscanLruIsolate, 0, n, pages, skipped, pages - skipped, lru);
   return taken;
 }
 
@@ -172,6 +184,16 @@ export function* shrinkInactiveList(k: Kernel, memcg: Memcg, lru: Lru, n: number
   sc.nrScanned += scanned;
   sc.nrReclaimed += outcome.reclaimed;
   countScan(k, memcg, lru, sc.reason, scanned, outcome.reclaimed);
+  m.sink?.emit(
+    Event.MmVmscanLruShrinkInactive,
+    0,
+    scanned,
+    outcome.reclaimed,
+    outcome.writeback,
+    outcome.activated,
+    sc.priority,
+    lru >= Lru.inactiveFile ? 1 : 0,
+  );
   // Everything here is still being written: wait for the disk rather than spin through the list.
   if (outcome.writeback === folios.length) {
     const oldest = outcome.kept.find((folio) => m.memmap.has(folio, PG.writeback));
@@ -202,6 +224,7 @@ export interface ShrinkOutcome {
   reclaimed: number;
   /** Folios met under writeback. */
   writeback: number;
+  activated: number;
 }
 
 /** Tries to reclaim isolated folios one by one, those in use too where references are ignored. */
@@ -210,7 +233,7 @@ export function* shrinkFolioList(
   folios: readonly number[],
   ignoreReferences: boolean,
 ): MaySleep<ShrinkOutcome> {
-  const outcome: ShrinkOutcome = { kept: [], reclaimed: 0, writeback: 0 };
+  const outcome: ShrinkOutcome = { kept: [], reclaimed: 0, writeback: 0, activated: 0 };
   for (const folio of folios) {
     if (!(yield* k.folioLock.folioTrylock(k, folio))) {
       outcome.kept.push(folio);
@@ -229,6 +252,7 @@ export function* shrinkFolioList(
       }
       m.memmap.set(folio, PG.active);
       m.vmstat.events.pgactivate += pages;
+      outcome.activated += pages;
     }
     yield* k.folioLock.folioUnlock(k, folio);
     outcome.kept.push(folio);
@@ -347,6 +371,7 @@ export function* memoryReclaim(k: Kernel, memcg: Memcg, pages: number): MaySleep
 
 /** Wakes kswapd, which reclaims until the zones are above their high watermark. */
 export function wakeupKswapd(k: Kernel): void {
+  if (!k.m.kswapdWait.empty) k.m.sink?.emit(Event.MmVmscanWakeupKswapd, 0, 0, GFP_HIGHUSER_MOVABLE, 0);
   k.m.kswapdWait.wakeAll();
 }
 
@@ -361,7 +386,9 @@ export function startKswapd(k: Kernel): void {
 export function* kswapd(k: Kernel): MaySleep<void> {
   const { m } = k;
   for (;;) {
+    m.sink?.emit(Event.MmVmscanKswapdSleep, 0, 0, 0, 0);
     yield* m.kswapdWait.sleep(TaskState.Uninterruptible, "idle");
+    m.sink?.emit(Event.MmVmscanKswapdWake, 0, 0, 0, 0);
     m.vmstat.events.pageoutrun++;
     let failures = 0;
     while (failures < MAX_RECLAIM_RETRIES && !balanced(k)) {

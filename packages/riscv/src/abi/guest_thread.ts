@@ -1,4 +1,4 @@
-import { BLOCK, Errno, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
+import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
 import { Exit, type Access } from "../cpu/exit.js";
 import type { Hart } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
@@ -99,7 +99,9 @@ export class GuestThread {
     const { faultLo, faultHi } = hart;
     const access: Access = hart.faultAccess;
     hart.clearReservation();
+    this.task.thread.faultPc = hart.pc;
     const signal = yield* k.fault.handleUserFault(k, address, access);
+    this.task.thread.faultPc = -1;
     if (signal !== null) this.force({ ...signal, addrBig: (BigInt(faultHi >>> 0) << 32n) | BigInt(faultLo >>> 0) });
     else this.linux.cpus[k.m.executor!.id]!.checkCode(k.m, Math.floor(address / 4096));
     this.task.thread.systemTimeNs += k.m.now() - start;
@@ -134,6 +136,7 @@ export class GuestThread {
     const call = SYSCALLS.get(nr);
     task.thread.syscall = call?.name ?? `syscall_${nr}`;
     this.linux.strace?.entering(this, nr, args);
+    m.sink?.emit(Event.SysEnter, nr, args[0]!, args[1]!, args[2]!, args[3], args[4], args[5]);
     let result: number;
     if (call === undefined || call.handler === null) {
       const name = call === undefined ? `number ${nr}` : call.name;
@@ -144,6 +147,7 @@ export class GuestThread {
     task.thread.systemTimeNs += m.now() - start;
     if (this.exiting !== null) return;
     this.linux.strace?.returned(this, nr, args, result);
+    m.sink?.emit(Event.SysExit, nr, result, 0, 0);
     if (this.keepRegisters) {
       this.keepRegisters = false;
       return;

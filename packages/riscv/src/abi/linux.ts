@@ -41,6 +41,8 @@ export interface LinuxOptions {
   /** Entries of each CPU's TLB, a power of two. */
   readonly tlbEntries?: number;
   readonly overlays?: readonly OverlayFactory[];
+  /** Keeps each task's stack of kernel functions (`m.ftrace`); makes the kernel slower. */
+  readonly ftrace?: boolean;
   /** What uname(2) calls the kernel, e.g. "6.14.0"; the newest unless given. */
   readonly release?: string;
   readonly choices?: Choices;
@@ -109,7 +111,7 @@ export class LinuxMachine {
       options.choices,
     );
     const { m } = this;
-    this.k = assembleKernel(m, options.overlays);
+    this.k = assembleKernel(m, options.overlays, options.ftrace);
     this.group = new HartGroup(m.ram.buffer.byteLength);
     const decoded = new Map<number, number>();
     this.cpus = m.sched.executors.filter((e) => !e.isDevice).map((executor) => new CpuContext(this.k, executor, this.group, decoded));

@@ -4,6 +4,7 @@ import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import type { Mm } from "../../mm/mm_types.js";
+import { Event } from "../../trace.js";
 import {
   bytesOf,
   MagicLink,
@@ -216,7 +217,10 @@ function* storeComm(k: Kernel, name: string, target: ProcTarget): MaySleep<numbe
   if (k.m.point(Op.Process, target.id)) yield SWITCH;
   if (target.process === null || target.process !== k.m.current!.process) return -Errno.EINVAL;
   const comm = name.replace(/\n.*$/s, "").slice(0, TASK_COMM_LEN);
-  if (target.task !== null) target.task.comm = comm;
+  if (target.task !== null) {
+    target.task.comm = comm;
+    k.m.sink?.emit(Event.TaskRename, target.task.id, 0, 0, 0);
+  }
   if (target.id === target.process.pid) target.process.comm = comm;
   return 0;
 }

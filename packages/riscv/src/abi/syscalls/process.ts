@@ -1,4 +1,4 @@
-import { Errno, maxThreads, NSIG, Op, RLIM_NLIMITS, Rlimit, SWITCH, Task, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
+import { Errno, Event, maxThreads, NSIG, Op, RLIM_NLIMITS, Rlimit, SWITCH, Task, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { encodeText, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
@@ -70,19 +70,19 @@ function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
   created.blockedSignals = task.blockedSignals;
   created.thread.affinity = task.thread.affinity;
   if ((flags & Clone.CHILD_CLEARTID) !== 0) created.clearChildTid = args.childTid;
-  yield* addThread(t, process, created);
+  yield* addThread(t, process, created, flags);
   return tid;
 }
 
 /** Makes a new thread visible and runnable; one that joins a group which is exiting exits at once. */
-function* addThread(t: GuestThread, process: Process, created: Task): Atomic<void> {
+function* addThread(t: GuestThread, process: Process, created: Task, cloneFlags: number): Atomic<void> {
   const { m } = t.k;
   if (m.point(Op.Process, process.pid)) yield SWITCH;
   created.mm!.users++;
   process.threads.add(created);
   m.tasks.set(created.id, created);
   if (process.exitStatus !== null) created.pendingSignals.add(9);
-  m.sched.start(created);
+  m.sched.start(created, cloneFlags);
 }
 
 const clone: Handler = function* (t, [flags, sp, parentTid, tls, childTid]) {
@@ -207,6 +207,7 @@ const prctl: Handler = function* (t, [option, argument]) {
       const name = yield* readName(t, argument!);
       if (name === null) return -Errno.EFAULT;
       task.comm = name;
+      k.m.sink?.emit(Event.TaskRename, task.id, 0, 0, 0);
       if (task.id === task.process!.pid) task.process!.comm = name;
       return 0;
     }
