@@ -1,0 +1,22 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { LinuxMachine, parseElf, type LinuxOptions } from "@faultline/riscv";
+
+/** A small machine with one of programs/prebuilt on it. */
+export function guest(name: string, args: readonly string[] = [], options: Partial<LinuxOptions> = {}): LinuxMachine {
+  const bytes = readFileSync(fileURLToPath(new URL(`../../../programs/prebuilt/${name}`, import.meta.url)));
+  return new LinuxMachine({
+    memoryBytes: 32 * 2 ** 20,
+    swapBytes: 16 * 2 ** 20,
+    cpus: 2,
+    seed: 1,
+    image: parseElf(bytes),
+    bytes,
+    path: name,
+    argv: [name, ...args],
+    env: [],
+    stdout: () => {},
+    stderr: () => {},
+    ...options,
+  });
+}
