@@ -62,7 +62,7 @@ export function functionsOf(path: string): FunctionFacts[] {
       if (ts.isCallExpression(node) && POINT_CALLS.has(memberOf(node.expression) ?? "")) points++;
       if (ts.isPropertyAccessExpression(node)) {
         const receiver = receiverOf(node.expression);
-        if (receiver !== null && SHARED[receiver]?.includes(node.name.text) === true) accesses.push(node.getText(source));
+        if (receiver !== null && Object.hasOwn(SHARED, receiver) && SHARED[receiver]!.includes(node.name.text)) accesses.push(node.getText(source));
       }
       ts.forEachChild(node, visit);
     };
