@@ -35,6 +35,8 @@ export class Invariants implements EventSink {
   /** How many entries map a folio as a whole. */
   private readonly mappedWhole = new Map<number, number>();
   private readonly swapEntries: Uint8Array;
+  /** Pages that migration entries name, by the entry. */
+  private readonly migrating = new Map<number, number>();
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
 
@@ -68,6 +70,7 @@ export class Invariants implements EventSink {
     else if (event === Event.DeviceAccess) this.deviceAccess(a, b, c);
     else if (event === Event.MmPageFree) this.folioFreed(a, b);
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
+    else if (event === Event.SetPte) this.entryWritten(a, b, c);
   }
 
   private userAccess(executor: number, vpn: number, page: number): void {
@@ -128,7 +131,7 @@ export class Invariants implements EventSink {
       this.walk(
         mm,
         (_mm, vpn, flags, entryPfn) => {
-          if (entryPfn === pfn && (ptePresent(flags) || this.k.swapops.isDeviceExclusive(this.k, flags))) mapped(vpn);
+          if (entryPfn === pfn && this.namesPage(flags)) mapped(vpn);
         },
         (_mm, vpn, _flags, first) => {
           if (pfn >= first && pfn < first + PTRS) mapped(vpn + (pfn - first));
@@ -137,10 +140,37 @@ export class Invariants implements EventSink {
     }
   }
 
+  /** Whether an entry names a page: an ordinary one, or one that stands in for one. */
+  private namesPage(flags: number): boolean {
+    const { swapops } = this.k;
+    return ptePresent(flags) || swapops.isDeviceExclusive(this.k, flags) || swapops.isMigration(this.k, flags);
+  }
+
+  private entryWritten(ptep: number, flags: number, pfn: number): void {
+    const { memmap } = this.k.m;
+    if (!this.k.swapops.isMigration(this.k, flags)) {
+      this.migrating.delete(ptep);
+      return;
+    }
+    const page = memmap.pfnToPage(pfn);
+    this.migrating.set(ptep, page);
+    if (!memmap.has(memmap.folioOf(page), PG.locked)) {
+      this.fail("migration-entry", `${this.task()} writes a migration entry for ${this.frame(page)}, whose folio is not locked`);
+    }
+  }
+
+  private folioUnlocked(folio: number): void {
+    for (const page of this.migrating.values()) {
+      if (this.k.m.memmap.folioOf(page) !== folio) continue;
+      this.fail("migration-entry", `${this.task()} unlocks the folio of ${this.frame(page)}, for which there is a migration entry`);
+    }
+  }
+
   private folioLock(page: number, unlock: boolean): void {
     if (this.isFree(page)) {
       this.fail("lock-on-free", `${this.task()} ${unlock ? "releases" : "takes"} the folio lock of ${this.frame(page)}, which is free`);
     }
+    if (unlock && this.migrating.size > 0) this.folioUnlocked(page);
     if (unlock && !this.k.m.memmap.has(page, PG.locked)) {
       this.fail("lock-on-free", `${this.task()} releases the folio lock of ${this.frame(page)}, which is not locked`);
     }
@@ -168,6 +198,7 @@ export class Invariants implements EventSink {
     const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
     if (flags === 0) return "the CPU's entry is empty";
     const exclusive = swapops.isDeviceExclusive(this.k, flags);
+    if (swapops.isMigration(this.k, flags)) return "the CPU's entry is a migration entry";
     if (!exclusive && !ptePresent(flags)) return "the CPU's entry is in swap";
     const backing = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
     if (backing !== page) return `the CPU's entry is for ${this.frame(backing)}`;
@@ -191,6 +222,7 @@ export class Invariants implements EventSink {
     this.memcgBooks();
     this.tlbBooks();
     this.deviceTables("at rest");
+    for (const page of this.migrating.values()) this.fail("leak", `a migration entry for ${this.frame(page)} is left`);
     for (const mm of m.mms) {
       if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`);
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
@@ -239,7 +271,8 @@ export class Invariants implements EventSink {
         if (!exclusive || exclusiveMaps) this.mapped[page]!++;
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
         else file++;
-      } else if (swapops.isSwapEntry(this.k, flags)) {
+      } else if (swapops.isMigration(this.k, flags)) anon++;
+      else if (swapops.isSwapEntry(this.k, flags)) {
         swap++;
         if (pfn > 0 && pfn < m.swap.slots) this.swapEntries[pfn]!++;
         else this.fail("swap", `the entry at page ${hex(vpn)} is for swap slot ${pfn}, which does not exist`);

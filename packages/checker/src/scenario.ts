@@ -4,7 +4,9 @@ import {
   DmirrorDevice,
   Madv,
   MapFlag,
+  Op,
   Prot,
+  SWITCH,
   type Kernel,
   type MaySleep,
   type Mm,
@@ -126,6 +128,29 @@ export class ThreadApi {
   /** An atomic addition by a device, which takes the page first where it does not have it. */
   *deviceAtomicAdd32(device: number, addr: number, value: number): MaySleep<number> {
     return yield* this.k.testHmm.deviceAtomicAdd32(this.k, this.devices[device]!, addr, value);
+  }
+
+  /** The frame that an address of memory in use is in. */
+  frameOf(addr: number): number {
+    const { memmap, pt } = this.k.m;
+    return memmap.pfnToPage(pt.pfn(pt.lookup(this.mm.pgd, Math.floor(addr / 4096))));
+  }
+
+  /** Moves what is in a frame elsewhere, if nobody is in the way. */
+  *migrate(frame: number): MaySleep<void> {
+    yield* this.k.memoryHotplug.doMigrateRange(this.k, frame, frame + 1);
+  }
+
+  /** Moves what is in a frame elsewhere, however many attempts it takes, as taking its memory offline does. */
+  *offline(frame: number): MaySleep<void> {
+    const { k } = this;
+    yield* k.swap.lruCacheDisable(k);
+    for (;;) {
+      if (k.m.point(Op.RefGet, frame)) yield SWITCH;
+      if (k.m.memmap.refcount[frame] === 0) break;
+      yield* this.migrate(frame);
+    }
+    yield* k.swap.lruCacheEnable(k);
   }
 
   /** Empties every CPU's folio batches, so that no reference of theirs keeps a page alive. */

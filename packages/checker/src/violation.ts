@@ -22,6 +22,8 @@ export type ViolationKind =
   | "stale-tlb"
   /** A device's page table has what the CPU's does not back. */
   | "device-table"
+  /** A migration entry whose folio is not locked: whoever meets it waits for nothing, or for ever. */
+  | "migration-entry"
   /** Something is still locked, under invalidation or allocated when all is over. */
   | "leak"
   | "lock-order"

@@ -86,6 +86,8 @@ export class World {
       },
       this.choices,
     );
+    // Losing a race for a folio lock once more shows nothing new, and takes many points.
+    this.m.pageLockUnfairness = 1;
     this.k = assembleKernel(this.m, overlays);
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     if (swapSlots > 0) startSwapDisk(this.k);

@@ -195,7 +195,7 @@ class CpuThread {
     const value = random.below(2 ** 31);
     const sharedPage = random.below(o.sharedPages);
     const device = o.devices === 0 ? -1 : random.below(o.devices);
-    switch (random.below(20)) {
+    switch (random.below(22)) {
       case 0:
       case 1:
       case 2:
@@ -243,6 +243,11 @@ class CpuThread {
         break;
       case 14:
         yield* t.drainLruBatches();
+        break;
+      case 20:
+      case 21:
+        // Whatever is in a frame, and whoever has it.
+        yield* t.migrate(2 + random.below(o.frames - 2));
         break;
       case 15:
       case 16:

@@ -26,6 +26,7 @@ export { Madv } from "./mm/madvise.js";
 export type { Memcg } from "./mm/memcontrol.js";
 export type { Vmf } from "./mm/memory.js";
 export { Mm, RssKind, VM, Vma } from "./mm/mm_types.js";
+export { MigrateMode } from "./mm/migrate_mode.js";
 export { MapFlag } from "./mm/mmap.js";
 export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRange } from "./mm/mmu_notifier.js";
 export type { MmuGather } from "./mm/mmu_gather.js";

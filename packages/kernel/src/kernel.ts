@@ -4,6 +4,8 @@ import * as gup from "./mm/gup.js";
 import * as madvise from "./mm/madvise.js";
 import * as memcg from "./mm/memcg_charge.js";
 import * as memory from "./mm/memory.js";
+import * as memoryHotplug from "./mm/memory_hotplug.js";
+import * as migrate from "./mm/migrate.js";
 import * as mmap from "./mm/mmap.js";
 import * as mmGather from "./mm/mmu_gather.js";
 import * as mmuNotifier from "./mm/mmu_notifier.js";
@@ -46,6 +48,8 @@ export const MAINLINE = {
   madvise,
   memcg,
   memory,
+  memoryHotplug,
+  migrate,
   mmap,
   mmGather,
   mmuNotifier,

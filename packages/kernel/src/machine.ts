@@ -79,6 +79,10 @@ export class Machine {
   readonly futexes: Futexes;
   /** Tasks that wait for a folio lock or for writeback, by page. */
   readonly folioWaiters = new Map<number, WaitQueue>();
+  /** vm.page_lock_unfairness: how often a waiter for a folio lock may lose it to somebody faster, before it is handed it. */
+  pageLockUnfairness = 5;
+  /** Those that are handed the lock of a folio when it is unlocked, in order, by page. */
+  readonly folioHandoffs = new Map<number, { readonly task: Task; granted: boolean }[]>();
   /** Where kswapd sleeps until somebody finds memory low. */
   readonly kswapdWait: WaitQueue;
 

@@ -26,6 +26,9 @@ export enum PTE {
   SWP_EXCLUSIVE = 1 << 12,
   SWP_SOFT_DIRTY = 1 << 13,
   SWP_UFFD_WP = 1 << 14,
+  /** Of a migration entry: accessed and dirty bits of the entry that it stands for. */
+  SWP_MIG_YOUNG = 1 << 21,
+  SWP_MIG_DIRTY = 1 << 22,
 }
 
 export const SWAP_TYPE_SHIFT = 16;

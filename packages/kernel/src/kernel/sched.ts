@@ -395,6 +395,22 @@ export class WaitQueue {
     return !this.m.signalWakes(task, state);
   }
 
+  /**
+   * Puts the current task into the queue while it still holds a spinlock that keeps its condition
+   * from changing. It goes on running; `sleepPrepared` must follow once the lock is dropped.
+   */
+  prepare(state: TaskState.Uninterruptible, what: string): void {
+    const task = this.m.current!;
+    this.waiters.push(task);
+    task.state = state;
+    task.waitingFor = what;
+  }
+
+  /** Sleeps, unless the wake-up has come since `prepare`. */
+  *sleepPrepared(): MaySleep<void> {
+    if (this.m.current!.state !== TaskState.Running) yield BLOCK;
+  }
+
   wakeOne(): boolean {
     const task = this.waiters.shift();
     if (task === undefined) return false;

@@ -17,17 +17,19 @@ const KINDS = 4;
  */
 export class FolioBatches {
   private readonly batches: number[][];
+  /** How many want every folio on its list at once: batches are then drained after each. */
+  disabled = 0;
 
   constructor(cpus: number) {
     this.batches = Array.from({ length: cpus * KINDS }, () => []);
   }
 
   /**
-   * Adds a folio; true when the batch is full and must be drained. It may get longer than that: a
+   * Adds a folio; true when the batch must be drained: it is full, or none is to be kept. It may get longer than that: a
    * device's driver shares CPU 0's batches, and may come between a full batch and its draining.
    */
   push(cpu: number, kind: BatchKind, folio: number): boolean {
-    return this.batches[cpu * KINDS + kind]!.push(folio) >= FOLIO_BATCH_SIZE;
+    return this.batches[cpu * KINDS + kind]!.push(folio) >= FOLIO_BATCH_SIZE || this.disabled > 0;
   }
 
   /** Empties a batch. */

@@ -42,11 +42,29 @@ export function* folioLock(k: Kernel, folio: number, state = TaskState.Uninterru
   const { m } = k;
   if (m.takePendingSwitch()) yield SWITCH;
   m.locks.observer?.mayWait(m.current!, "folio_lock", folio);
-  while (!take(k, folio)) {
+  for (let lost = 0; !take(k, folio); lost++) {
+    if (lost >= m.pageLockUnfairness) return yield* waitForHandoff(k, folio, state);
     if (!(yield* m.folioWaitQueue(folio).sleep(state, "folio_lock"))) return false;
     if (m.point(Op.FolioLock, folio)) yield SWITCH;
   }
   return true;
+}
+
+/** Whoever unlocks the folio next gives the lock to the one that has waited here longest. */
+function* waitForHandoff(k: Kernel, folio: number, state: TaskState): MaySleep<boolean> {
+  const { m } = k;
+  const waiter = { task: m.current!, granted: false };
+  const waiters = m.folioHandoffs.get(folio) ?? [];
+  if (waiters.push(waiter) === 1) m.folioHandoffs.set(folio, waiters);
+  for (;;) {
+    const woken = yield* m.folioWaitQueue(folio).sleep(state, "folio_lock");
+    if (waiter.granted) return true;
+    if (woken) continue;
+    const i = waiters.indexOf(waiter);
+    waiters.splice(i, 1);
+    if (waiters.length === 0) m.folioHandoffs.delete(folio);
+    return false;
+  }
 }
 
 export function* folioUnlock(k: Kernel, folio: number): Atomic<void> {
@@ -54,7 +72,15 @@ export function* folioUnlock(k: Kernel, folio: number): Atomic<void> {
   if (m.point(Op.FolioUnlock, folio)) yield SWITCH;
   m.sink?.emit(Event.FolioLock, folio, 1, 0, 0);
   m.locks.observer?.released(m.current!, "folio_lock", folio);
-  m.memmap.clear(folio, PG.locked);
+  const waiters = m.folioHandoffs.get(folio);
+  if (waiters === undefined) m.memmap.clear(folio, PG.locked);
+  else {
+    // It stays locked, by somebody else.
+    const next = waiters.shift()!;
+    if (waiters.length === 0) m.folioHandoffs.delete(folio);
+    next.granted = true;
+    m.locks.observer?.acquired(next.task, "folio_lock", folio);
+  }
   wakeFolio(k, folio);
 }
 

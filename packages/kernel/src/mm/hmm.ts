@@ -112,7 +112,8 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
   const ptep = m.pt.find(range.mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const pte = ptep < 0 ? 0 : m.pt.flags(ptep);
-  // Exclusive entries are "not there" for everybody: a fault takes the page back.
+  // Exclusive entries are "not there" for everybody: a fault takes the page back. So are pages on
+  // their way to another frame: the fault waits for them to arrive.
   let has = 0;
   if (ptePresent(pte) && (pte & PTE.PROT_NONE) === 0) {
     has = (pte & PTE.W) !== 0 ? HmmPfn.VALID | HmmPfn.WRITE : HmmPfn.VALID;

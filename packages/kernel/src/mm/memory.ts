@@ -474,8 +474,12 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
   return 0;
 }
 
-/** A non-present entry: a page in swap, or one that a device has exclusively. */
+/** A non-present entry: a page in swap, one on its way to another frame, or one that a device has exclusively. */
 export function* doSwapPage(k: Kernel, vmf: Vmf): MaySleep<number> {
+  if (k.swapops.isMigration(k, vmf.origFlags)) {
+    yield* k.migrate.migrationEntryWait(k, vmf.ptep);
+    return 0;
+  }
   if (k.swapops.isDeviceExclusive(k, vmf.origFlags)) return yield* k.memory.removeDeviceExclusiveEntry(k, vmf);
   if (!k.swapops.isSwapEntry(k, vmf.origFlags)) return VmFault.SIGBUS;
   return yield* k.swapState.swapInFault(k, vmf);

@@ -133,7 +133,10 @@ export function changedPresentPte(k: Kernel, vma: Vma, old: number, pfn: number)
   return k.mprotect.canChangePteWritable(k, vma, k.m.memmap.pfnToPage(pfn), next) ? next | PTE.W : next;
 }
 
-/** Swap and exclusive entries carry no permission of their own any more. */
-export function changedSwapPte(_k: Kernel, _vma: Vma, old: number): number {
-  return old;
+/**
+ * Swap and exclusive entries carry no permission of their own any more. Migration entries do: it
+ * goes, whatever the new one is, and comes back with the first write.
+ */
+export function changedSwapPte(k: Kernel, _vma: Vma, old: number): number {
+  return k.swapops.isWritableMigration(k, old) ? k.swapops.makeReadableExclusiveMigration(k, old) : old;
 }

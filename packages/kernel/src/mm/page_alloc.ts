@@ -21,6 +21,8 @@ export enum Gfp {
 
 export const GFP_KERNEL = Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM;
 export const GFP_HIGHUSER_MOVABLE = GFP_KERNEL;
+/** For the new home of a folio that moves: fails rather than kill somebody. */
+export const GFP_MIGRATE = GFP_KERNEL | Gfp.NORETRY;
 /** A large folio if one is at hand: neither reclaims nor wakes kswapd. */
 export const GFP_TRANSHUGE_LIGHT = Gfp.NORETRY;
 /** A large folio worth some reclaim, but not the OOM killer. */

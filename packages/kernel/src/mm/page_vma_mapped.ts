@@ -11,6 +11,8 @@ export interface PageVmaMappedWalk {
   readonly vma: Vma;
   readonly startVpn: number;
   readonly endVpn: number;
+  /** Looks for migration entries, rather than for mappings. */
+  readonly migration: boolean;
   /** Where the walk stands, once it has found something: the address, the page mapped there, the entry. */
   vpn: number;
   page: number;
@@ -22,15 +24,15 @@ export interface PageVmaMappedWalk {
 }
 
 /** A walk over a folio whose first page the VMA maps, or would map, at `vpn`. */
-export function startWalk(k: Kernel, folio: number, vma: Vma, vpn: number): PageVmaMappedWalk {
+export function startWalk(k: Kernel, folio: number, vma: Vma, vpn: number, migration = false): PageVmaMappedWalk {
   const startVpn = Math.max(vpn, vma.startVpn);
   const endVpn = Math.min(vpn + k.m.memmap.folioPages(folio), vma.endVpn);
-  return { folio, vma, startVpn, endVpn, vpn: startVpn, page: -1, entry: -1, huge: false, ptl: null };
+  return { folio, vma, startVpn, endVpn, migration, vpn: startVpn, page: -1, entry: -1, huge: false, ptl: null };
 }
 
 /**
  * Goes on to the next entry that maps a page of the folio: an ordinary one, or a device-exclusive
- * one, which counts as a mapping like any other. True with the entry's lock held; false at the
+ * one, which counts as a mapping like any other; or to the next migration entry for one. True with the entry's lock held; false at the
  * end, with nothing held.
  */
 export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<boolean> {
@@ -61,13 +63,21 @@ export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<bool
   return false;
 }
 
-/** Whether the entry at which a walk stands maps a page of its folio. */
+/** Whether the entry at which a walk stands is one that it looks for. */
 export function entryMaps(k: Kernel, w: PageVmaMappedWalk): boolean {
   const { pt, memmap } = k.m;
   const flags = pt.flags(w.entry);
-  if (!ptePresent(flags) && !k.swapops.isDeviceExclusive(k, flags)) return false;
+  const wanted = w.migration
+    ? k.pageVmaMapped.countsAsMigration(k, flags)
+    : ptePresent(flags) || k.swapops.isDeviceExclusive(k, flags);
+  if (!wanted) return false;
   w.page = memmap.pfnToPage(pt.pfnFor(w.entry, w.vpn));
   return w.page >= 0 && memmap.folioOf(w.page) === w.folio;
+}
+
+/** What is taken for a migration entry when those of a folio are replaced. */
+export function countsAsMigration(k: Kernel, flags: number): boolean {
+  return k.swapops.isMigration(k, flags);
 }
 
 /** Ends a walk before its end. */

@@ -10,7 +10,8 @@ import { RssKind, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, PG } from "./page.js";
 import { startWalk } from "./page_vma_mapped.js";
-import { makeSwap } from "./swapops.js";
+import { makeSwap, restoredBits } from "./swapops.js";
+import { vmPageProt } from "./vm_prot.js";
 
 /* Who may map a folio. */
 
@@ -236,6 +237,74 @@ export function* unmapOneToSwap(
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), slot);
   yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
   yield* k.swap.folioPutUnowned(k, folio);
+}
+
+/* Migration takes a folio out of the page tables, and puts another in. */
+
+/** Puts migration entries in place of every mapping of a folio. The caller holds the folio lock. */
+export function* tryToMigrate(k: Kernel, folio: number): MaySleep<void> {
+  yield* k.rmap.rmapWalkAnon(k, folio, k.rmap.tryToMigrateOne);
+}
+
+/** One VMA's share of `tryToMigrate`; false when it has an entry that cannot be replaced. */
+export function* tryToMigrateOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
+  const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
+  let replaced = true;
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  const walk = startWalk(k, folio, vma, vpn);
+  while (replaced && (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk))) {
+    // Migration entries are single: 2 MiB mapped as one are split first, then met page by page.
+    if (walk.huge) yield* k.pageVmaMapped.splitAndRestart(k, walk);
+    else replaced = yield* k.rmap.setMigrationPte(k, vma, walk.vpn, folio, walk.page, walk.entry);
+  }
+  if (!replaced) yield* k.pageVmaMapped.releaseWalk(walk);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  return replaced;
+}
+
+/**
+ * Under the page-table lock: clears and flushes an entry, ordinary or device-exclusive, then
+ * writes the migration entry for it, which has neither map count nor reference. RSS counts it all
+ * the same. False, and nothing done, for an entry that cannot be replaced.
+ */
+export function* setMigrationPte(
+  k: Kernel,
+  vma: Vma,
+  vpn: number,
+  folio: number,
+  page: number,
+  ptep: number,
+): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if (ptePresent(flags) && (flags & PTE.D) !== 0) memmap.set(folio, PG.dirty);
+  const entry = k.swapops.makeMigration(k, flags, memmap.has(page, PG.anonExclusive));
+  memmap.clear(page, PG.anonExclusive);
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, entry, memmap.pageToPfn(page));
+  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  yield* k.swap.folioPutUnowned(k, folio);
+  return true;
+}
+
+/** One VMA's share of `removeMigrationPtes`: ordinary entries for `dst` where migration entries for `src` stand. */
+export function* removeMigrationPte(k: Kernel, src: number, dst: number, vma: Vma, vpn: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  const walk = startWalk(k, src, vma, vpn, true);
+  while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
+    const old = m.pt.flags(walk.entry);
+    const page = dst + (walk.page - src);
+    let flags = vmPageProt(vma.flags) | restoredBits(old);
+    if ((old & PTE.SWP_MIG_YOUNG) === 0) flags &= ~PTE.A;
+    if ((old & PTE.SWP_MIG_DIRTY) !== 0 && memmap.has(dst, PG.dirty)) flags |= PTE.D;
+    if (k.swapops.isWritableMigration(k, old)) flags |= PTE.W;
+    if (m.point(Op.RefGet, dst)) yield SWITCH;
+    memmap.refcount[dst]!++;
+    yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
+    yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, memmap.pageToPfn(page));
+  }
 }
 
 /** References that mappings and the swap cache explain, with the caller's own. */

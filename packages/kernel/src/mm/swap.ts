@@ -207,6 +207,18 @@ export function* lruAddDrainAll(k: Kernel): MaySleep<void> {
   }
 }
 
+/** From here on no batch keeps a folio from being isolated; until `lruCacheEnable`. */
+export function* lruCacheDisable(k: Kernel): MaySleep<void> {
+  if (k.m.point(Op.LruBatch, k.m.cpu)) yield SWITCH;
+  k.m.batches.disabled++;
+  yield* k.swap.lruAddDrainAll(k);
+}
+
+export function* lruCacheEnable(k: Kernel): Atomic<void> {
+  if (k.m.point(Op.LruBatch, k.m.cpu)) yield SWITCH;
+  k.m.batches.disabled--;
+}
+
 /**
  * Notes an access: a first one sets PG_referenced, a second moves an inactive folio to the active
  * list, when its CPU drains the batch.

@@ -15,6 +15,56 @@ export const SWP_DEVICE_EXCLUSIVE_READ = 30 as number;
 /** Real swap devices have types below this. */
 export const MAX_SWAPFILES = 24 as number;
 
+/** The types of migration entries stand above hardware poison's, which comes right after the swap devices. */
+export function migrationReadType(k: Kernel): number {
+  return k.swapops.MAX_SWAPFILES + 1;
+}
+
+/** Read-only for now, yet nobody else has the page: a write need not copy it. */
+export function migrationReadExclusiveType(k: Kernel): number {
+  return k.swapops.MAX_SWAPFILES + 2;
+}
+
+export function migrationWriteType(k: Kernel): number {
+  return k.swapops.MAX_SWAPFILES + 3;
+}
+
+/** An entry whose page is on its way to another frame; the folio that it names is locked. */
+export function isMigration(k: Kernel, flags: number): boolean {
+  if ((flags & PTE.SWAP) === 0) return false;
+  const type = swapType(flags);
+  return type >= migrationReadType(k) && type <= migrationWriteType(k);
+}
+
+export function isWritableMigration(k: Kernel, flags: number): boolean {
+  return (flags & PTE.SWAP) !== 0 && swapType(flags) === migrationWriteType(k);
+}
+
+/** A migration entry of a page that others may map as well. */
+export function isReadableMigration(k: Kernel, flags: number): boolean {
+  return (flags & PTE.SWAP) !== 0 && swapType(flags) === migrationReadType(k);
+}
+
+/**
+ * Flags of the migration entry that stands in for an entry: a present one, or one that is not but
+ * has a page (device-exclusive), which is never writable by itself. `exclusive`: nobody else has
+ * the page.
+ */
+export function makeMigration(k: Kernel, pteFlags: number, exclusive: boolean): number {
+  const kept = keptBits(pteFlags);
+  const shared = exclusive ? migrationReadExclusiveType(k) : migrationReadType(k);
+  if ((pteFlags & PTE.SWAP) !== 0) return withSwapType(shared) | kept;
+  const young = (pteFlags & PTE.A) !== 0 ? PTE.SWP_MIG_YOUNG : 0;
+  const dirty = (pteFlags & PTE.D) !== 0 ? PTE.SWP_MIG_DIRTY : 0;
+  return withSwapType((pteFlags & PTE.W) !== 0 ? migrationWriteType(k) : shared) | kept | young | dirty;
+}
+
+/** A writable migration entry without the permission, whatever its other bits. */
+export function makeReadableExclusiveMigration(k: Kernel, flags: number): number {
+  const marks = PTE.SWP_SOFT_DIRTY | PTE.SWP_MIG_YOUNG | PTE.SWP_MIG_DIRTY;
+  return withSwapType(migrationReadExclusiveType(k)) | (flags & marks);
+}
+
 /** Whether a device-exclusive entry counts as a mapping of its page, as any other entry does. */
 export function exclusiveEntriesAreMapped(): boolean {
   return true;

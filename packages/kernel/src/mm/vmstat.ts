@@ -32,6 +32,8 @@ export const VM_EVENTS = [
   "pageoutrun",
   "pgrotated",
   "oom_kill",
+  "pgmigrate_success",
+  "pgmigrate_fail",
   "thp_fault_alloc",
   "thp_fault_fallback",
   "thp_fault_fallback_charge",

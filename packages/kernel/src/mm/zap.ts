@@ -68,7 +68,10 @@ export function* zapPteRange(
       if (m.point(Op.MapCount, m.memmap.folioOf(m.memmap.pfnToPage(pfn)))) yield SWITCH;
       full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
     } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
-    else if (k.swapops.isSwapEntry(k, flags)) {
+    else if (k.swapops.isMigration(k, flags)) {
+      // It has no reference and no map count; who moves the folio finds one entry less.
+      vma.mm.rss[RssKind.anon]!--;
+    } else if (k.swapops.isSwapEntry(k, flags)) {
       vma.mm.rss[RssKind.swap]!--;
       yield* k.swapfile.freeSwapAndCache(k, pfn);
     }

@@ -111,7 +111,7 @@ function undoFolioWalk(_base: KernelModules): Overlay {
 }
 
 /** Before patch 5: the entry's type says whether the page may be written when it is restored. */
-function undoRestoreWritability(_base: KernelModules): Overlay {
+function undoRestoreWritability(base: KernelModules): Overlay {
   return {
     memory: {
       exclusivePteWritability(
@@ -130,7 +130,7 @@ function undoRestoreWritability(_base: KernelModules): Overlay {
       // So mprotect must take the permission away from the entry itself.
       changedSwapPte(k: Kernel, vma: Vma, old: number): number {
         const writable = k.swapops.isDeviceExclusive(k, old) && swapType(old) === k.swapops.SWP_DEVICE_EXCLUSIVE;
-        if (!writable || (vma.flags & VM.WRITE) !== 0) return old;
+        if (!writable || (vma.flags & VM.WRITE) !== 0) return base.mprotect.changedSwapPte(k, vma, old);
         const kept = old & (PTE.SWP_SOFT_DIRTY | PTE.SWP_UFFD_WP | PTE.SWP_EXCLUSIVE);
         return k.swapops.withSwapType(k.swapops.SWP_DEVICE_EXCLUSIVE_READ) | kept;
       },
@@ -141,6 +141,40 @@ function undoRestoreWritability(_base: KernelModules): Overlay {
 /** Before patch 6: two types, one for writable entries and one for the others. */
 function undoSingleType(_base: KernelModules): Overlay {
   return { swapops: { SWP_DEVICE_EXCLUSIVE: 29, SWP_DEVICE_EXCLUSIVE_READ: 30, MAX_SWAPFILES: 23 } };
+}
+
+/** Before patch 7: what replaces migration entries takes exclusive ones for such, too. */
+function undoNotMigration(base: KernelModules): Overlay {
+  return {
+    pageVmaMapped: {
+      countsAsMigration: (k: Kernel, flags: number): boolean =>
+        base.pageVmaMapped.countsAsMigration(k, flags) || k.swapops.isDeviceExclusive(k, flags),
+    },
+  };
+}
+
+/**
+ * Before patch 11: migration cannot replace an exclusive entry. (It would take it for a present
+ * one, and its bits for those of a frame; here it leaves it alone.) The folio stays mapped, and
+ * never moves.
+ */
+function undoMigrate(base: KernelModules): Overlay {
+  return {
+    rmap: {
+      *setMigrationPte(
+        k: Kernel,
+        vma: Vma,
+        vpn: number,
+        folio: number,
+        page: number,
+        ptep: number,
+      ): Atomic<boolean> {
+        if (k.m.point(Op.PteRead, ptep)) yield SWITCH;
+        if (k.swapops.isDeviceExclusive(k, k.m.pt.flags(ptep))) return false;
+        return yield* base.rmap.setMigrationPte(k, vma, vpn, folio, page, ptep);
+      },
+    },
+  };
 }
 
 /** Before patch 16: an exclusive entry is no mapping. The folio looks unmapped, but is referenced. */
@@ -233,8 +267,8 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
     undo: undoSingleType,
   }),
   patch("exclusive-not-migration", "mm/page_vma_mapped: device-exclusive entries are not migration entries", {
-    status: "not-yet",
-    note: "there is no migration yet",
+    status: "modelled",
+    undo: undoNotMigration,
   }),
   patch(
     "uprobes-exclusive",
@@ -250,8 +284,8 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
     note: "while exclusive entries are no mappings, unmap never meets one",
   }),
   patch("migrate-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_migrate_one()", {
-    status: "not-yet",
-    note: "there is no migration yet",
+    status: "modelled",
+    undo: undoMigrate,
   }),
   patch("mkclean-exclusive", "mm/rmap: handle device-exclusive entries correctly in page_vma_mkclean_one()", {
     status: "not-yet",

@@ -40,6 +40,7 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(vm, "watermark_scale_factor", () => 10);
   readOnly(vm, "swappiness", () => 60);
   readOnly(vm, "page-cluster", () => 3);
+  readOnly(vm, "page_lock_unfairness", (k) => k.m.pageLockUnfairness);
   readOnly(vm, "oom_kill_allocating_task", () => 0);
   readOnly(vm, "panic_on_oom", () => 0);
   readOnly(vm, "max_map_count", () => 65530);

@@ -1,0 +1,265 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import { TaskState } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { MigrateMode } from "./migrate_mode.js";
+import { GFP_MIGRATE } from "./page_alloc.js";
+import { NO_PAGE, PG } from "./page.js";
+
+/** Passes of a batch that waits for nothing, and of one that does. */
+const MAX_MIGRATE_ASYNC_RETRY = 3;
+const MAX_MIGRATE_SYNC_RETRY = 7;
+
+/** Flags that a folio takes along. The lock, the LRU and the caches have their own ways. */
+const KEPT_FLAGS =
+  PG.referenced | PG.uptodate | PG.active | PG.workingset | PG.dirty | PG.swapbacked | PG.unevictable | PG.readahead | PG.young | PG.idle;
+
+/** Finds room for a folio: a new one with one reference at site "alloc", or NO_PAGE. */
+export type NewFolio = (k: Kernel, src: number) => MaySleep<number>;
+
+/** What became of the folios of one call. */
+export interface MigrateOutcome {
+  /** Those that did not move, each with the caller's reference at site "isolate" still. */
+  readonly failed: number[];
+  /** How many did not move, or the negated errno that ended the attempt: what Linux returns. */
+  readonly result: number;
+}
+
+/**
+ * Moves isolated folios to other frames. Each has the caller's reference at site "isolate", which
+ * goes with the folio if it moves. First without waiting for anybody; what is left is then tried
+ * one by one, waiting for folio locks and writeback where `mode` says so.
+ */
+export function* migratePages(
+  k: Kernel,
+  folios: readonly number[],
+  newFolio: NewFolio,
+  mode: MigrateMode,
+): MaySleep<MigrateOutcome> {
+  const { events } = k.m.vmstat;
+  let pending = [...folios];
+  let result = 0;
+  const failed: number[] = [];
+  const passes = mode === MigrateMode.SYNC ? [MigrateMode.ASYNC, MigrateMode.SYNC] : [mode];
+  for (const [i, pass] of passes.entries()) {
+    const last = i === passes.length - 1;
+    const retries = pass === MigrateMode.SYNC ? MAX_MIGRATE_SYNC_RETRY : MAX_MIGRATE_ASYNC_RETRY;
+    const again: number[] = [];
+    for (const [j, folio] of pending.entries()) {
+      const error = yield* k.migrate.unmapAndMove(k, folio, newFolio, pass, retries);
+      yield* k.m.sched.condResched();
+      if (error === 0) events.pgmigrate_success += 1;
+      else if (error === -Errno.ENOMEM && !k.m.memmap.isLarge(folio)) {
+        // No room for this one is none for the others.
+        failed.push(...again, ...pending.slice(j));
+        events.pgmigrate_fail += failed.length;
+        return { failed, result: error };
+      } else if (last || (error !== -Errno.EAGAIN && error !== -Errno.EBUSY)) {
+        failed.push(folio);
+        events.pgmigrate_fail++;
+        result++;
+      } else again.push(folio);
+    }
+    pending = again;
+  }
+  return { failed, result };
+}
+
+/**
+ * One folio, in as many attempts as `retries` says: 0 when it moved; -EAGAIN while somebody else
+ * holds it, -EBUSY under writeback that is not to be waited for, -ENOMEM without room.
+ */
+export function* unmapAndMove(
+  k: Kernel,
+  src: number,
+  newFolio: NewFolio,
+  mode: MigrateMode,
+  retries: number,
+): MaySleep<number> {
+  const { m } = k;
+  if (m.point(Op.RefGet, src)) yield SWITCH;
+  if (m.memmap.refcount[src] === 1) {
+    // Freed meanwhile: ours is the last reference.
+    yield* k.swap.folioPut(k, src, "isolate");
+    return 0;
+  }
+  const dst = yield* newFolio(k, src);
+  if (dst === NO_PAGE) return -Errno.ENOMEM;
+  let error = -Errno.EAGAIN;
+  let unmapped: UnmappedFolio | number = error;
+  for (let pass = 0; pass < retries && typeof unmapped === "number"; pass++) {
+    unmapped = yield* k.migrate.migrateFolioUnmap(k, src, dst, mode);
+    if (typeof unmapped === "number" && unmapped !== -Errno.EAGAIN) break;
+    yield* m.sched.condResched();
+  }
+  if (typeof unmapped === "number") error = unmapped;
+  else {
+    for (let pass = 0; pass < retries && error === -Errno.EAGAIN; pass++) {
+      error = yield* k.migrate.migrateFolioMove(k, src, dst, unmapped);
+      yield* m.sched.condResched();
+    }
+    if (error !== 0) yield* k.migrate.migrateFolioUndo(k, src, dst, unmapped);
+  }
+  if (error !== 0) yield* k.swap.folioPut(k, dst, "alloc");
+  return error;
+}
+
+/** Both folios are locked, and no page table maps the old one. */
+export interface UnmappedFolio {
+  /** Migration entries stand where it was mapped. */
+  readonly wasMapped: boolean;
+}
+
+/** Locks both folios and puts migration entries in place of the old one's mappings; or an errno. */
+export function* migrateFolioUnmap(
+  k: Kernel,
+  src: number,
+  dst: number,
+  mode: MigrateMode,
+): MaySleep<UnmappedFolio | number> {
+  const { m } = k;
+  const { memmap } = m;
+  if (mode === MigrateMode.ASYNC) {
+    if (!(yield* k.folioLock.folioTrylock(k, src))) return -Errno.EAGAIN;
+  } else if (!k.folioLock.tryFolioLock(k, src)) yield* k.folioLock.folioLock(k, src);
+  if (m.point(Op.PageFlags, src)) yield SWITCH;
+  if (memmap.has(src, PG.writeback)) {
+    if (mode === MigrateMode.ASYNC) {
+      yield* k.folioLock.folioUnlock(k, src);
+      return -Errno.EBUSY;
+    }
+    yield* k.folioLock.folioWaitBit(k, src, PG.writeback, TaskState.Uninterruptible);
+  }
+  // Nobody else knows the new folio, so this never fails.
+  if (yield* k.folioLock.folioTrylock(k, dst)) {
+    if (m.point(Op.MapCount, src)) yield SWITCH;
+    const wasMapped = memmap.folioMapcount(src) > 0;
+    if (wasMapped) yield* k.rmap.tryToMigrate(k, src);
+    if (m.point(Op.MapCount, src)) yield SWITCH;
+    if (memmap.folioMapcount(src) === 0) return { wasMapped };
+    yield* k.migrate.removeMigrationPtes(k, src, src);
+    yield* k.folioLock.folioUnlock(k, dst);
+  }
+  yield* k.folioLock.folioUnlock(k, src);
+  return -Errno.EAGAIN;
+}
+
+/** The old folio could not be moved: its migration entries become ordinary ones again. */
+export function* migrateFolioUndo(k: Kernel, src: number, dst: number, unmapped: UnmappedFolio): MaySleep<void> {
+  if (unmapped.wasMapped) yield* k.migrate.removeMigrationPtes(k, src, src);
+  yield* k.folioLock.folioUnlock(k, dst);
+  yield* k.folioLock.folioUnlock(k, src);
+}
+
+/** Moves contents and identity; then both are unlocked and the old folio is freed. 0 or -EAGAIN. */
+export function* migrateFolioMove(k: Kernel, src: number, dst: number, unmapped: UnmappedFolio): MaySleep<number> {
+  if (!(yield* k.migrate.moveToNewFolio(k, src, dst))) return -Errno.EAGAIN;
+  yield* k.swap.folioAddLru(k, dst);
+  if (unmapped.wasMapped) yield* k.migrate.removeMigrationPtes(k, src, dst);
+  yield* k.folioLock.folioUnlock(k, dst);
+  yield* k.swap.folioPut(k, dst, "alloc");
+  yield* k.folioLock.folioUnlock(k, src);
+  yield* k.swap.folioPut(k, src, "isolate");
+  return 0;
+}
+
+/** Copies, unless somebody holds the old folio who may write to it yet. */
+export function* moveToNewFolio(k: Kernel, src: number, dst: number): MaySleep<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const expected = k.rmap.expectedRefs(k, src);
+  if (m.point(Op.RefGet, src)) yield SWITCH;
+  if (memmap.refcount[src] !== expected) return false;
+  for (let i = 0; i < memmap.folioPages(src); i++) {
+    if (m.point(Op.FrameRead, src + i)) yield SWITCH;
+    m.ram.copy(dst + i, src + i);
+  }
+  if (!(yield* k.migrate.folioMigrateMapping(k, src, dst, expected))) return false;
+  yield* k.migrate.folioMigrateFlags(k, src, dst);
+  return true;
+}
+
+/**
+ * The new folio takes the old one's place where folios are looked up: its reverse map, and the
+ * swap cache with its references. False, and nothing changed, when the old one has other
+ * references than `expected`: the caller's, and the cache's.
+ */
+export function* folioMigrateMapping(k: Kernel, src: number, dst: number, expected: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap, swap } = m;
+  const cached = memmap.has(src, PG.swapcache);
+  if (cached && !swap.lock.tryLock()) yield* swap.lock.lock();
+  if (m.point(Op.RefGet, src)) yield SWITCH;
+  const moves = memmap.refcount[src] === expected;
+  if (moves) {
+    memmap.index[dst] = memmap.index[src]!;
+    memmap.mapping[dst] = memmap.mapping[src]!;
+  }
+  if (!cached) return moves;
+  if (moves) {
+    const offset = memmap.private[src]!;
+    m.touches(Op.SwapCache, offset);
+    m.touches(Op.RefGet, dst);
+    m.touches(Op.PageFlags, src);
+    m.touches(Op.PageFlags, dst);
+    for (let i = 0; i < memmap.folioPages(src); i++) swap.cache[offset + i] = dst;
+    memmap.private[dst] = offset;
+    memmap.set(dst, PG.swapcache);
+    memmap.refcount[dst]! += expected - 1;
+    memmap.private[src] = 0;
+    memmap.clear(src, PG.swapcache);
+    memmap.refcount[src]! -= expected - 1;
+  }
+  if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
+  return moves;
+}
+
+/** Flags and the cgroup's charge go along. Nobody can find the old folio any more. */
+export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.PageFlags, src)) yield SWITCH;
+  m.touches(Op.PageFlags, dst);
+  memmap.set(dst, memmap.flags[src]! & KEPT_FLAGS);
+  memmap.clear(src, PG.dirty | PG.active | PG.unevictable);
+  memmap.memcg[dst] = memmap.memcg[src]!;
+  memmap.memcg[src] = 0;
+}
+
+/** Ordinary entries for `dst` where migration entries of `src` stand. Both are locked, or are one. */
+export function* removeMigrationPtes(k: Kernel, src: number, dst: number): MaySleep<void> {
+  yield* k.rmap.rmapWalkAnon(k, dst, function* (_k, _dst, vma, vpn): MaySleep<boolean> {
+    yield* k.rmap.removeMigrationPte(k, src, dst, vma, vpn);
+    return true;
+  });
+}
+
+/**
+ * A fault met a migration entry: waits until the folio is unlocked, and with that gone from the
+ * entry. The fault keeps its lock (mmap_lock or the VMA's) meanwhile; a reference would keep the
+ * folio from moving, so none is taken.
+ */
+export function* migrationEntryWait(k: Kernel, ptep: number): MaySleep<void> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  if (!k.swapops.isMigration(k, m.pt.flags(ptep))) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return;
+  }
+  // The entry says that its folio is locked and alive, but only as long as the table is: so who
+  // waits is in the queue before the table is unlocked.
+  const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfn(ptep)));
+  const queue = m.folioWaitQueue(folio);
+  queue.prepare(TaskState.Uninterruptible, "migration_entry_wait");
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  yield* queue.sleepPrepared();
+}
+
+/** A movable folio for the contents of another of the same size. */
+export function* allocMigrationTarget(k: Kernel, src: number): MaySleep<number> {
+  if (k.m.point(Op.PageFlags, src)) yield SWITCH;
+  return yield* k.pageAlloc.allocFolio(k, GFP_MIGRATE, k.m.memmap.order[src]!);
+}
