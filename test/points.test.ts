@@ -45,6 +45,8 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/hmm.ts: isZeroPage": NEVER_CHANGES,
   "mm/memory.ts: exclusivePteWritability": UNDER_CALLERS_LOCK,
   "mm/memory.ts: setPte": `${UNDER_CALLERS_POINT} (PteWrite)`,
+  "mm/mmu_notifier.ts: applyDeferred": `${UNDER_CALLERS_POINT} (NotifierEnd)`,
+  "mm/mmu_notifier.ts: invalidating": `${UNDER_CALLERS_POINT} (NotifierEnd, NotifierSubscribe)`,
   "mm/mmu_notifier.ts: mmHasNotifiers": "always true while checking, so that the points behind it are passed",
   "mm/mprotect.ts: canChangePteWritable": UNDER_CALLERS_LOCK,
   "mm/mprotect.ts: changePteRange/(anonymous)": `${UNDER_CALLERS_POINT} (PteWrite, by ptepModify)`,

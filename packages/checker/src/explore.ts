@@ -172,6 +172,7 @@ class Runner {
     const { sink } = this.options;
     const heard = sink === undefined ? invariants : new Tee(sink, invariants);
     m.sink = trace === null ? heard : new Tee(new Recorder(world, trace), heard);
+    invariants.begin();
     world.startThreads();
     strategy.begin(m);
     world.hand(strategy, (what, n) => strategy.draw(what, n));

@@ -37,6 +37,7 @@ export class Invariants implements EventSink {
   private readonly swapEntries: Uint8Array;
   /** Pages that migration entries name, by the entry. */
   private readonly migrating = new Map<number, number>();
+  private readonly freedVmas = new Set<number>();
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
 
@@ -54,6 +55,38 @@ export class Invariants implements EventSink {
 
   boot(): void {
     this.freeAtBoot = this.freeFrames();
+    this.watchTables();
+  }
+
+  /** An execution begins: nothing has been freed that anybody could still know of. */
+  begin(): void {
+    this.freedVmas.clear();
+  }
+
+  /** Nobody reaches a page table that has been freed. */
+  private watchTables(): void {
+    const { pt } = this.k.m;
+    const { flags, same, lockOf, set } = pt;
+    const reached = (ptep: number): void => {
+      if (pt.isAllocated(ptep)) return;
+      this.fail("use-after-free", `${this.task()} reaches entry ${ptep % PTRS} of a page table that has been freed`);
+    };
+    pt.flags = (ptep) => {
+      reached(ptep);
+      return flags.call(pt, ptep);
+    };
+    pt.same = (ptep, ...entry) => {
+      reached(ptep);
+      return same.call(pt, ptep, ...entry);
+    };
+    pt.lockOf = (ptep) => {
+      reached(ptep);
+      return lockOf.call(pt, ptep);
+    };
+    pt.set = (ptep, ...entry) => {
+      reached(ptep);
+      set.call(pt, ptep, ...entry);
+    };
   }
 
   /* At events. */
@@ -71,6 +104,10 @@ export class Invariants implements EventSink {
     else if (event === Event.MmPageFree) this.folioFreed(a, b);
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
     else if (event === Event.SetPte) this.entryWritten(a, b, c);
+    else if (event === Event.VmaFree) this.freedVmas.add(a);
+    else if (event === Event.VmaReach && this.freedVmas.has(a)) {
+      this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
+    }
   }
 
   private userAccess(executor: number, vpn: number, page: number): void {
@@ -228,6 +265,7 @@ export class Invariants implements EventSink {
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
+    if (m.rcu.pending + m.notifierSrcu.periods.pending > 0) this.fail("leak", "a grace period has not ended");
     this.trackedReferences();
   }
 

@@ -2,6 +2,7 @@ import {
   Access,
   Dmirror,
   DmirrorDevice,
+  FollFlag,
   Madv,
   MapFlag,
   Op,
@@ -151,6 +152,16 @@ export class ThreadApi {
       yield* this.migrate(frame);
     }
     yield* k.swap.lruCacheEnable(k);
+  }
+
+  /** Holds a page of the address space, as a driver does with get_user_pages_fast(); a page or a negated errno. */
+  *getUserPage(addr: number, write: boolean): MaySleep<number> {
+    return yield* this.k.gup.getUserPageFast(this.k, addr / 4096, write ? FollFlag.WRITE : 0, "scenario");
+  }
+
+  /** Lets go of what `getUserPage` returned. */
+  *putUserPage(page: number): MaySleep<void> {
+    yield* this.k.swap.folioPut(this.k, this.k.m.memmap.folioOf(page), "scenario");
   }
 
   /** Empties every CPU's folio batches, so that no reference of theirs keeps a page alive. */

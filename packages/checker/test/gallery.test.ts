@@ -1,6 +1,7 @@
 import { resolvePatches } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import faultExclusive from "../../../scenarios/fault-exclusive.js";
+import gupFastMunmap from "../../../scenarios/gup-fast-munmap.js";
 import lazyfreeMirror from "../../../scenarios/lazyfree-mirror.js";
 import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
 import mprotectFault from "../../../scenarios/mprotect-fault.js";
@@ -9,12 +10,14 @@ import reclaimExclusive from "../../../scenarios/reclaim-exclusive.js";
 import reclaimMunmap from "../../../scenarios/reclaim-munmap.js";
 import swapInDontneedPageout from "../../../scenarios/swap-in-dontneed-pageout.js";
 import twoDevices from "../../../scenarios/two-devices.js";
+import vmaLockMunmap from "../../../scenarios/vma-lock-munmap.js";
 import { explore, type Scenario } from "../src/index.js";
 
 /** The gallery: each scenario with as many preemptions as a few seconds allow. */
 const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: number])[] = (
   [
     [faultExclusive, 3],
+    [gupFastMunmap, 2],
     [lazyfreeMirror, 2],
     [mirrorDontneed, 2],
     [mprotectFault, 2],
@@ -23,6 +26,7 @@ const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: numb
     [reclaimMunmap, 2],
     [swapInDontneedPageout, 2],
     [twoDevices, 1],
+    [vmaLockMunmap, 2],
   ] as const
 ).map(([s, n]) => [s.title, s as Scenario, n]);
 

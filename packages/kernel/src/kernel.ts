@@ -29,6 +29,7 @@ import * as folioLock from "./mm/folio_lock.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exit from "./kernel/exit.js";
 import * as futex from "./kernel/futex.js";
+import * as rcu from "./kernel/rcu.js";
 import * as signal from "./kernel/signal.js";
 import * as time from "./kernel/time.js";
 import * as testHmm from "./drivers/test_hmm.js";
@@ -58,6 +59,7 @@ export const MAINLINE = {
   pageAlloc,
   pageIo,
   pageVmaMapped,
+  rcu,
   rmap,
   signal,
   swap,

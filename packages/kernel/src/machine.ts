@@ -4,6 +4,7 @@ import type { Ftrace } from "./kernel/ftrace.js";
 import { Op } from "./kernel/op.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
+import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import type { Process } from "./kernel/process.js";
 import { Signals } from "./kernel/signal.js";
 import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
@@ -50,6 +51,9 @@ export class Machine {
   readonly choices: Choices;
   readonly locks: Locks;
   readonly sched: Scheduler;
+  readonly rcu = new GracePeriods(this, 0);
+  /** Held by those who call what subscribed with `mmuNotifierRegister`. */
+  readonly notifierSrcu = new SrcuDomain(this, 1);
   readonly dmesg: Dmesg;
   readonly ram: FrameMemory;
   readonly memmap: Memmap;

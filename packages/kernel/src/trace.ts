@@ -22,6 +22,10 @@ export enum Event {
   InvalidateEnd,
   /** page, unlock (0 or 1), got it (0 or 1): somebody tries or releases the lock of a folio */
   FolioLock,
+  /** VMA: its memory may be anything from here on */
+  VmaFree,
+  /** VMA: a reader without mmap_lock looks into it */
+  VmaReach,
   /** device, start vpn, end vpn, NotifyEvent: a device drops its translations, inside the notifier */
   DeviceInvalidate,
   /** mm, vpn, page: the entry is a device-exclusive one now */

@@ -63,6 +63,8 @@ export const EVENTS: readonly EventInfo[] = [
     { folio: "page", unlock: "int", taken: "int" },
     "a folio lock is tried (taken: whether it was free) or released",
   ),
+  info(Event.VmaFree, "faultline:vma_free", { vma: "int" }, "a grace period has passed since the VMA left: its memory is free"),
+  info(Event.VmaReach, "faultline:vma_reach", { vma: "int" }, "a reader without mmap_lock looks into a VMA"),
   info(
     Event.DeviceInvalidate,
     "faultline:device_invalidate",

@@ -1,4 +1,5 @@
 import { SpinLock } from "../kernel/locks.js";
+import { NO_PAGE } from "../mm/page.js";
 import type { Machine } from "../machine.js";
 
 /**
@@ -93,7 +94,14 @@ export class PageTables {
     this.words.fill(0, node * PTRS_PER_TABLE * 2, (node + 1) * PTRS_PER_TABLE * 2);
     this.locks[node] = undefined;
     this.free.push(node);
-    return this.frames[node]!;
+    const page = this.frames[node]!;
+    this.frames[node] = NO_PAGE;
+    return page;
+  }
+
+  /** False for an entry of a table that has been freed. */
+  isAllocated(ptep: number): boolean {
+    return this.frames[Math.floor(ptep / PTRS_PER_TABLE)]! !== NO_PAGE;
   }
 
   /** The split page-table lock of the node that an entry stands in. */

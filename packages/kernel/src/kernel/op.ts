@@ -58,6 +58,8 @@ export enum Op {
   Thp, // 0: settings and queues of transparent huge pages
   Stats, // 0: counters of the whole machine
   Inode, // inode number
+  RcuRead, // 0 for RCU, or the number of an SRCU domain: a section begins, or ends unnoticed
+  RcuPeriod, // the same: a grace period begins or ends
 }
 
 /** What objects are counted in: numbers of different spaces have nothing to do with each other. */
@@ -89,6 +91,7 @@ export enum Space {
   Thp,
   Stats,
   Inode,
+  Rcu,
 }
 
 /** The space of each operation, by its number. */
@@ -145,6 +148,8 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.Thp]: Space.Thp,
   [Op.Stats]: Space.Stats,
   [Op.Inode]: Space.Inode,
+  [Op.RcuRead]: Space.Rcu,
+  [Op.RcuPeriod]: Space.Rcu,
 } satisfies Record<Op, Space>);
 
 /** Operations that change nothing that their own kind would see. All others write. */
@@ -161,6 +166,7 @@ const READS: ReadonlySet<Op> = new Set([
   Op.DeviceRead,
   Op.FrameRead,
   Op.DeviceLookup,
+  Op.RcuRead,
 ]);
 
 /** Whether the order of two accesses by different executors can matter. */

@@ -40,6 +40,8 @@ export class Task {
   /** The blocked ones as a mask: signal n is bit n - 1. */
   blockedSignals = 0n;
   readonly thread = new ThreadState();
+  /** How many RCU read-side sections the task is inside. It does not sleep there. */
+  rcuNesting = 0;
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
   /** Numbers of the kernel functions it is in, outermost first; empty unless they are traced (see ftrace.ts). */

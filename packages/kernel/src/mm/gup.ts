@@ -28,6 +28,54 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
   }
 }
 
+/**
+ * One page of the current address space, with a reference at `site`: without locks where it is
+ * mapped with the permission wanted, else as `getUserPageRemote`, under mmap_lock. The page or a
+ * negated errno (get_user_pages_fast()).
+ */
+export function* getUserPageFast(k: Kernel, vpn: number, gup: number, site: string): MaySleep<number> {
+  const { mm } = k.m.current!;
+  const page = yield* k.gup.gupFast(k, mm!, vpn, gup, site);
+  if (page !== NO_PAGE) return page;
+  if (!mm!.mmapLock.tryRead()) yield* mm!.mmapLock.read();
+  const result = yield* k.gup.getUserPageRemote(k, mm!, vpn, gup, site);
+  if (!mm!.mmapLock.tryUnlock()) yield* mm!.mmapLock.unlock();
+  return result;
+}
+
+/** The page that the entry maps with the permission wanted, referenced; NO_PAGE to go the slow way. */
+export function* gupFast(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): Atomic<number> {
+  // Linux has interrupts off, which holds off grace periods as a section does.
+  k.rcu.rcuReadLock(k);
+  const page = yield* k.gup.gupFastPte(k, mm, vpn, gup, site);
+  if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
+  return page;
+}
+
+/** The entry is read again once the reference is there: who cleared it meanwhile may have freed the page. */
+export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): Atomic<number> {
+  const { m } = k;
+  if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+  const ptep = m.pt.lookup(mm.pgd, vpn);
+  if (ptep < 0) return NO_PAGE;
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const flags = m.pt.flags(ptep);
+  const pfn = m.pt.pfn(ptep);
+  const need = (gup & FollFlag.WRITE) !== 0 ? PTE.V | PTE.W : PTE.V;
+  if ((flags & need) !== need || (flags & PTE.SPECIAL) !== 0) return NO_PAGE;
+  const page = m.memmap.pfnToPage(pfn);
+  const folio = m.memmap.folioOf(page);
+  if (!(yield* k.swap.folioTryGet(k, folio, site))) return NO_PAGE;
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  m.touches(Op.TableRead, tableObject(mm.id, vpn));
+  if (!m.pt.same(ptep, flags, pfn) || m.pt.lookup(mm.pgd, vpn) !== ptep) {
+    yield* k.swap.folioPut(k, folio, site);
+    return NO_PAGE;
+  }
+  m.memmap.set(folio, PG.referenced);
+  return page;
+}
+
 export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
   const need = (gup & FollFlag.WRITE) !== 0 ? VM.WRITE : VM.READ;
   return (vma.flags & need) !== 0;

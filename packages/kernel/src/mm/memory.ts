@@ -33,12 +33,21 @@ export interface Vmf {
  * or when it changed while we looked: the caller then takes mmap_lock.
  */
 export function* lockVmaUnderRcu(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | null> {
+  k.rcu.rcuReadLock(k);
+  const vma = yield* k.memory.vmaStartRead(k, mm, vpn);
+  if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
+  return vma;
+}
+
+/** Inside an RCU section: a VMA that leaves meanwhile stays what it was, and says that it has left. */
+export function* vmaStartRead(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | null> {
   const { m } = k;
   if (m.point(Op.VmaFind, mm.id)) yield SWITCH;
   const vma = mm.vmaAt(vpn);
   if (vma === null) return null;
   if (m.point(Op.VmaRead, vma.id)) yield SWITCH;
   m.touches(Op.VmaSeqRead, mm.id);
+  m.sink?.emit(Event.VmaReach, vma.id, 0, 0, 0);
   if (vma.lockSeq === mm.lockSeq) return null;
   vma.readers++;
   if (vma.detached || vpn < vma.startVpn || vpn >= vma.endVpn) {
@@ -214,8 +223,10 @@ export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number)
 
 export function* handlePteFault(k: Kernel, vma: Vma, vpn: number, flags: number, ptep: number): MaySleep<number> {
   const { m } = k;
+  k.rcu.rcuReadLock(k);
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep) };
+  if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
   if (vmf.origFlags === 0) return yield* k.memory.doAnonymousPage(k, vmf);
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
   return yield* k.memory.handlePresentPte(k, vmf);

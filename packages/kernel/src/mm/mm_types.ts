@@ -126,7 +126,9 @@ export class Mm {
   envEnd = 0;
   /** Notifier subscriptions: replaced rather than changed, so that an invalidation goes through the list it began with. */
   notifiers: readonly MmuNotifier[] = [];
-  intervals: readonly IntervalNotifier[] = [];
+  /** Not changed while an invalidation runs: what comes and goes meanwhile waits for its end. */
+  readonly intervals: IntervalNotifier[] = [];
+  readonly deferredIntervals: { readonly notifier: IntervalNotifier; readonly insert: boolean }[] = [];
   /** The sequence protocol of interval notifiers: odd while an invalidation runs. */
   invalidateSeq = 2;
   activeInvalidations = 0;

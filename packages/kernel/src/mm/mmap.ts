@@ -1,9 +1,10 @@
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { OpenFile } from "../fs/vfs.js";
 import { USER_VPN_END } from "../arch/pgtable.js";
+import { Event } from "../trace.js";
 import type { AnonVma } from "./anon_vma.js";
 import { Mm, VM, VM_ACCESS, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -200,6 +201,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   mm.vmas.splice(mm.vmas.indexOf(upper, mm.findVmaIndex(lower.startVpn)), 1);
   if (upper.file !== null) upper.file.references--;
   if (anonVma !== null && !anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  yield* k.mmap.vmAreaFree(k, upper);
   return lower;
 }
 
@@ -233,6 +235,21 @@ export function* unlinkAnonVma(k: Kernel, vma: Vma): MaySleep<void> {
 export function* removeVma(k: Kernel, vma: Vma): MaySleep<void> {
   vma.detached = true;
   if (vma.file !== null) yield* k.m.vfs.put(k, vma.file);
+  yield* k.mmap.vmAreaFree(k, vma);
+}
+
+/**
+ * The memory of a VMA stays one until a grace period is over (SLAB_TYPESAFE_BY_RCU): a reader that
+ * found it before it left may look into it yet.
+ */
+export function* vmAreaFree(k: Kernel, vma: Vma): Atomic<void> {
+  yield* k.rcu.callRcu(k, () => k.mmap.vmAreaGone(k, vma));
+}
+
+/** From here on nobody may look into the VMA. */
+export function* vmAreaGone(k: Kernel, vma: Vma): Atomic<void> {
+  if (k.m.point(Op.VmaWrite, vma.id)) yield SWITCH;
+  k.m.sink?.emit(Event.VmaFree, vma.id, 0, 0, 0);
 }
 
 /* System calls. */

@@ -42,6 +42,7 @@ export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
   if (tlb.endVpn > 0) yield* k.tlbflush.flushTlbRange(k, tlb.mm, tlb.startVpn, tlb.endVpn);
   tlb.startVpn = Infinity;
   tlb.endVpn = 0;
+  if (tlb.tables.length > 0) yield* k.mmGather.tlbTableFlush(k, tlb.tables.splice(0));
   for (let i = 0; i < tlb.pages.length; i++) {
     const folio = m.memmap.folioOf(tlb.pages[i]!);
     tlb.pages[i] = folio;
@@ -50,8 +51,19 @@ export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
   }
   yield* k.swap.releaseFolios(k, tlb.pages, "gather");
   tlb.pages.length = 0;
-  for (const node of tlb.tables) yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(node));
-  tlb.tables.length = 0;
+}
+
+/**
+ * Page tables that nothing points to are freed after a grace period: a walk without locks
+ * (`gupFast`) may still be in one, and on riscv no interrupt of a TLB flush waits for it.
+ */
+export function* tlbTableFlush(k: Kernel, tables: readonly number[]): Atomic<void> {
+  yield* k.rcu.callRcu(k, () => k.mmGather.freeTables(k, tables));
+}
+
+/** Gives page tables back to the allocator. */
+export function* freeTables(k: Kernel, tables: readonly number[]): Atomic<void> {
+  for (const node of tables) yield* k.pageAlloc.freeTable(k, k.m.pt.releaseNode(node));
 }
 
 export function* tlbFinish(k: Kernel, tlb: MmuGather): Atomic<void> {

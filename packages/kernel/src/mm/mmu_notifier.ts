@@ -27,12 +27,17 @@ export interface NotifierRange {
   readonly owner: object | null;
 }
 
-/** A subscription to everything that happens to an address space. */
+/**
+ * A subscription to everything that happens to an address space. Its functions run inside a
+ * section of `Machine.notifierSrcu`, and may sleep.
+ */
 export interface MmuNotifier {
   invalidateRangeStart?(k: Kernel, range: NotifierRange): MaySleep<void>;
   invalidateRangeEnd?(k: Kernel, range: NotifierRange): MaySleep<void>;
-  /** The address space is going away. */
+  /** The address space is going away, or the subscription is; both may call at the same time. */
   release?(k: Kernel, mm: Mm): MaySleep<void>;
+  /** After `mmuNotifierPut`, once nobody can be calling any more. */
+  freeNotifier?(k: Kernel): void;
 }
 
 /**
@@ -61,10 +66,22 @@ export function mmHasNotifiers(k: Kernel, mm: Mm): boolean {
 }
 
 /**
- * Before page-table entries of the range change. The sequence becomes odd, so that readers wait,
- * and every overlapping subscriber drops what it has cached. The entries are still there.
+ * Before page-table entries of the range change: every subscriber whose range overlaps drops what
+ * it has cached. The entries are still there.
  */
 export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep<void> {
+  yield* k.mmuNotifier.intervalsStart(k, range);
+  if (range.mm.notifiers.length > 0) yield* eachNotifier(k, range.mm, (notifier) => notifier.invalidateRangeStart?.(k, range));
+}
+
+/** The entries have changed and the CPUs' TLBs are flushed: readers may go on. */
+export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<void> {
+  yield* k.mmuNotifier.intervalsEnd(k, range);
+  if (range.mm.notifiers.length > 0) yield* eachNotifier(k, range.mm, (notifier) => notifier.invalidateRangeEnd?.(k, range));
+}
+
+/** The sequence becomes odd if an interval overlaps, so that readers wait; then each is told. */
+export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void> {
   const { mm } = range;
   if (k.mmuNotifier.mmHasNotifiers(k, mm)) {
     if (k.m.point(Op.NotifierStart, mm.id)) yield SWITCH;
@@ -72,32 +89,25 @@ export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep
   }
   // Counted even when nobody watches yet: who subscribes before the end must wait for it.
   mm.activeInvalidations++;
+  if (!mm.intervals.some((notifier) => overlaps(notifier, range.startVpn, range.endVpn))) return;
   mm.invalidateSeq |= 1;
   const seq = mm.invalidateSeq;
   for (const notifier of mm.intervals) {
-    if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
-    yield* notifier.invalidate(k, range, seq);
-  }
-  for (const notifier of mm.notifiers) {
-    if (notifier.invalidateRangeStart !== undefined) yield* notifier.invalidateRangeStart(k, range);
+    if (overlaps(notifier, range.startVpn, range.endVpn)) yield* notifier.invalidate(k, range, seq);
   }
 }
 
-/** The entries have changed and the CPUs' TLBs are flushed: readers may go on. */
-export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<void> {
+/** The last one out makes the sequence even again, which is what readers wait for. */
+export function* intervalsEnd(k: Kernel, range: NotifierRange): Atomic<void> {
   const { mm } = range;
-  for (const notifier of mm.notifiers) {
-    if (notifier.invalidateRangeEnd !== undefined) yield* notifier.invalidateRangeEnd(k, range);
-  }
   if (k.mmuNotifier.mmHasNotifiers(k, mm)) {
     if (k.m.point(Op.NotifierEnd, mm.id)) yield SWITCH;
     k.m.sink?.emit(Event.InvalidateEnd, mm.id, range.startVpn, range.endVpn, range.event);
   }
-  // The last one out makes the sequence even again, which is what readers wait for.
-  if (--mm.activeInvalidations === 0) {
-    mm.invalidateSeq++;
-    mm.invalidateWait.wakeAll();
-  }
+  if (--mm.activeInvalidations > 0 || !invalidating(mm)) return;
+  mm.invalidateSeq++;
+  applyDeferred(mm);
+  mm.invalidateWait.wakeAll();
 }
 
 /** Begins reading under a subscription; sleeps while the range is being invalidated. */
@@ -130,19 +140,54 @@ export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep
   const { mm } = notifier;
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
   k.m.touches(Op.NotifierSeqSet, notifier.id);
-  mm.intervals = [...mm.intervals, notifier];
-  // Born while an invalidation runs: readers must wait for its end. Otherwise it is behind, and
-  // the first read succeeds at once.
-  notifier.invalidateSeq = (mm.invalidateSeq & 1) !== 0 ? mm.invalidateSeq : mm.invalidateSeq - 1;
+  if (mm.activeInvalidations === 0) {
+    // Behind: the first read succeeds at once.
+    notifier.invalidateSeq = mm.invalidateSeq - 1;
+    mm.intervals.push(notifier);
+    return;
+  }
+  // Born while an invalidation runs: readers wait for its end.
+  if (invalidating(mm)) mm.deferredIntervals.push({ notifier, insert: true });
+  else {
+    mm.invalidateSeq |= 1;
+    mm.intervals.push(notifier);
+  }
+  notifier.invalidateSeq = mm.invalidateSeq;
+}
+
+/** While an invalidation goes through the intervals, nobody may change their list. */
+function invalidating(mm: Mm): boolean {
+  return (mm.invalidateSeq & 1) !== 0;
+}
+
+/** What came and went while the invalidations ran that have just ended. */
+function applyDeferred(mm: Mm): void {
+  for (const { notifier, insert } of mm.deferredIntervals) {
+    if (insert) mm.intervals.push(notifier);
+    else removeFrom(mm.intervals, notifier);
+  }
+  mm.deferredIntervals.length = 0;
+}
+
+function removeFrom(list: IntervalNotifier[], notifier: IntervalNotifier): void {
+  const i = list.indexOf(notifier);
+  if (i >= 0) list.splice(i, 1);
 }
 
 /** Removes a subscription, and waits for invalidations that may still be calling it. */
 export function* intervalRemove(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
-  mm.intervals = mm.intervals.filter((other) => other !== notifier);
+  if (!invalidating(mm)) return removeFrom(mm.intervals, notifier);
+  const waits = mm.deferredIntervals.findIndex((deferred) => deferred.notifier === notifier && deferred.insert);
+  if (waits >= 0) {
+    // It came during this invalidation, and has never been called.
+    mm.deferredIntervals.splice(waits, 1);
+    return;
+  }
+  mm.deferredIntervals.push({ notifier, insert: false });
   const seq = mm.invalidateSeq;
-  while ((mm.invalidateSeq & 1) !== 0 && mm.invalidateSeq === seq) {
+  while (mm.invalidateSeq === seq) {
     yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_notifier_remove");
   }
 }
@@ -157,10 +202,63 @@ export function* mmuNotifierRelease(k: Kernel, mm: Mm): MaySleep<void> {
       event: NotifyEvent.RELEASE,
       owner: null,
     };
-    yield* k.mmuNotifier.invalidateRangeStart(k, range);
-    yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+    yield* k.mmuNotifier.intervalsStart(k, range);
+    yield* k.mmuNotifier.intervalsEnd(k, range);
   }
-  for (const notifier of mm.notifiers) {
+  if (mm.notifiers.length === 0) return;
+  yield* eachNotifier(k, mm, (notifier) => notifier.release?.(k, mm));
+  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  mm.notifiers = [];
+  // An unregister that came too late to find itself on the list waits for the same.
+  yield* k.rcu.synchronizeSrcu(k, k.m.notifierSrcu);
+}
+
+/** Calls each subscription of an address space, as the list was when it began. */
+function* eachNotifier(k: Kernel, mm: Mm, call: (notifier: MmuNotifier) => MaySleep<void> | undefined): MaySleep<void> {
+  yield* k.rcu.srcuReadLock(k, k.m.notifierSrcu);
+  for (const notifier of mm.notifiers) yield* call(notifier) ?? [];
+  yield* k.rcu.srcuReadUnlock(k, k.m.notifierSrcu);
+}
+
+/**
+ * Subscribes to an address space. While its anon_vmas are locked, no reverse walk can be between
+ * the start and the end of an invalidation; mmap_lock keeps away the others (mm_take_all_locks()).
+ */
+export function* mmuNotifierRegister(k: Kernel, mm: Mm, notifier: MmuNotifier): MaySleep<void> {
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const anonVmas = new Set(mm.vmas.flatMap((vma) => vma.anonVma ?? []));
+  for (const { lock } of anonVmas) if (!lock.tryWrite()) yield* lock.write();
+  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  mm.notifiers = [...mm.notifiers, notifier];
+  for (const { lock } of anonVmas) if (!lock.tryUnlock()) yield* lock.unlock();
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+}
+
+/**
+ * Ends a subscription: when this returns, `release` has run, here or in the exit of the address
+ * space, and nobody is calling the subscription any more.
+ */
+export function* mmuNotifierUnregister(k: Kernel, mm: Mm, notifier: MmuNotifier): MaySleep<void> {
+  const { m } = k;
+  if (m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  if (mm.notifiers.includes(notifier)) {
+    yield* k.rcu.srcuReadLock(k, m.notifierSrcu);
     if (notifier.release !== undefined) yield* notifier.release(k, mm);
+    yield* k.rcu.srcuReadUnlock(k, m.notifierSrcu);
+    if (m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+    mm.notifiers = mm.notifiers.filter((other) => other !== notifier);
   }
+  yield* k.rcu.synchronizeSrcu(k, m.notifierSrcu);
+}
+
+/** Ends a subscription without waiting: `freeNotifier` is called when nobody uses it any more. */
+export function* mmuNotifierPut(k: Kernel, mm: Mm, notifier: MmuNotifier): Atomic<void> {
+  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  mm.notifiers = mm.notifiers.filter((other) => other !== notifier);
+  yield* k.rcu.callSrcu(k, k.m.notifierSrcu, () => freed(k, notifier));
+}
+
+function* freed(k: Kernel, notifier: MmuNotifier): Atomic<void> {
+  if (k.m.point(Op.RcuPeriod, k.m.notifierSrcu.periods.id)) yield SWITCH;
+  notifier.freeNotifier?.(k);
 }

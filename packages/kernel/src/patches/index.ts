@@ -3,12 +3,14 @@ import { DEVICE_EXCLUSIVE_2025 } from "./device_exclusive_2025.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
+import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
 
 export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 
 /** Every upstream change that the project knows of, newest first: the order of undoing. */
 export const PATCHES: readonly Patch[] = [
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
+  RISCV_FAST_GUP_2024,
   PER_VMA_LOCKS_2023,
   EXCLUSIVE_FAULT_REF_2023,
 ];
@@ -28,7 +30,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, PER_VMA_LOCKS_2023.name],
+    without: [...BEFORE_2025, RISCV_FAST_GUP_2024.name, PER_VMA_LOCKS_2023.name],
   },
 ];
 
