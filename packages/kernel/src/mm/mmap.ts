@@ -3,7 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { OpenFile } from "../fs/vfs.js";
-import { USER_VPN_END } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import type { AnonVma } from "./anon_vma.js";
 import { Mm, VM, VM_ACCESS, type Vma } from "./mm_types.js";
@@ -109,6 +109,18 @@ export function getUnmappedArea(_k: Kernel, mm: Mm, hint: number, pages: number)
     start = vma.endVpn;
   }
   return USER_VPN_END - start >= pages ? start : -1;
+}
+
+/**
+ * Room for anonymous memory of whole 2 MiB, aligned so that huge pages can map it; anywhere when
+ * there is no such room. Since 6.7.
+ */
+export function thpGetUnmappedArea(k: Kernel, mm: Mm, pages: number): number {
+  const padded = k.mmap.getUnmappedArea(k, mm, 0, pages + HPAGE_PMD_NR);
+  if (padded < 0) return k.mmap.getUnmappedArea(k, mm, 0, pages);
+  // Top down, what is aligned already is taken from the upper end.
+  const below = padded & (HPAGE_PMD_NR - 1);
+  return below === 0 ? padded + HPAGE_PMD_NR : padded + HPAGE_PMD_NR - below;
 }
 
 /* Changing the list of VMAs. All under mmap_lock for writing. */
@@ -307,7 +319,9 @@ export function* mmapRegion(
     start = addr / 4096;
     if ((flags & MapFlag.FIXED_NOREPLACE) !== 0 && !rangeFree(mm, start, pages)) return -Errno.EEXIST;
   } else {
-    start = k.mmap.getUnmappedArea(k, mm, Math.ceil(addr / 4096), pages);
+    const hint = Math.ceil(addr / 4096);
+    const couldBeHuge = file === null && hint === 0 && (flags & MapFlag.TYPE) === MapFlag.PRIVATE && pages % HPAGE_PMD_NR === 0;
+    start = couldBeHuge ? k.mmap.thpGetUnmappedArea(k, mm, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
     if (start < 0) return -Errno.ENOMEM;
   }
   if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
