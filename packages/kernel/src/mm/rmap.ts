@@ -105,7 +105,8 @@ export function dropMapping(k: Kernel, folio: number, page: number): void {
   memmap.addMapcount(folio, page, -1);
   if (memmap.pageMapcount(page) !== 0) return;
   accountAnonMapped(k, folio, -1);
-  if (memmap.isLarge(folio) && memmap.folioMapcount(folio) > 0) k.hugeMemory.deferredSplitFolio(k, folio);
+  // One in the swap cache is on its way out as a whole.
+  if (memmap.isLarge(folio) && memmap.folioMapcount(folio) > 0 && !memmap.has(folio, PG.swapcache)) k.hugeMemory.deferredSplitFolio(k, folio);
 }
 
 /** A mapping of the whole folio by a PMD entry is gone; the caller has announced it. */

@@ -59,7 +59,8 @@ function* makeRangeExclusive(k: Kernel, mm: Mm, start: number, end: number, owne
   }
   for (let i = 0; i < pages.length; i++) {
     const folio = k.m.memmap.folioOf(pages[i]!);
-    if (yield* k.folioLock.folioTrylock(k, folio)) {
+    // The first page stands for its folio, all of whose mappings are then replaced; the others are passed over.
+    if (folio === pages[i] && (yield* k.folioLock.folioTrylock(k, folio))) {
       const supported = k.rmap.exclusiveSupported(k, folio) === 0;
       if (supported && (yield* k.rmap.exclusiveReplacePte(k, mm, start + i, folio, pages[i]!, owner))) continue;
       yield* k.folioLock.folioUnlock(k, folio);
