@@ -57,6 +57,8 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: exclusiveSupported": NEVER_CHANGES,
   "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (RefGet)`,
   "mm/rmap.ts: folioAddNewAnonRmap": NOT_VISIBLE_YET,
+  "mm/folio_lock.ts: lockNewFolio": NOT_VISIBLE_YET,
+  "mm/huge_split.ts: splitFrozen": `${UNDER_CALLERS_POINT} (RefGet); what else it changes, Machine.touches announces`,
   "mm/memory.ts: pteRangeNone": `${UNDER_CALLERS_POINT} (PteRead)`,
   "mm/mprotect.ts: changeHugePmd/(anonymous)": "called between the point of ptepModify and its write",
   "mm/page_vma_mapped.ts: entryMaps": `${UNDER_CALLERS_POINT} (PteRead)`,

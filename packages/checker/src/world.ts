@@ -121,7 +121,7 @@ export class World {
     this.tables = pt.words.slice();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
-      if (memmap.refcount[page] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
+      if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     // Frames that are free now, and slots of swap, are written before anybody reads them.

@@ -2,6 +2,7 @@ import { resolvePatches } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import faultExclusive from "../../../scenarios/fault-exclusive.js";
 import gupFastMunmap from "../../../scenarios/gup-fast-munmap.js";
+import largeFolioSplit from "../../../scenarios/large-folio-split.js";
 import lazyfreeMirror from "../../../scenarios/lazyfree-mirror.js";
 import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
 import mprotectFault from "../../../scenarios/mprotect-fault.js";
@@ -18,6 +19,7 @@ const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: numb
   [
     [faultExclusive, 3],
     [gupFastMunmap, 2],
+    [largeFolioSplit, 1],
     [lazyfreeMirror, 2],
     [mirrorDontneed, 2],
     [mprotectFault, 2],

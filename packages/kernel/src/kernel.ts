@@ -1,5 +1,6 @@
 import * as hmm from "./mm/hmm.js";
 import * as hugeMemory from "./mm/huge_memory.js";
+import * as hugeSplit from "./mm/huge_split.js";
 import * as gup from "./mm/gup.js";
 import * as madvise from "./mm/madvise.js";
 import * as memcg from "./mm/memcg_charge.js";
@@ -45,6 +46,7 @@ export const MAINLINE = {
   gup,
   hmm,
   hugeMemory,
+  hugeSplit,
   lazyfree,
   madvise,
   memcg,

@@ -37,6 +37,12 @@ function take(k: Kernel, folio: number): boolean {
   return true;
 }
 
+/** Locks a folio that nobody else can find yet. */
+export function lockNewFolio(k: Kernel, folio: number): void {
+  k.m.memmap.set(folio, PG.locked);
+  k.m.locks.observer?.acquired(k.m.current!, "folio_lock", folio, true);
+}
+
 /** Takes the folio lock after a try that failed; false when a fatal signal came first and `state` is Killable. */
 export function* folioLock(k: Kernel, folio: number, state = TaskState.Uninterruptible): MaySleep<boolean> {
   const { m } = k;

@@ -7,7 +7,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
-import { PG } from "./page.js";
+import { NO_PAGE, PG } from "./page.js";
 
 /** MADV_* as the generic ABI has them. */
 export enum Madv {
@@ -192,11 +192,56 @@ function* visitLocked(
   return done;
 }
 
+/** Splits large folios that reach across an end of the range: the advice is about the range alone. */
+function* splitAtEnds(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  const { memmap } = k.m;
+  for (const vpn of start === end - 1 ? [start] : [start, end - 1]) {
+    const page = yield* getMappedPage(k, vma, vpn);
+    if (page === NO_PAGE) continue;
+    const folio = memmap.folioOf(page);
+    if (!covers(k, page, vpn, start, end) && (yield* k.folioLock.folioTrylock(k, folio))) {
+      yield* k.hugeSplit.splitFolio(k, folio);
+      yield* k.folioLock.folioUnlock(k, folio);
+    }
+    yield* k.swap.folioPut(k, folio, "madvise");
+  }
+}
+
+/** The page of a large folio that is mapped at an address, its folio referenced; NO_PAGE where there is none. */
+function* getMappedPage(k: Kernel, vma: Vma, vpn: number): Atomic<number> {
+  const { m } = k;
+  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+  const entry = m.pt.find(vma.mm.pgd, vpn);
+  if (entry < 0) return NO_PAGE;
+  const ptl = m.pt.lockOf(entry);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, entry)) yield SWITCH;
+  const flags = m.pt.flags(entry);
+  let page = NO_PAGE;
+  if (ptePresent(flags) && (flags & PTE.SPECIAL) === 0 && !(m.pt.isHuge(entry) && !m.pt.isLeaf(entry))) {
+    page = m.memmap.pfnToPage(m.pt.pfnFor(entry, vpn));
+    const folio = m.memmap.folioOf(page);
+    if (m.memmap.isLarge(folio)) yield* k.swap.folioGet(k, folio, "madvise");
+    else page = NO_PAGE;
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return page;
+}
+
+/** Whether the range has all of the folio whose page is mapped at `vpn`. */
+function covers(k: Kernel, page: number, vpn: number, start: number, end: number): boolean {
+  const { memmap } = k.m;
+  const folio = memmap.folioOf(page);
+  const first = vpn - (page - folio);
+  return first >= start && first + memmap.folioPages(folio) <= end;
+}
+
 /** MADV_COLD and MADV_PAGEOUT: present, unshared pages only; non-present entries are passed over. */
 export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, pageout: boolean): MaySleep<void> {
   const { m } = k;
   const { memmap } = m;
   yield* k.swap.lruAddDrain(k);
+  yield* splitAtEnds(k, vma, start, end);
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     const isolated: number[] = [];
@@ -205,7 +250,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
       if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
       const page = memmap.pfnToPage(m.pt.pfn(entry));
       const folio = memmap.folioOf(page);
-      if (memmap.pageMapcount(page) !== 1) return true;
+      if (memmap.pageMapcount(page) !== 1 || !covers(k, page, at, start, end)) return true;
       yield* k.memory.ptepModify(k, vma.mm, at, entry, (now) => now & ~PTE.A);
       memmap.clear(folio, PG.referenced);
       if (!pageout) yield* k.swap.batchAdd(k, BatchKind.deactivate, folio);
@@ -224,6 +269,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
   const { memmap } = m;
   const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: end, event: NotifyEvent.CLEAR, owner: null };
   yield* k.swap.lruAddDrain(k);
+  yield* splitAtEnds(k, vma, start, end);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   let cleared = false;
   const visit = function* (ptep: number, vpn: number): Atomic<boolean> {
@@ -236,9 +282,9 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
       return true;
     }
     if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
-    const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
-    // Of a large folio that is mapped page by page, others pages may be wanted.
-    if (memmap.isLarge(folio) && !m.pt.isHuge(ptep)) return true;
+    const page = memmap.pfnToPage(m.pt.pfn(ptep));
+    const folio = memmap.folioOf(page);
+    if (!covers(k, page, vpn, start, end)) return true;
     if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
       if (!(yield* k.folioLock.folioTrylock(k, folio))) return true;
       // A copy that is being written, or that others need, says that the page cannot go yet.

@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
+import { HPAGE_PMD_NR } from "../arch/pgtable.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { GFP_MIGRATE } from "./page_alloc.js";
 import { NO_PAGE, PG } from "./page.js";
@@ -46,24 +47,41 @@ export function* migratePages(
     const last = i === passes.length - 1;
     const retries = pass === MigrateMode.SYNC ? MAX_MIGRATE_SYNC_RETRY : MAX_MIGRATE_ASYNC_RETRY;
     const again: number[] = [];
-    for (const [j, folio] of pending.entries()) {
+    // Grows by the pages of folios that are split.
+    for (let j = 0; j < pending.length; j++) {
+      const folio = pending[j]!;
+      const pages = k.m.memmap.folioPages(folio);
       const error = yield* k.migrate.unmapAndMove(k, folio, newFolio, pass, retries);
       yield* k.m.sched.condResched();
-      if (error === 0) events.pgmigrate_success += 1;
-      else if (error === -Errno.ENOMEM && !k.m.memmap.isLarge(folio)) {
+      if (error === 0) {
+        events.pgmigrate_success += pages;
+        if (pages === HPAGE_PMD_NR) events.thp_migration_success++;
+      } else if (error === -Errno.ENOMEM && (yield* k.migrate.trySplit(k, folio, pending))) {
+        if (pages === HPAGE_PMD_NR) events.thp_migration_split++;
+        pending.push(folio);
+      } else if (error === -Errno.ENOMEM && pages === 1) {
         // No room for this one is none for the others.
         failed.push(...again, ...pending.slice(j));
         events.pgmigrate_fail += failed.length;
         return { failed, result: error };
       } else if (last || (error !== -Errno.EAGAIN && error !== -Errno.EBUSY)) {
         failed.push(folio);
-        events.pgmigrate_fail++;
+        events.pgmigrate_fail += pages;
+        if (pages === HPAGE_PMD_NR) events.thp_migration_fail++;
         result++;
       } else again.push(folio);
     }
     pending = again;
   }
   return { failed, result };
+}
+
+/** There is no room for a large folio in one piece: its pages, isolated as it was, are added to the list. */
+export function* trySplit(k: Kernel, folio: number, pages: number[]): MaySleep<boolean> {
+  if (!k.m.memmap.isLarge(folio) || !(yield* k.folioLock.folioTrylock(k, folio))) return false;
+  const error = yield* k.hugeSplit.splitFolio(k, folio, pages);
+  yield* k.folioLock.folioUnlock(k, folio);
+  return error === 0;
 }
 
 /**

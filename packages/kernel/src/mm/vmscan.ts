@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { Task, TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
+import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { Lru, type Lruvec } from "./lruvec.js";
 import type { Memcg } from "./memcontrol.js";
@@ -66,8 +67,9 @@ export function* doTryToFreePages(k: Kernel, target: Memcg, pages: number, reaso
 
 /** What can be freed besides folios on LRU lists, on behalf of a cgroup and those below it; pages freed. */
 export function* shrinkSlab(k: Kernel, target: Memcg): MaySleep<number> {
+  const freed = yield* k.hugeSplit.deferredSplitScan(k, target);
   // The huge page of zeros belongs to no cgroup.
-  return target.parent === null ? yield* k.hugeMemory.shrinkHugeZeroFolio(k) : 0;
+  return target.parent === null ? freed + (yield* k.hugeMemory.shrinkHugeZeroFolio(k)) : freed;
 }
 
 /** Scans one cgroup's lists in proportion to their length and the priority. */
@@ -220,6 +222,8 @@ function countScan(k: Kernel, memcg: Memcg, lru: Lru, reason: ReclaimReason, sca
 /** What became of a batch of isolated folios. */
 export interface ShrinkOutcome {
   readonly kept: number[];
+  /** Pages that were one folio with others when it was isolated: yet to be tried. */
+  readonly split: number[];
   /** Pages freed. */
   reclaimed: number;
   /** Folios met under writeback. */
@@ -233,29 +237,28 @@ export function* shrinkFolioList(
   folios: readonly number[],
   ignoreReferences: boolean,
 ): MaySleep<ShrinkOutcome> {
-  const outcome: ShrinkOutcome = { kept: [], reclaimed: 0, writeback: 0, activated: 0 };
-  for (const folio of folios) {
+  const outcome: ShrinkOutcome = { kept: [], split: [], reclaimed: 0, writeback: 0, activated: 0 };
+  const pending = [...folios].reverse();
+  for (let folio = pending.pop(); folio !== undefined; folio = pending.pop()) {
     if (!(yield* k.folioLock.folioTrylock(k, folio))) {
       outcome.kept.push(folio);
       continue;
     }
-    const pages = k.m.memmap.folioPages(folio);
     const verdict = yield* k.vmscan.shrinkFolio(k, folio, ignoreReferences, outcome);
-    if (verdict === "freed") {
-      outcome.reclaimed += pages;
-      continue;
-    }
+    if (verdict === "freed") continue;
     if (verdict === "activate") {
       const { m } = k;
       if (m.memmap.has(folio, PG.swapcache) && m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!))) {
         yield* k.swapfile.folioFreeSwap(k, folio);
       }
       m.memmap.set(folio, PG.active);
+      const pages = m.memmap.folioPages(folio);
       m.vmstat.events.pgactivate += pages;
       outcome.activated += pages;
     }
     yield* k.folioLock.folioUnlock(k, folio);
     outcome.kept.push(folio);
+    while (outcome.split.length > 0) pending.push(outcome.split.pop()!);
   }
   return outcome;
 }
@@ -285,7 +288,7 @@ export function* shrinkFolio(
   const anon = memmap.isAnon(folio);
   const lazyfree = anon && !memmap.has(folio, PG.swapbacked);
   if (anon && !lazyfree && !memmap.has(folio, PG.swapcache)) {
-    if (!(yield* k.swapfile.folioAllocSwap(k, folio))) return "activate";
+    if (!(yield* k.vmscan.addToSwap(k, folio, outcome))) return "activate";
   }
   if (memmap.folioMapcount(folio) > 0) {
     if (lazyfree) {
@@ -298,7 +301,26 @@ export function* shrinkFolio(
     yield* k.pageIo.swapWritepage(k, folio);
     return "keep";
   }
-  return (yield* k.vmscan.removeMapping(k, folio)) ? "freed" : "keep";
+  const pages = memmap.folioPages(folio);
+  if (!(yield* k.vmscan.removeMapping(k, folio))) return "keep";
+  outcome.reclaimed += pages;
+  return "freed";
+}
+
+/**
+ * Gives a folio its swap slots. A large one that is not mapped as a whole, or for which there is
+ * no room side by side, is split first; what it was split into is reclaimed next.
+ */
+export function* addToSwap(k: Kernel, folio: number, outcome: ShrinkOutcome): MaySleep<boolean> {
+  const { m } = k;
+  if (m.memmap.isLarge(folio)) {
+    if (m.point(Op.Thp, 0)) yield SWITCH;
+    const partial = m.thp.deferredSplit.has(folio);
+    if (!partial && (yield* k.swapfile.folioAllocSwap(k, folio))) return true;
+    if (!partial && m.memmap.order[folio] === HPAGE_PMD_ORDER) m.vmstat.events.thp_swpout_fallback++;
+    if ((yield* k.hugeSplit.splitFolio(k, folio, outcome.split)) !== 0) return false;
+  }
+  return yield* k.swapfile.folioAllocSwap(k, folio);
 }
 
 /** Whether a folio has been used: then it stays, on the active list if it was used a lot. */
