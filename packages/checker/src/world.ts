@@ -13,6 +13,7 @@ import {
   type Memcg,
   type Mm,
   type OverlayFactory,
+  type SavedTables,
   type Strategy,
 } from "@faultline/kernel";
 import { Checkpoint } from "./checkpoint.js";
@@ -64,7 +65,7 @@ export class World {
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
   /** Page tables and the frames in use, as they were at the checkpoint. */
-  private tables = new Uint32Array(0);
+  private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
 
   constructor(
@@ -118,26 +119,23 @@ export class World {
   save(skip: readonly object[]): void {
     const { m } = this;
     const { pt, ram, memmap } = m;
-    this.tables = pt.words.slice();
+    this.tables = pt.save();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
       if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const large = new Set<ArrayBufferLike>([pt.words.buffer, ram.buffer]);
-    const mine = [this.tables, this.frames, this.k, this.scenario];
-    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => !large.has(array.buffer) && array.length <= FRAMES_MAX);
+    const mine = [this.tables, pt, this.frames, this.k, this.scenario];
+    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
   /** Back to what was saved. All that has run since must have ended. */
   restore(): void {
-    const { pt } = this.m;
-    const used = Math.min(pt.wordsInUse, this.tables.length);
     const { checkpoint } = this;
     checkpoint!.restore();
     this.checkpoint = checkpoint;
-    this.m.pt.words.set(this.tables.subarray(0, used));
+    this.m.pt.restore(this.tables!);
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
   }
 

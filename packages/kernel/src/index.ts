@@ -6,7 +6,7 @@ export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type Pa
 
 /* What kernel code is written with, overlays among it. */
 export { Access } from "./arch/fault.js";
-export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, ptePresent, swapType, USER_VPN_END } from "./arch/pgtable.js";
+export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, ptePresent, swapType, USER_VPN_END, type SavedTables } from "./arch/pgtable.js";
 export { Tlb } from "./arch/tlb.js";
 export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";

@@ -53,10 +53,34 @@ export function tableIndex(vpn: number, level: number): number {
   return (vpn >>> (9 * level)) & 511;
 }
 
+/** What `PageTables.save` returns. */
+export interface SavedTables {
+  readonly entries: readonly { readonly ptep: number; readonly flags: number; readonly pfn: number }[];
+  readonly nodes: number;
+  readonly free: readonly number[];
+  readonly locks: readonly (SpinLock | undefined)[];
+  readonly frames: readonly number[];
+  readonly levels: readonly number[];
+}
+
+/** Makes an array what another is. */
+function assign<T>(array: T[], from: readonly T[]): void {
+  array.length = from.length;
+  for (let i = 0; i < from.length; i++) array[i] = from[i]!;
+}
+
+function doubled(words: Uint32Array): Uint32Array {
+  const grown = new Uint32Array(words.length * 2);
+  grown.set(words);
+  return grown;
+}
+
 /** All page tables of a machine: a pool of nodes. */
 export class PageTables {
   /** Entry p is words[2p] (pfn or offset) and words[2p + 1] (flags). */
   words: Uint32Array;
+  /** A bit for each entry that is not empty, so that walks skip what is. */
+  private used: Uint32Array;
   private readonly free: number[] = [];
   private nodes = 0;
   private readonly locks: (SpinLock | undefined)[] = [];
@@ -68,11 +92,7 @@ export class PageTables {
   constructor(private readonly m: Machine) {
     const nodes = m.config.checking ? 16 : 256;
     this.words = new Uint32Array(nodes * PTRS_PER_TABLE * 2);
-  }
-
-  /** How far `words` has ever been used: what lies behind is zero. */
-  get wordsInUse(): number {
-    return this.nodes * PTRS_PER_TABLE * 2;
+    this.used = new Uint32Array((nodes * PTRS_PER_TABLE) / 32);
   }
 
   /** A new empty table of a level; `page` is the frame it stands for. */
@@ -80,9 +100,8 @@ export class PageTables {
     const reused = this.free.pop();
     const node = reused ?? this.nodes++;
     if (reused === undefined && this.nodes * PTRS_PER_TABLE * 2 > this.words.length) {
-      const grown = new Uint32Array(this.words.length * 2);
-      grown.set(this.words);
-      this.words = grown;
+      this.words = doubled(this.words);
+      this.used = doubled(this.used);
     }
     this.frames[node] = page;
     this.levels[node] = level;
@@ -91,7 +110,7 @@ export class PageTables {
 
   /** Takes an empty table back; returns its frame. */
   releaseNode(node: number): number {
-    this.words.fill(0, node * PTRS_PER_TABLE * 2, (node + 1) * PTRS_PER_TABLE * 2);
+    this.empty(node);
     this.locks[node] = undefined;
     this.free.push(node);
     const page = this.frames[node]!;
@@ -102,6 +121,10 @@ export class PageTables {
   /** False for an entry of a table that has been freed. */
   isAllocated(ptep: number): boolean {
     return this.frames[Math.floor(ptep / PTRS_PER_TABLE)]! !== NO_PAGE;
+  }
+
+  private empty(node: number): void {
+    for (let i = this.nextUsed(node, 0); i < PTRS_PER_TABLE; i = this.nextUsed(node, i + 1)) this.clear(node * PTRS_PER_TABLE + i);
   }
 
   /** The split page-table lock of the node that an entry stands in. */
@@ -129,19 +152,50 @@ export class PageTables {
   set(ptep: number, flags: number, pfn: number): void {
     this.words[ptep * 2] = pfn;
     this.words[ptep * 2 + 1] = flags;
+    if (flags !== 0) this.used[ptep >>> 5]! |= 1 << (ptep & 31);
+    else this.used[ptep >>> 5]! &= ~(1 << (ptep & 31));
   }
 
   clear(ptep: number): void {
     this.words[ptep * 2] = 0;
     this.words[ptep * 2 + 1] = 0;
+    this.used[ptep >>> 5]! &= ~(1 << (ptep & 31));
   }
 
   /** The first entry of a table at or behind an index that is not empty, as an index; 512 for none. */
   nextUsed(node: number, index: number): number {
-    const { words } = this;
-    const first = node * PTRS_PER_TABLE * 2 + 1;
-    for (; index < PTRS_PER_TABLE; index++) if (words[first + index * 2] !== 0) break;
-    return index;
+    if (index >= PTRS_PER_TABLE) return PTRS_PER_TABLE;
+    const first = node * (PTRS_PER_TABLE / 32);
+    let i = index >>> 5;
+    let bits = this.used[first + i]! & (-1 << (index & 31));
+    while (bits === 0) {
+      if (++i === PTRS_PER_TABLE / 32) return PTRS_PER_TABLE;
+      bits = this.used[first + i]!;
+    }
+    return i * 32 + 31 - Math.clz32(bits & -bits);
+  }
+
+  /** All tables as they are while nobody holds one of their locks, to go back to. */
+  save(): SavedTables {
+    const entries: SavedTables["entries"][number][] = [];
+    for (let node = 0; node < this.nodes; node++) {
+      for (let i = this.nextUsed(node, 0); i < PTRS_PER_TABLE; i = this.nextUsed(node, i + 1)) {
+        const ptep = node * PTRS_PER_TABLE + i;
+        entries.push({ ptep, flags: this.flags(ptep), pfn: this.pfn(ptep) });
+      }
+    }
+    const { nodes, free, locks, frames, levels } = this;
+    return { entries, nodes, free: [...free], locks: [...locks], frames: [...frames], levels: [...levels] };
+  }
+
+  restore(saved: SavedTables): void {
+    for (let node = 0; node < this.nodes; node++) this.empty(node);
+    for (const { ptep, flags, pfn } of saved.entries) this.set(ptep, flags, pfn);
+    this.nodes = saved.nodes;
+    assign(this.free, saved.free);
+    assign(this.locks, saved.locks);
+    assign(this.frames, saved.frames);
+    assign(this.levels, saved.levels);
   }
 
   /** Follows a table entry: the node it points to, or -1 where there is none or the entry is a leaf. */

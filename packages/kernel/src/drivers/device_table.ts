@@ -65,9 +65,15 @@ export class DeviceTable {
   /** Every valid translation, by virtual page number. */
   *[Symbol.iterator](): Generator<[vpn: number, entry: DeviceEntry], void, void> {
     for (const [key, node] of this.nodes) {
-      for (let i = 0; i < NODE_ENTRIES; i++) if (node[i] !== 0) yield [(key << NODE_SHIFT) + i, decode(node[i]!)];
+      for (let i = nextUsed(node, 0); i < NODE_ENTRIES; i = nextUsed(node, i + 1)) yield [(key << NODE_SHIFT) + i, decode(node[i]!)];
     }
   }
+}
+
+/** The first entry at or behind an index that is not empty; NODE_ENTRIES for none. */
+function nextUsed(node: Int32Array, index: number): number {
+  while (index < NODE_ENTRIES && node[index] === 0) index++;
+  return index;
 }
 
 function decode(raw: number): DeviceEntry {
