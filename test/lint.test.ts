@@ -48,7 +48,7 @@ export const set = (): void => void (c = 4);
   ]);
 });
 
-test.each(["kernel", "riscv", "checker"])("lint keeps what is Node's, a browser's or the computer's out of %s", async (name) => {
+test.each(["kernel", "riscv", "checker", "trace"])("lint keeps what is Node's, a browser's or the computer's out of %s", async (name) => {
   const code = `
 import { readFileSync } from "node:fs";
 import { threadId } from "worker_threads";

@@ -2,6 +2,7 @@
 import { explore, type Report, type Scenario } from "@faultline/checker";
 import { RELEASES, resolvePatches, type Event, type EventSink } from "@faultline/kernel";
 import { exitCodeOf, LinuxMachine, parseElf } from "@faultline/riscv";
+import { HashingSink } from "@faultline/trace";
 
 /* What runs on Node and in a browser alike: this file and all that it imports has nothing of either. */
 
@@ -12,8 +13,8 @@ const EXECUTIONS = 300;
 /** Turns of the CPUs after which a program that does not end by itself has run for long enough. */
 const TURNS = 50_000;
 
-/** Numbers that fit two hashes of 32 bits, one after the other. */
-class Hash implements EventSink {
+/** Hashes points besides events, over many executions: a trace has no points, and is of one machine. */
+class ExplorationHash implements EventSink {
   private high = 0x9e3779b9;
   private low = 0x811c9dc5;
   events = 0;
@@ -24,13 +25,10 @@ class Hash implements EventSink {
     this.add(object);
   }
 
-  emit(event: Event, a: number, b: number, c: number, d: number): void {
+  emit(event: Event, ...args: number[]): void {
     this.events++;
     this.add(~event);
-    this.add(a);
-    this.add(b);
-    this.add(c);
-    this.add(d);
+    for (const arg of args) this.add(arg);
   }
 
   text(): string {
@@ -75,7 +73,7 @@ export function scenarioCases(): [file: string, release: string][] {
 export function explored(file: string, release: string): ScenarioOutcome {
   const overlays = resolvePatches({ release, without: [] });
   if (typeof overlays === "string") throw new Error(overlays);
-  const sink = new Hash();
+  const sink = new ExplorationHash();
   const report = explore(SCENARIOS[file]!, { overlays, preemptions: 3, executionsMax: EXECUTIONS, sink });
   return { hash: sink.text(), events: sink.events, report };
 }
@@ -99,11 +97,11 @@ export function ran(name: string, args: readonly string[], base64: string, seed:
     stderr: (part) => (out.stderr += append(part)),
     strace: (line) => (out.strace += `${line}\n`),
   });
-  const sink = new Hash();
+  const sink = new HashingSink(linux.m);
   linux.m.sink = sink;
   const result = linux.runFor(TURNS);
   return {
-    hash: sink.text(),
+    hash: sink.hash(),
     events: sink.events,
     exitCode: result === null ? null : exitCodeOf(result),
     ...out,
