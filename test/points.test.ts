@@ -70,6 +70,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/swap.ts: wantsMove": `${UNDER_CALLERS_LOCK}; its caller's caller announces PageFlags`,
   "mm/swap.ts: moveFolio": `${UNDER_CALLERS_LOCK}; its caller announces PageFlags`,
   "mm/swapfile.ts: releaseSlot": UNDER_CALLERS_LOCK,
+  "mm/tlb_batch.ts: setTlbUbcFlushPending": `${UNDER_CALLERS_POINT} (PteWrite)`,
   "mm/vmscan.ts: shrinkInactiveList/(anonymous)": "picks one to wait for: the wait looks again",
   "mm/zap.ts: zapPresentPte": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/zone.ts: Zone.freeBlock": UNDER_CALLERS_LOCK,

@@ -7,6 +7,8 @@ import {
   PTE,
   ptePresent,
   RssKind,
+  Space,
+  SPACE_OF,
   type DeviceEntry,
   type Dmirror,
   type EventSink,
@@ -14,6 +16,7 @@ import {
   type Kernel,
   type Memcg,
   type Mm,
+  type Task,
 } from "@faultline/kernel";
 import type { LockOrder } from "./lock_order.js";
 import type { Finding, ViolationKind } from "./violation.js";
@@ -38,6 +41,8 @@ export class Invariants implements EventSink {
   /** Pages that migration entries name, by the entry. */
   private readonly migrating = new Map<number, number>();
   private readonly freedVmas = new Set<number>();
+  /** The last point of each executor, by its number: what it does next unless it runs already. */
+  private readonly at: { task: Task | null; op: Op; object: number }[] = [];
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
 
@@ -55,47 +60,39 @@ export class Invariants implements EventSink {
 
   boot(): void {
     this.freeAtBoot = this.freeFrames();
-    this.watchTables();
   }
 
   /** An execution begins: nothing has been freed that anybody could still know of. */
   begin(): void {
     this.freedVmas.clear();
-  }
-
-  /** Nobody reaches a page table that has been freed. */
-  private watchTables(): void {
-    const { pt } = this.k.m;
-    const { flags, same, lockOf, set } = pt;
-    const reached = (ptep: number): void => {
-      if (pt.isAllocated(ptep)) return;
-      this.fail("use-after-free", `${this.task()} reaches entry ${ptep % PTRS} of a page table that has been freed`);
-    };
-    pt.flags = (ptep) => {
-      reached(ptep);
-      return flags.call(pt, ptep);
-    };
-    pt.same = (ptep, ...entry) => {
-      reached(ptep);
-      return same.call(pt, ptep, ...entry);
-    };
-    pt.lockOf = (ptep) => {
-      reached(ptep);
-      return lockOf.call(pt, ptep);
-    };
-    pt.set = (ptep, ...entry) => {
-      reached(ptep);
-      set.call(pt, ptep, ...entry);
-    };
+    this.at.length = 0;
   }
 
   /* At events. */
 
-  point(_executor: number, op: number, object: number): void {
+  point(executor: number, op: number, object: number): void {
+    const at = (this.at[executor] ??= { task: null, op: 0, object: 0 });
+    at.task = this.k.m.current;
+    at.op = op;
+    at.object = object;
     // Whoever is about to drop a reference has one now.
     if (op === Op.RefPut && this.k.m.memmap.refcount[object]! <= 0) {
       this.fail("refcount", `a reference to ${this.frame(object)} is dropped, which has none (${this.k.m.memmap.refcount[object]})`);
     }
+    if (SPACE_OF[op] === Space.Pte && object >= 0 && !this.k.m.pt.isAllocated(object)) this.reachesTable(this.task(), object);
+  }
+
+  /** A page table is freed: somebody may be just in front of an access to it. */
+  private tableFreed(node: number): void {
+    for (const e of this.k.m.sched.executors) {
+      const at = this.at[e.id];
+      if (at === undefined || at.task !== e.current || at.task === this.k.m.current || SPACE_OF[at.op] !== Space.Pte) continue;
+      if (Math.floor(at.object / PTRS) === node) this.reachesTable(at.task?.comm ?? "", at.object);
+    }
+  }
+
+  private reachesTable(task: string, ptep: number): void {
+    this.fail("use-after-free", `${task} reaches entry ${ptep % PTRS} of a page table that has been freed`);
   }
 
   emit(event: Event, a: number, b: number, c: number, _d: number): void {
@@ -104,6 +101,7 @@ export class Invariants implements EventSink {
     else if (event === Event.MmPageFree) this.folioFreed(a, b);
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
     else if (event === Event.SetPte) this.entryWritten(a, b, c);
+    else if (event === Event.TableFree) this.tableFreed(a);
     else if (event === Event.VmaFree) this.freedVmas.add(a);
     else if (event === Event.VmaReach && this.freedVmas.has(a)) {
       this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);

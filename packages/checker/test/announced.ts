@@ -42,6 +42,7 @@ export class Announced implements EventSink {
       if (!this.announced([Op.TableWrite], null)) this.expect(PTE_WRITES, ptep, "the entry is cleared");
       clear.call(pt, ptep);
     };
+    memmap.flagsWritten = (folio) => m.touches(Op.PageFlags, folio);
     this.watch(memmap, "refcount", (page) => this.expect([...REFERENCES, Op.Pcp], page, "a reference is counted"));
     this.watch(memmap, "mapcount", (page) => this.expect([Op.MapCount], memmap.folioOf(page), "a mapping is counted"));
   }

@@ -12,6 +12,9 @@ import reclaimMunmap from "../../../scenarios/reclaim-munmap.js";
 import swapInDontneedPageout from "../../../scenarios/swap-in-dontneed-pageout.js";
 import twoDevices from "../../../scenarios/two-devices.js";
 import vmaLockMunmap from "../../../scenarios/vma-lock-munmap.js";
+import dontneedReclaim from "../../../scenarios/dontneed-reclaim.js";
+import mprotectReclaimStore from "../../../scenarios/mprotect-reclaim-store.js";
+import reclaimStore from "../../../scenarios/reclaim-store.js";
 import { explore, type Scenario } from "../src/index.js";
 
 /** The gallery: each scenario with as many preemptions as a few seconds allow. */
@@ -28,6 +31,9 @@ const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: numb
     [reclaimMunmap, 2],
     [swapInDontneedPageout, 2],
     [twoDevices, 1],
+    [dontneedReclaim, 2],
+    [mprotectReclaimStore, 2],
+    [reclaimStore, 2],
     [vmaLockMunmap, 2],
   ] as const
 ).map(([s, n]) => [s.title, s as Scenario, n]);

@@ -22,6 +22,7 @@ import * as swap from "./mm/swap.js";
 import * as swapfile from "./mm/swapfile.js";
 import * as swapops from "./mm/swapops.js";
 import * as swapState from "./mm/swap_state.js";
+import * as tlbBatch from "./mm/tlb_batch.js";
 import * as tlbflush from "./arch/tlbflush.js";
 import * as uaccess from "./arch/uaccess.js";
 import * as fault from "./arch/fault.js";
@@ -71,6 +72,7 @@ export const MAINLINE = {
   taskMmu,
   testHmm,
   time,
+  tlbBatch,
   tlbflush,
   uaccess,
   vmscan,

@@ -1,7 +1,6 @@
 import type { Choices } from "./kernel/choices.js";
 import { SeededChoices } from "./kernel/choices.js";
 import type { Ftrace } from "./kernel/ftrace.js";
-import { Op } from "./kernel/op.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
@@ -113,7 +112,6 @@ export class Machine {
     for (let i = 0; i < config.cpus; i++) this.sched.addExecutor(`CPU ${i}`, false, config.tlbEntries);
     this.ram = config.memory ?? new FrameMemory(config.frames);
     this.memmap = new Memmap(config.frames);
-    if (config.checking) this.memmap.flagsWritten = (folio) => this.touches(Op.PageFlags, folio);
     this.pt = new PageTables(this);
     this.vmstat = new VmStat();
     this.memcgs = new Memcgs(this);

@@ -22,6 +22,8 @@ export enum Event {
   InvalidateEnd,
   /** page, unlock (0 or 1), got it (0 or 1): somebody tries or releases the lock of a folio */
   FolioLock,
+  /** node: nobody may walk through this page table from here on */
+  TableFree,
   /** VMA: its memory may be anything from here on */
   VmaFree,
   /** VMA: a reader without mmap_lock looks into it */

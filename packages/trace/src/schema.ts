@@ -63,6 +63,7 @@ export const EVENTS: readonly EventInfo[] = [
     { folio: "page", unlock: "int", taken: "int" },
     "a folio lock is tried (taken: whether it was free) or released",
   ),
+  info(Event.TableFree, "faultline:table_free", { node: "int" }, "a grace period has passed since a page table was unhooked: it is free"),
   info(Event.VmaFree, "faultline:vma_free", { vma: "int" }, "a grace period has passed since the VMA left: its memory is free"),
   info(Event.VmaReach, "faultline:vma_reach", { vma: "int" }, "a reader without mmap_lock looks into a VMA"),
   info(

@@ -1,5 +1,6 @@
 import { SpinLock } from "../kernel/locks.js";
 import { NO_PAGE } from "../mm/page.js";
+import { Event } from "../trace.js";
 import type { Machine } from "../machine.js";
 
 /**
@@ -115,6 +116,7 @@ export class PageTables {
     this.free.push(node);
     const page = this.frames[node]!;
     this.frames[node] = NO_PAGE;
+    this.m.sink?.emit(Event.TableFree, node, 0, 0, 0);
     return page;
   }
 

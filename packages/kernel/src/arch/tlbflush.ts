@@ -2,7 +2,7 @@ import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Mm } from "../mm/mm_types.js";
-import { PTE } from "./pgtable.js";
+import { PTE, USER_VPN_END } from "./pgtable.js";
 import { Event, TlbFlushReason } from "../trace.js";
 
 /**
@@ -11,10 +11,25 @@ import { Event, TlbFlushReason } from "../trace.js";
  * it has cached. On riscv the fence runs in firmware, which no masked interrupt delays.
  */
 export function* flushTlbRange(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<void> {
+  yield* flushCpus(k, mm.cpumask, startVpn, endVpn);
+}
+
+/** Flushes an address space from every CPU that has it. */
+export function* flushTlbMm(k: Kernel, mm: Mm): Atomic<void> {
+  yield* k.tlbflush.flushTlbRange(k, mm, 0, USER_VPN_END);
+}
+
+/** Flushes all that the CPUs have cached, for entries of several address spaces. */
+export function* archTlbbatchFlush(k: Kernel, cpumask: number): Atomic<void> {
+  yield* flushCpus(k, cpumask, 0, USER_VPN_END);
+}
+
+/** Who joins the address space after this began has nothing cached. */
+function* flushCpus(k: Kernel, cpumask: number, startVpn: number, endVpn: number): Atomic<void> {
   const { m } = k;
   const self = m.executor!;
   for (const cpu of m.sched.executors) {
-    if (cpu.isDevice || (mm.cpumask & (1 << cpu.id)) === 0) continue;
+    if (cpu.isDevice || (cpumask & (1 << cpu.id)) === 0) continue;
     if (m.point(Op.TlbFlush, cpu.id)) yield SWITCH;
     if (cpu !== self && m.point(Op.TlbFlush, cpu.id)) yield SWITCH;
     cpu.tlb.flushRange(startVpn, endVpn);

@@ -34,6 +34,8 @@ export enum Op {
   TlbRead, // CPU
   TlbFill, // CPU
   TlbFlush, // CPU
+  TlbBatchRead, // mm id: whether reclaim owes it a flush
+  TlbBatchSet, // mm id
   NotifierStart, // mm id
   NotifierEnd, // mm id
   NotifierSubscribe, // mm id: a subscription comes or goes
@@ -77,6 +79,7 @@ export enum Space {
   MapCount,
   LruBatch,
   Tlb,
+  TlbBatch,
   Notifier,
   NotifierSeq,
   Frame,
@@ -124,6 +127,8 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.TlbRead]: Space.Tlb,
   [Op.TlbFill]: Space.Tlb,
   [Op.TlbFlush]: Space.Tlb,
+  [Op.TlbBatchRead]: Space.TlbBatch,
+  [Op.TlbBatchSet]: Space.TlbBatch,
   [Op.NotifierStart]: Space.Notifier,
   [Op.NotifierEnd]: Space.Notifier,
   [Op.NotifierSubscribe]: Space.Notifier,
@@ -160,6 +165,7 @@ const READS: ReadonlySet<Op> = new Set([
   Op.TableRead,
   Op.PteRead,
   Op.TlbRead,
+  Op.TlbBatchRead,
   Op.NotifierActive,
   Op.NotifierSeqRead,
   Op.UserRead,

@@ -16,6 +16,14 @@ export enum TaskState {
   Dead,
 }
 
+/** CPUs whose TLBs may still have entries that the task has cleared (`mm/tlb_batch`). */
+interface TlbflushUnmapBatch {
+  cpumask: number;
+  flushRequired: boolean;
+  /** One of the entries was dirty. */
+  writable: boolean;
+}
+
 /**
  * One flow of control: a guest thread, a scenario thread, a kernel thread, or the engine of a
  * device. Its body runs on its executor, and is resumed only there.
@@ -42,6 +50,8 @@ export class Task {
   readonly thread = new ThreadState();
   /** How many RCU read-side sections the task is inside. It does not sleep there. */
   rcuNesting = 0;
+  /** The TLB flush that reclaim on this task's behalf has put off. */
+  readonly tlbUbc: TlbflushUnmapBatch = { cpumask: 0, flushRequired: false, writable: false };
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
   /** Numbers of the kernel functions it is in, outermost first; empty unless they are traced (see ftrace.ts). */

@@ -161,6 +161,7 @@ function* eachEntry(
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);
       if (!ptl.tryLock()) yield* ptl.lock();
+      if (k.tlbBatch.isFlushPending(k, vma.mm)) yield* k.tlbBatch.flushTlbBatchedPending(k, vma.mm);
       for (let i = 0; vpn + i < tableEnd; i++) {
         if (m.pt.isNone(first + i)) continue;
         if (m.point(Op.PteRead, first + i)) yield SWITCH;

@@ -171,14 +171,20 @@ export function* ptepModify(
   return old;
 }
 
-/** Clears an entry and flushes it from the TLBs; what it was is returned as [flags, pfn]. */
-export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<[number, number]> {
+/** Clears an entry; what it was is returned as [flags, pfn]. */
+export function* ptepGetAndClear(k: Kernel, vpn: number, ptep: number): Atomic<[number, number]> {
   const { m } = k;
   if (m.point(Op.PteWrite, ptep)) yield SWITCH;
   const flags = m.pt.flags(ptep);
   const pfn = m.pt.pfn(ptep);
   m.pt.clear(ptep);
   m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
+  return [flags, pfn];
+}
+
+/** Clears an entry and flushes it from the TLBs; what it was is returned as [flags, pfn]. */
+export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<[number, number]> {
+  const [flags, pfn] = yield* k.memory.ptepGetAndClear(k, vpn, ptep);
   // PROT_NONE too: mprotect() may have written it and not flushed yet.
   if (ptePresent(flags)) yield* k.tlbflush.flushTlbRange(k, vma.mm, vpn, vpn + 1);
   return [flags, pfn];

@@ -124,6 +124,9 @@ export class Mm {
   argEnd = 0;
   envStart = 0;
   envEnd = 0;
+  /** Entries that reclaim cleared without a flush, counted, and how many of them somebody else has flushed. */
+  tlbBatchPending = 0;
+  tlbBatchFlushed = 0;
   /** Notifier subscriptions: replaced rather than changed, so that an invalidation goes through the list it began with. */
   notifiers: readonly MmuNotifier[] = [];
   /** Not changed while an invalidation runs: what comes and goes meanwhile waits for its end. */

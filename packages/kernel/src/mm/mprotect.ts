@@ -94,6 +94,7 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);
       if (!ptl.tryLock()) yield* ptl.lock();
+      if (k.tlbBatch.isFlushPending(k, mm)) yield* k.tlbBatch.flushTlbBatchedPending(k, mm);
       for (let i = 0; vpn + i < tableEnd; i++) {
         const ptep = first + i;
         if (m.point(Op.PteRead, ptep)) yield SWITCH;

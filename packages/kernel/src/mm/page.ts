@@ -61,7 +61,7 @@ export class Memmap {
   /** For tails: the folio's first page. Kept apart, since most folios have none. */
   readonly head: Int32Array;
   readonly nrPages: number;
-  /** Told of each folio whose flags change, while checking. */
+  /** Told of each folio whose flags change: for who follows what steps touch (`EventSink.touches`). */
   flagsWritten: ((folio: number) => void) | null = null;
   private readonly sectionToPage = new Map<number, number>();
 

@@ -95,7 +95,7 @@ export function* endRead(k: Kernel, folio: number, offset: number): Atomic<void>
   if (m.point(Op.FrameWrite, folio)) yield SWITCH;
   m.swap.read(offset, m.ram.words, folio);
   m.vmstat.events.pgpgin += 4;
-  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.touches(Op.PageFlags, folio);
   m.memmap.set(folio, PG.uptodate);
   yield* k.folioLock.folioUnlock(k, folio);
 }

@@ -227,7 +227,7 @@ export function* unmapOneToSwap(
   const { m } = k;
   const { memmap } = m;
   const slot = memmap.private[folio]! + (page - folio);
-  const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+  const [flags] = yield* k.tlbBatch.ptepClearDeferred(k, vma, vpn, ptep);
   const exclusive = memmap.has(page, PG.anonExclusive);
   if ((flags & PTE.D) !== 0 && ptePresent(flags)) memmap.set(folio, PG.dirty);
   if (m.point(Op.SwapMap, slot)) yield SWITCH;

@@ -14,6 +14,8 @@ import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 /** Folios taken from a list in one go. */
 const SWAP_CLUSTER_MAX = 32;
 const DEF_PRIORITY = 12;
+/** Folios that are freed in one go: what a struct folio_batch holds. */
+const FOLIO_BATCH_SIZE = 31;
 const MAX_RECLAIM_RETRIES = 16;
 
 /** On whose behalf reclaim runs; the counters are kept apart. */
@@ -224,6 +226,8 @@ export interface ShrinkOutcome {
   readonly kept: number[];
   /** Pages that were one folio with others when it was isolated: yet to be tried. */
   readonly split: number[];
+  /** Folios without references that are freed once the TLBs are flushed. */
+  readonly frozen: number[];
   /** Pages freed. */
   reclaimed: number;
   /** Folios met under writeback. */
@@ -237,7 +241,7 @@ export function* shrinkFolioList(
   folios: readonly number[],
   ignoreReferences: boolean,
 ): MaySleep<ShrinkOutcome> {
-  const outcome: ShrinkOutcome = { kept: [], split: [], reclaimed: 0, writeback: 0, activated: 0 };
+  const outcome: ShrinkOutcome = { kept: [], split: [], frozen: [], reclaimed: 0, writeback: 0, activated: 0 };
   const pending = [...folios].reverse();
   for (let folio = pending.pop(); folio !== undefined; folio = pending.pop()) {
     if (!(yield* k.folioLock.folioTrylock(k, folio))) {
@@ -245,7 +249,11 @@ export function* shrinkFolioList(
       continue;
     }
     const verdict = yield* k.vmscan.shrinkFolio(k, folio, ignoreReferences, outcome);
-    if (verdict === "freed") continue;
+    if (verdict === "freed") {
+      outcome.frozen.push(folio);
+      if (outcome.frozen.length === FOLIO_BATCH_SIZE) yield* k.vmscan.freeFrozenFolios(k, outcome.frozen);
+      continue;
+    }
     if (verdict === "activate") {
       const { m } = k;
       if (m.memmap.has(folio, PG.swapcache) && m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!))) {
@@ -260,10 +268,22 @@ export function* shrinkFolioList(
     outcome.kept.push(folio);
     while (outcome.split.length > 0) pending.push(outcome.split.pop()!);
   }
+  yield* k.vmscan.freeFrozenFolios(k, outcome.frozen);
   return outcome;
 }
 
-/** One locked, isolated folio: freed (lock and reference gone), kept, or to be activated. */
+/** Flushes what unmapping has put off; then nobody reaches these frames any more, and they are freed. */
+export function* freeFrozenFolios(k: Kernel, frozen: number[]): Atomic<void> {
+  for (const folio of frozen) yield* k.memcg.unchargePage(k, folio);
+  yield* k.tlbBatch.tryToUnmapFlush(k);
+  for (const folio of frozen) {
+    if (k.m.memmap.isLarge(folio)) yield* k.pageAlloc.freeLargeFolio(k, folio);
+    else yield* k.pageAlloc.freeUnrefPage(k, folio);
+  }
+  frozen.length = 0;
+}
+
+/** One locked, isolated folio: frozen, to be freed (lock and references gone), kept, or to be activated. */
 export function* shrinkFolio(
   k: Kernel,
   folio: number,
@@ -298,6 +318,8 @@ export function* shrinkFolio(
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
     // Somebody else holds it, so it could not be freed after the write either.
     if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio)) return "keep";
+    // Writes through a stale translation would come too late once the disk has it.
+    yield* k.tlbBatch.tryToUnmapFlushDirty(k);
     yield* k.pageIo.swapWritepage(k, folio);
     return "keep";
   }
@@ -335,7 +357,7 @@ export function* folioCheckReferences(k: Kernel, folio: number): MaySleep<"recla
   return "keep";
 }
 
-/** Frees a locked, clean, unmapped folio if nobody else holds it. */
+/** Takes a locked, clean, unmapped folio from everybody if nobody else holds it: it has no reference then, and no lock. */
 export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
@@ -349,9 +371,6 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   // The lock goes with the folio: nobody is left who could wait for it.
   m.locks.observer?.released(m.current!, "folio_lock", folio);
   memmap.clear(folio, PG.locked);
-  yield* k.memcg.unchargePage(k, folio);
-  if (memmap.isLarge(folio)) yield* k.pageAlloc.freeLargeFolio(k, folio);
-  else yield* k.pageAlloc.freeUnrefPage(k, folio);
   return true;
 }
 

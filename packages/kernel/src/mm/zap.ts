@@ -56,6 +56,7 @@ export function* zapPteRange(
   let vpn = start;
   let full = false;
   if (!ptl.tryLock()) yield* ptl.lock();
+  if (k.tlbBatch.isFlushPending(k, vma.mm)) yield* k.tlbBatch.flushTlbBatchedPending(k, vma.mm);
   for (; vpn < end && !full; vpn++) {
     const ptep = first + (vpn - start);
     if (m.pt.isNone(ptep)) continue;

@@ -4,6 +4,7 @@ import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
 import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
+import { RISCV_TLB_BATCH_2024 } from "./riscv_tlb_batch_2024.js";
 
 export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 
@@ -11,6 +12,7 @@ export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 export const PATCHES: readonly Patch[] = [
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
   RISCV_FAST_GUP_2024,
+  RISCV_TLB_BATCH_2024,
   PER_VMA_LOCKS_2023,
   EXCLUSIVE_FAULT_REF_2023,
 ];
@@ -30,7 +32,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, RISCV_FAST_GUP_2024.name, PER_VMA_LOCKS_2023.name],
+    without: [...BEFORE_2025, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name],
   },
 ];
 
