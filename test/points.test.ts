@@ -68,6 +68,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/swap.ts: batchNewFolio": NOT_VISIBLE_YET,
   "mm/swap.ts: folioLruList": UNDER_CALLERS_LOCK,
   "mm/swap.ts: wantsMove": `${UNDER_CALLERS_LOCK}; its caller's caller announces PageFlags`,
+  "mm/swap.ts: pagemapFlags": "for a tracepoint, in one step with what it tells of",
   "mm/swap.ts: moveFolio": `${UNDER_CALLERS_LOCK}; its caller announces PageFlags`,
   "mm/swapfile.ts: releaseSlot": UNDER_CALLERS_LOCK,
   "mm/tlb_batch.ts: setTlbUbcFlushPending": `${UNDER_CALLERS_POINT} (PteWrite)`,

@@ -6,6 +6,7 @@ import { EXIT_FAULTLINE, UserError } from "./failure.js";
 import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
+import { trace } from "./trace.js";
 import { parseCpus, parseMemory, parseSeconds, parseSeed, parseSwap } from "./values.js";
 
 function version(): string {
@@ -67,10 +68,20 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--do-timeout <SECONDS>", "machine time that a line may take (default: 60)", parseSeconds, 60)
     .option("--strace", "print the program's system calls to standard error")
     .option("--dmesg", "print the kernel log to standard error at the end")
+    .option("--trace <FILE>", "record the run: FILE.fltrace, FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)")
+    .option("--trace-functions", "record kernel functions and locks as well; always so for FILE.pftrace")
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", RUN_NOTES)
     .action(async (path: string, args: string[], options: RunOptions) => {
       finish(await run(path, args, options));
+    });
+
+  command("trace")
+    .description("say what a trace has recorded, or write it in another format")
+    .argument("<FILE>", "a .fltrace file of 'faultline run --trace'")
+    .option("--to <FILE>", "write it as FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)")
+    .action(async (file: string, options: { to?: string }) => {
+      finish(await trace(file, options.to));
     });
 
   command("patches")

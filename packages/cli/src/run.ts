@@ -6,6 +6,7 @@ import { ElfError, exitCodeOf, LinuxMachine, parseElf, type ElfImage, type Linux
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
 import { Interrupt } from "./interrupt.js";
+import { Recording, type RunDescription } from "./recording.js";
 import { loadPatch, type LoadedPatch } from "./patch_file.js";
 import { formatSize, shellQuote } from "./values.js";
 
@@ -22,6 +23,10 @@ export interface RunOptions {
   readonly doTimeout: number;
   readonly strace?: boolean;
   readonly dmesg?: boolean;
+  /** File to write a trace to. */
+  readonly trace?: string;
+  /** Kernel functions and locks as well. */
+  readonly traceFunctions?: boolean;
 }
 
 /** Turns of the CPUs between two looks at the host: some tens of milliseconds. */
@@ -92,10 +97,17 @@ export function replayCommand(options: RunOptions, program: string, args: readon
   return words.map(shellQuote).join(" ");
 }
 
+function headOf(program: string, args: readonly string[], options: RunOptions): RunDescription {
+  const { release, without, patch, memory, swap, cpus, seed, before, do: lines } = options;
+  const text = (line: OperatorLine): string => line.text;
+  return { program, args, release, without, patches: patch, memory, swap, cpus, seed, before: before.map(text), lines: lines.map(text) };
+}
+
 /** Runs a program on a machine; returns the command's exit status. */
 export async function run(path: string, args: readonly string[], options: RunOptions): Promise<number> {
   const program = readProgram(path);
   const { overlays, loaded } = await overlaysOf(options);
+  const recording = options.trace === undefined ? null : new Recording(options.trace, options.traceFunctions === true, headOf(path, args, options));
   const interrupt = new Interrupt();
   const stdout = new HostOutput(1);
   const stderr = new HostOutput(2);
@@ -108,6 +120,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       cpus: options.cpus,
       seed: options.seed,
       overlays,
+      ftrace: recording?.functions ?? false,
       release: `${options.release}.0`,
       ...program,
       path,
@@ -141,12 +154,17 @@ export async function run(path: string, args: readonly string[], options: RunOpt
   }
 
   let result: LinuxResult | null = null;
+  recording?.start(linux.m);
   try {
     while ((result = linux.runFor(TURNS)) === null) {
       await setImmediate();
       if (interrupt.raised || stdout.broken) break;
+      recording?.pause();
     }
+    recording?.end(result?.end ?? "interrupted");
   } catch (error) {
+    if (error instanceof UserError) throw error;
+    recording?.abandon();
     stderr.text(describeEngineFailure(error, linux, loaded, replayCommand(options, path, args)));
     return EXIT_FAULTLINE;
   } finally {

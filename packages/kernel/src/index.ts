@@ -1,7 +1,7 @@
 /* A machine and its kernel. */
 export { assembleKernel, MAINLINE, type Kernel, type KernelModules, type Overlay, type OverlayFactory } from "./kernel.js";
 export { Machine, type MachineConfig } from "./machine.js";
-export { Contention, Event, TlbFlushReason, TraceSignalResult, type EventSink } from "./trace.js";
+export { Contention, Event, PagemapFlag, TlbFlushReason, TraceSignalResult, type EventSink } from "./trace.js";
 export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type PatchStatus, type Release, type UserPatch } from "./patches/index.js";
 
 /* What kernel code is written with, overlays among it. */
@@ -32,6 +32,7 @@ export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRang
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { NO_PAGE, PG } from "./mm/page.js";
+export { Gfp } from "./mm/page_alloc.js";
 export { startSwapDisk } from "./mm/page_io.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export type { RmapOne } from "./mm/rmap.js";

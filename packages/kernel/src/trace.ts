@@ -6,7 +6,7 @@
  * A tracepoint costs one test while nobody listens: `m.sink?.emit(…)`.
  */
 export enum Event {
-  /** page, order */
+  /** page, order, migratetype, gfp */
   MmPageAlloc,
   /** page, order */
   MmPageFree,
@@ -32,7 +32,7 @@ export enum Event {
   DeviceInvalidate,
   /** mm, vpn, page: the entry is a device-exclusive one now */
   MakeDeviceExclusive,
-  /** folio, list */
+  /** folio, list, PagemapFlag */
   MmLruInsertion,
   /** folio */
   MmLruActivate,
@@ -47,7 +47,7 @@ export enum Event {
   SchedProcessExit,
   /** task, clone flags, oom_score_adj */
   TaskNewtask,
-  /** task: its name has changed */
+  /** task, oom_score_adj: its name has changed */
   TaskRename,
 
   /** number, six arguments */
@@ -73,6 +73,10 @@ export enum Event {
   ContentionBegin,
   /** lock id, result, lock class */
   ContentionEnd,
+  /** lock id, lock class, task that has it now */
+  LockAcquired,
+  /** lock id, lock class */
+  LockRelease,
   /** pages, TlbFlushReason, executor whose TLB it is */
   TlbFlush,
 
@@ -112,6 +116,15 @@ export enum TlbFlushReason {
   LOCAL_SHOOTDOWN = 2,
   LOCAL_MM_SHOOTDOWN = 3,
   REMOTE_SEND_IPI = 4,
+}
+
+/** Bits of `MmLruInsertion`'s flags, as the kernel's PAGEMAP_*. */
+export enum PagemapFlag {
+  MAPPED = 1 << 0,
+  ANONYMOUS = 1 << 1,
+  FILE = 1 << 2,
+  SWAPCACHE = 1 << 3,
+  SWAPBACKED = 1 << 4,
 }
 
 /** Bits of `ContentionBegin`'s flags, as the kernel's LCB_F_*. */

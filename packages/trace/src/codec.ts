@@ -25,8 +25,18 @@ const BLOCK_BYTES = 1 << 16;
 const SLACK = 256;
 const NAME_BYTES_MAX = 128;
 
-/** For each event, what its arguments are: 0 a difference, 1 a double. */
+/** For each event, whether each argument is a double rather than a difference. */
 const RAW: readonly (readonly boolean[])[] = EVENTS.map(({ args }) => args.map(([, kind]) => kind === "raw"));
+
+/** How the events of a trace are written: those of another build may have other numbers. */
+export interface EventTable {
+  /** For each number in the trace, as `RAW`. */
+  readonly raw: readonly (readonly boolean[])[];
+  /** For each number in the trace, the event that it is here. */
+  readonly events: readonly Event[];
+}
+
+export const OWN_TABLE: EventTable = { raw: RAW, events: EVENTS.map(({ event }) => event) };
 
 /** A block of events that is complete. */
 export interface EventBlock {
@@ -146,16 +156,16 @@ export class DamageError extends Error {
 }
 
 /**
- * Reads one block. Events of this build's `EVENTS`.
+ * Reads one block.
  * @throws DamageError for bytes that no encoder has written; what came before has been consumed
  */
-export function decodeBlock(bytes: Uint8Array, consumer: TraceConsumer): void {
-  new BlockDecoder(bytes, consumer).run();
+export function decodeBlock(bytes: Uint8Array, consumer: TraceConsumer, table = OWN_TABLE): void {
+  new BlockDecoder(bytes, consumer, table).run();
 }
 
 class BlockDecoder {
   private readonly view: DataView;
-  private readonly last = new Float64Array(EVENTS.length * ARGS_MAX);
+  private readonly last: Float64Array;
   private readonly args = new Float64Array(ARGS_MAX);
   private at = 0;
   private time = 0;
@@ -165,7 +175,9 @@ class BlockDecoder {
   constructor(
     private readonly bytes: Uint8Array,
     private readonly consumer: TraceConsumer,
+    private readonly table: EventTable,
   ) {
+    this.last = new Float64Array(table.raw.length * ARGS_MAX);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -189,7 +201,7 @@ class BlockDecoder {
 
   private event(head: number): void {
     const event = head & ~SAME_PLACE;
-    const raw = RAW[event];
+    const raw = this.table.raw[event];
     if (raw === undefined) throw new DamageError(`an event of unknown kind ${event}`);
     if ((head & SAME_PLACE) === 0) {
       this.executor = this.varint();
@@ -206,8 +218,7 @@ class BlockDecoder {
       } else args[i] = last[event * ARGS_MAX + i]! += this.difference();
     }
     if (this.time < 0) throw new DamageError("a time ahead of the machine's");
-    const { consumer } = this;
-    consumer.event(this.time, this.executor, this.task, event, args[0]!, args[1]!, args[2]!, args[3]!, args[4]!, args[5]!, args[6]!);
+    this.consumer.event(this.time, this.executor, this.task, this.table.events[event]!, args[0]!, args[1]!, args[2]!, args[3]!, args[4]!, args[5]!, args[6]!);
   }
 
   private difference(): number {

@@ -10,9 +10,11 @@ export enum NameKind {
   Function,
   /** A device, as /dev has it. */
   Device,
+  /** A system call, by its number. */
+  Syscall,
 }
 
-export const NAME_KINDS = 5;
+export const NAME_KINDS = 6;
 
 /** The names that a trace has given so far. */
 export class Names {

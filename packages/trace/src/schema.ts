@@ -4,7 +4,7 @@ import { Event } from "@faultline/kernel";
  * What an argument is. `int` and `raw` are numbers as they are; `raw` may be any double, where all
  * others are whole and below 2^48. The rest are numbers of something: see `kernel/src/trace.ts`.
  */
-export type ArgKind = "int" | "raw" | "page" | "pid" | "mm" | "vpn" | "ptep" | "executor" | "device" | "lock" | "lockClass" | "function";
+export type ArgKind = "int" | "raw" | "page" | "pid" | "mm" | "vpn" | "ptep" | "executor" | "device" | "lock" | "lockClass" | "function" | "syscall";
 
 /** One kind of event. */
 export interface EventInfo {
@@ -30,7 +30,7 @@ const RECLAIM = { order: "int", gfp: "int" } as const;
  * format files; ours stand in the system "faultline".
  */
 export const EVENTS: readonly EventInfo[] = [
-  info(Event.MmPageAlloc, "kmem:mm_page_alloc", { page: "page", order: "int" }, "a page leaves the allocator"),
+  info(Event.MmPageAlloc, "kmem:mm_page_alloc", { page: "page", order: "int", migratetype: "int", gfp: "int" }, "a page leaves the allocator"),
   info(Event.MmPageFree, "kmem:mm_page_free", { page: "page", order: "int" }, "a page goes back"),
   info(Event.SetPte, "faultline:set_pte", { ptep: "ptep", flags: "int", pfn: "int", vpn: "vpn" }, "a page-table entry was written"),
   info(
@@ -78,7 +78,7 @@ export const EVENTS: readonly EventInfo[] = [
     { mm: "mm", vpn: "vpn", page: "page" },
     "an entry became a device-exclusive one",
   ),
-  info(Event.MmLruInsertion, "pagemap:mm_lru_insertion", { folio: "page", lru: "int" }, "a batch put a folio on its list"),
+  info(Event.MmLruInsertion, "pagemap:mm_lru_insertion", { folio: "page", lru: "int", flags: "int" }, "a batch put a folio on its list"),
   info(Event.MmLruActivate, "pagemap:mm_lru_activate", { folio: "page" }, "a folio moves to the active list"),
 
   info(
@@ -91,15 +91,15 @@ export const EVENTS: readonly EventInfo[] = [
   info(Event.SchedWakeupNew, "sched:sched_wakeup_new", { task: "pid", target: "executor" }, "a new task can run"),
   info(Event.SchedProcessExit, "sched:sched_process_exit", { task: "pid", group_dead: "int" }, "a thread ends"),
   info(Event.TaskNewtask, "task:task_newtask", { task: "pid", clone_flags: "int", oom_score_adj: "int" }, "a task was made"),
-  info(Event.TaskRename, "task:task_rename", { task: "pid" }, "a task has another name"),
+  info(Event.TaskRename, "task:task_rename", { task: "pid", oom_score_adj: "int" }, "a task has another name"),
 
   info(
     Event.SysEnter,
     "raw_syscalls:sys_enter",
-    { nr: "int", a0: "raw", a1: "raw", a2: "raw", a3: "raw", a4: "raw", a5: "raw" },
+    { nr: "syscall", a0: "raw", a1: "raw", a2: "raw", a3: "raw", a4: "raw", a5: "raw" },
     "a system call begins; arguments beyond 2^53 are rounded",
   ),
-  info(Event.SysExit, "raw_syscalls:sys_exit", { nr: "int", ret: "raw" }, "a system call returns; -512 to -516 ask for a restart"),
+  info(Event.SysExit, "raw_syscalls:sys_exit", { nr: "syscall", ret: "raw" }, "a system call returns; -512 to -516 ask for a restart"),
   info(Event.PageFaultUser, "exceptions:page_fault_user", { address: "raw", ip: "raw", scause: "int" }, "a user page fault"),
   info(
     Event.PageFaultKernel,
@@ -130,6 +130,8 @@ export const EVENTS: readonly EventInfo[] = [
   info(Event.MmapLockReleased, "mmap_lock:mmap_lock_released", { mm: "mm", write: "int" }, "and released"),
   info(Event.ContentionBegin, "lock:contention_begin", { lock: "lock", flags: "int", class: "lockClass" }, "a task begins to wait for a lock"),
   info(Event.ContentionEnd, "lock:contention_end", { lock: "lock", ret: "int", class: "lockClass" }, "its wait is over"),
+  info(Event.LockAcquired, "lock:lock_acquired", { lock: "lock", class: "lockClass", task: "pid" }, "a lock is taken (only with --trace-functions)"),
+  info(Event.LockRelease, "lock:lock_release", { lock: "lock", class: "lockClass" }, "and released (likewise)"),
   info(
     Event.TlbFlush,
     "tlb:tlb_flush",

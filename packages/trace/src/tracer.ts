@@ -1,4 +1,4 @@
-import { Event, type EventSink, type Machine, type Task } from "@faultline/kernel";
+import { Event, type EventSink, type LockObserver, type Machine, type Task } from "@faultline/kernel";
 import { NameKind, Names } from "./names.js";
 import { EVENTS } from "./schema.js";
 
@@ -37,6 +37,7 @@ const KINDS: Readonly<Record<string, NameKind>> = {
   lockClass: NameKind.LockClass,
   function: NameKind.Function,
   device: NameKind.Device,
+  syscall: NameKind.Syscall,
 };
 
 const NAMED: readonly (readonly Named[] | null)[] = EVENTS.map(({ args }) => {
@@ -48,9 +49,10 @@ const NAMED: readonly (readonly Named[] | null)[] = EVENTS.map(({ args }) => {
  * Puts time, place and task to the events of a machine, and names to their numbers. Reads the
  * machine and changes nothing. Points are no events: a run has too many of them.
  */
-export class Tracer implements EventSink {
+export class Tracer implements EventSink, LockObserver {
   private readonly names = new Names();
   private task: Task | null = null;
+  private executor = -1;
 
   constructor(
     private readonly m: Machine,
@@ -65,13 +67,30 @@ export class Tracer implements EventSink {
     if (current !== this.task) {
       this.task = current;
       if (current !== null) this.announce(NameKind.Task, current.id);
+    }
+    if (on !== this.executor) {
+      this.executor = on;
       this.announce(NameKind.Executor, on);
     }
     const named = NAMED[event]!;
     if (named !== null) {
       for (const { at, kind } of named) this.announce(kind, at === 0 ? a : at === 1 ? b : at === 2 ? c : d);
     }
-    this.consumer.event(Math.floor(this.m.now()), on, current === null ? 0 : current.id, event, a, b, c, d, e, f, g);
+    // A switch belongs to the one who leaves.
+    const task = event === Event.SchedSwitch ? a : current === null ? 0 : current.id;
+    this.consumer.event(Math.floor(this.m.now()), on, task, event, a, b, c, d, e, f, g);
+  }
+
+  /* As the observer of locks, where their events are wanted. */
+
+  acquired(task: Task, cls: string, id: number): void {
+    this.emit(Event.LockAcquired, id, this.m.locks.classIndex(cls), task.id, 0);
+  }
+
+  mayWait(): void {}
+
+  released(_task: Task, cls: string, id: number): void {
+    this.emit(Event.LockRelease, id, this.m.locks.classIndex(cls), 0, 0);
   }
 
   private announce(kind: NameKind, id: number): void {
@@ -92,6 +111,9 @@ export class Tracer implements EventSink {
         return m.locks.classes[id];
       case NameKind.Function:
         return m.ftrace?.names[id];
+      case NameKind.Syscall:
+        // The thread is in it, or has just left it.
+        return m.current?.thread.syscall || this.names.get(kind, id);
       case NameKind.Device:
         return m.dmirrors.find((device) => device.id === id)?.name;
     }

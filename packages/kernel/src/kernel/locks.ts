@@ -20,7 +20,7 @@ export interface LockObserver {
 /** Who spins where, and who is told of it. One for each machine. */
 export class Locks {
   private nextId = 1;
-  /** Classes of locks that somebody has waited for, in the order in which it happened: events have the index. */
+  /** Classes of locks that events have told of, which have the index. */
   readonly classes: string[] = [];
   observer: LockObserver | null = null;
   /** Executors that spin for a lock that is taken: they cannot run until it is released. */
@@ -41,7 +41,7 @@ export class Locks {
     this.m.sink?.emit(Event.ContentionEnd, id, 0, this.classIndex(cls), 0);
   }
 
-  private classIndex(cls: string): number {
+  classIndex(cls: string): number {
     const i = this.classes.indexOf(cls);
     return i >= 0 ? i : this.classes.push(cls) - 1;
   }
@@ -174,11 +174,11 @@ export class RwSem {
 
   private tryAcquire(op: Op, write: boolean): boolean {
     const { m } = this.locks;
+    this.wanted(write);
     if (m.point(op, this.id)) {
       m.pendingSwitch = true;
       return false;
     }
-    this.wanted(write);
     if (this.waiting.length > 0 || !this.free(write)) return false;
     this.take(write, m.current!);
     this.obtained(write);

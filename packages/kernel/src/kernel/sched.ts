@@ -325,6 +325,7 @@ export class Scheduler {
 
   private runOn(executor: Executor): void {
     const { m } = this;
+    m.executor = executor;
     let task = executor.current;
     if (task === null) {
       task = executor.queue.shift()!;
@@ -333,7 +334,6 @@ export class Scheduler {
       task.sliceEnd = m.now() + TASK_SLICE_NS;
       if (task.mm !== null && !executor.isDevice) m.switchMm(executor, task.mm);
     }
-    m.executor = executor;
     m.current = task;
     m.startQuantum(this.strategy.quantum(executor));
     const step = task.body.next();

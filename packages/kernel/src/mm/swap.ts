@@ -1,7 +1,7 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { Event } from "../trace.js";
+import { Event, PagemapFlag } from "../trace.js";
 import { BatchKind } from "./folio_batch.js";
 import { Lru, type Lruvec } from "./lruvec.js";
 import { PG } from "./page.js";
@@ -162,12 +162,22 @@ function wantsMove(k: Kernel, folio: number, kind: BatchKind): boolean {
   return memmap.has(folio, PG.swapbacked) && !memmap.has(folio, PG.swapcache);
 }
 
+function pagemapFlags(k: Kernel, folio: number): number {
+  const { memmap } = k.m;
+  return (
+    (memmap.folioMapcount(folio) > 0 ? PagemapFlag.MAPPED : 0) |
+    (memmap.isAnon(folio) ? PagemapFlag.ANONYMOUS : PagemapFlag.FILE) |
+    (memmap.has(folio, PG.swapcache) ? PagemapFlag.SWAPCACHE : 0) |
+    (memmap.has(folio, PG.swapbacked) ? PagemapFlag.SWAPBACKED : 0)
+  );
+}
+
 function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): void {
   const { memmap, vmstat } = k.m;
   if (kind === BatchKind.lruAdd) {
     memmap.set(folio, PG.lru);
     lruvecAddFolio(k, lruvec, folio, false);
-    k.m.sink?.emit(Event.MmLruInsertion, folio, folioLruList(k, folio), 0, 0);
+    k.m.sink?.emit(Event.MmLruInsertion, folio, folioLruList(k, folio), pagemapFlags(k, folio), 0);
     return;
   }
   // Isolated meanwhile, or unevictable: whoever has it decides.

@@ -219,7 +219,7 @@ function* storeComm(k: Kernel, name: string, target: ProcTarget): MaySleep<numbe
   const comm = name.replace(/\n.*$/s, "").slice(0, TASK_COMM_LEN);
   if (target.task !== null) {
     target.task.comm = comm;
-    k.m.sink?.emit(Event.TaskRename, target.task.id, 0, 0, 0);
+    k.m.sink?.emit(Event.TaskRename, target.task.id, target.process.oomScoreAdj, 0, 0);
   }
   if (target.id === target.process.pid) target.process.comm = comm;
   return 0;

@@ -207,7 +207,7 @@ const prctl: Handler = function* (t, [option, argument]) {
       const name = yield* readName(t, argument!);
       if (name === null) return -Errno.EFAULT;
       task.comm = name;
-      k.m.sink?.emit(Event.TaskRename, task.id, 0, 0, 0);
+      k.m.sink?.emit(Event.TaskRename, task.id, task.process!.oomScoreAdj, 0, 0);
       if (task.id === task.process!.pid) task.process!.comm = name;
       return 0;
     }

@@ -1,0 +1,100 @@
+import type { EventSink, Machine } from "@faultline/kernel";
+import { FORMAT, KeyframeTaker, Tracer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
+import { UserError } from "./failure.js";
+import { compactFile, exporterFor, formatOf, OutputFile, type Exporter } from "./trace_file.js";
+
+/** What is known of a run ahead of it. */
+export type RunDescription = Omit<TraceHead, "format" | "functions">;
+
+/** Events from one keyframe to the next, at least. */
+const KEYFRAME_EVENTS = 1 << 18;
+
+/** A run that is being recorded into a file, in the format that the file's name asks for. */
+export class Recording {
+  /** Kernel functions and locks are recorded as well. */
+  readonly functions: boolean;
+  private readonly file: OutputFile;
+  private readonly exporter: Exporter | null;
+  private readonly writer: TraceWriter | null;
+  private machine: Machine | null = null;
+  private keyframes: KeyframeTaker | null = null;
+  private nextKeyframe = KEYFRAME_EVENTS;
+  /** The file could not be written: the machine goes on to where it can be stopped, and nothing is recorded. */
+  private failure: UserError | null = null;
+
+  /** @throws UserError when the file cannot be written */
+  constructor(path: string, functions: boolean, run: RunDescription) {
+    this.functions = functions || formatOf(path) === "perfetto";
+    this.file = new OutputFile(path);
+    const head: TraceHead = { format: FORMAT, ...run, functions: this.functions };
+    this.exporter = exporterFor(this.file, head);
+    this.writer = this.exporter === null ? compactFile(this.file, head) : null;
+  }
+
+  /** Listens to a machine from now on. */
+  start(m: Machine): void {
+    this.machine = m;
+    const tracer = new Tracer(m, this.writer ?? this.exporter!);
+    m.sink = this.guarded(tracer);
+    if (this.functions) {
+      m.ftrace!.emitting = true;
+      m.locks.observer = tracer;
+    }
+    if (this.writer === null) return;
+    this.keyframes = new KeyframeTaker(m);
+    this.takeKeyframe();
+  }
+
+  /**
+   * The machine stands still for a moment.
+   * @throws UserError when the file could not be written since
+   */
+  pause(): void {
+    if (this.failure !== null) throw this.failure;
+    if (this.writer !== null && this.writer.events >= this.nextKeyframe) {
+      this.nextKeyframe = this.writer.events + KEYFRAME_EVENTS;
+      this.takeKeyframe();
+    }
+  }
+
+  /**
+   * The run is over: the file is complete.
+   * @throws UserError when it could not be written
+   */
+  end(how: TraceEnd["end"]): void {
+    if (this.failure !== null) throw this.failure;
+    this.takeKeyframe();
+    this.writer?.end(how, this.machine!.now());
+    this.exporter?.finish();
+    this.file.close();
+  }
+
+  /** After a failure of the engine: what there is stays readable. */
+  abandon(): void {
+    try {
+      this.end("failed");
+    } catch {
+      // The engine's failure is what is reported.
+    }
+  }
+
+  private takeKeyframe(): void {
+    if (this.keyframes !== null) this.writer!.keyframe(this.keyframes.take(), Math.floor(this.machine!.now()));
+  }
+
+  /** The engine must not see an exception of the file's: it would be taken for one of its own. */
+  private guarded(tracer: Tracer): EventSink {
+    return {
+      point: () => {},
+      emit: (event, a, b, c, d, e, f, g) => {
+        if (this.failure !== null) return;
+        try {
+          tracer.emit(event, a, b, c, d, e, f, g);
+        } catch (error) {
+          if (!(error instanceof UserError)) throw error;
+          this.failure = error;
+        }
+      },
+    };
+  }
+}
