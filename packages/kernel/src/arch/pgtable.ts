@@ -192,12 +192,12 @@ export class PageTables {
 
   restore(saved: SavedTables): void {
     for (let node = 0; node < this.nodes; node++) this.empty(node);
-    for (const { ptep, flags, pfn } of saved.entries) this.set(ptep, flags, pfn);
     this.nodes = saved.nodes;
     assign(this.free, saved.free);
     assign(this.locks, saved.locks);
     assign(this.frames, saved.frames);
     assign(this.levels, saved.levels);
+    for (const { ptep, flags, pfn } of saved.entries) this.set(ptep, flags, pfn);
   }
 
   /** Follows a table entry: the node it points to, or -1 where there is none or the entry is a leaf. */
