@@ -481,7 +481,7 @@ export class Invariants implements EventSink {
   private freeFrames(): number {
     const { zones } = this.k.m;
     let n = zones.freePages();
-    for (const pcp of zones.pcp) n += pcp.count;
+    n += zones.pcpPages();
     return n;
   }
 

@@ -12,9 +12,9 @@ test("a stack has the functions between the task and the allocation, innermost f
   const stacks: string[][] = [];
   const k = traced((base) => ({
     pageAlloc: {
-      allocFast(kernel: Kernel): number {
+      allocFast(kernel: Kernel, gfp: number): number {
         stacks.push(kernel.m.ftrace!.stack());
-        return base.pageAlloc.allocFast(kernel);
+        return base.pageAlloc.allocFast(kernel, gfp);
       },
     },
   }));

@@ -2,7 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { GFP_HIGHUSER_MOVABLE, Gfp } from "../mm/page_alloc.js";
+import { GFP_KERNEL, Gfp } from "../mm/page_alloc.js";
 import { NO_PAGE, PG } from "../mm/page.js";
 
 /**
@@ -14,7 +14,7 @@ import { NO_PAGE, PG } from "../mm/page.js";
 /** A zeroed page for a file, charged to the current task's cgroup; or -ENOMEM. */
 export function* addShmemPage(k: Kernel): MaySleep<number> {
   const { m } = k;
-  const page = yield* k.pageAlloc.allocPage(k, GFP_HIGHUSER_MOVABLE | Gfp.ZERO);
+  const page = yield* k.pageAlloc.allocPage(k, GFP_KERNEL | Gfp.ZERO);
   if (page === NO_PAGE) return -Errno.ENOMEM;
   const { memcg } = m.current!;
   if (!(yield* k.memcg.chargePage(k, page, memcg))) {

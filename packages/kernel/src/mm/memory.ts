@@ -369,7 +369,7 @@ export function pteRangeNone(k: Kernel, first: number, n: number): boolean {
 
 /** A charged folio from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
 export function allocAnonFolioFast(k: Kernel): number {
-  const folio = k.pageAlloc.allocFast(k);
+  const folio = k.pageAlloc.allocFast(k, GFP_HIGHUSER_MOVABLE);
   if (folio === NO_PAGE || k.memcg.chargeFast(k, folio, k.m.current!.memcg)) return folio;
   k.pageAlloc.returnFast(k, folio);
   return NO_PAGE;
@@ -377,7 +377,7 @@ export function allocAnonFolioFast(k: Kernel): number {
 
 /** A charged folio for anonymous memory, its contents not cleared; NO_PAGE when out of memory. */
 export function* allocAnonFolio(k: Kernel, memcg: Memcg = k.m.current!.memcg): MaySleep<number> {
-  let folio = k.pageAlloc.allocFast(k);
+  let folio = k.pageAlloc.allocFast(k, GFP_HIGHUSER_MOVABLE);
   if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, GFP_HIGHUSER_MOVABLE);
   if (folio === NO_PAGE) return NO_PAGE;
   if (!k.memcg.chargeFast(k, folio, memcg) && !(yield* k.memcg.chargePage(k, folio, memcg))) {

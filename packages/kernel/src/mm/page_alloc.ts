@@ -3,6 +3,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
 import { NO_PAGE, PG } from "./page.js";
+import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
 import type { Zone } from "./zone.js";
 
 /** Why and how a page may be allocated. */
@@ -17,43 +18,61 @@ export enum Gfp {
   MEMALLOC = 1 << 3,
   /** Fails rather than call the OOM killer. */
   NORETRY = 1 << 4,
+  /** May be moved elsewhere later on, and so may lie in ZONE_MOVABLE. */
+  MOVABLE = 1 << 5,
 }
 
 export const GFP_KERNEL = Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM;
-export const GFP_HIGHUSER_MOVABLE = GFP_KERNEL;
+export const GFP_HIGHUSER_MOVABLE = GFP_KERNEL | Gfp.MOVABLE;
 /** For the new home of a folio that moves: fails rather than kill somebody. */
-export const GFP_MIGRATE = GFP_KERNEL | Gfp.NORETRY;
+export const GFP_MIGRATE = GFP_HIGHUSER_MOVABLE | Gfp.NORETRY;
 /** A large folio if one is at hand: neither reclaims nor wakes kswapd. */
-export const GFP_TRANSHUGE_LIGHT = Gfp.NORETRY;
+export const GFP_TRANSHUGE_LIGHT = Gfp.NORETRY | Gfp.MOVABLE;
 /** A large folio worth some reclaim, but not the OOM killer. */
-export const GFP_TRANSHUGE = Gfp.NORETRY | Gfp.DIRECT_RECLAIM;
+export const GFP_TRANSHUGE = Gfp.NORETRY | Gfp.MOVABLE | Gfp.DIRECT_RECLAIM;
 
 /** Reclaim passes without progress before the OOM killer is called. */
 const MAX_RECLAIM_RETRIES = 16;
 
+/** Which pageblocks an allocation prefers, and so which zones it may have. */
+export function gfpMigratetype(gfp: number): MigrateType {
+  return (gfp & Gfp.MOVABLE) !== 0 ? MigrateType.Movable : MigrateType.Unmovable;
+}
+
 /**
- * A page from this CPU's list, with one reference; NO_PAGE when the list is empty or memory is
- * low. Touches nothing that another CPU can see, so it has no point.
+ * A page from this CPU's lists, with one reference; NO_PAGE when there is none in the first zone
+ * that still has memory. Touches nothing that another CPU can see, so it has no point.
  */
-export function allocFast(k: Kernel): number {
+export function allocFast(k: Kernel, gfp: number): number {
   const { m } = k;
-  const pcp = m.zones.pcp[m.cpu]!;
-  if (pcp.count === 0) return NO_PAGE;
-  const page = pcp.pages[--pcp.count]!;
-  prepareNewPage(k, page, 0);
-  return page;
+  const { zones } = m;
+  const type = gfpMigratetype(gfp);
+  const list = zones.zonelist(type);
+  const listType = zones.blocks.grouping ? type : MigrateType.Unmovable;
+  for (const zone of list) {
+    const pcp = zones.pcp(m.cpu, zone.id, listType);
+    if (pcp.count > 0) {
+      const page = pcp.pages[--pcp.count]!;
+      prepareNewPage(k, page, 0);
+      return page;
+    }
+    if (zone.free > zone.low + zone.lowmemReserve[list[0]!.id]!) break;
+  }
+  return NO_PAGE;
 }
 
 /** Undoes an `allocFast` whose page was not used. */
 export function returnFast(k: Kernel, page: number): void {
   const { m } = k;
-  const pcp = m.zones.pcp[m.cpu]!;
+  const pcp = m.zones.pcpFor(m.cpu, page);
   m.touches(Op.RefPut, page);
   m.memmap.refcount[page] = 0;
   m.refs?.put(page, "alloc");
   m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
   pcp.pages[pcp.count++] = page;
 }
+
+const PGALLOC = ["pgalloc_dma32", "pgalloc_normal", "pgalloc_movable"] as const;
 
 function prepareNewPage(k: Kernel, page: number, order: number): void {
   const { m } = k;
@@ -62,15 +81,14 @@ function prepareNewPage(k: Kernel, page: number, order: number): void {
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   if (order > 0) memmap.prepareCompound(page, order);
-  if (page < m.zones.list[0]!.endPage) m.vmstat.events.pgalloc_dma32 += 1 << order;
-  else m.vmstat.events.pgalloc_normal += 1 << order;
+  m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]!] += 1 << order;
   m.refs?.get(page, "alloc");
   m.sink?.emit(Event.MmPageAlloc, page, order, 0, 0);
 }
 
 /** One page with one reference, or NO_PAGE. Reclaims, and calls the OOM killer, as `gfp` allows. */
 export function* allocPage(k: Kernel, gfp: number): MaySleep<number> {
-  let page = k.pageAlloc.allocFast(k);
+  let page = k.pageAlloc.allocFast(k, gfp);
   if (page === NO_PAGE) page = yield* k.pageAlloc.allocSlow(k, gfp);
   if (page !== NO_PAGE && (gfp & Gfp.ZERO) !== 0) k.m.ram.clear(page);
   return page;
@@ -78,13 +96,14 @@ export function* allocPage(k: Kernel, gfp: number): MaySleep<number> {
 
 export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
   const { m } = k;
-  let page = yield* k.pageAlloc.rmqueueBulk(k, "low");
+  const type = gfpMigratetype(gfp);
+  let page = yield* k.pageAlloc.rmqueueBulk(k, type, "low");
   if (page !== NO_PAGE) return page;
   if ((gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
   let retries = 0;
   for (;;) {
     const reserves = (gfp & Gfp.MEMALLOC) !== 0 || m.current?.oomVictim === true;
-    page = yield* k.pageAlloc.rmqueueBulk(k, reserves ? "none" : "min");
+    page = yield* k.pageAlloc.rmqueueBulk(k, type, reserves ? "none" : "min");
     if (page !== NO_PAGE) return page;
     if ((gfp & Gfp.DIRECT_RECLAIM) === 0 || reserves) return NO_PAGE;
     m.vmstat.events.allocstall_normal++;
@@ -107,24 +126,25 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
  */
 export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<number> {
   if (order === 0) return yield* k.pageAlloc.allocPage(k, gfp);
-  let folio = yield* k.pageAlloc.rmqueue(k, order, "low");
+  const type = gfpMigratetype(gfp);
+  let folio = yield* k.pageAlloc.rmqueue(k, order, type, "low");
   if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
-  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, "min");
+  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, type, "min");
   if (folio === NO_PAGE && (gfp & Gfp.DIRECT_RECLAIM) !== 0) {
     yield* k.vmscan.tryToFreePages(k);
-    folio = yield* k.pageAlloc.rmqueue(k, order, "min");
+    folio = yield* k.pageAlloc.rmqueue(k, order, type, "min");
   }
   return folio;
 }
 
 /** A block from the buddy lists as one folio, where the watermark lets it; NO_PAGE else. */
-export function* rmqueue(k: Kernel, order: number, watermark: "low" | "min"): Atomic<number> {
+export function* rmqueue(k: Kernel, order: number, type: MigrateType, watermark: "low" | "min"): Atomic<number> {
   const { m } = k;
-  for (let i = m.zones.list.length - 1; i >= 0; i--) {
-    const zone = m.zones.list[i]!;
-    if (zone.free - (1 << order) < zone[watermark]) continue;
+  const list = m.zones.zonelist(type);
+  for (const zone of list) {
+    if (zone.free - (1 << order) < zone[watermark] + zone.lowmemReserve[list[0]!.id]!) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();
-    const folio = zone.takeBlock(order);
+    const folio = zone.takeBlock(order, type);
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
     if (folio === NO_PAGE) continue;
     prepareNewPage(k, folio, order);
@@ -133,25 +153,28 @@ export function* rmqueue(k: Kernel, order: number, watermark: "low" | "min"): At
   return NO_PAGE;
 }
 
-/** Fills this CPU's list from the buddy lists as far as the watermark lets it, and takes one page. */
-export function* rmqueueBulk(k: Kernel, watermark: "low" | "min" | "none"): Atomic<number> {
+/** Fills a list of this CPU from the buddy lists as far as the watermark lets it, and takes one page. */
+export function* rmqueueBulk(k: Kernel, type: MigrateType, watermark: "low" | "min" | "none"): Atomic<number> {
   const { m } = k;
-  const pcp = m.zones.pcp[m.cpu]!;
-  for (let i = m.zones.list.length - 1; i >= 0; i--) {
-    const zone = m.zones.list[i]!;
-    const keep = watermark === "none" ? 0 : watermark === "low" ? zone.low : zone.min;
-    if (zone.managed === 0 || zone.free <= keep) continue;
+  const { zones } = m;
+  const list = zones.zonelist(type);
+  const listType = zones.blocks.grouping ? type : MigrateType.Unmovable;
+  for (const zone of list) {
+    const keep = watermark === "none" ? 0 : zone[watermark] + zone.lowmemReserve[list[0]!.id]!;
+    if (zone.free <= keep) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();
-    const n = Math.min(m.zones.batch, zone.free - keep);
+    const pcp = zones.pcp(m.cpu, zone.id, listType);
+    const n = Math.min(zone.pcpDisabled > 0 ? 1 : zones.batch, zone.free - keep);
     for (let j = 0; j < n; j++) {
-      const page = zone.takeBlock(0);
+      const page = zone.takeBlock(0, type);
       if (page === NO_PAGE) break;
       pcp.pages[pcp.count++] = page;
     }
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
     if (pcp.count > 0) {
-      const page = k.pageAlloc.allocFast(k);
-      if (page !== NO_PAGE) return page;
+      const page = pcp.pages[--pcp.count]!;
+      prepareNewPage(k, page, 0);
+      return page;
     }
   }
   return NO_PAGE;
@@ -183,7 +206,7 @@ export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
   if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
 }
 
-/** Puts a page on this CPU's list; true when the list is to be drained. */
+/** Puts a page on a list of this CPU; true when it is to be drained. */
 export function freeToPcp(k: Kernel, page: number): boolean {
   const { m } = k;
   const { memmap, zones } = m;
@@ -192,9 +215,9 @@ export function freeToPcp(k: Kernel, page: number): boolean {
   memmap.flags[page] = 0;
   memmap.mapping[page] = 0;
   memmap.memcg[page] = 0;
-  const pcp = zones.pcp[m.cpu]!;
+  const pcp = zones.pcpFor(m.cpu, page);
   pcp.pages[pcp.count++] = page;
-  return pcp.count > zones.batch * 4 || lowOnMemory(zones.list);
+  return pcp.count > zones.batch * 4 || zones.zoneOf(page).pcpDisabled > 0 || lowOnMemory(zones.list);
 }
 
 function lowOnMemory(zones: readonly Zone[]): boolean {
@@ -202,26 +225,46 @@ function lowOnMemory(zones: readonly Zone[]): boolean {
   return true;
 }
 
-/** Moves up to `n` pages of this CPU's list to the buddy lists. */
+/** Moves up to `n` pages of each zone from this CPU's lists to the buddy lists, all where no lists are to be kept. */
 export function* drainPcp(k: Kernel, n: number): Atomic<void> {
+  for (const zone of k.m.zones.list) yield* k.pageAlloc.drainZonePcp(k, k.m.cpu, zone, zone.pcpDisabled > 0 ? Infinity : n);
+}
+
+/** Moves up to `n` pages of a zone from a CPU's lists to the buddy lists. */
+export function* drainZonePcp(k: Kernel, cpu: number, zone: Zone, n: number): Atomic<void> {
   const { m } = k;
-  const pcp = m.zones.pcp[m.cpu]!;
-  for (const zone of m.zones.list) {
-    if (zone.managed === 0 || pcp.count === 0) continue;
-    if (!zone.lock.tryLock()) yield* zone.lock.lock();
+  if (m.zones.pcpPages(cpu, zone.id) === 0) return;
+  if (!zone.lock.tryLock()) yield* zone.lock.lock();
+  m.touches(Op.Pcp, cpu);
+  let left = n;
+  for (let type = 0; type < MIGRATE_PCPTYPES; type++) {
+    const pcp = m.zones.pcp(cpu, zone.id, type);
     // The oldest entries are at the bottom: those are the ones that have cooled down.
-    let kept = 0;
-    let freed = 0;
-    for (let i = 0; i < pcp.count; i++) {
-      const page = pcp.pages[i]!;
-      if (freed < n && m.zones.zoneOf(page) === zone) {
-        zone.freeBlock(page, 0);
-        freed++;
-      } else pcp.pages[kept++] = page;
-    }
-    pcp.count = kept;
-    if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
+    const freed = Math.min(left, pcp.count);
+    for (let i = 0; i < freed; i++) zone.freeBlock(pcp.pages[i]!, 0);
+    pcp.pages.copyWithin(0, freed, pcp.count);
+    pcp.count -= freed;
+    left -= freed;
   }
+  if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
+}
+
+/** From here on what is freed in a zone goes to its buddy lists at once, until `zonePcpEnable`. */
+export function* zonePcpDisable(k: Kernel, zone: Zone): MaySleep<void> {
+  const { m } = k;
+  if (m.point(Op.Pcp, m.cpu)) yield SWITCH;
+  zone.pcpDisabled++;
+  yield* k.pageAlloc.drainAllPages(k, zone);
+}
+
+export function* zonePcpEnable(k: Kernel, zone: Zone): Atomic<void> {
+  if (k.m.point(Op.Pcp, k.m.cpu)) yield SWITCH;
+  zone.pcpDisabled--;
+}
+
+/** Empties every CPU's lists of a zone's pages. */
+export function* drainAllPages(k: Kernel, zone: Zone): MaySleep<void> {
+  for (let cpu = 0; cpu < k.m.config.cpus; cpu++) yield* k.pageAlloc.drainZonePcp(k, cpu, zone, Infinity);
 }
 
 /** A page-table page: charged to the task's cgroup as kernel memory, not on any LRU. */

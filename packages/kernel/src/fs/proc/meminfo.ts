@@ -21,13 +21,9 @@ function lruTotals(k: Kernel): number[] {
 function availablePages(k: Kernel, lru: readonly number[]): number {
   const { zones } = k.m;
   let low = 0;
-  let reserve = 0;
-  for (const zone of zones.list) {
-    low += zone.low;
-    reserve += zone.high;
-  }
+  for (const zone of zones.list) low += zone.low;
   const cache = lru[Lru.activeFile]! + lru[Lru.inactiveFile]!;
-  return Math.max(0, zones.freePages() - reserve + cache - Math.min(cache >> 1, low));
+  return Math.max(0, zones.freePages() - zones.reservePages() + cache - Math.min(cache >> 1, low));
 }
 
 /** Pages that processes have been promised, touched or not. */
