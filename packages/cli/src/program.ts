@@ -66,6 +66,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--before <LINE>", "do this before the program starts; repeatable", collectLine, [])
     .option("--do <LINE>", "do this once nothing else can run; repeatable", collectLine, [])
     .option("--do-timeout <SECONDS>", "machine time that a line may take (default: 60)", parseSeconds, 60)
+    .option("--page-owner", "keep for each page who allocated it, for the kernel log; slower, and on by itself when a line names /sys/devices/system/memory")
     .option("--strace", "print the program's system calls to standard error")
     .option("--dmesg", "print the kernel log to standard error at the end")
     .option("--trace <FILE>", "record the run: FILE.fltrace, FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)")

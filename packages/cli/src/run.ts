@@ -27,6 +27,7 @@ export interface RunOptions {
   readonly trace?: string;
   /** Kernel functions and locks as well. */
   readonly traceFunctions?: boolean;
+  readonly pageOwner?: boolean;
 }
 
 /** Turns of the CPUs between two looks at the host: some tens of milliseconds. */
@@ -84,6 +85,12 @@ async function overlaysOf(options: RunOptions): Promise<{ overlays: OverlayFacto
   return { overlays: [...undone, ...loaded.map((p) => p.overlay)], loaded };
 }
 
+/** Whether the log may come to say who allocated a page: asked for, or a line takes memory offline. */
+function wantsPageOwner(options: RunOptions): boolean {
+  if (options.pageOwner === true) return true;
+  return [...options.before, ...options.do].some((line) => line.text.includes("/sys/devices/system/memory"));
+}
+
 /** The command line that does the same again, every choice spelt out. */
 export function replayCommand(options: RunOptions, program: string, args: readonly string[]): string {
   const words = ["faultline", "run", "--release", options.release];
@@ -91,6 +98,7 @@ export function replayCommand(options: RunOptions, program: string, args: readon
   for (const file of options.patch) words.push("--patch", file);
   words.push("--memory", formatSize(options.memory), "--swap", formatSize(options.swap));
   words.push("--cpus", String(options.cpus), "--seed", String(options.seed));
+  if (options.pageOwner === true) words.push("--page-owner");
   for (const line of options.before) words.push("--before", line.text);
   for (const line of options.do) words.push("--do", line.text);
   words.push("--do-timeout", String(options.doTimeout), program, ...args);
@@ -121,6 +129,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       seed: options.seed,
       overlays,
       ftrace: recording?.functions ?? false,
+      pageOwner: wantsPageOwner(options),
       release: `${options.release}.0`,
       ...program,
       path,

@@ -26,6 +26,8 @@ describe("what the command says of itself", () => {
 
       Commands:
         run [options] <PROGRAM> [ARGS...]  run a static riscv64 Linux program
+        trace [options] <FILE>             say what a trace has recorded, or write it
+                                           in another format
         patches                            list the releases and patches that are
                                            known, and how far each is modelled
         help [command]                     print the help of a command
@@ -55,8 +57,15 @@ describe("what the command says of itself", () => {
         --before <LINE>         do this before the program starts; repeatable
         --do <LINE>             do this once nothing else can run; repeatable
         --do-timeout <SECONDS>  machine time that a line may take (default: 60)
+        --page-owner            keep for each page who allocated it, for the kernel
+                                log; slower, and on by itself when a line names
+                                /sys/devices/system/memory
         --strace                print the program's system calls to standard error
         --dmesg                 print the kernel log to standard error at the end
+        --trace <FILE>          record the run: FILE.fltrace, FILE.txt (ftrace's text)
+                                or FILE.pftrace (Perfetto)
+        --trace-functions       record kernel functions and locks as well; always so
+                                for FILE.pftrace
         -h, --help              print this help
 
       Options end at PROGRAM; what follows it are its own arguments. SIZE is written as 2G, 512M, 64K or

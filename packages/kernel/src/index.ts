@@ -20,6 +20,7 @@ export { FaultFlag, VmFault } from "./mm/fault_flags.js";
 export { BatchKind } from "./mm/folio_batch.js";
 export { FrameMemory, PAGE_SHIFT, PAGE_SIZE } from "./mm/frame_memory.js";
 export { FollFlag } from "./mm/gup_flags.js";
+export { Gfp } from "./mm/gfp.js";
 export { HmmPfn, type HmmRange } from "./mm/hmm.js";
 export { Lru, type Lruvec } from "./mm/lruvec.js";
 export { Madv } from "./mm/madvise.js";
@@ -32,7 +33,6 @@ export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRang
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { NO_PAGE, PG } from "./mm/page.js";
-export { Gfp } from "./mm/page_alloc.js";
 export { startSwapDisk } from "./mm/page_io.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export type { RmapOne } from "./mm/rmap.js";

@@ -15,6 +15,9 @@ import * as oom from "./mm/oom_kill.js";
 import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
 import * as zap from "./mm/zap.js";
+import * as pageIsolation from "./mm/page_isolation.js";
+import * as debug from "./mm/debug.js";
+import * as memoryDevice from "./drivers/memory.js";
 import * as pageAlloc from "./mm/page_alloc.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
 import * as rmap from "./mm/rmap.js";
@@ -40,6 +43,7 @@ import type { Machine } from "./machine.js";
 
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
+  debug,
   exit,
   fault,
   folioLock,
@@ -52,6 +56,7 @@ export const MAINLINE = {
   madvise,
   memcg,
   memory,
+  memoryDevice,
   memoryHotplug,
   migrate,
   mmap,
@@ -61,6 +66,7 @@ export const MAINLINE = {
   oom,
   pageAlloc,
   pageIo,
+  pageIsolation,
   pageVmaMapped,
   rcu,
   rmap,

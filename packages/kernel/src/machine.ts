@@ -12,6 +12,7 @@ import type { EventSink } from "./trace.js";
 import { FrameMemory } from "./mm/frame_memory.js";
 import { Memmap } from "./mm/page.js";
 import { PageTables } from "./arch/pgtable.js";
+import { PageOwner } from "./mm/page_owner.js";
 import { Zones } from "./mm/zone.js";
 import { Memcgs } from "./mm/memcontrol.js";
 import { SwapDevice } from "./mm/swap_device.js";
@@ -22,6 +23,7 @@ import type { Mm } from "./mm/mm_types.js";
 import type { SwapDisk } from "./mm/page_io.js";
 import { AnonVmas } from "./mm/anon_vma.js";
 import { TransparentHugePages } from "./mm/thp.js";
+import { MemoryBlocks } from "./drivers/memory.js";
 import type { DmirrorDevice } from "./drivers/dmirror.js";
 import type { Vfs } from "./fs/vfs.js";
 
@@ -40,6 +42,8 @@ export interface MachineConfig {
   readonly checking: boolean;
   /** Reuses the memory of an earlier machine of the same size. */
   readonly memory?: FrameMemory;
+  /** page_owner=on: who allocated each page; false unless given. */
+  readonly pageOwner?: boolean;
 }
 
 /** Machine time that one point stands for: a few dozen instructions of kernel code. */
@@ -58,6 +62,9 @@ export class Machine {
   readonly memmap: Memmap;
   readonly pt: PageTables;
   readonly zones: Zones;
+  readonly memoryBlocks: MemoryBlocks;
+  /** null unless the machine boots with page_owner=on. */
+  readonly pageOwner: PageOwner | null;
   readonly memcgs: Memcgs;
   readonly swap: SwapDevice;
   readonly batches: FolioBatches;
@@ -116,6 +123,8 @@ export class Machine {
     this.vmstat = new VmStat();
     this.memcgs = new Memcgs(this);
     this.zones = new Zones(this);
+    this.memoryBlocks = new MemoryBlocks(this);
+    this.pageOwner = config.pageOwner === true ? new PageOwner(this) : null;
     this.swap = new SwapDevice(this, config.swapSlots);
     this.batches = new FolioBatches(config.cpus);
     this.anonVmas = new AnonVmas(this);

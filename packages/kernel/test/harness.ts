@@ -20,6 +20,8 @@ export interface HarnessOptions {
   cpus?: number;
   seed?: number;
   overlays?: readonly OverlayFactory[];
+  /** Keeps who allocated each page, with the chain of functions. */
+  pageOwner?: boolean;
 }
 
 /** A machine without file systems, for tests of memory management alone. */
@@ -32,8 +34,9 @@ export function makeKernel(options: HarnessOptions = {}): Kernel {
     seed: options.seed ?? 1,
     tlbEntries: 256,
     checking: false,
+    pageOwner: options.pageOwner === true,
   });
-  const k = assembleKernel(m, options.overlays);
+  const k = assembleKernel(m, options.overlays, options.pageOwner);
   startSwapDisk(k);
   k.vmscan.startKswapd(k);
   return k;

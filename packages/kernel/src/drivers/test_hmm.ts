@@ -6,7 +6,7 @@ import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
 import { Event } from "../trace.js";
 import { HmmPfn, type HmmRange } from "../mm/hmm.js";
 import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
-import { GFP_KERNEL } from "../mm/page_alloc.js";
+import { GFP_KERNEL } from "../mm/gfp.js";
 import { NO_PAGE, PG } from "../mm/page.js";
 import { Dmirror, DmirrorDevice } from "./dmirror.js";
 

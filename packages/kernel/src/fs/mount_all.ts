@@ -44,7 +44,7 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   tree.mount("/dev", root.mkdirAtBoot("dev", 0o755), devtmpfs);
   const procfs = new Procfs(dev++, uts, options.cmdline ?? "", () => tree.mounts);
   tree.mount("/proc", root.mkdirAtBoot("proc", 0o555), procfs);
-  const sysfs = new Sysfs(dev++);
+  const sysfs = new Sysfs(m, dev++);
   tree.mount("/sys", root.mkdirAtBoot("sys", 0o555), sysfs);
   tree.mount("/sys/fs/cgroup", sysfs.cgroup, new CgroupFs(m, dev++));
   tree.mount("/dev/shm", devtmpfs.root.dir("shm", 0o1777), tmpfs(0o1777));

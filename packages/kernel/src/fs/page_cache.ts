@@ -2,7 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { GFP_KERNEL, Gfp } from "../mm/page_alloc.js";
+import { GFP_KERNEL, Gfp } from "../mm/gfp.js";
 import { NO_PAGE, PG } from "../mm/page.js";
 
 /**

@@ -2,27 +2,30 @@ import { SWITCH } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import type { Machine } from "../machine.js";
 import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { THP_MIN_ORDER, type ThpDefrag, type ThpEnabled, type ThpSizeEnabled } from "../mm/thp.js";
 import { cpuList } from "./proc/array.js";
 import { PseudoFs, TextFile, type PseudoDir } from "./pseudo.js";
+import { addMemoryBlocks } from "./sysfs_memory.js";
 
 const SYSFS_MAGIC = 0x62656572;
 /** What every sysfs file says its size is. */
 const FILE_SIZE = 4096;
 
 /**
- * /sys, as far as there is something behind it: transparent huge pages, the CPUs, and the one memory
- * node. `cgroup` is where the cgroup hierarchy is mounted.
+ * /sys, as far as there is something behind it: transparent huge pages, the CPUs, memory blocks, and
+ * the one memory node. `cgroup` is where the cgroup hierarchy is mounted.
  */
 export class Sysfs extends PseudoFs {
   readonly cgroup: PseudoDir;
 
-  constructor(dev: number) {
+  constructor(m: Machine, dev: number) {
     super("sysfs", "sysfs", "rw,nosuid,nodev,noexec,relatime", dev, SYSFS_MAGIC);
     this.cgroup = this.root.dir("fs").dir("cgroup");
     this.addTransparentHugePages(this.root.dir("kernel").dir("mm").dir("transparent_hugepage"));
     const system = this.root.dir("devices").dir("system");
+    addMemoryBlocks(this, m, system.dir("memory"));
     for (const name of ["online", "possible", "present"]) {
       this.addText(system.dir("cpu"), name, (k) => cpuList(k.m.config.cpus));
       this.addText(system.dir("node"), name === "present" ? "has_memory" : name, () => "0");

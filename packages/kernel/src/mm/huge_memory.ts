@@ -7,7 +7,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
-import { GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./page_alloc.js";
+import { GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { THP_MIN_ORDER } from "./thp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";

@@ -10,7 +10,7 @@ import { BatchKind } from "./folio_batch.js";
 import type { Memcg } from "./memcontrol.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
-import { GFP_HIGHUSER_MOVABLE } from "./page_alloc.js";
+import { GFP_ANON_FOLIO, GFP_ZEROED_FOLIO } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
 import { THP_MIN_ORDER } from "./thp.js";
@@ -294,7 +294,7 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   // From here on this is the hottest path of all: what is usual is done without a generator.
   let folio = k.memory.allocAnonFolioFast(k);
-  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k);
+  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ZEROED_FOLIO);
   if (folio === NO_PAGE) return VmFault.OOM;
   m.ram.clear(folio);
   if (!ptl.tryLock()) yield* ptl.lock();
@@ -367,18 +367,18 @@ export function pteRangeNone(k: Kernel, first: number, n: number): boolean {
   return true;
 }
 
-/** A charged folio from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
+/** A charged folio, to be cleared, from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
 export function allocAnonFolioFast(k: Kernel): number {
-  const folio = k.pageAlloc.allocFast(k, GFP_HIGHUSER_MOVABLE);
+  const folio = k.pageAlloc.allocFast(k, GFP_ZEROED_FOLIO);
   if (folio === NO_PAGE || k.memcg.chargeFast(k, folio, k.m.current!.memcg)) return folio;
   k.pageAlloc.returnFast(k, folio);
   return NO_PAGE;
 }
 
-/** A charged folio for anonymous memory, its contents not cleared; NO_PAGE when out of memory. */
-export function* allocAnonFolio(k: Kernel, memcg: Memcg = k.m.current!.memcg): MaySleep<number> {
-  let folio = k.pageAlloc.allocFast(k, GFP_HIGHUSER_MOVABLE);
-  if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, GFP_HIGHUSER_MOVABLE);
+/** A charged folio for anonymous memory, its contents not cleared (whatever `gfp` says); NO_PAGE when out of memory. */
+export function* allocAnonFolio(k: Kernel, memcg: Memcg = k.m.current!.memcg, gfp = GFP_ANON_FOLIO): MaySleep<number> {
+  let folio = k.pageAlloc.allocFast(k, gfp);
+  if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, gfp);
   if (folio === NO_PAGE) return NO_PAGE;
   if (!k.memcg.chargeFast(k, folio, memcg) && !(yield* k.memcg.chargePage(k, folio, memcg))) {
     yield* k.swap.folioPut(k, folio, "alloc");

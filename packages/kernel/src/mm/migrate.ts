@@ -5,12 +5,15 @@ import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR } from "../arch/pgtable.js";
 import { MigrateMode } from "./migrate_mode.js";
-import { GFP_MIGRATE } from "./page_alloc.js";
+import { GFP_MIGRATE } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 
 /** Passes of a batch that waits for nothing, and of one that does. */
 const MAX_MIGRATE_ASYNC_RETRY = 3;
 const MAX_MIGRATE_SYNC_RETRY = 7;
+
+/** Machine time of an attempt besides its points: a page from the buddy lists, lists of folios, the copy. */
+const MIGRATE_FOLIO_NS = 5000;
 
 /** Flags that a folio takes along. The lock, the LRU and the caches have their own ways. */
 const KEPT_FLAGS =
@@ -102,6 +105,7 @@ export function* unmapAndMove(
     yield* k.swap.folioPut(k, src, "isolate");
     return 0;
   }
+  m.charge(MIGRATE_FOLIO_NS);
   const dst = yield* newFolio(k, src);
   if (dst === NO_PAGE) return -Errno.ENOMEM;
   let error = -Errno.EAGAIN;
@@ -243,6 +247,7 @@ export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<
   memmap.clear(src, PG.dirty | PG.active | PG.unevictable);
   memmap.memcg[dst] = memmap.memcg[src]!;
   memmap.memcg[src] = 0;
+  m.pageOwner?.moved(src, dst, "memory_hotplug");
 }
 
 /** Ordinary entries for `dst` where migration entries of `src` stand. Both are locked, or are one. */

@@ -2,34 +2,10 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
+import { Gfp, GFP_KERNEL } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
 import type { Zone } from "./zone.js";
-
-/** Why and how a page may be allocated. */
-export enum Gfp {
-  /** Fill with zeros. */
-  ZERO = 1 << 0,
-  /** May reclaim and sleep. */
-  DIRECT_RECLAIM = 1 << 1,
-  /** Wakes kswapd when memory is low. */
-  KSWAPD_RECLAIM = 1 << 2,
-  /** May use the reserves below the minimum watermark. */
-  MEMALLOC = 1 << 3,
-  /** Fails rather than call the OOM killer. */
-  NORETRY = 1 << 4,
-  /** May be moved elsewhere later on, and so may lie in ZONE_MOVABLE. */
-  MOVABLE = 1 << 5,
-}
-
-export const GFP_KERNEL = Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM;
-export const GFP_HIGHUSER_MOVABLE = GFP_KERNEL | Gfp.MOVABLE;
-/** For the new home of a folio that moves: fails rather than kill somebody. */
-export const GFP_MIGRATE = GFP_HIGHUSER_MOVABLE | Gfp.NORETRY;
-/** A large folio if one is at hand: neither reclaims nor wakes kswapd. */
-export const GFP_TRANSHUGE_LIGHT = Gfp.NORETRY | Gfp.MOVABLE;
-/** A large folio worth some reclaim, but not the OOM killer. */
-export const GFP_TRANSHUGE = Gfp.NORETRY | Gfp.MOVABLE | Gfp.DIRECT_RECLAIM;
 
 /** Reclaim passes without progress before the OOM killer is called. */
 const MAX_RECLAIM_RETRIES = 16;
@@ -53,7 +29,7 @@ export function allocFast(k: Kernel, gfp: number): number {
     const pcp = zones.pcp(m.cpu, zone.id, listType);
     if (pcp.count > 0) {
       const page = pcp.pages[--pcp.count]!;
-      prepareNewPage(k, page, 0);
+      prepareNewPage(k, page, 0, gfp);
       return page;
     }
     if (zone.free > zone.low + zone.lowmemReserve[list[0]!.id]!) break;
@@ -74,15 +50,16 @@ export function returnFast(k: Kernel, page: number): void {
 
 const PGALLOC = ["pgalloc_dma32", "pgalloc_normal", "pgalloc_movable"] as const;
 
-function prepareNewPage(k: Kernel, page: number, order: number): void {
+function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): void {
   const { m } = k;
   const { memmap } = m;
   m.touches(Op.RefGet, page);
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   if (order > 0) memmap.prepareCompound(page, order);
-  m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]!] += 1 << order;
+  m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]] += 1 << order;
   m.refs?.get(page, "alloc");
+  m.pageOwner?.allocated(page, order, gfp, gfpMigratetype(gfp));
   m.sink?.emit(Event.MmPageAlloc, page, order, 0, 0);
 }
 
@@ -96,14 +73,13 @@ export function* allocPage(k: Kernel, gfp: number): MaySleep<number> {
 
 export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
   const { m } = k;
-  const type = gfpMigratetype(gfp);
-  let page = yield* k.pageAlloc.rmqueueBulk(k, type, "low");
+  let page = yield* k.pageAlloc.rmqueueBulk(k, gfp, "low");
   if (page !== NO_PAGE) return page;
   if ((gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
   let retries = 0;
   for (;;) {
     const reserves = (gfp & Gfp.MEMALLOC) !== 0 || m.current?.oomVictim === true;
-    page = yield* k.pageAlloc.rmqueueBulk(k, type, reserves ? "none" : "min");
+    page = yield* k.pageAlloc.rmqueueBulk(k, gfp, reserves ? "none" : "min");
     if (page !== NO_PAGE) return page;
     if ((gfp & Gfp.DIRECT_RECLAIM) === 0 || reserves) return NO_PAGE;
     m.vmstat.events.allocstall_normal++;
@@ -114,7 +90,7 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
     }
     if (m.signals.fatalPending(m.current!)) return NO_PAGE;
     if (++retries < MAX_RECLAIM_RETRIES) continue;
-    if ((gfp & Gfp.NORETRY) !== 0) return NO_PAGE;
+    if ((gfp & (Gfp.NORETRY | Gfp.RETRY_MAYFAIL)) !== 0) return NO_PAGE;
     if (!(yield* k.oom.outOfMemory(k, null))) return NO_PAGE;
     retries = 0;
   }
@@ -126,20 +102,20 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
  */
 export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<number> {
   if (order === 0) return yield* k.pageAlloc.allocPage(k, gfp);
-  const type = gfpMigratetype(gfp);
-  let folio = yield* k.pageAlloc.rmqueue(k, order, type, "low");
+  let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low");
   if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
-  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, type, "min");
+  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
   if (folio === NO_PAGE && (gfp & Gfp.DIRECT_RECLAIM) !== 0) {
     yield* k.vmscan.tryToFreePages(k);
-    folio = yield* k.pageAlloc.rmqueue(k, order, type, "min");
+    folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
   }
   return folio;
 }
 
 /** A block from the buddy lists as one folio, where the watermark lets it; NO_PAGE else. */
-export function* rmqueue(k: Kernel, order: number, type: MigrateType, watermark: "low" | "min"): Atomic<number> {
+export function* rmqueue(k: Kernel, order: number, gfp: number, watermark: "low" | "min"): Atomic<number> {
   const { m } = k;
+  const type = gfpMigratetype(gfp);
   const list = m.zones.zonelist(type);
   for (const zone of list) {
     if (zone.free - (1 << order) < zone[watermark] + zone.lowmemReserve[list[0]!.id]!) continue;
@@ -147,15 +123,16 @@ export function* rmqueue(k: Kernel, order: number, type: MigrateType, watermark:
     const folio = zone.takeBlock(order, type);
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
     if (folio === NO_PAGE) continue;
-    prepareNewPage(k, folio, order);
+    prepareNewPage(k, folio, order, gfp);
     return folio;
   }
   return NO_PAGE;
 }
 
 /** Fills a list of this CPU from the buddy lists as far as the watermark lets it, and takes one page. */
-export function* rmqueueBulk(k: Kernel, type: MigrateType, watermark: "low" | "min" | "none"): Atomic<number> {
+export function* rmqueueBulk(k: Kernel, gfp: number, watermark: "low" | "min" | "none"): Atomic<number> {
   const { m } = k;
+  const type = gfpMigratetype(gfp);
   const { zones } = m;
   const list = zones.zonelist(type);
   const listType = zones.blocks.grouping ? type : MigrateType.Unmovable;
@@ -173,7 +150,7 @@ export function* rmqueueBulk(k: Kernel, type: MigrateType, watermark: "low" | "m
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
     if (pcp.count > 0) {
       const page = pcp.pages[--pcp.count]!;
-      prepareNewPage(k, page, 0);
+      prepareNewPage(k, page, 0, gfp);
       return page;
     }
   }
@@ -195,6 +172,7 @@ export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
   if (m.point(Op.Thp, 0)) yield SWITCH;
   m.sink?.emit(Event.MmPageFree, folio, order, 0, 0);
   m.vmstat.events.pgfree += 1 << order;
+  m.pageOwner?.freed(folio);
   m.thp.deferredSplit.delete(folio);
   memmap.dissolveCompound(folio);
   for (let page = folio; page < folio + (1 << order); page++) memmap.flags[page] = 0;
@@ -210,6 +188,7 @@ export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
 export function freeToPcp(k: Kernel, page: number): boolean {
   const { m } = k;
   const { memmap, zones } = m;
+  m.pageOwner?.freed(page);
   m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
   m.vmstat.events.pgfree++;
   memmap.flags[page] = 0;

@@ -7,7 +7,7 @@ import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { Lru, type Lruvec } from "./lruvec.js";
 import type { Memcg } from "./memcontrol.js";
-import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "./page_alloc.js";
+import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 

@@ -279,7 +279,10 @@ export class Zones {
     this.blocks = new Pageblocks(frames, frames - reservedPages > PAGEBLOCK_PAGES * (MIGRATE_TYPES + 1));
     this.list = [ZoneId.DMA32, ZoneId.Normal, ZoneId.Movable].map((id) => new Zone(m, id, m.memmap, this.blocks));
     this.zoneOfBlock = new Uint8Array(Math.ceil(frames / MEMORY_BLOCK_PAGES));
-    for (let page = 0; page <= reservedPages; page++) m.memmap.flags[page] = PG.reserved;
+    for (let page = 0; page <= reservedPages; page++) {
+      m.memmap.flags[page] = PG.reserved;
+      m.memmap.refcount[page] = 1;
+    }
     this.zeroPage = reservedPages;
     for (let page = 0; page < frames; page += MEMORY_BLOCK_PAGES) {
       this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER] = page < dma32End ? ZoneId.DMA32 : ZoneId.Normal;

@@ -43,6 +43,8 @@ export interface LinuxOptions {
   readonly overlays?: readonly OverlayFactory[];
   /** Keeps each task's stack of kernel functions (`m.ftrace`); makes the kernel slower. */
   readonly ftrace?: boolean;
+  /** Keeps for each page who allocated it, with the chain of kernel functions; implies `ftrace`. */
+  readonly pageOwner?: boolean;
   /** What uname(2) calls the kernel, e.g. "6.14.0"; the newest unless given. */
   readonly release?: string;
   readonly choices?: Choices;
@@ -106,12 +108,13 @@ export class LinuxMachine {
         seed: options.seed,
         tlbEntries: options.tlbEntries ?? 1024,
         checking: false,
+        pageOwner: options.pageOwner === true,
         ...(options.frameMemory === undefined ? {} : { memory: options.frameMemory }),
       },
       options.choices,
     );
     const { m } = this;
-    this.k = assembleKernel(m, options.overlays, options.ftrace);
+    this.k = assembleKernel(m, options.overlays, options.ftrace === true || options.pageOwner === true);
     this.group = new HartGroup(m.ram.buffer.byteLength);
     const decoded = new Map<number, number>();
     this.cpus = m.sched.executors.filter((e) => !e.isDevice).map((executor) => new CpuContext(this.k, executor, this.group, decoded));

@@ -9,7 +9,7 @@ import { VM } from "../../mm/mm_types.js";
 const VMALLOC_TOTAL_KB = 67_108_863;
 
 /** Pages on the LRU lists of all cgroups, by list. */
-function lruTotals(k: Kernel): number[] {
+export function lruTotals(k: Kernel): number[] {
   const totals = new Array<number>(LRU_LISTS).fill(0);
   for (const memcg of k.m.memcgs.root.subtree()) {
     for (let lru = 0; lru < LRU_LISTS; lru++) totals[lru]! += memcg.lruvec.pages[lru]!;

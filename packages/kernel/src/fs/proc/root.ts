@@ -18,7 +18,9 @@ import {
   versionText,
 } from "./generic.js";
 import { showMeminfo, showVmstat } from "./meminfo.js";
+import { KpageFile, pageCgroup, pageCount, stablePageFlags } from "./page.js";
 import { populateSysctl } from "./sysctl.js";
+import { showBuddyinfo, showIomem, showPagetypeinfo, showZoneinfo } from "./zoneinfo.js";
 
 const PROC_SUPER_MAGIC = 0x9fa0;
 
@@ -49,19 +51,30 @@ export class Procfs extends PseudoFs {
     );
     root.add("mounts", new PseudoLink(this, () => "self/mounts"));
     const shows: readonly (readonly [string, (k: Kernel) => MaySleep<string>])[] = [
+      ["buddyinfo", showBuddyinfo],
       ["cmdline", (k) => constant(k, `${cmdline}\n`)],
       ["cpuinfo", showCpuinfo],
       ["filesystems", (k) => constant(k, FILESYSTEMS)],
+      ["iomem", showIomem],
       ["loadavg", showLoadavg],
       ["meminfo", showMeminfo],
+      ["pagetypeinfo", showPagetypeinfo],
       ["stat", showStat],
       ["swaps", showSwaps],
       ["uptime", showUptime],
       ["version", (k) => constant(k, versionText(uts))],
       ["vmstat", showVmstat],
+      ["zoneinfo", showZoneinfo],
     ];
     for (const [name, show] of shows) {
       root.add(name, new TextFile(this, { mode: 0o444, writeErrno: Errno.EIO, show: (k) => show(k) }));
+    }
+    for (const [name, value] of [
+      ["kpagecount", pageCount],
+      ["kpageflags", stablePageFlags],
+      ["kpagecgroup", pageCgroup],
+    ] as const) {
+      root.add(name, new KpageFile(this, value));
     }
     populateSysctl(root.dir("sys"), uts);
   }

@@ -1,0 +1,142 @@
+import { SWITCH, type Atomic } from "../../kernel/coroutine.js";
+import { Errno } from "../../kernel/errno.js";
+import { Op } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import { NO_PAGE, PG, RAM_BASE_PFN } from "../../mm/page.js";
+import { SEEK_CUR, SEEK_SET, type FileOps, type Inode, type OpenFile } from "../vfs.js";
+import type { PseudoFs } from "../pseudo.js";
+
+/** Bits of /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst). */
+export enum KPF {
+  LOCKED = 0,
+  REFERENCED = 2,
+  UPTODATE = 3,
+  DIRTY = 4,
+  LRU = 5,
+  ACTIVE = 6,
+  WRITEBACK = 8,
+  RECLAIM = 9,
+  BUDDY = 10,
+  MMAP = 11,
+  ANON = 12,
+  SWAPCACHE = 13,
+  SWAPBACKED = 14,
+  COMPOUND_HEAD = 15,
+  COMPOUND_TAIL = 16,
+  UNEVICTABLE = 18,
+  NOPAGE = 20,
+  THP = 22,
+  ZERO_PAGE = 24,
+  IDLE = 25,
+  PGTABLE = 26,
+  RESERVED = 32,
+  MLOCKED = 33,
+}
+
+const bit = (kpf: KPF): bigint => 1n << BigInt(kpf);
+
+/** Flags of the folio that show on each of its pages. */
+const FOLIO_FLAGS: readonly (readonly [flag: PG, kpf: KPF])[] = [
+  [PG.locked, KPF.LOCKED],
+  [PG.referenced, KPF.REFERENCED],
+  [PG.uptodate, KPF.UPTODATE],
+  [PG.dirty, KPF.DIRTY],
+  [PG.lru, KPF.LRU],
+  [PG.active, KPF.ACTIVE],
+  [PG.writeback, KPF.WRITEBACK],
+  [PG.reclaim, KPF.RECLAIM],
+  [PG.swapcache, KPF.SWAPCACHE],
+  [PG.swapbacked, KPF.SWAPBACKED],
+  [PG.unevictable, KPF.UNEVICTABLE],
+  [PG.mlocked, KPF.MLOCKED],
+  [PG.idle, KPF.IDLE],
+];
+
+/** The page of a pfn where its memory is online. */
+function onlinePage(k: Kernel, pfn: number): number {
+  const page = k.m.memmap.pfnToPage(pfn);
+  return page !== NO_PAGE && k.m.zones.isOnline(page) ? page : NO_PAGE;
+}
+
+export function* stablePageFlags(k: Kernel, pfn: number): Atomic<bigint> {
+  const { memmap, zones } = k.m;
+  const page = onlinePage(k, pfn);
+  if (page === NO_PAGE) return bit(KPF.NOPAGE);
+  if (k.m.point(Op.PageFlags, memmap.folioOf(page))) yield SWITCH;
+  const folio = memmap.folioOf(page);
+  let flags = 0n;
+  if (memmap.folioMapcount(folio) > 0) flags |= bit(KPF.MMAP);
+  if (memmap.isAnon(folio) && memmap.refcount[folio] !== 0) flags |= bit(KPF.ANON);
+  if (memmap.isLarge(folio)) {
+    flags |= bit(page === folio ? KPF.COMPOUND_HEAD : KPF.COMPOUND_TAIL);
+    if (memmap.isAnon(folio)) flags |= bit(KPF.THP);
+  }
+  if (page === zones.zeroPage) flags |= bit(KPF.ZERO_PAGE);
+  if (memmap.has(page, PG.reserved)) flags |= bit(KPF.RESERVED);
+  if (memmap.has(page, PG.buddy)) flags |= bit(KPF.BUDDY);
+  if (memmap.has(folio, PG.table)) flags |= bit(KPF.PGTABLE);
+  for (const [flag, kpf] of FOLIO_FLAGS) if (memmap.has(folio, flag)) flags |= bit(kpf);
+  return flags;
+}
+
+/** How often a page is mapped. */
+export function* pageCount(k: Kernel, pfn: number): Atomic<bigint> {
+  const { memmap } = k.m;
+  const page = onlinePage(k, pfn);
+  if (page === NO_PAGE) return 0n;
+  if (k.m.point(Op.MapCount, memmap.folioOf(page))) yield SWITCH;
+  return BigInt(memmap.pageMapcount(page));
+}
+
+/** The inode number of the cgroup that a page is charged to, or 0. */
+export function* pageCgroup(k: Kernel, pfn: number): Atomic<bigint> {
+  const { memmap } = k.m;
+  const page = onlinePage(k, pfn);
+  if (page === NO_PAGE) return 0n;
+  if (k.m.point(Op.PageFlags, memmap.folioOf(page))) yield SWITCH;
+  return BigInt(memmap.memcg[memmap.folioOf(page)]!);
+}
+
+/** A file of one 64-bit number for each pfn, from pfn 0 on. Reads begin and end at whole numbers. */
+export class KpageFile implements Inode {
+  readonly kind = "file";
+  readonly rdev = 0;
+  readonly mode = 0o400;
+  readonly size = 0;
+  readonly ino: number;
+  readonly ops: FileOps;
+
+  constructor(
+    readonly fs: PseudoFs,
+    value: (k: Kernel, pfn: number) => Atomic<bigint>,
+  ) {
+    this.ino = fs.allocateIno();
+    this.ops = {
+      *read(k, _file: OpenFile, into, pos) {
+        if (pos % 8 !== 0 || into.length % 8 !== 0) return -Errno.EINVAL;
+        const end = RAM_BASE_PFN + k.m.memmap.nrPages;
+        const first = pos / 8;
+        const count = Math.max(0, Math.min(into.length / 8, end - first));
+        const out = new DataView(into.buffer, into.byteOffset, into.byteLength);
+        for (let i = 0; i < count; i++) out.setBigUint64(i * 8, yield* value(k, first + i), true);
+        yield* k.m.sched.condResched();
+        return count * 8;
+      },
+
+      *llseek(k, file, offset, whence) {
+        if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+        if (whence !== SEEK_SET && whence !== SEEK_CUR) return -Errno.EINVAL;
+        const pos = whence === SEEK_CUR ? file.pos + offset : offset;
+        return pos < 0 ? -Errno.EINVAL : pos;
+      },
+    };
+  }
+
+  get dev(): number {
+    return this.fs.dev;
+  }
+
+  get blksize(): number {
+    return this.fs.blksize;
+  }
+}
