@@ -43,9 +43,10 @@ async function bundle(): Promise<string> {
       {
         name: "no-node",
         enforce: "pre",
-        // Vite would put an empty module in its place.
-        resolveId(source, importer) {
-          if (isBuiltin(source)) throw new Error(`${importer} imports ${source}, which browsers do not have`);
+        // Vite would put an empty module in its place. Libraries may be made for that, the engine is not.
+        resolveId(source, importer = "") {
+          if (!isBuiltin(source) || importer.includes("/node_modules/")) return;
+          throw new Error(`${importer} imports ${source}, which browsers do not have`);
         },
       },
     ],
