@@ -14,6 +14,7 @@ const NOT_VISIBLE_YET = "the page is not reachable by anybody else yet, or any m
 const ANY_MOMENT = "numbers for people: those of any moment will do, and they are read in one step";
 const OBSERVER = "looks on from outside, as strace and ps do: no guest and no kernel code depends on it";
 const TIMER = "a timer's interrupt, in one step between two turns of the executors";
+const RETRY = "what a retry loop waits to see changed: looked at while nobody runs";
 const NEVER_CHANGES = "what it reads does not change while the caller's reference lasts";
 
 const EXCEPTIONS: Readonly<Record<string, string>> = {
@@ -30,6 +31,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "fs/proc/task_mmu.ts: pteToPagemapEntry": UNDER_CALLERS_LOCK,
   "fs/proc/task_mmu.ts: smapsAccount": UNDER_CALLERS_LOCK,
   "fs/proc/task_mmu.ts: smapsPteEntry": UNDER_CALLERS_LOCK,
+  "kernel/futex.ts: unqueue/(anonymous)": RETRY,
   "kernel/signal.ts: Signals.pending": "any moment will do: a signal that comes later wakes the sleeper, or is met on the way out",
   "kernel/signal.ts: Signals.send": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
   "kernel/signal.ts: Signals.startGroupExit": `${UNDER_CALLERS_POINT} (Process)`,
@@ -68,6 +70,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: folioAddNewAnonRmapPmd": NOT_VISIBLE_YET,
   "mm/rmap.ts: dropPmdMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: splitRmapPmd": `${UNDER_CALLERS_POINT} (MapCount)`,
+  "mm/swap_state.ts: swapCacheGetFolio/(anonymous)": RETRY,
   "mm/swap.ts: batchNewFolio": NOT_VISIBLE_YET,
   "mm/swap.ts: folioLruList": UNDER_CALLERS_LOCK,
   "mm/swap.ts: wantsMove": `${UNDER_CALLERS_LOCK}; its caller's caller announces PageFlags`,

@@ -3,8 +3,11 @@ import type { Abandoned, Decision, ExplorationStrategy } from "./strategy.js";
 
 /** Points after which an execution is called a livelock. */
 const POINTS_MAX = 20_000;
-/** Points after which a task that others wait for is made to give way: retry loops need it. */
-const FAIR_POINTS = 2_000;
+/**
+ * Points after which a task that others wait for is made to give way: loops that declare nothing
+ * need it. More than reclaim takes until it says that there is nothing to reclaim.
+ */
+const FAIR_POINTS = 8_000;
 /** Data choices with more values than this are not enumerated: address-space layout, mostly. */
 const DATA_CHOICES_MAX = 4;
 const UNDRAWN = "something that is not drawn from the machine's choices decides";
@@ -25,6 +28,8 @@ export interface BoundedOptions {
 export class BoundedExploration implements ExplorationStrategy {
   points = 0;
   preemptions = 0;
+  /** Times that a task was made to give way. */
+  forced = 0;
   abandoned: Abandoned | null = null;
 
   private m!: Machine;
@@ -76,7 +81,7 @@ export class BoundedExploration implements ExplorationStrategy {
 
   begin(m: Machine): void {
     this.m = m;
-    this.points = this.preemptions = this.cursor = this.question = this.sinceSwitch = 0;
+    this.points = this.preemptions = this.cursor = this.question = this.sinceSwitch = this.forced = 0;
     this.abandoned = null;
     this.stopping = false;
     this.target = null;
@@ -189,6 +194,7 @@ export class BoundedExploration implements ExplorationStrategy {
     const n = this.others(self);
     this.sinceSwitch = 0;
     if (n === 0) return false;
+    this.forced++;
     let after = 0;
     for (let i = 0; i < n; i++) if (this.other(self, i).id < self.id) after++;
     this.target = this.other(self, after % n);
@@ -207,6 +213,6 @@ export class BoundedExploration implements ExplorationStrategy {
   }
 
   private canRun(e: Executor): boolean {
-    return (e.current !== null || e.queue.length > 0) && !this.m.locks.isSpinning(e);
+    return this.m.sched.canRun(e);
   }
 }

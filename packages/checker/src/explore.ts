@@ -39,6 +39,12 @@ export interface Report {
   readonly pointsMin: number;
   readonly pointsMax: number;
   readonly points: number;
+  /** Most turns that a retry loop took in one execution. */
+  readonly retries: number;
+  /** Times that a loop which does not declare itself was made to give way to others. */
+  readonly forced: number;
+  /** What was explored, in words. */
+  readonly covers: string;
   /** The first violation found, with as few preemptions as any; null when there is none. */
   readonly violation: Violation | null;
   /** Lock classes as they were nested: [outer, inner]. */
@@ -56,6 +62,8 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
   let pointsMin = Infinity;
   let pointsMax = 0;
   let points = 0;
+  let retries = 0;
+  let forced = 0;
   let complete = true;
   let violation: Violation | null = null;
   for (let bound = 0; bound <= preemptions && violation === null && complete; bound++) {
@@ -70,6 +78,8 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
       executions++;
       schedules++;
       points += strategy.points;
+      retries = Math.max(retries, runner.retries);
+      forced += strategy.forced;
       pointsMin = Math.min(pointsMin, strategy.points);
       pointsMax = Math.max(pointsMax, strategy.points);
       if (executions % PROGRESS_EVERY === 0) options.progress?.(executions, bound);
@@ -85,6 +95,9 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
     pointsMin: executions === 0 ? 0 : pointsMin,
     pointsMax,
     points,
+    retries,
+    forced,
+    covers: `sequentially consistent interleavings with at most ${preemptions} preemptions, retries up to ${retries}`,
     violation,
     lockOrder: runner.lockOrder.edges(),
   };
@@ -106,6 +119,8 @@ function strategyOptions(preemptions: number, options: ExploreOptions): { preemp
 /** Executes a scenario again and again, on one machine that goes back to where the threads started. */
 class Runner {
   readonly lockOrder: LockOrder;
+  /** Most turns of a retry loop in the last execution. */
+  retries = 0;
   private memory: FrameMemory | null = null;
   private pooled: { world: World; invariants: Invariants } | null = null;
   private finding: Finding | null = null;
@@ -177,11 +192,15 @@ class Runner {
     strategy.begin(m);
     world.hand(strategy, (what, n) => strategy.draw(what, n));
     const end = m.sched.run();
+    this.retries = m.retries.most;
     if (this.finding === null) strategy.end();
     if (strategy.abandoned !== null) {
       this.report({ kind: strategy.abandoned.reason, message: `${strategy.abandoned.message}${this.whereabouts(world)}` });
     }
     if (this.finding !== null) return;
+    if (end !== "finished" && m.sched.executors.some((e) => m.retries.siteOf(e) !== null)) {
+      return this.report({ kind: "livelock", message: `nobody changes what others retry for:${this.whereabouts(world)}` });
+    }
     if (end !== "finished") {
       return this.report({ kind: "deadlock", message: `nobody can run any more:${this.whereabouts(world)}` });
     }
@@ -195,11 +214,12 @@ class Runner {
 
   /** Where each task is that has not ended. */
   private whereabouts(world: World): string {
-    const { tasks, locks } = world.m;
+    const { tasks, locks, retries } = world.m;
     return [...tasks.values()]
       .map((task) => {
         const spins = locks.spinning.get(task.executor);
-        const where = spins !== undefined ? `spins for ${spins.cls}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
+        const site = task.executor.current === task ? retries.siteOf(task.executor) : null;
+        const where = spins !== undefined ? `spins for ${spins.cls}` : site !== null ? `retries ${site}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
         const held = this.lockOrder.heldBy(task);
         return ` ${task.comm} (${task.executor.name}) ${where}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
       })

@@ -33,6 +33,8 @@ export interface ExplorationStrategy extends Strategy {
   readonly points: number;
   /** Preemptions so far in this execution. */
   readonly preemptions: number;
+  /** Times that a task was made to give way in this execution, because it seemed to wait for others in a loop. */
+  readonly forced: number;
   /** Set when this execution was given up. */
   readonly abandoned: Abandoned | null;
   /** Ends the execution at its next point. */

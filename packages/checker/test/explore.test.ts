@@ -144,6 +144,31 @@ describe("ends", () => {
     expect(explore(bare({ waiter, setter }), { preemptions: 0 })).toMatchObject({ complete: true, violation: null });
   });
 
+  describe("a retry loop that declares itself", () => {
+    const declared: ScenarioThread<null> = {
+      on: { cpu: 0 },
+      *run(t) {
+        const { memmap } = t.k.m;
+        while (!memmap.has(0, PG.young)) if (t.k.m.retries.again("wait_young", () => memmap.has(0, PG.young))) yield SWITCH;
+      },
+    };
+    const setter: ScenarioThread<null> = { on: { cpu: 1 }, run: (t) => pass(t, 3, () => t.k.m.memmap.set(0, PG.young)) };
+
+    test("is run again when what it read has changed, and not before", () => {
+      const report = explore(bare({ declared, setter }));
+      expect(report).toMatchObject({ complete: true, violation: null, forced: 0, retries: 1 });
+      expect(report.covers).toBe("sequentially consistent interleavings with at most 2 preemptions, retries up to 1");
+    });
+
+    test("is a livelock at once when nobody is left to change it", () => {
+      const other: ScenarioThread<null> = { on: { cpu: 1 }, run: (t) => pass(t, 2, () => undefined) };
+      const { violation } = explore(bare({ declared, other }));
+      expect(violation).toMatchObject({ kind: "livelock", preemptions: 0 });
+      expect(violation!.message).toBe("nobody changes what others retry for: declared (CPU 0) retries wait_young;");
+      expect(violation!.trace.length).toBeLessThan(10);
+    });
+  });
+
   test("what is not drawn from the machine's choices is found out, and refused", () => {
     let executions = 0;
     const moody: ScenarioThread<null> = {

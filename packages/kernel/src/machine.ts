@@ -4,6 +4,7 @@ import type { Ftrace } from "./kernel/ftrace.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
+import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
 import { Signals } from "./kernel/signal.js";
 import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
@@ -54,6 +55,7 @@ export class Machine {
   readonly choices: Choices;
   readonly locks: Locks;
   readonly sched: Scheduler;
+  readonly retries = new Retries(this);
   readonly rcu = new GracePeriods(this, 0);
   /** Held by those who call what subscribed with `mmuNotifierRegister`. */
   readonly notifierSrcu = new SrcuDomain(this, 1);

@@ -145,6 +145,7 @@ export function* faultUnderMmapLock(
     }
     if (k.m.signals.fatalPending(k.m.current!)) return null;
     flags |= FaultFlag.TRIED;
+    if (k.m.retries.again("handle_page_fault")) yield SWITCH;
   }
 }
 

@@ -25,6 +25,7 @@ export function* accessFrame(k: Kernel, addr: number, access: Access): MaySleep<
     const signal = yield* k.fault.handleUserFault(k, addr, access);
     if (signal !== null) return signal;
     if (m.signals.fatalPending(m.current!)) return { signo: 9, code: 0, addr };
+    if (m.retries.again("user_access")) yield SWITCH;
   }
 }
 

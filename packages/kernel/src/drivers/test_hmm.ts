@@ -189,6 +189,7 @@ export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySle
       return error;
     }
     c.faults++;
+    if (k.m.retries.again("dmirror_read")) yield SWITCH;
   }
 }
 
@@ -229,6 +230,7 @@ export function* dmirrorWrite(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySl
     if (result === 0) break;
     error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, true);
     if (error === 0) c.faults++;
+    if (k.m.retries.again("dmirror_write")) yield SWITCH;
   }
   yield* bounceFini(k, buffer);
   return error;
@@ -311,13 +313,17 @@ export function* dmirrorRangeFault(
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     const error = yield* k.hmm.hmmRangeFault(k, range);
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-    if (error === -Errno.EBUSY) continue;
+    if (error === -Errno.EBUSY) {
+      if (k.m.retries.again("dmirror_range_fault")) yield SWITCH;
+      continue;
+    }
     if (error !== 0) return error;
     if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
     const stale = yield* k.mmuNotifier.intervalReadRetry(k, range.notifier, range.notifierSeq);
     if (!stale) for (let i = 0; i < range.endVpn - range.startVpn; i++) use(i);
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
     if (!stale) return 0;
+    if (k.m.retries.again("dmirror_range_fault")) yield SWITCH;
   }
 }
 
@@ -409,6 +415,7 @@ export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: num
     yield* k.folioLock.folioUnlock(k, taken.folio);
     yield* k.swap.folioPut(k, taken.folio, "exclusive");
     if (mapped) vpn++;
+    else if (k.m.retries.again("dmirror_exclusive")) yield SWITCH;
   }
   return 0;
 }
@@ -482,5 +489,6 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
     const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, vpn, vpn + 1);
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     if (error !== 0) return error;
+    if (m.retries.again("device_atomic")) yield SWITCH;
   }
 }

@@ -92,7 +92,10 @@ export function* futexOwnerDied(k: Kernel, address: number, task: Task): MaySlee
     const dead = ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0;
     const seen = yield* k.uaccess.cmpxchgUser32(k, address, value, dead);
     if (seen === null) return;
-    if (seen !== value) continue;
+    if (seen !== value) {
+      if (k.m.retries.again("handle_futex_death")) yield SWITCH;
+      continue;
+    }
     if ((value & FUTEX_WAITERS) !== 0) yield* k.futex.futexWake(k, address, 1, 0xffff_ffff);
     return;
   }

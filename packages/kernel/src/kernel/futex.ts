@@ -105,7 +105,7 @@ export function* futexWait(k: Kernel, address: number, value: number, bitset: nu
   const index = m.futexes.bucket(key);
   const bucket = m.futexes.at(index);
   const task = m.current!;
-  // Declared retry: the page was not there, and is faulted in without the lock.
+  // The page may not be there, and is faulted in without the lock.
   for (;;) {
     if (!bucket.lock.tryLock()) yield* bucket.lock.lock();
     const seen = yield* k.futex.readInAtomic(k, address);
@@ -114,6 +114,7 @@ export function* futexWait(k: Kernel, address: number, value: number, bitset: nu
     if (seen !== null) return -Errno.EAGAIN;
     if ((yield* k.uaccess.getUser32(k, address)) === null) return -Errno.EFAULT;
     if (m.signals.fatalPending(task)) return -Restart.ERESTARTSYS;
+    if (m.retries.again("futex_wait")) yield SWITCH;
   }
   const waiter: Waiter = { task, bitset, key, woken: false };
   bucket.waiters.push(waiter);
@@ -142,7 +143,7 @@ export function* futexWait(k: Kernel, address: number, value: number, bitset: nu
 /** Takes a waiter that gives up off its queue; true when it was woken after all. */
 export function* unqueue(k: Kernel, waiter: Waiter): Atomic<boolean> {
   const { m } = k;
-  // Declared retry: a requeue may have moved the waiter to another bucket meanwhile.
+  // A requeue may have moved the waiter to another bucket meanwhile.
   while (!waiter.woken) {
     const index = m.futexes.bucket(waiter.key);
     const bucket = m.futexes.at(index);
@@ -151,6 +152,7 @@ export function* unqueue(k: Kernel, waiter: Waiter): Atomic<boolean> {
     if (found >= 0) bucket.waiters.splice(found, 1);
     if (!bucket.lock.tryUnlock()) yield* bucket.lock.unlock();
     if (found >= 0) return false;
+    if (m.retries.again("futex_unqueue", () => waiter.woken || m.futexes.bucket(waiter.key) !== index)) yield SWITCH;
   }
   return true;
 }
@@ -209,7 +211,7 @@ export function* futexRequeue(
   if (toKey < 0) return toKey;
   const a = m.futexes.bucket(fromKey);
   const b = m.futexes.bucket(toKey);
-  // Declared retry: the page was not there, and is faulted in without the locks.
+  // The page may not be there, and is faulted in without the locks.
   for (;;) {
     yield* lockBuckets(k, a, b);
     if (expected === null) break;
@@ -218,6 +220,7 @@ export function* futexRequeue(
     yield* unlockBuckets(k, a, b);
     if (seen !== null) return -Errno.EAGAIN;
     if ((yield* k.uaccess.getUser32(k, from)) === null) return -Errno.EFAULT;
+    if (m.retries.again("futex_requeue")) yield SWITCH;
   }
   let done = wake === 0 ? 0 : yield* wakeKey(k, fromKey, wake, 0xffff_ffff);
   const source = m.futexes.at(a);
@@ -271,6 +274,7 @@ export function* atomicOp(k: Kernel, address: number, encoded: number): MaySleep
     const seen = yield* k.uaccess.cmpxchgUser32(k, address, old, next >>> 0);
     if (seen === null) return { error: -Errno.EFAULT };
     if (seen === old) return old;
+    if (k.m.retries.again("futex_atomic_op")) yield SWITCH;
   }
 }
 

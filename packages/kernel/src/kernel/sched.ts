@@ -158,6 +158,8 @@ export class Scheduler {
   strategy: Strategy;
   /** Asked when no user task can run or has a timer: true when it made something runnable. */
   onQuiescent: (() => boolean) | null = null;
+  /** Turns that executors have had so far: who finds it unchanged has been alone. */
+  turns = 0;
   private readonly timers: Timer[] = [];
   private timerOrder = 0;
   private userTimers = 0;
@@ -302,7 +304,7 @@ export class Scheduler {
       this.fireDueTimers();
       if (this.onQuiescent !== null && this.quiescent() && this.onQuiescent()) continue;
       eligible.length = 0;
-      for (const e of executors) if (e.hasWork && !m.locks.isSpinning(e)) eligible.push(e);
+      for (const e of executors) if (this.canRun(e)) eligible.push(e);
       if (eligible.length === 0) {
         const next = this.nextTimer();
         if (next === null) return this.hasTasks() ? "stuck" : "finished";
@@ -312,6 +314,12 @@ export class Scheduler {
       this.runOn(eligible.length === 1 ? eligible[0]! : this.strategy.pick(eligible, m.executor));
     }
     return "halted";
+  }
+
+  /** True when the executor has something to do, and could get on with it. */
+  canRun(executor: Executor): boolean {
+    const { locks, retries } = this.m;
+    return executor.hasWork && !locks.isSpinning(executor) && !retries.isWaiting(executor);
   }
 
   private nextTimer(): number | null {
@@ -325,6 +333,7 @@ export class Scheduler {
 
   private runOn(executor: Executor): void {
     const { m } = this;
+    this.turns++;
     m.executor = executor;
     let task = executor.current;
     if (task === null) {

@@ -25,6 +25,7 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
     const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
     if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
     if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;
+    if (k.m.retries.again("get_user_pages")) yield SWITCH;
   }
 }
 

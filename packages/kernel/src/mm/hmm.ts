@@ -51,6 +51,7 @@ export function* hmmRangeFault(k: Kernel, range: HmmRange): MaySleep<number> {
     const result = yield* k.hmm.walkRange(k, range, vpn);
     if (result.error !== -Errno.EBUSY) return result.error;
     vpn = result.vpn;
+    if (k.m.retries.again("hmm_range_fault")) yield SWITCH;
   }
 }
 

@@ -55,6 +55,7 @@ export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<bool
     if (w.huge && !m.pt.isLeaf(w.entry)) {
       // Split, or zapped, while its lock was waited for: look again.
       yield* releaseWalk(w);
+      if (m.retries.again("page_vma_mapped_walk")) yield SWITCH;
       continue;
     }
     if (k.pageVmaMapped.entryMaps(k, w)) return true;

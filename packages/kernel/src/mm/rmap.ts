@@ -353,6 +353,7 @@ export function* makeDeviceExclusive(k: Kernel, mm: Mm, vpn: number, owner: obje
     yield* k.swap.folioPut(k, folio, "exclusive");
     const error = yield* k.rmap.exclusiveMissed(k);
     if (error !== 0) return error;
+    if (k.m.retries.again("make_device_exclusive")) yield SWITCH;
   }
 }
 

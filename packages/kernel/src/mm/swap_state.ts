@@ -19,9 +19,12 @@ export function* swapCacheGetFolio(k: Kernel, offset: number): Atomic<number> {
     if (m.point(Op.SwapCache, offset)) yield SWITCH;
     const folio = m.swap.cache[offset]!;
     if (folio === NO_PAGE) return NO_PAGE;
-    if (!(yield* k.swap.folioTryGet(k, folio, "swapin"))) continue;
-    if (m.swap.cache[offset] === folio) return folio;
-    yield* k.swap.folioPut(k, folio, "swapin");
+    if (yield* k.swap.folioTryGet(k, folio, "swapin")) {
+      if (m.swap.cache[offset] === folio) return folio;
+      yield* k.swap.folioPut(k, folio, "swapin");
+    }
+    // Without a reference it is on its way out of the cache: who froze it takes it out.
+    if (m.retries.again("swap_cache_get_folio", () => m.swap.cache[offset] !== folio)) yield SWITCH;
   }
 }
 
@@ -97,6 +100,7 @@ export function* readSwapCacheAsync(k: Kernel, offset: number): MaySleep<number>
     if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
     if (!mine) {
       yield* k.swap.folioPut(k, folio, "alloc");
+      if (m.retries.again("read_swap_cache_async")) yield SWITCH;
       continue;
     }
     m.refs?.put(folio, "alloc");
