@@ -67,6 +67,7 @@ export class Recording {
     this.writer?.end(how, this.machine!.now());
     this.exporter?.finish();
     this.file.close();
+    if (process.stderr.isTTY) process.stderr.write(`faultline: ${this.file.path}: ${(this.file.bytes / 2 ** 20).toFixed(1)} MiB\n`);
   }
 
   /** After a failure of the engine: what there is stays readable. */

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { EVENTS, readTrace, type Trace, type TraceConsumer } from "@faultline/trace";
+import { SingleBar } from "cli-progress";
 import Table from "cli-table3";
 import { firstLine, UserError } from "./failure.js";
 import { exporterFor, formatOf, nodeDigest, OutputFile } from "./trace_file.js";
@@ -31,7 +32,10 @@ function convert(path: string, read: Trace, to: string): void {
   if (formatOf(to) === "compact") throw new UserError(`--to '${to}': the name of the file must end in .txt or .pftrace`);
   const file = new OutputFile(to);
   const exporter = exporterFor(file, read.head)!;
-  const wrong = read.replay(exporter);
+  const bar = process.stderr.isTTY ? new SingleBar({ format: "  {bar} {percentage}%", barsize: 30, clearOnComplete: true, stream: process.stderr }) : null;
+  bar?.start(100, 0);
+  const wrong = read.replay(exporter, (done) => bar?.update(Math.floor(done * 100)));
+  bar?.stop();
   exporter.finish();
   file.close();
   if (wrong !== null) throw new UserError(`${path}: ${wrong}; ${to} has what came before`);

@@ -32,6 +32,8 @@ export enum Event {
   DeviceInvalidate,
   /** mm, vpn, page: the entry is a device-exclusive one now */
   MakeDeviceExclusive,
+  /** mm, RssKind, pages, whether it is the current task's (0 or 1) */
+  RssStat,
   /** folio, list, PagemapFlag */
   MmLruInsertion,
   /** folio */

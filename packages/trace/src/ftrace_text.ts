@@ -10,6 +10,8 @@ const RAM_BASE_PFN = 0x80000;
 const VMEMMAP = 0xffff_ffc5_0000_0000n;
 const DEFAULT_PRIO = 120;
 
+/** By RssKind. */
+export const RSS = ["MM_FILEPAGES", "MM_ANONPAGES", "MM_SWAPENTS", "MM_SHMEMPAGES"];
 const LRU = ["inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable"];
 const TLB_FLUSH = ["flush on task switch", "remote shootdown", "local shootdown", "local MM shootdown", "remote IPI send"];
 const NOTIFY = ["UNMAP", "CLEAR", "PROTECTION_VMA", "PROTECTION_PAGE", "SOFT_DIRTY", "RELEASE", "MIGRATE", "EXCLUSIVE"];
@@ -132,6 +134,7 @@ class Formats {
     this.known = {
       [Event.MmPageAlloc]: ([page, order, type, gfp]) => `page=${pageArgs(page!)} order=${order} migratetype=${type} gfp_flags=${gfpFlags(gfp!)}`,
       [Event.MmPageFree]: ([page, order]) => `page=${pageArgs(page!)} order=${order}`,
+      [Event.RssStat]: ([mm, member, pages, curr]) => `mm_id=${mm} curr=${curr} type=${RSS[member!]} size=${pages! * 4096}B`,
       [Event.MmLruInsertion]: ([folio, lru, flags]) => `folio=${pageArgs(folio!)} lru=${lru} flags=${pagemapFlags(flags!)}`,
       [Event.MmLruActivate]: ([folio]) => `folio=${pageArgs(folio!)}`,
       [Event.SchedSwitch]: ([prev, state, next], executor) =>

@@ -1,5 +1,6 @@
 import protobuf from "protobufjs";
 import { Event } from "@faultline/kernel";
+import { RSS } from "./ftrace_text.js";
 import { NameKind, Names } from "./names.js";
 import { PERFETTO_PROTO } from "./perfetto_proto.js";
 import { EVENTS, type ArgKind } from "./schema.js";
@@ -9,6 +10,7 @@ enum EventType {
   Begin = 1,
   End = 2,
   Instant = 3,
+  Counter = 4,
 }
 
 enum SequenceFlag {
@@ -16,6 +18,8 @@ enum SequenceFlag {
   Needed = 2,
 }
 
+/** CounterDescriptor's UNIT_SIZE_BYTES. */
+const UNIT_BYTES = 3;
 /** BUILTIN_CLOCK_BOOTTIME: nanoseconds since boot. */
 const CLOCK_BOOTTIME = 6;
 const SEQUENCE = 1;
@@ -73,9 +77,10 @@ export class PerfettoTrace implements TraceConsumer {
   private lastUuid = 0;
   private lastFlow = 0;
   private time = 0;
-  private readonly groups: { readonly cpus: number; readonly tasks: number; readonly devices: number };
+  private readonly groups: { readonly cpus: number; readonly tasks: number; readonly devices: number; readonly memory: number };
   private readonly executors = new Map<number, Lane>();
   private readonly devices = new Map<number, Lane>();
+  private readonly counters = new Map<string, number>();
   private readonly tasks = new Map<number, TaskLanes>();
   private readonly held = new Map<string, Held[]>();
   private readonly lanes: Lane[] = [];
@@ -90,7 +95,12 @@ export class PerfettoTrace implements TraceConsumer {
   ) {
     this.packetType = protobuf.parse(PERFETTO_PROTO, { keepCase: true }).root.lookupType("perfetto.protos.TracePacket");
     this.packet({ sequence_flags: SequenceFlag.Cleared });
-    this.groups = { cpus: this.track("CPUs and devices' engines", null, 0), tasks: this.track("Tasks", null, 1), devices: this.track("Devices", null, 2) };
+    this.groups = {
+      cpus: this.track("CPUs and devices' engines", null, 0),
+      tasks: this.track("Tasks", null, 1),
+      devices: this.track("Devices", null, 2),
+      memory: this.track("Address spaces", null, 3),
+    };
   }
 
   name(kind: NameKind, id: number, text: string): void {
@@ -165,6 +175,9 @@ export class PerfettoTrace implements TraceConsumer {
         set.flows.pop();
         return true;
       }
+      case Event.RssStat:
+        this.count(`mm ${a}: ${RSS[b]}`, c * 4096);
+        return true;
       case Event.DeviceInvalidate:
         this.deviceInvalidate(task, args);
         return true;
@@ -202,6 +215,12 @@ export class PerfettoTrace implements TraceConsumer {
         return true;
       }
     }
+  }
+
+  private count(name: string, value: number): void {
+    let uuid = this.counters.get(name);
+    if (uuid === undefined) this.counters.set(name, (uuid = this.track(name, this.groups.memory, this.counters.size, { counter: { unit: UNIT_BYTES } })));
+    this.timed({ type: EventType.Counter, track_uuid: uuid, counter_value: value }, null);
   }
 
   /** An arrow from the invalidation to the device; a second device's begins where it is called. */
@@ -289,10 +308,10 @@ export class PerfettoTrace implements TraceConsumer {
     return lane;
   }
 
-  private track(name: string, parent: number | null, rank: number): number {
+  private track(name: string, parent: number | null, rank: number, more: object = {}): number {
     const uuid = ++this.lastUuid;
     const place = parent === null ? {} : { parent_uuid: parent };
-    this.packet({ track_descriptor: { uuid, name, ...place, child_ordering: 3, sibling_order_rank: rank } });
+    this.packet({ track_descriptor: { uuid, name, ...place, child_ordering: 3, sibling_order_rank: rank, ...more } });
     return uuid;
   }
 
@@ -327,12 +346,16 @@ export class PerfettoTrace implements TraceConsumer {
       ...(flow === undefined ? {} : { flow_ids: [flow] }),
       ...(endsFlow === undefined ? {} : { terminating_flow_ids: [endsFlow] }),
     };
+    this.timed(track_event, names.fresh);
+  }
+
+  private timed(track_event: object, interned_data: object | null): void {
     this.packet({
       timestamp: this.time,
       timestamp_clock_id: CLOCK_BOOTTIME,
       sequence_flags: SequenceFlag.Needed,
       track_event,
-      ...(names.fresh === null ? {} : { interned_data: names.fresh }),
+      ...(interned_data === null ? {} : { interned_data }),
     });
   }
 

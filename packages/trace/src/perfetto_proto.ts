@@ -27,9 +27,15 @@ message TrackDescriptor {
   optional uint64 uuid = 1;
   optional string name = 2;
   optional uint64 parent_uuid = 5;
+  optional CounterDescriptor counter = 8;
   optional ChildTracksOrdering child_ordering = 11;
   optional int32 sibling_order_rank = 12;
   enum ChildTracksOrdering { UNKNOWN = 0; LEXICOGRAPHIC = 1; CHRONOLOGICAL = 2; EXPLICIT = 3; }
+}
+
+message CounterDescriptor {
+  optional Unit unit = 3;
+  enum Unit { UNIT_UNSPECIFIED = 0; UNIT_TIME_NS = 1; UNIT_COUNT = 2; UNIT_SIZE_BYTES = 3; }
 }
 
 message TrackEvent {
@@ -38,6 +44,7 @@ message TrackEvent {
   optional Type type = 9;
   optional uint64 name_iid = 10;
   optional uint64 track_uuid = 11;
+  optional int64 counter_value = 30;
   repeated fixed64 flow_ids = 47;
   repeated fixed64 terminating_flow_ids = 48;
   enum Type {

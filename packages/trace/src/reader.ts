@@ -47,11 +47,15 @@ export class Trace {
 
   /**
    * Gives everything to the consumer, in order. Null, or what is wrong with the events: then the
-   * consumer has got those ahead of that.
+   * consumer has got those ahead of that. `progress` is told how far it is, from 0 to 1.
    */
-  replay(consumer: TraceConsumer): string | null {
+  replay(consumer: TraceConsumer, progress: (done: number) => void = () => {}): string | null {
     return this.guarded((): null => {
-      for (const block of this.ofType(BlockType.Events)) decodeBlock(inflate(this.bytes, block), consumer, this.table);
+      const blocks = this.ofType(BlockType.Events);
+      for (const [i, block] of blocks.entries()) {
+        progress(i / blocks.length);
+        decodeBlock(inflate(this.bytes, block), consumer, this.table);
+      }
       return null;
     });
   }

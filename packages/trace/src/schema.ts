@@ -78,6 +78,7 @@ export const EVENTS: readonly EventInfo[] = [
     { mm: "mm", vpn: "vpn", page: "page" },
     "an entry became a device-exclusive one",
   ),
+  info(Event.RssStat, "kmem:rss_stat", { mm: "mm", member: "int", pages: "int", curr: "int" }, "pages that an address space maps"),
   info(Event.MmLruInsertion, "pagemap:mm_lru_insertion", { folio: "page", lru: "int", flags: "int" }, "a batch put a folio on its list"),
   info(Event.MmLruActivate, "pagemap:mm_lru_activate", { folio: "page" }, "a folio moves to the active list"),
 

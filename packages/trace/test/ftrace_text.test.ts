@@ -14,6 +14,7 @@ const LINE = /^ *(?<comm>.{1,16})-(?<pid>\d+) +\[(?<cpu>\d{3})\] (?<flags>[.\w]{
 const PRINT_FMT: Readonly<Record<string, string>> = {
   mm_page_alloc: "page=%p pfn=0x%lx order=%d migratetype=%d gfp_flags=%s",
   mm_page_free: "page=%p pfn=0x%lx order=%d",
+  rss_stat: "mm_id=%u curr=%d type=%s size=%ldB",
   mm_lru_insertion: "folio=%p pfn=0x%lx lru=%d flags=%s",
   mm_lru_activate: "folio=%p pfn=0x%lx",
   sched_switch: "prev_comm=%s prev_pid=%d prev_prio=%d prev_state=%s ==> next_comm=%s next_pid=%d next_prio=%d",
@@ -54,7 +55,7 @@ const PRINT_FMT: Readonly<Record<string, string>> = {
 
 const DIRECTIVES: readonly (readonly [RegExp, string])[] = [
   [/%0(\d)d/g, "\\d{$1,}"],
-  [/%l?l?u/g, "\\d+"],
+  [/%l{0,2}u/g, "\\d+"],
   [/%(?:l|h)?d/g, "-?\\d+"],
   [/%lx/g, "[0-9a-f]{1,16}"],
   [/%p/g, "[0-9a-f]{16}"],

@@ -15,6 +15,7 @@ interface Packet {
     readonly type: string;
     readonly track_uuid: number;
     readonly name_iid?: number;
+    readonly counter_value?: number;
     readonly flow_ids?: readonly string[];
     readonly terminating_flow_ids?: readonly string[];
     readonly debug_annotations?: readonly { readonly name_iid: number; readonly int_value?: number; readonly string_value?: string }[];
@@ -65,7 +66,7 @@ interface Flow {
 }
 
 /** What a viewer would make of it; fails on what no viewer could read. */
-function view(packets: readonly Packet[]): { tracks: Map<string, string | null>; slices: Slice[]; instants: Set<string>; flows: Flow[] } {
+function view(packets: readonly Packet[]): { tracks: Map<string, string | null>; slices: Slice[]; instants: Set<string>; flows: Flow[]; counters: Map<string, number> } {
   const names = new Map<string, string>();
   const tracks = new Map<number, { name: string; parent: number | undefined }>();
   const open = new Map<number, { name: string; from: number; parent: string | null }[]>();
@@ -73,6 +74,7 @@ function view(packets: readonly Packet[]): { tracks: Map<string, string | null>;
   const slices: Slice[] = [];
   const instants = new Set<string>();
   const flows: Flow[] = [];
+  const counters = new Map<string, number>();
   let time = 0;
   expect(packets[0]!.sequence_flags).toBe(1);
   for (const packet of packets) {
@@ -90,6 +92,10 @@ function view(packets: readonly Packet[]): { tracks: Map<string, string | null>;
       tracks.set(track.uuid, { name: track.name, parent: track.parent_uuid });
     }
     if (event === undefined) continue;
+    if (event.type === "TYPE_COUNTER") {
+      counters.set(tracks.get(event.track_uuid)!.name, event.counter_value!);
+      continue;
+    }
     must(packet.sequence_flags === 2, "events need the names");
     must(packet.timestamp! >= time, "in order of time");
     time = packet.timestamp!;
@@ -117,11 +123,11 @@ function view(packets: readonly Packet[]): { tracks: Map<string, string | null>;
     else instants.add(name!);
   }
   for (const stack of open.values()) expect(stack).toEqual([]);
-  return { tracks: new Map([...tracks.values()].map(({ name, parent }) => [name, tracks.get(parent!)?.name ?? null])), slices, instants, flows };
+  return { tracks: new Map([...tracks.values()].map(({ name, parent }) => [name, tracks.get(parent!)?.name ?? null])), slices, instants, flows, counters };
 }
 
 describe("a Perfetto trace of threads and a device", () => {
-  const { tracks, slices, instants, flows } = view(packetsOf("counter", ["2", "100", "device"], true));
+  const { tracks, slices, instants, flows, counters } = view(packetsOf("counter", ["2", "100", "device"], true));
   const named = (name: string): Slice[] => slices.filter((slice) => slice.name === name);
 
   test("has lanes for CPUs, the disk, tasks, kernel threads and devices", () => {
@@ -162,6 +168,10 @@ describe("a Perfetto trace of threads and a device", () => {
       expect(to).toMatch(/^Devices \/ hmm_dmirror\d: device_invalidate$/);
     }
     expect(named("mmu_notifier_invalidate_range").length).toBeGreaterThanOrEqual(flows.length);
+  });
+
+  test("counts the memory of an address space, which is gone in the end", () => {
+    expect(counters.get("mm 1: MM_ANONPAGES")).toBe(0);
   });
 
   test("has what happens at one moment as well", () => {

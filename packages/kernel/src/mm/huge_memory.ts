@@ -104,7 +104,7 @@ export function* mapHugeFolio(
   const unchanged = m.pt.same(pmd, oldFlags, oldPfn);
   if (unchanged) {
     if (oldFlags !== 0) yield* k.hugeMemory.pmdClearFlush(k, vma, start, pmd);
-    vma.mm.rss[RssKind.anon]! += HPAGE_PMD_NR;
+    vma.mm.addRss(RssKind.anon, HPAGE_PMD_NR);
     k.rmap.folioAddNewAnonRmapPmd(k, folio, vma, start);
     yield* k.swap.folioAddLru(k, folio);
     if (table !== NO_PAGE) depositTable(vma.mm, table);
@@ -395,7 +395,7 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
   if ((flags & PTE.SPECIAL) === 0) {
     const folio = m.memmap.pfnToPage(pfn);
     if (m.point(Op.MapCount, folio)) yield SWITCH;
-    vma.mm.rss[RssKind.anon]! -= HPAGE_PMD_NR;
+    vma.mm.addRss(RssKind.anon, -HPAGE_PMD_NR);
     k.rmap.dropPmdMapping(k, folio);
     full = k.mmGather.tlbRemovePage(k, tlb, folio);
   }

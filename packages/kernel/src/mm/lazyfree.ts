@@ -35,7 +35,7 @@ export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
         yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, pfn);
         discarded = false;
       } else {
-        vma.mm.rss[RssKind.anon]!--;
+        vma.mm.addRss(RssKind.anon, -1);
         yield* k.rmap.folioRemoveRmapPte(k, folio, walk.page, vma);
         yield* k.swap.folioPutUnowned(k, folio);
         m.vmstat.events.pglazyfreed++;

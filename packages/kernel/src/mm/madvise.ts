@@ -278,7 +278,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     if (k.swapops.isSwapEntry(k, flags)) {
       const offset = m.pt.pfn(ptep);
       yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
-      vma.mm.rss[RssKind.swap]!--;
+      vma.mm.addRss(RssKind.swap, -1);
       yield* k.swapfile.freeSwapAndCache(k, offset);
       return true;
     }

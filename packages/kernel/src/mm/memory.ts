@@ -304,7 +304,7 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     yield* k.swap.folioPut(k, folio, "alloc");
     return 0;
   }
-  vma.mm.rss[RssKind.anon]!++;
+  vma.mm.addRss(RssKind.anon, 1);
   k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
   const full = k.swap.batchNewFolio(k, folio);
   const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
@@ -347,7 +347,7 @@ export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
       return 0;
     }
     memmap.refcount[folio]! += pages - 1;
-    vma.mm.rss[RssKind.anon]! += pages;
+    vma.mm.addRss(RssKind.anon, pages);
     k.rmap.folioAddNewAnonRmap(k, folio, vma, start);
     yield* k.swap.folioAddLru(k, folio);
     const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
@@ -478,7 +478,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     if ((vmf.flags & FaultFlag.UNSHARE) === 0) flags = maybeMkwrite(flags, vma.flags) | PTE.D;
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
-    if (old === NO_PAGE) vma.mm.rss[RssKind.anon]!++;
+    if (old === NO_PAGE) vma.mm.addRss(RssKind.anon, 1);
     else yield* k.rmap.folioRemoveRmapPte(k, old, memmap.pfnToPage(vmf.origPfn), vma);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     // The mapping's reference to the old page goes with it.

@@ -5,6 +5,7 @@ import type { AnonVma } from "./anon_vma.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { OpenFile } from "../fs/vfs.js";
+import { Event } from "../trace.js";
 
 export enum VM {
   READ = 1 << 0,
@@ -169,6 +170,12 @@ export class Mm {
     if (i < 0) return null;
     const vma = this.vmas[i]!;
     return vma.startVpn <= vpn ? vma : null;
+  }
+
+  /** Counts pages that are mapped now, or (negative) no more. */
+  addRss(kind: RssKind, pages: number): void {
+    this.rss[kind]! += pages;
+    this.m.sink?.emit(Event.RssStat, this.id, kind, this.rss[kind]!, this.m.current?.mm === this ? 1 : 0);
   }
 
   rssPages(): number {

@@ -233,8 +233,8 @@ export function* unmapOneToSwap(
   if (m.point(Op.SwapMap, slot)) yield SWITCH;
   m.swap.count[slot]!++;
   memmap.clear(page, PG.anonExclusive);
-  vma.mm.rss[RssKind.anon]!--;
-  vma.mm.rss[RssKind.swap]!++;
+  vma.mm.addRss(RssKind.anon, -1);
+  vma.mm.addRss(RssKind.swap, 1);
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), slot);
   yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
   yield* k.swap.folioPutUnowned(k, folio);

@@ -163,8 +163,8 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
 
   const exclusive = (vmf.origFlags & PTE.SWP_EXCLUSIVE) !== 0;
   const write = (vmf.flags & FaultFlag.WRITE) !== 0;
-  vma.mm.rss[RssKind.anon]!++;
-  vma.mm.rss[RssKind.swap]!--;
+  vma.mm.addRss(RssKind.anon, 1);
+  vma.mm.addRss(RssKind.swap, -1);
   yield* k.swapfile.swapFree(k, offset);
   let flags = vmPageProt(vma.flags) | restoredBits(vmf.origFlags);
   if (exclusive && (vma.flags & VM.WRITE) !== 0) {

@@ -71,9 +71,9 @@ export function* zapPteRange(
     } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isMigration(k, flags)) {
       // It has no reference and no map count; who moves the folio finds one entry less.
-      vma.mm.rss[RssKind.anon]!--;
+      vma.mm.addRss(RssKind.anon, -1);
     } else if (k.swapops.isSwapEntry(k, flags)) {
-      vma.mm.rss[RssKind.swap]!--;
+      vma.mm.addRss(RssKind.swap, -1);
       yield* k.swapfile.freeSwapAndCache(k, pfn);
     }
   }
@@ -96,7 +96,7 @@ export function zapPresentPte(
   if ((flags & PTE.SPECIAL) !== 0) return false;
   const page = memmap.pfnToPage(pfn);
   const folio = memmap.folioOf(page);
-  vma.mm.rss[memmap.isAnon(folio) ? RssKind.anon : RssKind.file]!--;
+  vma.mm.addRss(memmap.isAnon(folio) ? RssKind.anon : RssKind.file, -1);
   if ((flags & PTE.D) !== 0 && !memmap.isAnon(folio)) memmap.set(folio, PG.dirty);
   k.rmap.dropMapping(k, folio, page);
   return k.mmGather.tlbRemovePage(k, tlb, page);
@@ -107,7 +107,7 @@ export function* zapExclusivePte(k: Kernel, vma: Vma, pfn: number): Atomic<void>
   const { memmap } = k.m;
   const page = memmap.pfnToPage(pfn);
   const folio = memmap.folioOf(page);
-  vma.mm.rss[RssKind.anon]!--;
+  vma.mm.addRss(RssKind.anon, -1);
   yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
   yield* k.swap.folioPutUnowned(k, folio);
 }

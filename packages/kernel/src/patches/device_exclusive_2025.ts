@@ -210,7 +210,7 @@ function undoMapcount(base: KernelModules): Overlay {
     },
     zap: {
       *zapExclusivePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
-        vma.mm.rss[RssKind.anon]!--;
+        vma.mm.addRss(RssKind.anon, -1);
         yield* k.swap.folioPutUnowned(k, k.m.memmap.folioOf(k.m.memmap.pfnToPage(pfn)));
       },
     },
