@@ -1,5 +1,5 @@
-import type { EventSink, Machine } from "@faultline/kernel";
-import { FORMAT, KeyframeTaker, Tracer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
+import type { Machine } from "@faultline/kernel";
+import { FORMAT, KeyframeTaker, Tracer, type TraceConsumer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
 import { UserError } from "./failure.js";
 import { compactFile, exporterFor, formatOf, OutputFile, type Exporter } from "./trace_file.js";
 
@@ -34,8 +34,8 @@ export class Recording {
   /** Listens to a machine from now on. */
   start(m: Machine): void {
     this.machine = m;
-    const tracer = new Tracer(m, this.writer ?? this.exporter!);
-    m.sink = this.guarded(tracer);
+    const tracer = new Tracer(m, this.guarded(this.writer ?? this.exporter!));
+    m.sink = tracer;
     if (this.functions) {
       m.ftrace!.emitting = true;
       m.locks.observer = tracer;
@@ -84,18 +84,29 @@ export class Recording {
   }
 
   /** The engine must not see an exception of the file's: it would be taken for one of its own. */
-  private guarded(tracer: Tracer): EventSink {
+  private guarded(consumer: TraceConsumer): TraceConsumer {
     return {
-      point: () => {},
-      emit: (event, a, b, c, d, e, f, g) => {
+      name: (kind, id, text) => {
         if (this.failure !== null) return;
         try {
-          tracer.emit(event, a, b, c, d, e, f, g);
+          consumer.name(kind, id, text);
         } catch (error) {
-          if (!(error instanceof UserError)) throw error;
-          this.failure = error;
+          this.fail(error);
+        }
+      },
+      event: (time, executor, task, event, a, b, c, d, e, f, g) => {
+        if (this.failure !== null) return;
+        try {
+          consumer.event(time, executor, task, event, a, b, c, d, e, f, g);
+        } catch (error) {
+          this.fail(error);
         }
       },
     };
+  }
+
+  private fail(error: unknown): void {
+    if (!(error instanceof UserError)) throw error;
+    this.failure = error;
   }
 }

@@ -82,6 +82,19 @@ describe("what the command says of itself", () => {
       "
     `);
     expect(faultline(["help", "run"]).stdout).toBe(faultline(["run", "--help"]).stdout);
+    expect(faultline(["trace", "--help"]).stdout).toMatchInlineSnapshot(`
+      "Usage: faultline trace [options] <FILE>
+
+      say what a trace has recorded, or write it in another format
+
+      Arguments:
+        FILE         a .fltrace file of 'faultline run --trace'
+
+      Options:
+        --to <FILE>  write it as FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)
+        -h, --help   print this help
+      "
+    `);
     expect(faultline(["patches", "--help"]).stdout).toMatchInlineSnapshot(`
       "Usage: faultline patches [options]
 

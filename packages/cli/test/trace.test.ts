@@ -74,6 +74,9 @@ describe("run --trace", () => {
         const full = path(`full${suffix}`);
         symlinkSync("/dev/full", full);
         expect(complaint("run", "--trace", full, HELLO)).toBe(`${full}: the disk is full`);
+        // In the midst of the run, with locks held.
+        const counter = [prebuilt("counter"), "2", "1000", "device"];
+        expect(complaint("run", "--trace-functions", "--trace", full, ...counter)).toBe(`${full}: the disk is full`);
       });
     }
   });
