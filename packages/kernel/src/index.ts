@@ -20,7 +20,7 @@ export { FaultFlag, VmFault } from "./mm/fault_flags.js";
 export { BatchKind } from "./mm/folio_batch.js";
 export { FrameMemory, PAGE_SHIFT, PAGE_SIZE } from "./mm/frame_memory.js";
 export { FollFlag } from "./mm/gup_flags.js";
-export { Gfp } from "./mm/gfp.js";
+export { Gfp, gfpText } from "./mm/gfp.js";
 export { HmmPfn, type HmmRange } from "./mm/hmm.js";
 export { Lru, type Lruvec } from "./mm/lruvec.js";
 export { Madv } from "./mm/madvise.js";

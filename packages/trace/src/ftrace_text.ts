@@ -1,4 +1,4 @@
-import { Contention, Event, Gfp, PagemapFlag, TaskState } from "@faultline/kernel";
+import { Contention, Event, gfpText, PagemapFlag, TaskState } from "@faultline/kernel";
 import { ARGS_MAX } from "./codec.js";
 import { NameKind, Names } from "./names.js";
 import { EVENTS, type ArgKind } from "./schema.js";
@@ -129,10 +129,10 @@ class Formats {
     const wakeup = ([pid, cpu]: readonly number[]): string => `${task(pid!)} prio=${DEFAULT_PRIO} target_cpu=${String(cpu).padStart(3, "0")}`;
     const mmapLock = ([mm, write]: readonly number[]): string => `mm=${pointer(mm!)} memcg_id=1 write=${bool(write)}`;
     const fault = ([address, ip, cause]: readonly number[]): string => `address=0x${hex(address!)} ip=0x${hex(ip!)} error_code=0x${cause!.toString(16)}`;
-    const reclaimBegin = ([order, gfp]: readonly number[]): string => `order=${order} gfp_flags=${gfpFlags(gfp!)}`;
+    const reclaimBegin = ([order, gfp]: readonly number[]): string => `order=${order} gfp_flags=${gfpText(gfp!)}`;
     const reclaimEnd = ([pages]: readonly number[]): string => `nr_reclaimed=${pages}`;
     this.known = {
-      [Event.MmPageAlloc]: ([page, order, type, gfp]) => `page=${pageArgs(page!)} order=${order} migratetype=${type} gfp_flags=${gfpFlags(gfp!)}`,
+      [Event.MmPageAlloc]: ([page, order, type, gfp]) => `page=${pageArgs(page!)} order=${order} migratetype=${type} gfp_flags=${gfpText(gfp!)}`,
       [Event.MmPageFree]: ([page, order]) => `page=${pageArgs(page!)} order=${order}`,
       [Event.RssStat]: ([mm, member, pages, curr]) => `mm_id=${mm} curr=${curr} type=${RSS[member!]} size=${pages! * 4096}B`,
       [Event.MmLruInsertion]: ([folio, lru, flags]) => `folio=${pageArgs(folio!)} lru=${lru} flags=${pagemapFlags(flags!)}`,
@@ -164,7 +164,7 @@ class Formats {
       [Event.TlbFlush]: ([pages, reason]) => `pages:${pages} reason:${TLB_FLUSH[reason!] ?? "?"} (${reason})`,
       [Event.MmVmscanKswapdSleep]: ([nid]) => `nid=${nid}`,
       [Event.MmVmscanKswapdWake]: ([nid, order]) => `nid=${nid} order=${order}`,
-      [Event.MmVmscanWakeupKswapd]: ([nid, order, gfp]) => `nid=${nid} order=${order} gfp_flags=${gfpFlags(gfp!)}`,
+      [Event.MmVmscanWakeupKswapd]: ([nid, order, gfp]) => `nid=${nid} order=${order} gfp_flags=${gfpText(gfp!)}`,
       [Event.MmVmscanDirectReclaimBegin]: reclaimBegin,
       [Event.MmVmscanMemcgReclaimBegin]: reclaimBegin,
       [Event.MmVmscanDirectReclaimEnd]: reclaimEnd,
@@ -240,25 +240,6 @@ function pagemapFlags(flags: number): string {
     char(PagemapFlag.SWAPBACKED, "b"),
     "  ",
   ].join("");
-}
-
-const GFP_NAMES: readonly (readonly [number, string])[] = [
-  [Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM, "GFP_KERNEL"],
-  [Gfp.DIRECT_RECLAIM, "__GFP_DIRECT_RECLAIM"],
-  [Gfp.KSWAPD_RECLAIM, "__GFP_KSWAPD_RECLAIM"],
-  [Gfp.ZERO, "__GFP_ZERO"],
-  [Gfp.MEMALLOC, "__GFP_MEMALLOC"],
-  [Gfp.NORETRY, "__GFP_NORETRY"],
-];
-
-function gfpFlags(gfp: number): string {
-  const names: string[] = [];
-  for (const [bits, name] of GFP_NAMES) {
-    if ((gfp & bits) !== bits) continue;
-    names.push(name);
-    gfp &= ~bits;
-  }
-  return names.length === 0 ? "none" : names.join("|");
 }
 
 function contentionFlags(flags: number): string {

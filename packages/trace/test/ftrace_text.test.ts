@@ -143,6 +143,13 @@ describe("ftrace's text of", () => {
     }
   });
 
+  test("an allocation says for whom it is", () => {
+    const rows = linesOf(guest("hello"));
+    const flags = new Set(rows.flatMap(({ event, args }) => (event === "mm_page_alloc" ? [args.replace(/^.*(migratetype)/, "$1")] : [])));
+    expect(flags).toContain("migratetype=1 gfp_flags=GFP_HIGHUSER_MOVABLE|__GFP_ZERO|__GFP_COMP");
+    expect(flags).toContain("migratetype=0 gfp_flags=GFP_KERNEL");
+  });
+
   test("kernel functions and locks", () => {
     const rows = linesOf(guest("hello", [], { ftrace: true }), true);
     for (const { event } of rows) seen.add(event);

@@ -60,7 +60,7 @@ function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): vo
   m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]] += 1 << order;
   m.refs?.get(page, "alloc");
   m.pageOwner?.allocated(page, order, gfp, gfpMigratetype(gfp));
-  m.sink?.emit(Event.MmPageAlloc, page, order, 0, 0);
+  m.sink?.emit(Event.MmPageAlloc, page, order, gfpMigratetype(gfp), gfp);
 }
 
 /** One page with one reference, or NO_PAGE. Reclaims, and calls the OOM killer, as `gfp` allows. */
