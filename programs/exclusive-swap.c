@@ -1,11 +1,27 @@
 /*
  * exclusive-swap [step] [MIB]: touches a range (1 GiB unless told), makes every page of it
- * exclusive to a device, 2 MiB at a time, and sleeps. With `step` it first waits for SIGCONT
- * between the two, so that somebody can look.
+ * exclusive to a device, 2 MiB at a time, and sleeps. With `step` it waits for SIGCONT before and
+ * after it does so, for somebody to look, then checks that each page is what it was, and sleeps.
  */
 #include "dmirror.h"
 
 #define CHUNK (2 * MIB)
+
+/* The first word of a page says which it is; memset made all others. */
+static void number_pages(char *range, size_t size)
+{
+	for (size_t at = 0; at < size; at += PAGE_SIZE)
+		*(uint64_t *)(range + at) = at;
+}
+
+static unsigned long wrong_pages(const char *range, size_t size)
+{
+	unsigned long wrong = 0;
+
+	for (size_t at = 0; at < size; at += PAGE_SIZE)
+		wrong += *(uint64_t *)(range + at) != at || range[at + PAGE_SIZE - 1] != 1;
+	return wrong;
+}
 
 int main(int argc, char **argv, char **envp)
 {
@@ -26,8 +42,10 @@ int main(int argc, char **argv, char **envp)
 	syscall3(__NR_madvise, range, size, MADV_NOHUGEPAGE);
 	memset(range, 1, size);
 	print("touched %u pages\n", size / PAGE_SIZE);
-	if (step)
+	if (step) {
+		number_pages(range, size);
 		wait_for_sigcont();
+	}
 
 	char *mirror = map_anonymous(CHUNK);
 	for (size_t at = 0; at < size; at += CHUNK) {
@@ -38,6 +56,10 @@ int main(int argc, char **argv, char **envp)
 		exclusive += (unsigned long)pages;
 	}
 	print("made %u pages exclusive\n", exclusive);
+	if (step) {
+		wait_for_sigcont();
+		print("checked %u pages, %u wrong\n", size / PAGE_SIZE, wrong_pages(range, size));
+	}
 	for (;;)
 		syscall4(__NR_ppoll, NULL, 0, NULL, NULL);
 }

@@ -55,7 +55,7 @@ class Progress {
 
 function stageName(done: number): string {
   if (done >= 1) return "done";
-  return ["touching 1 GiB", "making 262144 pages exclusive", "reclaiming"][Math.floor(done * 3)]!;
+  return ["touching 1 GiB", "making 262144 pages exclusive", "taking memory offline", "reclaiming"][Math.floor(done * 4)]!;
 }
 
 /** Tells the story of the device-exclusive series of 2025; returns the exit status. */
@@ -70,7 +70,7 @@ export async function story(): Promise<number> {
   process.stdout.write(`${introduction()}\n`);
   try {
     const [before, after] = await Promise.all(
-      [BEFORE, AFTER].map((release) => runInWorker({ release, mib: MIB }, progress.start(release))),
+      [BEFORE, AFTER].map((release) => runInWorker({ release, mib: MIB, pageOwner: release === BEFORE }, progress.start(release))),
     );
     progress.stop();
     process.stdout.write(`${tableOf(before!, after!)}\n${explanation(before!)}\n`);
@@ -85,11 +85,12 @@ export async function story(): Promise<number> {
 }
 
 function introduction(): string {
-  return `${pc.bold("Can memory that a device holds exclusively be swapped out?")}
+  return `${pc.bold("Can memory that a device holds exclusively be moved, or swapped out?")}
 
 A program touches 1 GiB, gives all of its 262144 pages to a device for exclusive (atomic) access,
-and sleeps. Then root asks the kernel to reclaim 1 GiB. Here it is on two kernels, before and after
-the series "mm: fixes for device-exclusive entries (hmm)" of 2025.
+and sleeps. Root then writes "offline" to the state of a memory block that was online_movable, gives
+up after five seconds, and asks the kernel to reclaim 1 GiB. Here it is on two kernels, before and
+after the series "mm: fixes for device-exclusive entries (hmm)" of 2025.
 `;
 }
 
@@ -103,6 +104,11 @@ function tableOf(before: StoryResult, after: StoryResult): string {
     name,
     ...[before, after].flatMap((result) => [kB(pick(result).rss), kB(pick(result).swap)]),
   ];
+  const one = (name: string, pick: (result: StoryResult) => string): (string | { colSpan: number; content: string; hAlign: "center" })[] => [
+    name,
+    ...[before, after].map((r) => ({ colSpan: 2, content: pick(r), hAlign: "center" as const })),
+  ];
+  const outcome = (error: string | null): string => error?.split(" ", 1)[0] ?? "success";
   table.push(
     [
       pc.bold("smaps_rollup"),
@@ -113,11 +119,15 @@ function tableOf(before: StoryResult, after: StoryResult): string {
     row("populated", (r) => r.populated),
     row("after EXCLUSIVE", (r) => r.exclusive),
     row("after memory.reclaim", (r) => r.reclaimed),
-    [
-      "memory.reclaim said",
-      ...[before, after].map((r) => ({ colSpan: 2, content: r.reclaimError?.split(" ", 1)[0] ?? "success", hAlign: "center" as const })),
-    ],
-    ["swap space in use", ...[before, after].map((r) => ({ colSpan: 2, content: kB(r.swapUsed), hAlign: "center" as const }))],
+    one("memory.reclaim said", (r) => outcome(r.reclaimError)),
+    one("swap space in use", (r) => kB(r.swapUsed)),
+    one(pc.bold(`memory${before.block}`), () => ""),
+    one("exclusive pages in it", (r) => String(r.inBlock.exclusive)),
+    one("mapped, say kpageflags", (r) => String(r.inBlock.mapped)),
+    one("offline said", (r) => outcome(r.offlineError)),
+    one("its state then", (r) => r.blockState),
+    one("exclusive pages left", (r) => String(r.leftInBlock.exclusive)),
+    one("pages wrong at the end", (r) => /(\d+) wrong$/.exec(r.checked)?.[1] ?? "unknown"),
   );
   return table.toString();
 }
@@ -130,7 +140,10 @@ the page for unmapped, gave it a place in the swap cache and had nothing to unma
 reference kept the page from being freed: ${before.swapUsed} kB of swap were spent, nothing was won, and
 the write to memory.reclaim failed with ${before.reclaimError ?? "no error"}.
 Since the series the entry keeps the page's map count, reclaim finds it through rmap, tells the
-device, and puts an ordinary swap entry in its place.
+device, and puts an ordinary swap entry in its place. So does migration, which empties the block;
+before, it tried and tried, and this is what the kernel log had on the first of the pages:
+
+${before.dump.map((line) => `  ${line}`).join("\n")}
 
 ${pc.bold("Try next:")}
   ${run} --strace programs/prebuilt/hello

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { Dmirror, PAGE_SIZE, resolvePatches, RssKind } from "@faultline/kernel";
+import { Dmirror, KPF, PAGE_SIZE, PM, resolvePatches, RssKind, stablePageFlags } from "@faultline/kernel";
 import { LinuxMachine, parseOperatorLine, type OperatorLine } from "@faultline/riscv";
 import { ENVIRONMENT, readProgram, TURNS } from "./run.js";
 
@@ -9,11 +9,29 @@ export interface Sample {
   readonly swap: number;
 }
 
+/** Device-exclusive entries of the program whose page lies in the block, and how many of those pages count as mapped. */
+export interface BlockSample {
+  readonly exclusive: number;
+  readonly mapped: number;
+}
+
 /** What one kernel did in the story. */
 export interface StoryResult {
   readonly populated: Sample;
   readonly exclusive: Sample;
   readonly reclaimed: Sample;
+  /** The memory block, its number, and how many exclusive pages of the program lay in it before and after. */
+  readonly block: number;
+  readonly inBlock: BlockSample;
+  readonly leftInBlock: BlockSample;
+  /** What the write of offline to its state said; null when it succeeded. */
+  readonly offlineError: string | null;
+  /** Its state afterwards. */
+  readonly blockState: string;
+  /** What the kernel log has on the first page that did not move; empty when all did. */
+  readonly dump: readonly string[];
+  /** What the program said when it had checked its pages at the end. */
+  readonly checked: string;
   /** What the write to memory.reclaim said; null when it succeeded. */
   readonly reclaimError: string | null;
   /** Swap space in use at the end, in kB. */
@@ -24,10 +42,17 @@ export interface StoryWish {
   readonly release: string;
   /** Size of the range in MiB. */
   readonly mib: number;
+  /** Keeps who allocated each page, for the log of pages that do not move. */
+  readonly pageOwner: boolean;
 }
 
 const LOOK = "cat /proc/$PID/smaps_rollup";
 const CONTINUE = "kill -CONT $PID";
+const DO_TIMEOUT_SECONDS = 5;
+/** Smaller machines have no memory block that could go offline: the first one has the kernel in it. */
+const MEMORY_MIN = 512 * 2 ** 20;
+const BLOCK_BYTES = 2 ** 27;
+const RAM_BASE = 2 ** 31;
 const reclaim = (mib: number): string => `echo ${mib}M > /sys/fs/cgroup/memory.reclaim`;
 
 function lineOf(text: string): OperatorLine {
@@ -41,24 +66,69 @@ function sampleOf(rollup: string): Sample {
   return { rss: field("Rss"), swap: field("Swap") };
 }
 
-/** Three thirds of the way: touching, taking, reclaiming. */
-const STAGES = 3;
+/** Looks through the page tables of the program as pagemap shows them. */
+function exclusiveInBlock(linux: LinuxMachine, block: number): BlockSample {
+  const { k, m } = linux;
+  const mm = linux.program?.mm ?? null;
+  const sample = { exclusive: 0, mapped: 0 };
+  if (mm === null) return sample;
+  for (const vma of mm.vmas) {
+    for (let vpn = vma.startVpn; vpn < vma.endVpn; vpn++) {
+      const ptep = m.pt.lookup(mm.pgd, vpn);
+      if (ptep < 0) continue;
+      const { flags, frame } = k.taskMmu.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfn(ptep));
+      const type = frame % 32;
+      const exclusive = type === k.swapops.SWP_DEVICE_EXCLUSIVE || type === k.swapops.SWP_DEVICE_EXCLUSIVE_READ;
+      if ((flags & PM.SWAP) === 0 || !exclusive) continue;
+      const pfn = Math.floor(frame / 32);
+      if (Math.floor((pfn * PAGE_SIZE) / BLOCK_BYTES) !== block) continue;
+      sample.exclusive++;
+      if (((stablePageFlags(k, pfn) >> BigInt(KPF.MMAP)) & 1n) === 1n) sample.mapped++;
+    }
+  }
+  return sample;
+}
+
+/** The first page that the log says could not be moved, without the times. */
+function firstDump(lines: readonly string[]): string[] {
+  const texts = lines.map((line) => line.replace(/^\[ *[\d.]+\] /, ""));
+  const at = texts.findIndex((line) => line.startsWith("migrating pfn"));
+  if (at < 0) return [];
+  const end = texts.findIndex((line, i) => i > at && line.startsWith("migrating pfn"));
+  return texts.slice(at, end < 0 ? undefined : end);
+}
+
+/** Four quarters of the way: touching, taking, offlining, reclaiming. */
+const STAGES = 4;
 
 /**
  * Runs exclusive-swap on a machine of three times its size, in memory and in swap, looks at it at
- * each stage, and asks for all of it to be reclaimed. `progress` gets a number from 0 to 1.
+ * each stage, takes a memory block in the middle of RAM offline, and asks for all of the program
+ * to be reclaimed. `progress` gets a number from 0 to 1.
  */
 export function runStory(wish: StoryWish, progress: (done: number) => void): StoryResult {
   const path = fileURLToPath(new URL("../../../programs/prebuilt/exclusive-swap", import.meta.url));
   const overlays = resolvePatches({ release: wish.release, without: [] });
   if (typeof overlays === "string") throw new Error(overlays);
-  const bytes = 3 * wish.mib * 2 ** 20;
+  const bytes = Math.max(MEMORY_MIN, 3 * wish.mib * 2 ** 20);
+  const block = Math.floor((RAM_BASE + bytes / 2) / BLOCK_BYTES);
+  const state = `/sys/devices/system/memory/memory${block}/state`;
+  const offline = `echo offline > ${state}`;
   const pages = (wish.mib * 2 ** 20) / PAGE_SIZE;
 
   const samples: Sample[] = [];
+  const decoder = new TextDecoder();
+  let said = "";
+  let swapUsedKb = 0;
   let text = "";
   let begun = 0;
   let reclaimError: string | null = null;
+  let offlineError: string | null = null;
+  let blockState = "";
+  let inBlock: BlockSample = { exclusive: 0, mapped: 0 };
+  let leftInBlock = inBlock;
+  const before = [offline, `echo online_movable > ${state}`];
+  const lines = [LOOK, CONTINUE, LOOK, offline, `cat ${state}`, reclaim(wish.mib), LOOK, CONTINUE];
   const linux = new LinuxMachine({
     memoryBytes: bytes,
     swapBytes: bytes,
@@ -70,44 +140,79 @@ export function runStory(wish: StoryWish, progress: (done: number) => void): Sto
     path: "/exclusive-swap",
     argv: ["exclusive-swap", "step", String(wish.mib)],
     env: ENVIRONMENT,
-    stdout: () => {},
+    stdout: (chunk) => {
+      said += decoder.decode(chunk);
+    },
     stderr: () => {},
-    lines: [LOOK, CONTINUE, LOOK, reclaim(wish.mib), LOOK].map(lineOf),
+    pageOwner: wish.pageOwner,
+    before: before.map(lineOf),
+    lines: lines.map(lineOf),
+    lineTimeoutSeconds: DO_TIMEOUT_SECONDS,
     operatorOutput: {
-      begins: () => {
+      begins: (line) => {
         begun++;
+        if (line.text === offline) inBlock = exclusiveInBlock(linux, block);
       },
       stdout: (chunk) => {
-        text += new TextDecoder().decode(chunk);
+        text += decoder.decode(chunk);
       },
       failure: (message, line) => {
-        reclaimError = message.slice(line.text.length + 2);
+        const error = message.slice(line.text.length + 2);
+        if (line.text === offline) offlineError = error;
+        else reclaimError = error;
       },
       ended: (line) => {
-        if (line.kind === "cat") samples.push(sampleOf(text));
+        if (line.text === LOOK) {
+          samples.push(sampleOf(text));
+          swapUsedKb = (linux.m.swap.used * PAGE_SIZE) / 1024;
+        } else if (line.kind === "cat") {
+          blockState = text.trim();
+          leftInBlock = exclusiveInBlock(linux, block);
+        }
         text = "";
       },
     },
   });
 
   const { m } = linux;
+  let offlineFrom = 0;
+  /** By the lines that have begun, those before the program among them. */
+  const stageOf = (): number => {
+    const typed = begun - before.length;
+    return typed <= 0 ? 0 : typed < 4 ? 1 : typed < 6 ? 2 : 3;
+  };
   const stageDone = (): number => {
     const { program } = linux;
     if (program === null) return 0;
-    if (begun === 0) return (program.mm?.rss[RssKind.anon] ?? 0) / pages;
-    if (begun < 4) {
+    if (stageOf() === 0) return (program.mm?.rss[RssKind.anon] ?? 0) / pages;
+    if (stageOf() === 1) {
       const device = program.files.get(3)?.data;
       return device instanceof Dmirror ? device.table.size / pages : 0;
     }
+    if (stageOf() === 2) return offlineFrom === 0 ? 0 : (m.now() - offlineFrom) / (DO_TIMEOUT_SECONDS * 1e9);
     return m.swap.used / pages;
   };
   while (linux.runFor(TURNS) === null) {
-    const stage = begun === 0 ? 0 : begun < 4 ? 1 : 2;
+    const stage = stageOf();
+    if (stage === 2 && offlineFrom === 0) offlineFrom = m.now();
     progress((stage + Math.min(1, stageDone())) / STAGES);
   }
   const [populated, exclusive, reclaimed] = samples;
   if (populated === undefined || exclusive === undefined || reclaimed === undefined) {
     throw new Error(`the program ended early: ${m.dmesg.lines.at(-1) ?? "no reason logged"}`);
   }
-  return { populated, exclusive, reclaimed, reclaimError, swapUsed: (m.swap.used * PAGE_SIZE) / 1024 };
+  return {
+    populated,
+    exclusive,
+    reclaimed,
+    block,
+    inBlock,
+    leftInBlock,
+    offlineError,
+    blockState,
+    dump: firstDump(m.dmesg.lines),
+    checked: said.trim().split("\n").at(-1)!,
+    reclaimError,
+    swapUsed: swapUsedKb,
+  };
 }

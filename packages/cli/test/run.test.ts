@@ -160,6 +160,32 @@ describe("the operator's lines", () => {
   });
 });
 
+describe("a memory block of exclusive pages goes offline", () => {
+  const state = "/sys/devices/system/memory/memory18/state";
+  const attempt = (release: string) =>
+    faultline([
+      "run", "--release", release, "--memory", "512M", "--swap", "64M", "--dmesg",
+      "--before", `echo offline > ${state}`, "--before", `echo online_movable > ${state}`,
+      "--do-timeout", "1", "--do", `echo offline > ${state}`, "--do", `cat ${state}`, prebuilt("exclusive-swap"), "16",
+    ]);
+
+  test("on 6.14 not before a signal comes, and the log shows who allocated a page", () => {
+    const { status, stdout, stderr } = attempt("6.14");
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "touched 4096 pages\nmade 4096 pages exclusive\nonline\n" });
+    expect(stderr).toContain(`echo offline > ${state}: EINTR (Interrupted system call)\n`);
+    expect(stderr.match(/ page dumped because: migration failure$/gm)).toHaveLength(10);
+    expect(stderr).toMatch(/ page: refcount:2 mapcount:0 mapping:0{16} index:0x[\da-f]+ pfn:0x9[\da-f]{4}$/m);
+    expect(stderr).toMatch(/ gfp_mask 0x140dca\(GFP_HIGHUSER_MOVABLE\|__GFP_ZERO\|__GFP_COMP\), pid 6, tgid 6 \(exclusive-swap\), /);
+    expect(stderr).toMatch(/\] {2}do_anonymous_page$/m);
+  });
+
+  test("on 7.3 at once", () => {
+    const { status, stdout, stderr } = attempt("7.3");
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "touched 4096 pages\nmade 4096 pages exclusive\noffline\n" });
+    expect(stderr).not.toMatch(/EINTR|dumped/);
+  });
+});
+
 describe("the host's side", () => {
   test("Ctrl-C ends a program that spins for ever", async () => {
     for (const cpus of ["1", "2"]) {

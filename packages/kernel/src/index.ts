@@ -46,6 +46,8 @@ export { NSIG, Restart, SA, SI, Sig, signalBit, SignalHandlers, signalName, Sign
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 
 /* Files. */
+export { KPF, stablePageFlags } from "./fs/proc/page.js";
+export { PM } from "./fs/proc/task_mmu.js";
 export { mountAll, type MountOptions } from "./fs/mount_all.js";
 export { StdStreams, type HostStreams } from "./fs/stdio.js";
 export { FileTable, O, OpenFile, pathOf, type CharDevice, type FileOps, type Inode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

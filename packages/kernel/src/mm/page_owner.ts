@@ -2,22 +2,62 @@ import type { Machine } from "../machine.js";
 import { gfpText } from "./gfp.js";
 import { MigrateType } from "./pageblock.js";
 
-/** Who allocated a page, or freed it, and when. */
-interface Owner {
-  readonly pid: number;
-  readonly tgid: number;
-  readonly comm: string;
-  readonly ts: number;
-  /** Functions of the kernel, innermost first: the same array for the same chain. */
-  readonly stack: readonly string[];
+/** Stacks, each kept once: a tree whose branches are function numbers, outermost first. */
+class StackDepot {
+  private readonly children: Map<number, number>[] = [new Map()];
+  private readonly parent = [0];
+  private readonly fn = [0];
+
+  /** The number of a stack; 0 for the empty one. */
+  save(stack: readonly number[]): number {
+    let node = 0;
+    for (const fn of stack) {
+      let next = this.children[node]!.get(fn);
+      if (next === undefined) {
+        next = this.children.push(new Map()) - 1;
+        this.children[node]!.set(fn, next);
+        this.parent.push(node);
+        this.fn.push(fn);
+      }
+      node = next;
+    }
+    return node;
+  }
+
+  /** The function numbers of a stack, innermost first. */
+  fetch(node: number): number[] {
+    const stack: number[] = [];
+    for (; node !== 0; node = this.parent[node]!) stack.push(this.fn[node]!);
+    return stack;
+  }
 }
 
-interface Allocation extends Owner {
-  readonly order: number;
-  readonly type: MigrateType;
-  readonly gfp: number;
-  /** Not freed since. */
-  live: boolean;
+/** Who did something with each page, and when; by page. */
+class Owners {
+  readonly pid: Int32Array;
+  readonly tgid: Int32Array;
+  readonly ts: Float64Array;
+  readonly stack: Int32Array;
+
+  constructor(pages: number) {
+    this.pid = new Int32Array(pages);
+    this.tgid = new Int32Array(pages);
+    this.ts = new Float64Array(pages);
+    this.stack = new Int32Array(pages);
+  }
+
+  copy(from: number, to: number): void {
+    for (const column of [this.pid, this.tgid, this.ts, this.stack]) column[to] = column[from]!;
+  }
+}
+
+/** What is known of a page. */
+enum Known {
+  /** It has been allocated, and freed. */
+  Allocated = 1,
+  Freed = 2,
+  /** It has not been freed since. */
+  Live = 4,
 }
 
 /**
@@ -25,79 +65,87 @@ interface Allocation extends Owner {
  * memory and time, so it is there only when a machine boots with page_owner=on.
  */
 export class PageOwner {
-  private readonly allocations = new Map<number, Allocation>();
-  private readonly frees = new Map<number, Owner>();
+  private readonly allocations: Owners;
+  private readonly frees: Owners;
+  private readonly known: Uint8Array;
+  private readonly order: Uint8Array;
+  private readonly type: Uint8Array;
+  private readonly gfp: Int32Array;
+  private readonly comms = new Map<number, string>();
   private readonly migrateReasons = new Map<number, string>();
-  private readonly stacks = new Map<string, readonly string[]>();
+  private readonly stacks = new StackDepot();
 
-  constructor(private readonly m: Machine) {}
+  constructor(private readonly m: Machine) {
+    const pages = m.config.frames;
+    this.allocations = new Owners(pages);
+    this.frees = new Owners(pages);
+    this.known = new Uint8Array(pages);
+    this.order = new Uint8Array(pages);
+    this.type = new Uint8Array(pages);
+    this.gfp = new Int32Array(pages);
+  }
 
   allocated(page: number, order: number, gfp: number, type: MigrateType): void {
-    this.allocations.set(page, { ...this.owner(), order, gfp, type, live: true });
-    this.migrateReasons.delete(page);
+    this.note(this.allocations, page);
+    this.known[page]! |= Known.Allocated | Known.Live;
+    this.order[page] = order;
+    this.type[page] = type;
+    this.gfp[page] = gfp;
+    if (this.migrateReasons.size > 0) this.migrateReasons.delete(page);
   }
 
   freed(page: number): void {
-    this.frees.set(page, this.owner());
-    const allocation = this.allocations.get(page);
-    if (allocation !== undefined) allocation.live = false;
+    this.note(this.frees, page);
+    this.known[page] = (this.known[page]! & ~Known.Live) | Known.Freed;
   }
 
   /** The contents of a page have moved: their owner goes along, and it shows why. */
   moved(src: number, dst: number, reason: string): void {
-    const allocation = this.allocations.get(src);
-    if (allocation !== undefined) this.allocations.set(dst, { ...allocation });
+    this.allocations.copy(src, dst);
+    for (const column of [this.order, this.type, this.gfp]) column[dst] = column[src]!;
     this.migrateReasons.set(dst, reason);
   }
 
   /** Says in the kernel log what is known of a page. */
   dump(page: number): void {
     const { dmesg } = this.m;
-    const allocation = this.allocations.get(page);
-    const free = this.frees.get(page);
-    if (allocation === undefined && free === undefined) {
+    const { allocations, frees } = this;
+    const known = this.known[page]!;
+    if (known === 0) {
       dmesg.print("page_owner info is not present (never set?)");
       return;
     }
-    dmesg.print(`page_owner tracks the page as ${allocation?.live === true ? "allocated" : "freed"}`);
-    if (allocation !== undefined) {
-      const { order, type, gfp, pid, tgid, comm, ts, stack } = allocation;
+    dmesg.print(`page_owner tracks the page as ${(known & Known.Live) !== 0 ? "allocated" : "freed"}`);
+    if ((known & Known.Allocated) !== 0) {
+      const gfp = this.gfp[page]!;
+      const pid = allocations.pid[page]!;
       dmesg.print(
-        `page last allocated via order ${order}, migratetype ${MigrateType[type]}, ` +
-          `gfp_mask 0x${gfp.toString(16)}(${gfpText(gfp)}), pid ${pid}, tgid ${tgid} (${comm}), ` +
-          `ts ${ts}, free_ts ${free?.ts ?? 0}`,
+        `page last allocated via order ${this.order[page]}, migratetype ${MigrateType[this.type[page]!]}, ` +
+          `gfp_mask 0x${gfp.toString(16)}(${gfpText(gfp)}), pid ${pid}, tgid ${allocations.tgid[page]} (${this.comms.get(pid)}), ` +
+          `ts ${allocations.ts[page]}, free_ts ${frees.ts[page]}`,
       );
-      for (const name of stack) dmesg.print(` ${name}`);
+      this.printStack(allocations.stack[page]!);
     }
-    if (free === undefined) dmesg.print("page_owner free stack trace missing");
+    if ((known & Known.Freed) === 0) dmesg.print("page_owner free stack trace missing");
     else {
-      dmesg.print(`page last free pid ${free.pid} tgid ${free.tgid} stack trace:`);
-      for (const name of free.stack) dmesg.print(` ${name}`);
+      dmesg.print(`page last free pid ${frees.pid[page]} tgid ${frees.tgid[page]} stack trace:`);
+      this.printStack(frees.stack[page]!);
     }
     const reason = this.migrateReasons.get(page);
     if (reason !== undefined) dmesg.print(`page has been migrated, last migrate reason: ${reason}`);
   }
 
-  private owner(): Owner {
-    const task = this.m.current;
-    return {
-      pid: task?.id ?? 0,
-      tgid: task?.process?.pid ?? task?.id ?? 0,
-      comm: task?.comm ?? "swapper",
-      ts: this.m.now(),
-      stack: this.stack(),
-    };
+  private note(owners: Owners, page: number): void {
+    const { current, ftrace } = this.m;
+    const pid = current?.id ?? 0;
+    owners.pid[page] = pid;
+    owners.tgid[page] = current?.process?.pid ?? pid;
+    owners.ts[page] = this.m.now();
+    owners.stack[page] = ftrace === null ? 0 : this.stacks.save(ftrace.currentStack());
+    if (this.comms.get(pid) !== current?.comm) this.comms.set(pid, current?.comm ?? "swapper");
   }
 
-  private stack(): readonly string[] {
-    const { ftrace } = this.m;
-    if (ftrace === null) return [];
-    const key = ftrace.currentStack().join(",");
-    let stack = this.stacks.get(key);
-    if (stack === undefined) {
-      stack = ftrace.stack();
-      this.stacks.set(key, stack);
-    }
-    return stack;
+  private printStack(node: number): void {
+    for (const fn of this.stacks.fetch(node)) this.m.dmesg.print(` ${this.m.ftrace!.names[fn]}`);
   }
 }

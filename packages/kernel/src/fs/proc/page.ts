@@ -58,11 +58,17 @@ function onlinePage(k: Kernel, pfn: number): number {
   return page !== NO_PAGE && k.m.zones.isOnline(page) ? page : NO_PAGE;
 }
 
-export function* stablePageFlags(k: Kernel, pfn: number): Atomic<bigint> {
+function* readPageFlags(k: Kernel, pfn: number): Atomic<bigint> {
+  const page = onlinePage(k, pfn);
+  if (page !== NO_PAGE && k.m.point(Op.PageFlags, k.m.memmap.folioOf(page))) yield SWITCH;
+  return stablePageFlags(k, pfn);
+}
+
+/** What /proc/kpageflags says of a page frame. */
+export function stablePageFlags(k: Kernel, pfn: number): bigint {
   const { memmap, zones } = k.m;
   const page = onlinePage(k, pfn);
   if (page === NO_PAGE) return bit(KPF.NOPAGE);
-  if (k.m.point(Op.PageFlags, memmap.folioOf(page))) yield SWITCH;
   const folio = memmap.folioOf(page);
   let flags = 0n;
   if (memmap.folioMapcount(folio) > 0) flags |= bit(KPF.MMAP);
@@ -80,7 +86,7 @@ export function* stablePageFlags(k: Kernel, pfn: number): Atomic<bigint> {
 }
 
 /** How often a page is mapped. */
-export function* pageCount(k: Kernel, pfn: number): Atomic<bigint> {
+function* readPageCount(k: Kernel, pfn: number): Atomic<bigint> {
   const { memmap } = k.m;
   const page = onlinePage(k, pfn);
   if (page === NO_PAGE) return 0n;
@@ -89,7 +95,7 @@ export function* pageCount(k: Kernel, pfn: number): Atomic<bigint> {
 }
 
 /** The inode number of the cgroup that a page is charged to, or 0. */
-export function* pageCgroup(k: Kernel, pfn: number): Atomic<bigint> {
+function* readPageCgroup(k: Kernel, pfn: number): Atomic<bigint> {
   const { memmap } = k.m;
   const page = onlinePage(k, pfn);
   if (page === NO_PAGE) return 0n;
@@ -98,7 +104,7 @@ export function* pageCgroup(k: Kernel, pfn: number): Atomic<bigint> {
 }
 
 /** A file of one 64-bit number for each pfn, from pfn 0 on. Reads begin and end at whole numbers. */
-export class KpageFile implements Inode {
+class KpageFile implements Inode {
   readonly kind = "file";
   readonly rdev = 0;
   readonly mode = 0o400;
@@ -139,4 +145,13 @@ export class KpageFile implements Inode {
   get blksize(): number {
     return this.fs.blksize;
   }
+}
+
+/** The files of the directory, by name. */
+export function kpageFiles(fs: PseudoFs): readonly (readonly [name: string, file: Inode])[] {
+  return [
+    ["kpagecount", new KpageFile(fs, readPageCount)],
+    ["kpageflags", new KpageFile(fs, readPageFlags)],
+    ["kpagecgroup", new KpageFile(fs, readPageCgroup)],
+  ];
 }

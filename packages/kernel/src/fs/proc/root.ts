@@ -18,7 +18,7 @@ import {
   versionText,
 } from "./generic.js";
 import { showMeminfo, showVmstat } from "./meminfo.js";
-import { KpageFile, pageCgroup, pageCount, stablePageFlags } from "./page.js";
+import { kpageFiles } from "./page.js";
 import { populateSysctl } from "./sysctl.js";
 import { showBuddyinfo, showIomem, showPagetypeinfo, showZoneinfo } from "./zoneinfo.js";
 
@@ -69,13 +69,7 @@ export class Procfs extends PseudoFs {
     for (const [name, show] of shows) {
       root.add(name, new TextFile(this, { mode: 0o444, writeErrno: Errno.EIO, show: (k) => show(k) }));
     }
-    for (const [name, value] of [
-      ["kpagecount", pageCount],
-      ["kpageflags", stablePageFlags],
-      ["kpagecgroup", pageCgroup],
-    ] as const) {
-      root.add(name, new KpageFile(this, value));
-    }
+    for (const [name, file] of kpageFiles(this)) root.add(name, file);
     populateSysctl(root.dir("sys"), uts);
   }
 }
