@@ -1,5 +1,6 @@
 import { Event, FrameMemory, Op, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
+import { PartialOrderExploration } from "./dpor.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
 import type { Scenario } from "./scenario.js";
@@ -8,7 +9,7 @@ import type { Finding, Step, Violation, ViolationKind } from "./violation.js";
 import { World } from "./world.js";
 
 export interface ExploreOptions {
-  /** Preemptions in one schedule at most; 2 by default. */
+  /** Preemptions in one schedule at most; 2 by default. Infinity: every execution that can differ, by partial-order reduction. */
   readonly preemptions?: number;
   /** Patches on top of mainline. */
   readonly overlays?: readonly OverlayFactory[];
@@ -16,6 +17,8 @@ export interface ExploreOptions {
   readonly ignore?: readonly ViolationKind[];
   /** Gives up after this many executions; never by default. */
   readonly executionsMax?: number;
+  /** Turns of a retry loop after which an unbounded exploration follows an execution no further; 2 by default. */
+  readonly retries?: number;
   /** Points after which an execution is called a livelock. */
   readonly pointsMax?: number;
   /** Builds a machine for each execution instead of going back on one: slow, and the same. */
@@ -66,8 +69,11 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
   let forced = 0;
   let complete = true;
   let violation: Violation | null = null;
-  for (let bound = 0; bound <= preemptions && violation === null && complete; bound++) {
-    const strategy = new BoundedExploration(strategyOptions(bound, options));
+  const bounds = preemptions === Infinity ? [Infinity] : Array.from({ length: preemptions + 1 }, (_, bound) => bound);
+  for (const bound of bounds) {
+    if (violation !== null || !complete) break;
+    const strategy =
+      bound === Infinity ? new PartialOrderExploration(strategyOptions(bound, options)) : new BoundedExploration(strategyOptions(bound, options));
     schedules = 0;
     while (violation === null && strategy.next()) {
       if (executions === executionsMax) {
@@ -97,7 +103,10 @@ export function explore(scenario: Scenario, options: ExploreOptions = {}): Repor
     points,
     retries,
     forced,
-    covers: `sequentially consistent interleavings with at most ${preemptions} preemptions, retries up to ${retries}`,
+    covers:
+      preemptions === Infinity
+        ? `every order that can differ of the accesses that points announce, retries up to ${retries}`
+        : `sequentially consistent interleavings with at most ${preemptions} preemptions, retries up to ${retries}`,
     violation,
     lockOrder: runner.lockOrder.edges(),
   };
@@ -112,8 +121,12 @@ export function replay(scenario: Scenario, decisions: readonly Decision[], optio
   return finding === null ? null : runner.explain(finding, strategy);
 }
 
-function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number } {
-  return { preemptions, ...(options.pointsMax === undefined ? {} : { pointsMax: options.pointsMax }) };
+function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number; retriesMax?: number } {
+  return {
+    preemptions,
+    ...(options.pointsMax === undefined ? {} : { pointsMax: options.pointsMax }),
+    ...(options.retries === undefined ? {} : { retriesMax: options.retries }),
+  };
 }
 
 /** Executes a scenario again and again, on one machine that goes back to where the threads started. */
@@ -186,7 +199,8 @@ class Runner {
     const { m } = world;
     const { sink } = this.options;
     const heard = sink === undefined ? invariants : new Tee(sink, invariants);
-    m.sink = trace === null ? heard : new Tee(new Recorder(world, trace), heard);
+    const listening = strategy instanceof PartialOrderExploration ? new Tee(strategy, heard) : heard;
+    m.sink = trace === null ? listening : new Tee(new Recorder(world, trace), listening);
     invariants.begin();
     world.startThreads();
     strategy.begin(m);
@@ -243,6 +257,11 @@ class Tee implements EventSink {
   point(executor: number, op: number, object: number): void {
     this.first.point(executor, op, object);
     this.second.point(executor, op, object);
+  }
+
+  touches(executor: number, op: number, object: number): void {
+    this.first.touches?.(executor, op, object);
+    this.second.touches?.(executor, op, object);
   }
 
   emit(event: Event, a: number, b: number, c: number, d: number): void {

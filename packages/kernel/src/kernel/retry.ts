@@ -11,6 +11,7 @@ interface Waiting {
  * Retry loops declare themselves: where they are, and what they have read. An ordinary run goes
  * round at once. While checking, a loop that has seen nothing change is not run again before it
  * has: so each execution ends, and when nobody is left who could change it, that is a livelock.
+ * Loops that give up by themselves after so many attempts, as reclaim's do, need not declare it.
  */
 export class Retries {
   private readonly waiting = new Map<Executor, Waiting>();

@@ -67,7 +67,6 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
     const reclaimed = yield* k.vmscan.tryToFreeMemCgroupPages(k, over, 32, "direct");
     if (reclaimed > 0) continue;
     if (retries === 0) m.memcgs.drainAllStock();
-    if (m.retries.again("try_charge")) yield SWITCH;
     if (++retries < MAX_RECLAIM_RETRIES) continue;
     if (!(yield* k.oom.outOfMemory(k, over))) return false;
     retries = 0;

@@ -89,7 +89,6 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
       continue;
     }
     if (m.signals.fatalPending(m.current!)) return NO_PAGE;
-    if (m.retries.again("__alloc_pages_slowpath")) yield SWITCH;
     if (++retries < MAX_RECLAIM_RETRIES) continue;
     if ((gfp & (Gfp.NORETRY | Gfp.RETRY_MAYFAIL)) !== 0) return NO_PAGE;
     if (!(yield* k.oom.outOfMemory(k, null))) return NO_PAGE;

@@ -406,7 +406,6 @@ export function* memoryReclaim(k: Kernel, memcg: Memcg, pages: number): MaySleep
     const n = yield* k.vmscan.tryToFreeMemCgroupPages(k, memcg, batch, "proactive");
     if (n === 0 && retries-- === 0) return -Errno.EAGAIN;
     reclaimed += n;
-    if (k.m.retries.again("user_proactive_reclaim")) yield SWITCH;
   }
   return 0;
 }
