@@ -97,6 +97,8 @@ export class Machine {
   readonly folioHandoffs = new Map<number, { readonly task: Task; granted: boolean }[]>();
   /** Where kswapd sleeps until somebody finds memory low. */
   readonly kswapdWait: WaitQueue;
+  /** A bit for the highest zone of each kind of allocation that kswapd was woken for, until it has seen to it. */
+  kswapdZones = 0;
 
   /** What runs now, and where; `current` is null only before the first task runs. */
   current: Task | null = null;

@@ -55,7 +55,7 @@ describe("the stack is right", () => {
       },
     }));
     runTask(k, function* () {
-      for (const fail of [() => k.swap.lruAddDrain(k).next(), () => k.vmscan.wakeupKswapd(k)]) {
+      for (const fail of [() => k.swap.lruAddDrain(k).next(), () => k.vmscan.wakeupKswapd(k, 0)]) {
         expect(fail).toThrow();
         expect(k.m.ftrace!.stack()).toEqual([]);
       }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Errno, MapFlag, O, PG, Prot, SI, Sig, type Kernel, type MaySleep, type Mm } from "../src/index.js";
 import { Ratelimit } from "../src/kernel/ratelimit.js";
 import { KPF } from "../src/fs/proc/page.js";
+import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "../src/mm/gfp.js";
 import { MEMORY_BLOCK_PAGES, ZoneId } from "../src/mm/zone.js";
 import { cat, echo, ls, makeFs, open } from "./fs_harness.js";
 
@@ -116,6 +117,25 @@ test("when ZONE_MOVABLE is full, memory comes from the zones below", () => {
     expect(zone.free).toBeGreaterThanOrEqual(zone.min);
     expect(zone.free).toBeLessThanOrEqual(zone.low + 64);
     expect(k.m.vmstat.events.pgscan_direct + k.m.vmstat.events.pgscan_kswapd).toBe(0);
+  });
+});
+
+test.each([
+  ["the kernel's own pages", GFP_KERNEL, ZoneId.DMA32],
+  ["pages of programs", GFP_HIGHUSER_MOVABLE, ZoneId.Movable],
+])("reclaim for %s takes from zones that such pages may have", (_what, gfp, zone) => {
+  const { k, run } = machine();
+  run(function* (mm) {
+    yield* movableBlock(k);
+    // The oldest pages are those of ZONE_MOVABLE.
+    const pages = MEMORY_BLOCK_PAGES + 1000;
+    const addr = yield* k.mmap.doMmap(k, mm, 0, pages * 4096, Prot.READ | Prot.WRITE, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+    for (let i = 0; i < pages; i++) yield* k.uaccess.putUser32(k, addr + i * 4096, i);
+    yield* k.swap.lruAddDrainAll(k);
+    for (let i = 0; i < 4; i++) yield* k.vmscan.tryToFreePages(k, gfp);
+    const cached = [...k.m.swap.cache].filter((folio) => folio >= 0);
+    expect(cached.length).toBeGreaterThan(0);
+    for (const folio of cached) expect(k.m.zones.zoneOf(folio).id).toBe(zone);
   });
 });
 

@@ -1,3 +1,5 @@
+import { ZoneId } from "./zone.js";
+
 /** Why and how a page may be allocated: the bits of Linux's gfp_t that mean something here, or show in the log. */
 export enum Gfp {
   HIGHMEM = 1 << 1,
@@ -40,6 +42,11 @@ export const GFP_TRANSHUGE_LIGHT =
   (GFP_HIGHUSER_MOVABLE | Gfp.COMP | Gfp.NOMEMALLOC | Gfp.NOWARN) & ~(Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM);
 /** A large folio worth some reclaim, but not the OOM killer. */
 export const GFP_TRANSHUGE = GFP_TRANSHUGE_LIGHT | Gfp.DIRECT_RECLAIM;
+
+/** The highest zone that an allocation may have. */
+export function gfpZone(gfp: number): ZoneId {
+  return (gfp & Gfp.MOVABLE) !== 0 ? ZoneId.Movable : ZoneId.Normal;
+}
 
 /** Names of combinations, the most telling first. */
 const COMBINATIONS: readonly (readonly [name: string, mask: number])[] = [

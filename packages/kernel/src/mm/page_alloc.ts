@@ -2,7 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
-import { Gfp, GFP_KERNEL } from "./gfp.js";
+import { Gfp, GFP_KERNEL, gfpZone } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
 import type { Zone } from "./zone.js";
@@ -32,7 +32,7 @@ export function allocFast(k: Kernel, gfp: number): number {
       prepareNewPage(k, page, 0, gfp);
       return page;
     }
-    if (zone.free > zone.low + zone.lowmemReserve[list[0]!.id]!) break;
+    if (zone.free > zone.low + zone.lowmemReserve[gfpZone(gfp)]!) break;
   }
   return NO_PAGE;
 }
@@ -75,7 +75,7 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
   const { m } = k;
   let page = yield* k.pageAlloc.rmqueueBulk(k, gfp, "low");
   if (page !== NO_PAGE) return page;
-  if ((gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
+  if ((gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
   let retries = 0;
   for (;;) {
     const reserves = (gfp & Gfp.MEMALLOC) !== 0 || m.current?.oomVictim === true;
@@ -83,7 +83,7 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
     if (page !== NO_PAGE) return page;
     if ((gfp & Gfp.DIRECT_RECLAIM) === 0 || reserves) return NO_PAGE;
     m.vmstat.events.allocstall_normal++;
-    const reclaimed = yield* k.vmscan.tryToFreePages(k);
+    const reclaimed = yield* k.vmscan.tryToFreePages(k, gfp);
     if (reclaimed > 0) {
       retries = 0;
       continue;
@@ -103,10 +103,10 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
 export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<number> {
   if (order === 0) return yield* k.pageAlloc.allocPage(k, gfp);
   let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low");
-  if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k);
+  if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
   if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
   if (folio === NO_PAGE && (gfp & Gfp.DIRECT_RECLAIM) !== 0) {
-    yield* k.vmscan.tryToFreePages(k);
+    yield* k.vmscan.tryToFreePages(k, gfp);
     folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
   }
   return folio;
@@ -118,7 +118,7 @@ export function* rmqueue(k: Kernel, order: number, gfp: number, watermark: "low"
   const type = gfpMigratetype(gfp);
   const list = m.zones.zonelist(type);
   for (const zone of list) {
-    if (zone.free - (1 << order) < zone[watermark] + zone.lowmemReserve[list[0]!.id]!) continue;
+    if (zone.free - (1 << order) < zone[watermark] + zone.lowmemReserve[gfpZone(gfp)]!) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();
     const folio = zone.takeBlock(order, type);
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
@@ -137,7 +137,7 @@ export function* rmqueueBulk(k: Kernel, gfp: number, watermark: "low" | "min" | 
   const list = zones.zonelist(type);
   const listType = zones.blocks.grouping ? type : MigrateType.Unmovable;
   for (const zone of list) {
-    const keep = watermark === "none" ? 0 : zone[watermark] + zone.lowmemReserve[list[0]!.id]!;
+    const keep = watermark === "none" ? 0 : zone[watermark] + zone.lowmemReserve[gfpZone(gfp)]!;
     if (zone.free <= keep) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();
     const pcp = zones.pcp(m.cpu, zone.id, listType);

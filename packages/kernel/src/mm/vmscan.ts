@@ -7,8 +7,9 @@ import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { Lru, type Lruvec } from "./lruvec.js";
 import type { Memcg } from "./memcontrol.js";
-import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "./gfp.js";
+import { GFP_KERNEL, gfpZone } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
+import { ZoneId } from "./zone.js";
 import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
 /** Folios taken from a list in one go. */
@@ -25,6 +26,8 @@ interface ScanControl {
   readonly target: Memcg;
   readonly nrToReclaim: number;
   readonly reason: ReclaimReason;
+  /** The highest zone whose folios are of use. */
+  readonly reclaimZone: ZoneId;
   priority: number;
   nrReclaimed: number;
   nrScanned: number;
@@ -33,9 +36,9 @@ interface ScanControl {
 const STAT = { kswapd: "Kswapd", direct: "Direct", proactive: "Proactive" } as const;
 
 /** Reclaims from everybody, for an allocation that found too little; pages reclaimed. */
-export function* tryToFreePages(k: Kernel): MaySleep<number> {
-  k.m.sink?.emit(Event.MmVmscanDirectReclaimBegin, 0, GFP_HIGHUSER_MOVABLE, 0, 0);
-  const reclaimed = yield* k.vmscan.doTryToFreePages(k, k.m.memcgs.root, SWAP_CLUSTER_MAX, "direct");
+export function* tryToFreePages(k: Kernel, gfp: number): MaySleep<number> {
+  k.m.sink?.emit(Event.MmVmscanDirectReclaimBegin, 0, gfp, 0, 0);
+  const reclaimed = yield* k.vmscan.doTryToFreePages(k, k.m.memcgs.root, SWAP_CLUSTER_MAX, "direct", gfpZone(gfp));
   k.m.sink?.emit(Event.MmVmscanDirectReclaimEnd, reclaimed, 0, 0, 0);
   return reclaimed;
 }
@@ -54,8 +57,14 @@ export function* tryToFreeMemCgroupPages(
 }
 
 /** Scans with rising pressure until enough is reclaimed or everything was looked at. */
-export function* doTryToFreePages(k: Kernel, target: Memcg, pages: number, reason: ReclaimReason): MaySleep<number> {
-  const sc: ScanControl = { target, nrToReclaim: pages, reason, priority: DEF_PRIORITY, nrReclaimed: 0, nrScanned: 0 };
+export function* doTryToFreePages(
+  k: Kernel,
+  target: Memcg,
+  pages: number,
+  reason: ReclaimReason,
+  reclaimZone = ZoneId.Movable,
+): MaySleep<number> {
+  const sc: ScanControl = { target, nrToReclaim: pages, reason, reclaimZone, priority: DEF_PRIORITY, nrReclaimed: 0, nrScanned: 0 };
   for (; sc.priority >= 0; sc.priority--) {
     for (const memcg of [...target.subtree()]) {
       yield* k.vmscan.shrinkLruvec(k, memcg, sc);
@@ -91,7 +100,7 @@ export function* shrinkLruvec(k: Kernel, memcg: Memcg, sc: ScanControl): MaySlee
       const n = Math.min(nr[lru]!, SWAP_CLUSTER_MAX);
       nr[lru]! -= n;
       if (lru === Lru.activeAnon || lru === Lru.activeFile) {
-        if (k.vmscan.inactiveIsLow(k, lruvec, lru - 1)) yield* k.vmscan.shrinkActiveList(k, lruvec, lru, n);
+        if (k.vmscan.inactiveIsLow(k, lruvec, lru - 1)) yield* k.vmscan.shrinkActiveList(k, lruvec, lru, n, sc.reclaimZone);
       } else yield* k.vmscan.shrinkInactiveList(k, memcg, lru, n, sc);
     }
     yield* m.sched.condResched();
@@ -112,17 +121,31 @@ export function inactiveIsLow(_k: Kernel, lruvec: Lruvec, inactive: Lru): boolea
 }
 
 /** Takes folios of about `n` pages off the tail of a list, each with a reference at site "isolate". */
-export function* isolateLruFolios(k: Kernel, lruvec: Lruvec, lru: Lru, n: number): Atomic<number[]> {
+export function* isolateLruFolios(
+  k: Kernel,
+  lruvec: Lruvec,
+  lru: Lru,
+  n: number,
+  reclaimZone = ZoneId.Movable,
+): Atomic<number[]> {
   const { m } = k;
   const { memmap } = m;
   const taken: number[] = [];
   let pages = 0;
   let skipped = 0;
   if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+  // Folios of higher zones are of no use, and passed over: at most once each.
+  let otherZones = lruvec.lists[lru]!.length;
   while (pages < n) {
     const folio = lruvec.lists[lru]!.tail;
     if (folio === NO_PAGE) break;
     if (m.point(Op.RefGet, folio)) yield SWITCH;
+    if (m.zones.zoneOf(folio).id > reclaimZone && lruvec.lists[lru]!.tail === folio) {
+      if (otherZones-- === 0) break;
+      lruvec.lists[lru]!.remove(folio);
+      lruvec.lists[lru]!.addHead(folio);
+      continue;
+    }
     if (memmap.refcount[folio] === 0 || lruvec.lists[lru]!.tail !== folio) {
       // Being freed: its owner waits for this lock to take it off the list.
       if (lruvec.lists[lru]!.tail === folio) {
@@ -161,10 +184,16 @@ export function* putbackFolios(k: Kernel, folios: readonly number[]): Atomic<voi
 }
 
 /** Moves folios from the tail of the active list to the inactive one. */
-export function* shrinkActiveList(k: Kernel, lruvec: Lruvec, lru: Lru, n: number): MaySleep<void> {
+export function* shrinkActiveList(
+  k: Kernel,
+  lruvec: Lruvec,
+  lru: Lru,
+  n: number,
+  reclaimZone = ZoneId.Movable,
+): MaySleep<void> {
   const { m } = k;
   yield* k.swap.lruAddDrain(k);
-  const folios = yield* k.vmscan.isolateLruFolios(k, lruvec, lru, n);
+  const folios = yield* k.vmscan.isolateLruFolios(k, lruvec, lru, n, reclaimZone);
   for (const folio of folios) {
     const pages = m.memmap.folioPages(folio);
     m.vmstat.events.pgrefill += pages;
@@ -180,7 +209,7 @@ export function* shrinkActiveList(k: Kernel, lruvec: Lruvec, lru: Lru, n: number
 export function* shrinkInactiveList(k: Kernel, memcg: Memcg, lru: Lru, n: number, sc: ScanControl): MaySleep<void> {
   const { m } = k;
   yield* k.swap.lruAddDrain(k);
-  const folios = yield* k.vmscan.isolateLruFolios(k, memcg.lruvec, lru, n);
+  const folios = yield* k.vmscan.isolateLruFolios(k, memcg.lruvec, lru, n, sc.reclaimZone);
   if (folios.length === 0) return;
   const scanned = folios.reduce((pages, folio) => pages + m.memmap.folioPages(folio), 0);
   const outcome = yield* k.vmscan.shrinkFolioList(k, folios, false);
@@ -410,9 +439,10 @@ export function* memoryReclaim(k: Kernel, memcg: Memcg, pages: number): MaySleep
   return 0;
 }
 
-/** Wakes kswapd, which reclaims until the zones are above their high watermark. */
-export function wakeupKswapd(k: Kernel): void {
-  if (!k.m.kswapdWait.empty) k.m.sink?.emit(Event.MmVmscanWakeupKswapd, 0, 0, GFP_HIGHUSER_MOVABLE, 0);
+/** Wakes kswapd, which reclaims until a zone that such allocations may have is above its high watermark. */
+export function wakeupKswapd(k: Kernel, gfp: number): void {
+  if (!k.m.kswapdWait.empty) k.m.sink?.emit(Event.MmVmscanWakeupKswapd, 0, 0, gfp, 0);
+  k.m.kswapdZones |= 1 << gfpZone(gfp);
   k.m.kswapdWait.wakeAll();
 }
 
@@ -432,16 +462,28 @@ export function* kswapd(k: Kernel): MaySleep<void> {
     m.sink?.emit(Event.MmVmscanKswapdWake, 0, 0, 0, 0);
     m.vmstat.events.pageoutrun++;
     let failures = 0;
-    while (failures < MAX_RECLAIM_RETRIES && !balanced(k)) {
-      const n = yield* k.vmscan.doTryToFreePages(k, m.memcgs.root, SWAP_CLUSTER_MAX, "kswapd");
+    while (failures < MAX_RECLAIM_RETRIES) {
+      const zone = k.vmscan.unbalancedZone(k);
+      if (zone === null) break;
+      const n = yield* k.vmscan.doTryToFreePages(k, m.memcgs.root, SWAP_CLUSTER_MAX, "kswapd", zone);
       failures = n === 0 ? failures + 1 : 0;
       yield* m.sched.condResched();
     }
   }
 }
 
-function balanced(k: Kernel): boolean {
-  return k.m.zones.list.some((zone) => zone.managed > 0 && zone.free >= zone.high);
+/** The highest zone for which kswapd was woken, and for whose allocations no zone has enough yet; null when all have. */
+export function unbalancedZone(k: Kernel): ZoneId | null {
+  const { m } = k;
+  for (const highest of [ZoneId.Normal, ZoneId.Movable]) {
+    if ((m.kswapdZones & (1 << highest)) === 0) continue;
+    const enough = m.zones.list.some(
+      (zone) => zone.id <= highest && zone.managed > 0 && zone.free >= zone.high + zone.lowmemReserve[highest]!,
+    );
+    if (!enough) return highest;
+    m.kswapdZones &= ~(1 << highest);
+  }
+  return null;
 }
 
 /** Reclaims these isolated folios now (MADV_PAGEOUT), used or not. */
