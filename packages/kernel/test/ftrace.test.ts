@@ -28,7 +28,6 @@ test("a stack has the functions between the task and the allocation, innermost f
     "alloc_fast",
     "alloc_anon_folio",
     "do_anonymous_page",
-    "handle_pte_fault",
     "handle_mm_fault",
     "fault_under_mmap_lock",
     "do_page_fault",

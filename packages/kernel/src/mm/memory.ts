@@ -33,27 +33,25 @@ export interface Vmf {
  * or when it changed while we looked: the caller then takes mmap_lock.
  */
 export function* lockVmaUnderRcu(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | null> {
-  k.rcu.rcuReadLock(k);
-  const vma = yield* k.memory.vmaStartRead(k, mm, vpn);
-  if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
-  return vma;
-}
-
-/** Inside an RCU section: a VMA that leaves meanwhile stays what it was, and says that it has left. */
-export function* vmaStartRead(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | null> {
   const { m } = k;
+  k.rcu.rcuReadLock(k);
   if (m.point(Op.VmaFind, mm.id)) yield SWITCH;
-  const vma = mm.vmaAt(vpn);
-  if (vma === null) return null;
-  if (m.point(Op.VmaRead, vma.id)) yield SWITCH;
-  m.touches(Op.VmaSeqRead, mm.id);
-  m.sink?.emit(Event.VmaReach, vma.id, 0, 0, 0);
-  if (vma.lockSeq === mm.lockSeq) return null;
-  vma.readers++;
-  if (vma.detached || vpn < vma.startVpn || vpn >= vma.endVpn) {
-    yield* k.memory.vmaEndRead(k, vma);
-    return null;
+  let vma = mm.vmaAt(vpn);
+  if (vma !== null) {
+    // Inside the section a VMA that leaves meanwhile stays what it was, and says that it has left.
+    if (m.point(Op.VmaRead, vma.id)) yield SWITCH;
+    m.touches(Op.VmaSeqRead, mm.id);
+    m.sink?.emit(Event.VmaReach, vma.id, 0, 0, 0);
+    if (vma.lockSeq === mm.lockSeq) vma = null;
+    else {
+      vma.readers++;
+      if (vma.detached || vpn < vma.startVpn || vpn >= vma.endVpn) {
+        yield* k.memory.vmaEndRead(k, vma);
+        vma = null;
+      }
+    }
   }
+  if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
   return vma;
 }
 
@@ -196,39 +194,11 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-  const ptep = m.pt.lookup(vma.mm.pgd, vpn);
-  if (ptep < 0) return yield* k.memory.handlePmdFault(k, vma, vpn, flags);
-  return yield* k.memory.handlePteFault(k, vma, vpn, flags, ptep);
-}
-
-/** There is no last-level table: 2 MiB are mapped as one, or can be, or one is allocated. */
-export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
-  const { m } = k;
-  const pmd = yield* k.memory.pmdAlloc(k, vma.mm, vpn);
-  if (pmd < 0) return VmFault.OOM;
-  if (m.point(Op.PteRead, pmd)) yield SWITCH;
-  if (m.pt.isNone(pmd) && k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER)) {
-    const result = yield* k.hugeMemory.doHugePmdAnonymousPage(k, vma, vpn, flags, pmd);
-    if ((result & VmFault.FALLBACK) === 0) return result;
-  } else if (m.pt.isLeaf(pmd)) {
-    const result = yield* k.hugeMemory.handleHugePmd(k, vma, vpn, flags, pmd);
-    if ((result & VmFault.FALLBACK) === 0) return result;
-  }
-  const child = m.pt.child(pmd);
-  const ptep =
-    child >= 0
-      ? child * PTRS_PER_TABLE + tableIndex(vpn, 0)
-      : yield* k.memory.pteAlloc(k, vma.mm, vpn, pmd);
+  let ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) {
-    // Somebody mapped all of it meanwhile: the access finds it there, or faults again.
-    if (m.point(Op.PteRead, pmd)) yield SWITCH;
-    return m.pt.isNone(pmd) ? VmFault.OOM : 0;
+    ptep = yield* k.memory.handlePmdFault(k, vma, vpn, flags);
+    if (ptep < 0) return ~ptep;
   }
-  return yield* k.memory.handlePteFault(k, vma, vpn, flags, ptep);
-}
-
-export function* handlePteFault(k: Kernel, vma: Vma, vpn: number, flags: number, ptep: number): MaySleep<number> {
-  const { m } = k;
   k.rcu.rcuReadLock(k);
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep) };
@@ -236,6 +206,32 @@ export function* handlePteFault(k: Kernel, vma: Vma, vpn: number, flags: number,
   if (vmf.origFlags === 0) return yield* k.memory.doAnonymousPage(k, vmf);
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
   return yield* k.memory.handlePresentPte(k, vmf);
+}
+
+/**
+ * There is no last-level table: 2 MiB are mapped as one, or can be, or a table is allocated. The
+ * entry to go on with; or, where there is nothing to go on with, the complement (~) of the
+ * fault's result.
+ */
+export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
+  const { m } = k;
+  const pmd = yield* k.memory.pmdAlloc(k, vma.mm, vpn);
+  if (pmd < 0) return ~VmFault.OOM;
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  if (m.pt.isNone(pmd) && k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER)) {
+    const result = yield* k.hugeMemory.doHugePmdAnonymousPage(k, vma, vpn, flags, pmd);
+    if ((result & VmFault.FALLBACK) === 0) return ~result;
+  } else if (m.pt.isLeaf(pmd)) {
+    const result = yield* k.hugeMemory.handleHugePmd(k, vma, vpn, flags, pmd);
+    if ((result & VmFault.FALLBACK) === 0) return ~result;
+  }
+  const child = m.pt.child(pmd);
+  if (child >= 0) return child * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  const ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn, pmd);
+  if (ptep >= 0) return ptep;
+  // Somebody mapped all of it meanwhile: the access finds it there, or faults again.
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  return m.pt.isNone(pmd) ? ~VmFault.OOM : ~0;
 }
 
 /** The entry is present: a write to a read-only one, or an access that somebody resolved already. */
