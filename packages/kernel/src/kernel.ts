@@ -124,5 +124,7 @@ export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] =
     m.ftrace = new Ftrace(m);
     modules = m.ftrace.instrument(modules);
   }
-  return { ...modules, m };
+  // Copies: a call through a plain object is quicker than one through a module's namespace.
+  const plain = Object.entries(modules).map(([name, functions]) => [name, { ...functions }]);
+  return { ...(Object.fromEntries(plain) as KernelModules), m };
 }

@@ -1,5 +1,5 @@
 import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
-import { Exit, type Access } from "../cpu/exit.js";
+import { Exit } from "../cpu/exit.js";
 import type { Hart } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
 import type { LinuxMachine } from "./linux.js";
@@ -26,6 +26,9 @@ export class GuestThread {
   keepRegisters = false;
   /** An interrupted system call that may have to be made again: its first argument. */
   private restart: { readonly code: number; readonly a0Lo: number; readonly a0Hi: number } | null = null;
+
+  /** The page fault that is being resolved: when it began (ns), and where. */
+  private readonly fault = { start: 0, address: 0, lo: 0, hi: 0 };
 
   constructor(
     readonly linux: LinuxMachine,
@@ -81,7 +84,11 @@ export class GuestThread {
       m.charge(retired);
       task.thread.userTimeNs += retired;
       if (exit === Exit.ECALL) yield* this.systemCall(hart);
-      else if (exit === Exit.TLB_MISS) yield* this.pageFault(hart);
+      else if (exit === Exit.TLB_MISS) {
+        // The hottest way into the kernel: no generator of its own.
+        this.enterFault(hart);
+        this.leaveFault(yield* this.k.fault.handleUserFault(this.k, hart.faultAddress, hart.faultAccess));
+      }
       else if (exit !== Exit.BUDGET) this.trap(hart, exit);
       // Also what never enters the kernel by itself gives way here.
       if (m.point(Op.Run, task.id)) {
@@ -92,19 +99,23 @@ export class GuestThread {
     }
   }
 
-  private *pageFault(hart: Hart): MaySleep<void> {
-    const { k } = this;
-    const start = k.m.now();
-    const address = hart.faultAddress;
-    const { faultLo, faultHi } = hart;
-    const access: Access = hart.faultAccess;
+  /** Remembers what faulted, since other threads may run on the hart before the fault is resolved. */
+  private enterFault(hart: Hart): void {
+    const { fault } = this;
+    fault.start = this.k.m.now();
+    fault.address = hart.faultAddress;
+    fault.lo = hart.faultLo;
+    fault.hi = hart.faultHi;
     hart.clearReservation();
     this.task.thread.faultPc = hart.pc;
-    const signal = yield* k.fault.handleUserFault(k, address, access);
+  }
+
+  private leaveFault(signal: SignalInfo | null): void {
+    const { k, fault } = this;
     this.task.thread.faultPc = -1;
-    if (signal !== null) this.force({ ...signal, addrBig: (BigInt(faultHi >>> 0) << 32n) | BigInt(faultLo >>> 0) });
-    else this.linux.cpus[k.m.executor!.id]!.checkCode(k.m, Math.floor(address / 4096));
-    this.task.thread.systemTimeNs += k.m.now() - start;
+    if (signal !== null) this.force({ ...signal, addrBig: (BigInt(fault.hi >>> 0) << 32n) | BigInt(fault.lo >>> 0) });
+    else this.linux.cpus[k.m.executor!.id]!.checkCode(k.m, Math.floor(fault.address / 4096));
+    this.task.thread.systemTimeNs += k.m.now() - fault.start;
   }
 
   /** Exceptions that are the program's own fault, or its breakpoint. */
