@@ -3,7 +3,7 @@ import { BoundedExploration } from "./bounded.js";
 import { PartialOrderExploration } from "./dpor.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
-import type { Scenario } from "./scenario.js";
+import { ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 import type { Finding, Step, Violation, ViolationKind } from "./violation.js";
 import { World } from "./world.js";
@@ -17,7 +17,7 @@ export interface ExploreOptions {
   readonly ignore?: readonly ViolationKind[];
   /** Gives up after this many executions; never by default. */
   readonly executionsMax?: number;
-  /** Turns of a retry loop after which an unbounded exploration follows an execution no further; 2 by default. */
+  /** Turns of a retry loop after which an unbounded exploration follows an execution no further; 3 by default. */
   readonly retries?: number;
   /** Points after which an execution is called a livelock. */
   readonly pointsMax?: number;
@@ -25,8 +25,8 @@ export interface ExploreOptions {
   readonly freshMachines?: boolean;
   /** Gets every point and event of every execution, replays of violations among them. */
   readonly sink?: EventSink;
-  /** Called now and then with the number of executions so far. */
-  readonly progress?: (executions: number, bound: number) => void;
+  /** Called ahead of each execution, replays of violations among them. */
+  readonly pulse?: () => void;
 }
 
 /** What an exploration covered, and what it found. */
@@ -54,62 +54,111 @@ export interface Report {
   readonly lockOrder: readonly (readonly [string, string])[];
 }
 
-const PROGRESS_EVERY = 1024;
-
 /** Runs a scenario in every schedule with no preemption, then one, and so on up to the bound. */
 export function explore(scenario: Scenario, options: ExploreOptions = {}): Report {
-  const { preemptions = 2, executionsMax = Infinity } = options;
-  const runner = new Runner(scenario, options);
-  let executions = 0;
-  let schedules = 0;
-  let pointsMin = Infinity;
-  let pointsMax = 0;
-  let points = 0;
-  let retries = 0;
-  let forced = 0;
-  let complete = true;
-  let violation: Violation | null = null;
-  const bounds = preemptions === Infinity ? [Infinity] : Array.from({ length: preemptions + 1 }, (_, bound) => bound);
-  for (const bound of bounds) {
-    if (violation !== null || !complete) break;
-    const strategy =
-      bound === Infinity ? new PartialOrderExploration(strategyOptions(bound, options)) : new BoundedExploration(strategyOptions(bound, options));
-    schedules = 0;
-    while (violation === null && strategy.next()) {
-      if (executions === executionsMax) {
-        complete = false;
-        break;
-      }
-      const finding = runner.execute(strategy);
-      executions++;
-      schedules++;
-      points += strategy.points;
-      retries = Math.max(retries, runner.retries);
-      forced += strategy.forced;
-      pointsMin = Math.min(pointsMin, strategy.points);
-      pointsMax = Math.max(pointsMax, strategy.points);
-      if (executions % PROGRESS_EVERY === 0) options.progress?.(executions, bound);
-      if (finding !== null) violation = runner.explain(finding, strategy);
-    }
+  const exploration = new Exploration(scenario, options);
+  while (exploration.step());
+  return exploration.report();
+}
+
+/** An exploration that goes on execution by execution, for who wants to look at a clock in between. */
+export class Exploration {
+  /** Executions so far. */
+  executions = 0;
+  /** Preemptions that the current executions may have. */
+  bound: number;
+
+  private readonly runner: Runner;
+  private readonly last: number;
+  private strategy: ExplorationStrategy;
+  private schedules = 0;
+  private pointsMin = Infinity;
+  private pointsMax = 0;
+  private points = 0;
+  private retries = 0;
+  private forced = 0;
+  private complete = false;
+  private violation: Violation | null = null;
+
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly options: ExploreOptions = {},
+  ) {
+    this.runner = new Runner(scenario, options);
+    this.last = options.preemptions ?? 2;
+    this.bound = this.last === Infinity ? Infinity : 0;
+    this.strategy = this.strategyFor(this.bound);
   }
-  return {
-    title: scenario.title,
-    complete: complete && violation === null,
-    preemptions,
-    schedules,
-    executions,
-    pointsMin: executions === 0 ? 0 : pointsMin,
-    pointsMax,
-    points,
-    retries,
-    forced,
-    covers:
-      preemptions === Infinity
-        ? `every order that can differ of the accesses that points announce, retries up to ${retries}`
-        : `sequentially consistent interleavings with at most ${preemptions} preemptions, retries up to ${retries}`,
-    violation,
-    lockOrder: runner.lockOrder.edges(),
-  };
+
+  /**
+   * Runs the next execution; false when there is none to run: all have been, or enough, or one broke a rule.
+   * @throws ScenarioError, or whatever the scenario's setup throws
+   */
+  step(): boolean {
+    if (this.violation !== null || this.complete) return false;
+    while (!this.strategy.next()) {
+      if (this.bound === this.last) {
+        this.complete = true;
+        return false;
+      }
+      this.strategy = this.strategyFor(++this.bound);
+      this.schedules = 0;
+    }
+    if (this.executions === (this.options.executionsMax ?? Infinity)) return false;
+    const { runner, strategy } = this;
+    const finding = runner.execute(strategy);
+    this.executions++;
+    this.schedules++;
+    this.points += strategy.points;
+    this.retries = Math.max(this.retries, runner.retries);
+    this.forced += strategy.forced;
+    this.pointsMin = Math.min(this.pointsMin, strategy.points);
+    this.pointsMax = Math.max(this.pointsMax, strategy.points);
+    if (finding !== null) this.violation = runner.explain(finding, strategy);
+    return true;
+  }
+
+  /** What was covered so far. */
+  report(): Report {
+    const { scenario, executions, schedules, pointsMin, pointsMax, points, retries, forced, violation, complete } = this;
+    return {
+      title: scenario.title,
+      complete,
+      preemptions: this.last,
+      schedules,
+      executions,
+      pointsMin: executions === 0 ? 0 : pointsMin,
+      pointsMax,
+      points,
+      retries,
+      forced,
+      covers: this.covers(),
+      violation,
+      lockOrder: this.runner.lockOrder.edges(),
+    };
+  }
+
+  private strategyFor(bound: number): ExplorationStrategy {
+    const options = strategyOptions(bound, this.options);
+    return bound === Infinity ? new PartialOrderExploration(options) : new BoundedExploration(options);
+  }
+
+  private covers(): string {
+    const { bound, complete, schedules, retries } = this;
+    const tail = `retries up to ${retries}`;
+    if (bound === Infinity) {
+      const all = "every order that can differ of the accesses that points announce";
+      return complete ? `${all}, ${tail}` : `the first ${counted(schedules, "execution")} of those for ${all}, ${tail}`;
+    }
+    const upTo = (n: number): string => `sequentially consistent interleavings with at most ${counted(n, "preemption")}`;
+    if (complete) return `${upTo(bound)}, ${tail}`;
+    const begun = `the first ${counted(schedules, "execution")} of those with at most ${counted(bound, "preemption")}`;
+    return `${bound === 0 ? "" : `${upTo(bound - 1)}, and `}${begun}, ${tail}`;
+  }
+}
+
+function counted(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 /** Runs one execution again; the violation that it shows, with its trace, or null. */
@@ -152,13 +201,14 @@ class Runner {
   execute(strategy: ExplorationStrategy, trace: Step[] | null = null): Finding | null {
     this.finding = null;
     this.lockOrder.reset();
+    this.options.pulse?.();
     const { world, invariants } = this.ready();
     this.strategy = strategy;
     try {
       this.race(world, invariants, strategy, trace);
     } catch (error) {
-      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.report({ kind: "engine", message });
+      if (error instanceof ScenarioSignal) this.report({ kind: "outcome", message: `check gets ${error.message}` });
+      else this.report({ kind: "engine", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     } finally {
       this.strategy = null;
     }

@@ -1,5 +1,6 @@
 export { benchmark, type ExplorationSpeed } from "./benchmark.js";
-export { explore, replay, type ExploreOptions, type Report } from "./explore.js";
-export { scenario, ThreadApi, type Scenario, type ScenarioMachine, type ScenarioThread } from "./scenario.js";
+export { Exploration, explore, replay, type ExploreOptions, type Report } from "./explore.js";
+export { scenario, ScenarioError, ThreadApi, type Scenario, type ScenarioMachine, type ScenarioThread } from "./scenario.js";
+export { formatSchedule, parseSchedule } from "./schedule.js";
 export type { Decision } from "./strategy.js";
-export { formatTrace, type Finding, type Step, type Violation, type ViolationKind } from "./violation.js";
+export { formatTrace, RULES, type Finding, type Step, type Violation, type ViolationKind } from "./violation.js";

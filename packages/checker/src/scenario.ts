@@ -52,8 +52,11 @@ export function scenario<S>(s: Scenario<S>): Scenario<S> {
   return s;
 }
 
+/** A scenario that cannot be run as it is written: the message says why. */
+export class ScenarioError extends Error {}
+
 /** A user access raised a signal: the thread would have died of it. */
-export class ScenarioSignal extends Error {}
+export class ScenarioSignal extends ScenarioError {}
 
 /**
  * What a scenario thread can do: the system calls, loads and stores of a program, and the

@@ -36,6 +36,30 @@ export type ViolationKind =
   /** Repeating a decision led elsewhere: the exploration means nothing. */
   | "nondeterminism";
 
+/** The rules, in words. */
+export const RULES: Readonly<Record<ViolationKind, string>> = {
+  "freed-while-mapped": "no frame is freed while a page table, a TLB or a device can still reach it",
+  "use-after-free": "no CPU and no device reaches a frame that is free",
+  "exclusive-access": "no CPU reaches a frame that a device holds exclusively",
+  "lock-on-free": "nobody takes or releases the folio lock of a folio that is free",
+  refcount: "a folio has as many references as it has holders",
+  mapcount: "a page has as many mappings as there are entries that map it",
+  rss: "a process's RSS is what its page table maps",
+  memcg: "a cgroup is charged for the pages and swap slots that it has",
+  swap: "a swap slot is in use as often as page-table entries and the swap cache name it",
+  "anon-exclusive": "a page that is exclusive to one process is mapped once",
+  "stale-tlb": "when all is over, no TLB grants what the page table does not",
+  "device-table": "a device maps only what the CPU's page table backs",
+  "migration-entry": "the folio behind a migration entry is locked",
+  leak: "when all is over, nothing is locked, held or allocated any more",
+  "lock-order": "locks are always nested in the same order",
+  deadlock: "there is always somebody who can go on",
+  livelock: "whoever retries comes to an end once others have had their turn",
+  outcome: "the scenario's own check holds, and no thread gets a signal",
+  engine: "the kernel's code throws no exception",
+  nondeterminism: "the same decisions lead to the same execution",
+};
+
 /** One rule broken, as an invariant reports it. */
 export interface Finding {
   readonly kind: ViolationKind;

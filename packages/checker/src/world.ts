@@ -17,7 +17,7 @@ import {
   type Strategy,
 } from "@faultline/kernel";
 import { Checkpoint } from "./checkpoint.js";
-import { openDevice, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
+import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
 
 const FRAMES = 64;
 const RESERVED_FRAMES = 2;
@@ -102,7 +102,7 @@ export class World {
     const world = this;
     this.alone("setup", function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
-      if (mm === null) throw new Error("the machine is too small for an address space");
+      if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
       m.current!.mm = mm;
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
@@ -144,7 +144,7 @@ export class World {
     for (const [name, thread] of Object.entries(this.scenario.threads)) {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
-      if (executor === undefined) throw new Error(`thread '${name}' is to run on ${where}, which the machine does not have`);
+      if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
       this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
     }
   }
@@ -192,7 +192,7 @@ export class World {
     const end = m.sched.run();
     if (end !== "finished") {
       const waits = [...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ");
-      throw new Error(`${name} of scenario '${this.scenario.title}' does not end: ${waits}`);
+      throw new ScenarioError(`${name} does not end: ${waits}`);
     }
   }
 

@@ -1,14 +1,7 @@
-import { existsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename } from "node:path";
 import { MAINLINE, type KernelModules, type Overlay, type OverlayFactory, type UserPatch } from "@faultline/kernel";
-import { createJiti } from "jiti";
-import { firstLine, UserError } from "./failure.js";
-
-/** Where this installation's kernel is, for patches in whatever folder. */
-function kernelEntry(): string {
-  return fileURLToPath(import.meta.resolve("@faultline/kernel"));
-}
+import { firstLine, type UserError } from "./failure.js";
+import { UserModule } from "./user_module.js";
 
 export interface LoadedPatch {
   /** As the user wrote it. */
@@ -19,35 +12,23 @@ export interface LoadedPatch {
 }
 
 /**
- * Loads a patch of the user's own: a module whose default export is a `UserPatch`.
+ * Loads a patch of the user's own: a module whose default export is a `UserPatch`, or an overlay alone.
  * @throws UserError naming the file and what is wrong with it
  */
 export async function loadPatch(file: string): Promise<LoadedPatch> {
-  const complain = (problem: string): UserError => new UserError(`patch ${file}: ${problem}`);
-  const path = resolve(file);
-  if (!existsSync(path)) throw complain("no such file");
-  if (!statSync(path).isFile()) throw complain("is not a file");
+  const module = new UserModule("patch", file);
+  const complain = (problem: string): UserError => module.complaint(problem);
+  const [typeError] = await module.typeErrors();
+  if (typeError !== undefined) throw complain(typeError);
 
-  const typeError = await firstTypeError(path);
-  if (typeError !== null) throw complain(typeError);
-
-  const jiti = createJiti(import.meta.url, {
-    alias: { "@faultline/kernel": kernelEntry() },
-    fsCache: false,
-    interopDefault: false,
-  });
-  let exported: unknown;
-  try {
-    exported = await jiti.import(path, { default: true });
-  } catch (error) {
-    throw complain(`cannot be loaded: ${firstLine(error)}`);
-  }
-  if (!isUserPatch(exported)) {
+  const exported = await module.load();
+  const patch = typeof exported === "function" ? { name: basename(file), apply: exported as OverlayFactory } : exported;
+  if (!isUserPatch(patch)) {
     throw complain("its default export must be { name: string, apply: (base) => ({ module: { function } }) }");
   }
-  const overlay = exported.apply.bind(exported);
+  const overlay = patch.apply.bind(patch);
   checkOverlay(overlay, complain);
-  return { file, path, patch: exported, overlay };
+  return { file, path: module.path, patch, overlay };
 }
 
 function isUserPatch(value: unknown): value is UserPatch {
@@ -85,34 +66,4 @@ function checkOverlay(apply: (base: KernelModules) => Overlay, complain: (proble
 
 function isGenerator(value: unknown): boolean {
   return Object.prototype.toString.call(value) === "[object GeneratorFunction]";
-}
-
-/**
- * Syntax and type errors, as `line:column: message`: the compiler finds before the run what would
- * otherwise show as a strange kernel.
- */
-async function firstTypeError(path: string): Promise<string | null> {
-  const { default: ts } = await import("typescript");
-  const program = ts.createProgram([path], {
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.ESNext,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
-    lib: ["lib.es2023.d.ts"],
-    paths: { "@faultline/kernel": [kernelEntry().replace(/\.js$/, ".d.ts")] },
-    strict: true,
-    allowImportingTsExtensions: true,
-    allowJs: true,
-    checkJs: false,
-    noEmit: true,
-    skipLibCheck: true,
-    types: [],
-  });
-  for (const diagnostic of ts.getPreEmitDiagnostics(program)) {
-    const message = ts.flattenDiagnosticMessageText(diagnostic.messageText, " ").replaceAll(/\s+/g, " ");
-    if (diagnostic.file === undefined || diagnostic.start === undefined) return message;
-    const { line, character } = diagnostic.file.getLineAndCharacterOfPosition(diagnostic.start);
-    const other = resolve(diagnostic.file.fileName) === path ? "" : `${diagnostic.file.fileName}:`;
-    return `${other}${line + 1}:${character + 1}: ${message}`;
-  }
-  return null;
 }

@@ -1,13 +1,14 @@
 import { readFileSync } from "node:fs";
 import { DEFAULT_RELEASE } from "@faultline/kernel";
 import { parseOperatorLine, type OperatorLine } from "@faultline/riscv";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { check, STRATEGIES, type CheckOptions } from "./check.js";
 import { EXIT_FAULTLINE, UserError } from "./failure.js";
 import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseMemory, parseSeconds, parseSeed, parseSwap } from "./values.js";
+import { parseCpus, parseExecutions, parseMemory, parsePreemptions, parseSeconds, parseSeed, parseSwap } from "./values.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -36,6 +37,17 @@ every thread is stuck for good, 125 for what Faultline itself has to complain ab
 Example:
   faultline run --release 6.14 --memory 3G --swap 3G --do 'cat /proc/$PID/smaps_rollup' \\
       --do 'echo 1G > /sys/fs/cgroup/memory.reclaim' ./program`;
+
+const CHECK_NOTES = `
+Strategies:
+  bounded     every schedule with no preemption, then one, up to --preemptions (the default)
+  exhaustive  every execution that can differ from the others, by partial-order reduction
+
+The exit status is 0 when nothing was found, 1 for a violation, 130 after Ctrl-C, 125 for what
+Faultline itself has to complain about: a scenario that cannot be run, say.
+
+Example:
+  faultline check scenarios/fault-exclusive-dontneed.ts --without exclusive-fault-ref`;
 
 /** The command line; `finish` takes the exit status of the command that was run. */
 function buildProgram(finish: (status: number) => void): Command {
@@ -75,6 +87,23 @@ function buildProgram(finish: (status: number) => void): Command {
     .addHelpText("after", RUN_NOTES)
     .action(async (path: string, args: string[], options: RunOptions) => {
       finish(await run(path, args, options));
+    });
+
+  command("check")
+    .description("explore the schedules of a scenario, and check each of them")
+    .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/scenarios.md)")
+    .addOption(new Option("--strategy <NAME>", `how schedules are chosen: ${STRATEGIES.join(", ")}`).choices(STRATEGIES).default("bounded"))
+    .option("--preemptions <N>", "of bounded: preemptions in one schedule at most (default: 2)", parsePreemptions)
+    .option("--executions <N>", "stop after so many executions", parseExecutions)
+    .option("--seconds <SECONDS>", "stop after so much time", parseSeconds)
+    .option("--release <RELEASE>", "behave as this kernel: 7.3 (default), 6.14 or 6.1", DEFAULT_RELEASE)
+    .option("--without <PATCH>", "undo one patch (see 'faultline patches'); repeatable", collect, [])
+    .option("--patch <FILE.ts>", "apply an overlay of your own; repeatable", collect, [])
+    .option("--json", "print the result as one JSON object")
+    .configureHelp({ optionDescription: (option) => option.description })
+    .addHelpText("after", CHECK_NOTES)
+    .action(async (file: string, options: CheckOptions) => {
+      finish(await check(file, options));
     });
 
   command("trace")

@@ -1,19 +1,16 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { resolvePatches, type OverlayFactory } from "@faultline/kernel";
 import { ElfError, exitCodeOf, LinuxMachine, parseElf, type ElfImage, type LinuxResult, type OperatorLine } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
 import { Interrupt } from "./interrupt.js";
 import { Recording, type RunDescription } from "./recording.js";
-import { loadPatch, type LoadedPatch } from "./patch_file.js";
+import { overlaysOf, type KernelOptions } from "./kernel_options.js";
+import type { LoadedPatch } from "./patch_file.js";
 import { formatSize, shellQuote } from "./values.js";
 
-export interface RunOptions {
-  readonly release: string;
-  readonly without: readonly string[];
-  readonly patch: readonly string[];
+export interface RunOptions extends KernelOptions {
   readonly memory: number;
   readonly swap: number;
   readonly cpus: number;
@@ -74,15 +71,6 @@ const REASONS: Readonly<Record<string, string>> = {
 function reasonOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return REASONS[code] ?? firstLine(error);
-}
-
-/** The overlays that the options ask for, in the order in which they are applied. */
-async function overlaysOf(options: RunOptions): Promise<{ overlays: OverlayFactory[]; loaded: LoadedPatch[] }> {
-  const undone = resolvePatches({ release: options.release, without: options.without });
-  if (typeof undone === "string") throw new UserError(undone);
-  const loaded: LoadedPatch[] = [];
-  for (const file of options.patch) loaded.push(await loadPatch(file));
-  return { overlays: [...undone, ...loaded.map((p) => p.overlay)], loaded };
 }
 
 /** Whether the log may come to say who allocated a page: asked for, or a line takes memory offline. */

@@ -50,6 +50,9 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 }
 
 export const parseCpus = wholeNumber(1, MAX_CPUS);
+/** More than that many switches away from those who could go on need no bound, but the exhaustive strategy. */
+export const parsePreemptions = wholeNumber(0, 64);
+export const parseExecutions = wholeNumber(1, 1e12);
 export const parseSeed = wholeNumber(0, 2 ** 32 - 1);
 
 /** Seconds, with a fraction if need be. */

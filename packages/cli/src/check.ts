@@ -1,0 +1,123 @@
+import { Worker } from "node:worker_threads";
+import { describeCheck, jsonOfCheck } from "./check_report.js";
+import type { CheckOutcome, CheckWish } from "./check_run.js";
+import { Shared, type CheckWorkerData } from "./check_shared.js";
+import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./failure.js";
+import { HostOutput } from "./host_io.js";
+import type { KernelOptions } from "./kernel_options.js";
+import { shellQuote } from "./values.js";
+
+export interface CheckOptions extends KernelOptions {
+  readonly strategy: StrategyName;
+  readonly preemptions?: number;
+  readonly executions?: number;
+  readonly seconds?: number;
+  readonly json?: boolean;
+}
+
+export const STRATEGIES = ["bounded", "exhaustive"] as const;
+export type StrategyName = (typeof STRATEGIES)[number];
+
+const PREEMPTIONS = 2;
+/** A scenario broke a rule. */
+const EXIT_VIOLATION = 1;
+/** The longest execution, 20000 points, takes a fraction of a second. */
+const STUCK_MS = 10_000;
+const LOOK_MS = 250;
+
+/** Explores a scenario; returns the command's exit status. */
+export async function check(file: string, options: CheckOptions): Promise<number> {
+  const wish = wishOf(file, options);
+  const stdout = new HostOutput(1);
+  const stderr = new HostOutput(2);
+  const words = ["faultline", "check", ...process.argv.slice(3)];
+  let outcome: CheckOutcome | null;
+  try {
+    outcome = await inWorker(wish);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    stderr.text(describeBug(error, `while it explored ${file}`, words.map(shellQuote).join(" ")));
+    return EXIT_FAULTLINE;
+  }
+  if (outcome === null) return EXIT_INTERRUPTED;
+  if ("complaints" in outcome) {
+    for (const line of outcome.complaints) stderr.text(`faultline: ${line}\n`);
+    return EXIT_FAULTLINE;
+  }
+  const { result } = outcome;
+  stdout.text(options.json === true ? jsonOfCheck(wish, options.strategy, result) : describeCheck(wish, options.strategy, result));
+  if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
+  if (result.report.violation !== null) return EXIT_VIOLATION;
+  return result.interrupted ? EXIT_INTERRUPTED : 0;
+}
+
+function wishOf(file: string, options: CheckOptions): CheckWish {
+  const { strategy, preemptions, executions = Infinity, seconds = Infinity, release, without, patch } = options;
+  if (preemptions !== undefined && strategy !== "bounded") throw new UserError(`--preemptions has no meaning with --strategy ${strategy}`);
+  return { file, release, without, patch, preemptions: strategy === "exhaustive" ? Infinity : (preemptions ?? PREEMPTIONS), executions, seconds };
+}
+
+/**
+ * Explores in a thread of its own, so that this one hears Ctrl-C, and sees when nothing moves any
+ * more: JavaScript of the user's that runs for ever cannot be stopped from within. Null when the
+ * user ended it before there was anything to tell.
+ * @throws UserError when the scenario does not come to a point any more
+ */
+function inWorker(wish: CheckWish): Promise<CheckOutcome | null> {
+  const shared = new Int32Array(new SharedArrayBuffer(4 * Shared.Words));
+  const workerData: CheckWorkerData = { wish, shared };
+  const worker = new Worker(new URL("./check_worker.js", import.meta.url), { workerData });
+  const progress = new Progress(shared);
+  return new Promise<CheckOutcome | null>((resolve, reject) => {
+    let pulse = -1;
+    let since = performance.now();
+    const look = setInterval(() => {
+      progress.draw();
+      const now = Atomics.load(shared, Shared.Pulse);
+      if (now !== pulse || Atomics.load(shared, Shared.Begun) === 0) {
+        pulse = now;
+        since = performance.now();
+      } else if (performance.now() - since > STUCK_MS) {
+        reject(new UserError(`scenario ${wish.file}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, or in a patch, does not end`));
+      }
+    }, LOOK_MS);
+    const interrupted = (): void => {
+      // The second time, or where there is nothing to tell yet, at once.
+      if (Atomics.exchange(shared, Shared.Stop, 1) !== 0 || Atomics.load(shared, Shared.Executions) === 0) resolve(null);
+    };
+    process.on("SIGINT", interrupted);
+    const over = (): void => {
+      clearInterval(look);
+      process.off("SIGINT", interrupted);
+    };
+    worker.on("message", (outcome: CheckOutcome) => resolve(outcome));
+    worker.on("error", reject);
+    worker.on("exit", (code) => reject(new Error(`the exploring thread ended with ${code}`)));
+    worker.on("exit", over);
+  }).finally(() => {
+    progress.clear();
+    return worker.terminate();
+  });
+}
+
+/** A line on a terminal that says how far it is; nothing elsewhere. */
+class Progress {
+  private readonly start = performance.now();
+  private shown = false;
+
+  constructor(private readonly shared: Int32Array) {}
+
+  draw(): void {
+    if (!process.stderr.isTTY) return;
+    const executions = Atomics.load(this.shared, Shared.Executions);
+    const bound = Atomics.load(this.shared, Shared.Bound);
+    const rate = Math.round(executions / ((performance.now() - this.start) / 1000));
+    const what = executions === 0 ? "reading the scenario" : `${executions} executions, ${rate}/s${bound < 0 ? "" : `, preemptions up to ${bound}`}`;
+    process.stderr.write(`\r\u001b[K  ${what}`);
+    this.shown = true;
+  }
+
+  clear(): void {
+    if (this.shown) process.stderr.write("\r\u001b[K");
+  }
+}

@@ -1,0 +1,20 @@
+import type { CheckWish } from "./check_run.js";
+
+/** Words of the memory that the command's two threads share. */
+export enum Shared {
+  /** Not 0: come to an end. */
+  Stop,
+  /** Counts what has been done since `Begun`: who stands still is stuck. */
+  Pulse,
+  /** Not 0 once the user's own code may run. */
+  Begun,
+  Executions,
+  /** Preemptions that the executions have at most; -1 for no bound. */
+  Bound,
+  Words,
+}
+
+export interface CheckWorkerData {
+  readonly wish: CheckWish;
+  readonly shared: Int32Array;
+}

@@ -1,0 +1,20 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { runCheck, type CheckOutcome } from "./check_run.js";
+import { Shared, type CheckWorkerData } from "./check_shared.js";
+
+const { wish, shared } = workerData as CheckWorkerData;
+
+const outcome: CheckOutcome = await runCheck(wish, {
+  begin: () => {
+    Atomics.store(shared, Shared.Begun, 1);
+  },
+  pulse: () => {
+    Atomics.add(shared, Shared.Pulse, 1);
+  },
+  progress: (executions, bound) => {
+    Atomics.store(shared, Shared.Bound, bound === Infinity ? -1 : bound);
+    Atomics.store(shared, Shared.Executions, executions);
+  },
+  stopped: () => Atomics.load(shared, Shared.Stop) !== 0,
+});
+parentPort!.postMessage(outcome);

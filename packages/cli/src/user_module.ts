@@ -1,0 +1,81 @@
+import { existsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createJiti } from "jiti";
+import { firstLine, UserError } from "./failure.js";
+
+/** What a user's module imports of Faultline's, in whatever folder it is. */
+const PACKAGES = ["@faultline/kernel", "@faultline/checker"];
+
+/** Where this installation has a package. */
+function entryOf(name: string): string {
+  return fileURLToPath(import.meta.resolve(name));
+}
+
+/** A module that the user wrote, in TypeScript or JavaScript. */
+export class UserModule {
+  readonly path: string;
+
+  /** @throws UserError unless the file is there */
+  constructor(
+    /** What it is to be, for complaints: "patch". */
+    private readonly role: string,
+    /** As the user wrote it. */
+    readonly file: string,
+  ) {
+    this.path = resolve(file);
+    if (!existsSync(this.path)) throw this.complaint("no such file");
+    if (!statSync(this.path).isFile()) throw this.complaint("is not a file");
+  }
+
+  complaint(problem: string): UserError {
+    return new UserError(`${this.role} ${this.file}: ${problem}`);
+  }
+
+  /**
+   * Its default export; undefined when it has none.
+   * @throws UserError when it cannot be loaded
+   */
+  async load(): Promise<unknown> {
+    const jiti = createJiti(import.meta.url, {
+      alias: Object.fromEntries(PACKAGES.map((name) => [name, entryOf(name)])),
+      fsCache: false,
+      interopDefault: false,
+    });
+    try {
+      const module: { readonly default?: unknown } = await jiti.import(this.path);
+      return module.default;
+    } catch (error) {
+      throw this.complaint(`cannot be loaded: ${firstLine(error)}`);
+    }
+  }
+
+  /**
+   * Syntax and type errors, as `line:column: message`, of whatever it imports as well: the compiler
+   * finds before the run what would otherwise show as a strange kernel.
+   */
+  async typeErrors(): Promise<string[]> {
+    const { default: ts } = await import("typescript");
+    const program = ts.createProgram([this.path], {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      moduleResolution: ts.ModuleResolutionKind.Bundler,
+      lib: ["lib.es2023.d.ts"],
+      paths: Object.fromEntries(PACKAGES.map((name) => [name, [entryOf(name).replace(/\.js$/, ".d.ts")]])),
+      strict: true,
+      allowImportingTsExtensions: true,
+      allowJs: true,
+      checkJs: false,
+      noEmit: true,
+      skipLibCheck: true,
+      types: [],
+    });
+    return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+      const message = ts.flattenDiagnosticMessageText(messageText, " ").replaceAll(/\s+/g, " ");
+      if (file === undefined || start === undefined) return message;
+      const { line, character } = file.getLineAndCharacterOfPosition(start);
+      const other = resolve(file.fileName) === this.path ? "" : `${file.fileName}:`;
+      return `${other}${line + 1}:${character + 1}: ${message}`;
+    });
+  }
+}
