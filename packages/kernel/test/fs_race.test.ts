@@ -130,6 +130,31 @@ test("names and contents of tmpfs under contention", () => {
   }
 });
 
+test("a directory that stands below a younger one is removed while others move something into it", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const outcomes: number[] = [];
+    race(seed, [
+      function* (k) {
+        const { vfs } = k.m;
+        yield* vfs.mkdir(k, "/tmp/older", 0o755);
+        yield* vfs.mkdir(k, "/tmp/younger", 0o755);
+        yield* echo(k, "x", "/tmp/younger/file");
+        yield* vfs.rename(k, "/tmp/older", "/tmp/younger/older");
+        outcomes.push(yield* vfs.rmdir(k, "/tmp/younger/older"));
+      },
+      function* (k) {
+        const { vfs } = k.m;
+        while (outcomes.length === 0 && (yield* vfs.stat(k, "/tmp/younger/older", true)) === -Errno.ENOENT) yield* k.m.sched.condResched();
+        outcomes.push(yield* vfs.rename(k, "/tmp/younger/file", "/tmp/younger/older/file"));
+        while (outcomes.length < 2) yield* vfs.stat(k, "/tmp", true);
+        for (const path of ["/tmp/younger/file", "/tmp/younger/older/file"]) yield* vfs.unlink(k, path);
+      },
+    ]);
+    // Whoever comes first wins.
+    expect([`0,${-Errno.ENOENT}`, `0,${-Errno.ENOTEMPTY}`]).toContain(outcomes.sort((a, b) => b - a).join());
+  }
+});
+
 test("cgroups are removed while processes enter them", () => {
   for (let seed = 1; seed <= 60; seed++) {
     const outcomes: number[] = [];

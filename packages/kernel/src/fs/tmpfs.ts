@@ -1,4 +1,4 @@
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { RwSem } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
@@ -224,32 +224,28 @@ class TmpfsInode implements Inode {
   }
 
   *rmdir(k: Kernel, name: string): MaySleep<number> {
-    if (!this.lock.tryWrite()) yield* this.lock.write();
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     const child = this.names.get(name);
-    let error = 0;
-    if (child === undefined) error = -Errno.ENOENT;
-    else if (child.kind !== "directory") error = -Errno.ENOTDIR;
-    else {
-      // The child's lock keeps names from being made in it while it goes.
-      if (!child.lock.tryWrite()) yield* child.lock.write();
-      if (child.names.size > 0) error = -Errno.ENOTEMPTY;
-      else {
-        child.nlink = 0;
-        this.names.delete(name);
-        this.nlink--;
-        this.changed(k);
-      }
-      if (!child.lock.tryUnlock()) yield* child.lock.unlock();
+    if (child === undefined) return -Errno.ENOENT;
+    if (child.kind !== "directory") return -Errno.ENOTDIR;
+    // The child's lock keeps names from being made in it while it goes.
+    yield* lockTwo(this, child);
+    const stale = this.names.get(name) !== child;
+    const empty = child.names.size === 0;
+    if (!stale && empty) {
+      child.nlink = 0;
+      this.names.delete(name);
+      this.nlink--;
+      this.changed(k);
     }
-    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
-    return error;
+    yield* unlockTwo(this, child);
+    if (stale) return yield* this.rmdir(k, name);
+    return empty ? 0 : -Errno.ENOTEMPTY;
   }
 
   *rename(k: Kernel, name: string, to: Inode, toName: string): MaySleep<number> {
     if (!(to instanceof TmpfsInode) || to.fs !== this.fs) return -Errno.EXDEV;
-    const [first, second] = this.ino < to.ino ? [this, to] : [to, this];
-    if (!first.lock.tryWrite()) yield* first.lock.write();
-    if (second !== first && !second.lock.tryWrite()) yield* second.lock.write();
+    yield* lockTwo(this, to);
     const child = this.names.get(name);
     const replaced = to.names.get(toName);
     const error = renameError(child, replaced, to);
@@ -266,8 +262,7 @@ class TmpfsInode implements Inode {
       to.changed(k);
       child!.ctimeNs = k.m.now();
     }
-    if (second !== first && !second.lock.tryUnlock()) yield* second.lock.unlock();
-    if (!first.lock.tryUnlock()) yield* first.lock.unlock();
+    yield* unlockTwo(this, to);
     if (moves && replaced !== undefined && replaced.kind !== "directory") yield* replaced.unlinked(k);
     return error;
   }
@@ -315,6 +310,18 @@ class TmpfsInode implements Inode {
     else this.pages.set(index, page);
     return page;
   }
+}
+
+/** Locks one or two directories, the lower inode number first. */
+function* lockTwo(a: TmpfsInode, b: TmpfsInode): MaySleep<void> {
+  const [first, second] = a.ino < b.ino ? [a, b] : [b, a];
+  if (!first.lock.tryWrite()) yield* first.lock.write();
+  if (second !== first && !second.lock.tryWrite()) yield* second.lock.write();
+}
+
+function* unlockTwo(a: TmpfsInode, b: TmpfsInode): Atomic<void> {
+  if (!a.lock.tryUnlock()) yield* a.lock.unlock();
+  if (b !== a && !b.lock.tryUnlock()) yield* b.lock.unlock();
 }
 
 function renameError(child: TmpfsInode | undefined, replaced: TmpfsInode | undefined, to: TmpfsInode): number {
