@@ -53,7 +53,7 @@ export class LockOrder implements LockObserver {
     return this.listOf(task).flatMap((c, i) => (i % 2 === 0 ? [this.names[c]!] : []));
   }
 
-  /** Every pair seen, outer class first: the lock order as built. */
+  /** Every pair seen, outer class first: the lock order as built. A class stands beside itself where two of it were held. */
   edges(): [string, string][] {
     return this.names.flatMap((outer, c) =>
       this.names.flatMap((inner, d): [string, string][] => ((this.after[c]! & (1 << d)) !== 0 ? [[outer, inner]] : [])),
@@ -80,8 +80,10 @@ export class LockOrder implements LockObserver {
   private order(list: readonly number[], c: number): void {
     for (let i = 0; i < list.length; i += 2) {
       const outer = list[i]!;
-      if (outer === c || (this.after[outer]! & (1 << c)) !== 0) continue;
+      if ((this.after[outer]! & (1 << c)) !== 0) continue;
       this.after[outer]! |= 1 << c;
+      // Two of one class: which of them comes first is nothing that classes tell.
+      if (outer === c) continue;
       const path = this.path(c, outer, 0);
       if (path !== null) {
         const circle = [outer, ...path].map((x) => this.names[x]).join(" -> ");

@@ -44,7 +44,7 @@ export function* lockVmaUnderRcu(k: Kernel, mm: Mm, vpn: number): Atomic<Vma | n
     m.sink?.emit(Event.VmaReach, vma.id, 0, 0, 0);
     if (vma.lockSeq === mm.lockSeq) vma = null;
     else {
-      vma.readers++;
+      vma.beginRead();
       if (vma.detached || vpn < vma.startVpn || vpn >= vma.endVpn) {
         yield* k.memory.vmaEndRead(k, vma);
         vma = null;
@@ -60,10 +60,12 @@ export function* vmaEndRead(k: Kernel, vma: Vma): Atomic<void> {
   vma.endRead();
 }
 
-/** Write-locks a VMA until the writer drops mmap_lock; waits for its readers. */
+/** Write-locks a VMA until the writer drops mmap_lock; waits for its readers. Nobody ever waits for the writer. */
 export function* vmaStartWrite(k: Kernel, vma: Vma): MaySleep<void> {
-  if (k.m.point(Op.VmaWrite, vma.id)) yield SWITCH;
-  k.m.touches(Op.VmaSeqRead, vma.mm.id);
+  const { m } = k;
+  if (m.point(Op.VmaWrite, vma.id)) yield SWITCH;
+  m.touches(Op.VmaSeqRead, vma.mm.id);
+  m.locks.observer?.mayWait(m.current!, "vma_lock", vma.id);
   if (vma.lockSeq === vma.mm.lockSeq) return;
   // From here on new readers are turned away; those inside finish first.
   vma.lockSeq = vma.mm.lockSeq;

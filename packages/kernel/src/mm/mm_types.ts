@@ -62,8 +62,17 @@ export class Vma {
     return this.endVpn - this.startVpn;
   }
 
+  /** A reader has the VMA's lock, without having waited; announced as a point by the caller. */
+  beginRead(): void {
+    const { m } = this.mm;
+    this.readers++;
+    m.locks.observer?.acquired(m.current!, "vma_lock", this.id, true);
+  }
+
   /** A reader drops the VMA's lock; announced as a point by the caller. */
   endRead(): void {
+    const { m } = this.mm;
+    m.locks.observer?.released(m.current!, "vma_lock", this.id);
     if (--this.readers === 0) this.lockWait.wakeAll();
   }
 
