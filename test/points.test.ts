@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import ts from "typescript";
 import { describe, expect, test } from "vitest";
 import { functionsOf, ROOT, sourcesBelow } from "./points.js";
 
@@ -126,51 +125,3 @@ describe("points", () => {
     expect(sharing.find((f) => f.name === "mm/rmap.ts: setExclusivePte")).toMatchObject({ generator: true });
   });
 });
-
-describe("generators", () => {
-  test("no call of one is dropped or taken for a truth value", () => {
-    expect(droppedGenerators(["kernel", "riscv", "trace", "checker", "cli"])).toEqual([]);
-  }, 60_000);
-});
-
-/** Calls that make a generator which nobody then runs. */
-function droppedGenerators(packages: readonly string[]): string[] {
-  const files = packages.flatMap((p) => sourcesBelow(join(ROOT, "packages", p, "src")));
-  const program = ts.createProgram(files, {
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.NodeNext,
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-  });
-  const checker = program.getTypeChecker();
-  const dropped: string[] = [];
-  for (const path of files) {
-    const source = program.getSourceFile(path)!;
-    const visit = (node: ts.Node): void => {
-      if (ts.isCallExpression(node) && isUnused(node) && isGenerator(checker.getTypeAtLocation(node))) {
-        const { line } = source.getLineAndCharacterOfPosition(node.getStart());
-        dropped.push(`${path.slice(ROOT.length + 1)}:${line + 1}: ${node.getText()}`);
-      }
-      ts.forEachChild(node, visit);
-    };
-    visit(source);
-  }
-  return dropped;
-}
-
-function isGenerator(type: ts.Type): boolean {
-  return type.symbol?.name === "Generator" || (type.isUnion() && type.types.some(isGenerator));
-}
-
-function isUnused(call: ts.CallExpression): boolean {
-  let node: ts.Node = call;
-  while (ts.isParenthesizedExpression(node.parent) || ts.isNonNullExpression(node.parent)) node = node.parent;
-  const { parent } = node;
-  if (ts.isExpressionStatement(parent) || ts.isVoidExpression(parent) || ts.isPrefixUnaryExpression(parent)) return true;
-  if (ts.isIfStatement(parent) || ts.isWhileStatement(parent) || ts.isDoStatement(parent)) return parent.expression === node;
-  if (ts.isConditionalExpression(parent)) return parent.condition === node;
-  if (!ts.isBinaryExpression(parent)) return false;
-  const operator = parent.operatorToken.kind;
-  return operator === ts.SyntaxKind.AmpersandAmpersandToken || operator === ts.SyntaxKind.BarBarToken;
-}

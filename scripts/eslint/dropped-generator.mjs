@@ -9,21 +9,22 @@ function isGenerator(type) {
   return name !== undefined && GENERATORS.has(name);
 }
 
-/** The call whose value an expression statement throws away. */
-function droppedCalls(node) {
-  switch (node.type) {
+/** The calls whose value is that of the expression. */
+function valueCalls(node) {
+  switch (node?.type) {
     case "CallExpression":
       return [node];
     case "ChainExpression":
-      return droppedCalls(node.expression);
-    case "UnaryExpression":
-      return node.operator === "void" || node.operator === "!" ? droppedCalls(node.argument) : [];
+    case "TSAsExpression":
+    case "TSNonNullExpression":
+    case "TSSatisfiesExpression":
+      return valueCalls(node.expression);
     case "ConditionalExpression":
-      return [...droppedCalls(node.consequent), ...droppedCalls(node.alternate)];
+      return [...valueCalls(node.consequent), ...valueCalls(node.alternate)];
     case "LogicalExpression":
-      return droppedCalls(node.right);
+      return [...(node.operator === "??" ? valueCalls(node.left) : []), ...valueCalls(node.right)];
     case "SequenceExpression":
-      return node.expressions.flatMap(droppedCalls);
+      return valueCalls(node.expressions.at(-1));
     default:
       return [];
   }
@@ -40,19 +41,30 @@ export default {
   },
   create(context) {
     const services = context.sourceCode.parserServices;
-    const check = (messageId) => (node) => {
-      if (isGenerator(services.getTypeAtLocation(node))) context.report({ node, messageId });
+    const check = (messageId) => (expression) => {
+      for (const node of valueCalls(expression)) if (isGenerator(services.getTypeAtLocation(node))) context.report({ node, messageId });
     };
-    const test = (node) => {
-      if (node?.type === "CallExpression") check("tested")(node);
-      else if (node?.type === "UnaryExpression" && node.operator === "!") test(node.argument);
-      else if (node?.type === "LogicalExpression") [node.left, node.right].forEach(test);
-    };
+    const dropped = check("dropped");
+    const tested = check("tested");
+    const testOf = (node) => tested(node.test);
     return {
-      ExpressionStatement: (node) => droppedCalls(node.expression).forEach(check("dropped")),
-      IfStatement: (node) => test(node.test),
-      WhileStatement: (node) => test(node.test),
-      ConditionalExpression: (node) => test(node.test),
+      ExpressionStatement: (node) => dropped(node.expression),
+      SequenceExpression: (node) => node.expressions.slice(0, -1).forEach(dropped),
+      UnaryExpression: (node) => {
+        if (node.operator === "void") dropped(node.argument);
+        else if (node.operator === "!") tested(node.argument);
+      },
+      IfStatement: testOf,
+      WhileStatement: testOf,
+      DoWhileStatement: testOf,
+      ConditionalExpression: testOf,
+      ForStatement: (node) => {
+        [node.init, node.update].forEach(dropped);
+        testOf(node);
+      },
+      LogicalExpression: (node) => {
+        if (node.operator !== "??") tested(node.left);
+      },
     };
   },
 };
