@@ -19,6 +19,7 @@ import {
   type Task,
 } from "@faultline/kernel";
 import type { LockOrder } from "./lock_order.js";
+import { lruBooks } from "./lru_books.js";
 import type { Finding, ViolationKind } from "./violation.js";
 
 const PTRS = 512;
@@ -253,6 +254,7 @@ export class Invariants implements EventSink {
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);
     this.pageBooks();
+    lruBooks(this.k, (message) => this.fail("lru", message));
     this.swapBooks();
     this.memcgBooks();
     this.tlbBooks();

@@ -1,4 +1,4 @@
-import { Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
+import { Lru, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusive from "../../../scenarios/fault-exclusive.js";
@@ -217,6 +217,9 @@ describe("invariants", () => {
     ["rss", /VmSwap of mm 1 is 0, and there are 1 entries/, (p) => p.t.mm.rss[RssKind.swap]!--],
     ["swap", /swap slot \d+ has a count of 2, and 1 entries/, (p) => p.k.m.swap.count[swapped(p)]!++],
     ["swap", /used swap slots is 2, and there are 1 slots in use/, (p) => p.k.m.swap.used++],
+    ["lru", /frame \d+ is marked as on an LRU list, and is on none/, (p) => p.k.m.memmap.set(p.frame, PG.lru)],
+    ["lru", /inactiveAnon of \/scenario counts 1 pages, and has 0/, (p) => p.k.m.current!.memcg.lruvec.pages[Lru.inactiveAnon]!++],
+    ["lru", /frame \d+ is on activeAnon of \/scenario, and not marked as on a list/, (p) => p.k.m.current!.memcg.lruvec.lists[Lru.activeAnon]!.addHead(p.frame)],
     ["memcg", /memory.current of \/scenario is \d+/, (p) => p.k.m.current!.memcg.usage++],
     ["memcg", /memory.swap.current of \/scenario is 2, and there are 1 slots/, (p) => p.k.m.current!.memcg.swapUsage++],
     ["leak", /folio lock of frame \d+ is still held/, (p) => p.k.m.memmap.set(p.frame, PG.locked)],

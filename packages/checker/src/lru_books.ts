@@ -1,0 +1,43 @@
+import { Lru, NO_PAGE, PG, type Kernel, type Memcg } from "@faultline/kernel";
+
+/**
+ * The LRU lists at rest: a folio with PG.lru is on the list that its flags and its cgroup name,
+ * once, and on no other; the lists' counts are of what they have. `fail` gets each exception.
+ */
+export function lruBooks(k: Kernel, fail: (message: string) => void): void {
+  const { memmap, memcgs } = k.m;
+  const listed = new Uint8Array(memmap.nrPages);
+  const walk = (memcg: Memcg, lru: Lru): void => {
+    const { lists, pages } = memcg.lruvec;
+    const list = lists[lru]!;
+    const name = `${Lru[lru]} of ${memcg.path}`;
+    let folios = 0;
+    let pagesListed = 0;
+    let before = NO_PAGE;
+    for (let folio = list.head; folio !== NO_PAGE; folio = memmap.lruNext[folio]!) {
+      if (listed[folio] !== 0) return fail(`frame ${folio} is on ${name}, and on a list already`);
+      listed[folio] = 1;
+      if (memmap.lruPrev[folio] !== before) fail(`frame ${folio} on ${name} is not linked to frame ${before} before it`);
+      if (!memmap.has(folio, PG.lru)) fail(`frame ${folio} is on ${name}, and not marked as on a list`);
+      if (k.swap.folioLruList(k, folio) !== lru || memcgs.get(memmap.memcg[folio]!) !== memcg) fail(`frame ${folio} is on ${name}, and belongs elsewhere`);
+      folios++;
+      pagesListed += memmap.folioPages(folio);
+      before = folio;
+    }
+    if (list.tail !== before) fail(`${name} ends with frame ${before}, and frame ${list.tail} is its tail`);
+    if (list.length !== folios) fail(`${name} counts ${list.length} folios, and has ${folios}`);
+    if (pages[lru] !== pagesListed) fail(`${name} counts ${pages[lru]} pages, and has ${pagesListed}`);
+  };
+  const all = new Set<Memcg>();
+  const collect = (memcg: Memcg): void => {
+    all.add(memcg);
+    memcg.children.forEach(collect);
+  };
+  collect(memcgs.root);
+  // Those that have been removed keep their folios.
+  for (let page = 0; page < memmap.nrPages; page++) if (memmap.has(page, PG.lru)) all.add(memcgs.get(memmap.memcg[page]!));
+  for (const memcg of all) for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
+  for (let page = 0; page < memmap.nrPages; page++) {
+    if (memmap.has(page, PG.lru) && listed[page] === 0) fail(`frame ${page} is marked as on an LRU list, and is on none`);
+  }
+}
