@@ -346,7 +346,7 @@ export class Invariants implements EventSink {
       const folio = memmap.folioOf(page);
       if (memmap.pageMapcount(page) > 0 && memmap.isAnon(folio)) anonMapped++;
       if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
-      if (memmap.has(page, PG.reserved)) continue;
+      if (memmap.has(page, PG.reserved) || folio === this.k.m.thp.hugeZeroFolio) continue;
       if (memmap.mapcount[page] !== this.mapped[page]) {
         this.fail("mapcount", `${this.frame(page)} has a map count of ${memmap.mapcount[page]}, and ${this.mapped[page]} entries map it`);
       }

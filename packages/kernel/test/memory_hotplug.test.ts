@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Errno, MapFlag, O, PG, Prot, SI, Sig, type Kernel, type MaySleep, type Mm } from "../src/index.js";
+import { Errno, Madv, MapFlag, O, PG, Prot, SI, Sig, type Kernel, type MaySleep, type Mm } from "../src/index.js";
 import { Ratelimit } from "../src/kernel/ratelimit.js";
-import { KPF } from "../src/fs/proc/page.js";
+import { KPF, stablePageFlags } from "../src/fs/proc/page.js";
 import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "../src/mm/gfp.js";
 import { MEMORY_BLOCK_PAGES, ZoneId } from "../src/mm/zone.js";
 import { cat, echo, ls, makeFs, open } from "./fs_harness.js";
@@ -11,6 +11,7 @@ const MEMORY = "/sys/devices/system/memory";
 const BLOCK = `${MEMORY}/memory18`;
 const FIRST = 2 * MEMORY_BLOCK_PAGES;
 const PAGES = 256;
+const HPAGE_SIZE = 2 ** 21;
 
 const machine = (pageOwner = false): ReturnType<typeof makeFs> => makeFs({ frames: 4 * MEMORY_BLOCK_PAGES, pageOwner });
 
@@ -103,6 +104,24 @@ test("what can be moved goes to ZONE_MOVABLE first, and page tables never do", (
     expect(inBlock(k, mm, addr)).toBe(PAGES);
     for (let page = FIRST; page < FIRST + MEMORY_BLOCK_PAGES; page++) expect(k.m.memmap.has(page, PG.table)).toBe(false);
     expect(k.m.vmstat.events.pgalloc_movable).toBeGreaterThanOrEqual(PAGES);
+  });
+});
+
+test("the huge page of zeros, which stays where it is, is not in ZONE_MOVABLE", () => {
+  const { k, run } = machine();
+  run(function* (mm) {
+    yield* movableBlock(k);
+    const length = 2 * HPAGE_SIZE;
+    const mapped = yield* k.mmap.doMmap(k, mm, 0, length, Prot.READ, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+    const addr = Math.ceil(mapped / HPAGE_SIZE) * HPAGE_SIZE;
+    expect(yield* k.madvise.doMadvise(k, mm, mapped, length, Madv.HUGEPAGE)).toBe(0);
+    expect(yield* k.uaccess.getUser32(k, addr)).toBe(0);
+    const folio = k.m.thp.hugeZeroFolio;
+    expect(k.m.memmap.order[folio]).toBe(9);
+    expect(k.m.zones.zoneOf(folio).id).toBe(ZoneId.DMA32);
+    const flags = stablePageFlags(k, k.m.memmap.pageToPfn(folio + 1));
+    expect(flags).toBe((1n << BigInt(KPF.ZERO_PAGE)) | (1n << BigInt(KPF.THP)) | (1n << BigInt(KPF.COMPOUND_TAIL)));
+    expect(yield* echo(k, "offline", `${BLOCK}/state`)).toBe(8);
   });
 });
 

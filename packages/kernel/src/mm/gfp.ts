@@ -42,6 +42,8 @@ export const GFP_TRANSHUGE_LIGHT =
   (GFP_HIGHUSER_MOVABLE | Gfp.COMP | Gfp.NOMEMALLOC | Gfp.NOWARN) & ~(Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM);
 /** A large folio worth some reclaim, but not the OOM killer. */
 export const GFP_TRANSHUGE = GFP_TRANSHUGE_LIGHT | Gfp.DIRECT_RECLAIM;
+/** For the huge page of zeros, which stays where it is. */
+export const GFP_HUGE_ZERO = (GFP_TRANSHUGE | Gfp.ZERO) & ~Gfp.MOVABLE;
 
 /** The highest zone that an allocation may have. */
 export function gfpZone(gfp: number): ZoneId {

@@ -7,7 +7,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
-import { GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
+import { GFP_HUGE_ZERO, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { THP_MIN_ORDER } from "./thp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
@@ -152,7 +152,7 @@ export function* mmGetHugeZero(k: Kernel, mm: Mm): MaySleep<boolean> {
   if (mm.hasHugeZero) return true;
   let folio = NO_PAGE;
   if (thp.hugeZeroFolio === NO_PAGE) {
-    folio = yield* k.pageAlloc.allocFolio(k, GFP_TRANSHUGE_LIGHT, HPAGE_PMD_ORDER);
+    folio = yield* k.pageAlloc.allocFolio(k, GFP_HUGE_ZERO, HPAGE_PMD_ORDER);
     if (folio === NO_PAGE) {
       m.vmstat.events.thp_zero_page_alloc_failed++;
       return false;
@@ -162,7 +162,6 @@ export function* mmGetHugeZero(k: Kernel, mm: Mm): MaySleep<boolean> {
   if (m.point(Op.Thp, 0)) yield SWITCH;
   if (folio !== NO_PAGE && thp.hugeZeroFolio === NO_PAGE) {
     thp.hugeZeroFolio = folio;
-    m.memmap.set(folio, PG.reserved);
     m.refs?.put(folio, "alloc");
     m.vmstat.events.thp_zero_page_alloc++;
     folio = NO_PAGE;
@@ -191,7 +190,6 @@ export function* shrinkHugeZeroFolio(k: Kernel): Atomic<number> {
   const folio = thp.hugeZeroFolio;
   if (folio === NO_PAGE || thp.hugeZeroUsers > 0) return 0;
   thp.hugeZeroFolio = NO_PAGE;
-  m.memmap.clear(folio, PG.reserved);
   yield* k.swap.folioPutUnowned(k, folio);
   return HPAGE_PMD_NR;
 }

@@ -66,7 +66,7 @@ function* readPageFlags(k: Kernel, pfn: number): Atomic<bigint> {
 
 /** What /proc/kpageflags says of a page frame. */
 export function stablePageFlags(k: Kernel, pfn: number): bigint {
-  const { memmap, zones } = k.m;
+  const { memmap, thp, zones } = k.m;
   const page = onlinePage(k, pfn);
   if (page === NO_PAGE) return bit(KPF.NOPAGE);
   const folio = memmap.folioOf(page);
@@ -75,9 +75,9 @@ export function stablePageFlags(k: Kernel, pfn: number): bigint {
   if (memmap.isAnon(folio) && memmap.refcount[folio] !== 0) flags |= bit(KPF.ANON);
   if (memmap.isLarge(folio)) {
     flags |= bit(page === folio ? KPF.COMPOUND_HEAD : KPF.COMPOUND_TAIL);
-    if (memmap.isAnon(folio)) flags |= bit(KPF.THP);
+    if (memmap.isAnon(folio) || folio === thp.hugeZeroFolio) flags |= bit(KPF.THP);
   }
-  if (page === zones.zeroPage) flags |= bit(KPF.ZERO_PAGE);
+  if (page === zones.zeroPage || folio === thp.hugeZeroFolio) flags |= bit(KPF.ZERO_PAGE);
   if (memmap.has(page, PG.reserved)) flags |= bit(KPF.RESERVED);
   if (memmap.has(page, PG.buddy)) flags |= bit(KPF.BUDDY);
   if (memmap.has(folio, PG.table)) flags |= bit(KPF.PGTABLE);
