@@ -326,3 +326,19 @@ describe("/proc", () => {
     });
   });
 });
+
+test("a page table that is freed while somebody looks at its page is freed once", () => {
+  const { k, run } = machine();
+  run(function* () {
+    const { memmap, vmstat } = k.m;
+    const { pageTables } = vmstat.pages;
+    const table = yield* k.pageAlloc.allocTable(k);
+    expect(yield* k.swap.folioTryGet(k, table, "test")).toBe(true);
+    yield* k.pageAlloc.freeTable(k, table);
+    expect(vmstat.pages.pageTables).toBe(pageTables);
+    expect([memmap.refcount[table], memmap.has(table, PG.table)]).toEqual([1, false]);
+    const { pgfree } = vmstat.events;
+    yield* k.swap.folioPut(k, table, "test");
+    expect([memmap.refcount[table], vmstat.events.pgfree - pgfree, memmap.memcg[table]]).toEqual([0, 1, 0]);
+  });
+});

@@ -265,12 +265,16 @@ export function* allocTable(k: Kernel): MaySleep<number> {
   return page;
 }
 
+/** Frees a page-table page, or leaves that to whoever has a reference to it for a moment, not knowing what it is. */
 export function* freeTable(k: Kernel, page: number): Atomic<void> {
   const { m } = k;
+  const { memmap } = m;
   if (m.point(Op.RefPut, page)) yield SWITCH;
-  m.memmap.refcount[page] = 0;
   m.vmstat.pages.pageTables--;
-  m.memcgs.get(m.memmap.memcg[page]!).counters.pagetables--;
+  m.memcgs.get(memmap.memcg[page]!).counters.pagetables--;
+  m.touches(Op.PageFlags, page);
+  memmap.clear(page, PG.table);
+  if (--memmap.refcount[page]! > 0) return;
   k.memcg.uncharge(k, page);
   yield* k.pageAlloc.freeUnrefPage(k, page);
 }
