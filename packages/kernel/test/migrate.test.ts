@@ -16,6 +16,7 @@ import {
   type Kernel,
   type MaySleep,
   type Mm,
+  type OverlayFactory,
 } from "../src/index.js";
 import { makeKernel, runTask } from "./harness.js";
 
@@ -133,6 +134,37 @@ test("without room nothing moves, and the caller is told", () => {
     const outcome = yield* k.migrate.migratePages(k, folios, none, MigrateMode.SYNC);
     expect(outcome).toEqual({ failed: folios, result: -Errno.ENOMEM });
     yield* k.vmscan.putbackFolios(k, outcome.failed);
+  });
+});
+
+describe("a huge page that is split", () => {
+  const HPAGE_SIZE = 2 ** 21;
+
+  /** Writes to one page of a huge one, and has another called cold, which splits it; RssAnon then, in pages. */
+  function split(overlays: readonly OverlayFactory[] = []): { rss: number; first: number | null; zeroes: boolean } {
+    const k = makeKernel({ frames: 8192, overlays });
+    return runTask(k, function* (mm) {
+      const mapped = yield* k.mmap.doMmap(k, mm, 0, 2 * HPAGE_SIZE, RW, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+      const addr = Math.ceil(mapped / HPAGE_SIZE) * HPAGE_SIZE;
+      yield* k.madvise.doMadvise(k, mm, mapped, 2 * HPAGE_SIZE, Madv.HUGEPAGE);
+      yield* k.uaccess.putUser32(k, addr + 5 * 4096, 1);
+      expect(mm.rss[RssKind.anon]).toBe(512);
+      yield* k.madvise.doMadvise(k, mm, addr, 4096, Madv.COLD);
+      expect(yield* k.uaccess.getUser32(k, addr + 5 * 4096)).toBe(1);
+      const zeroes = frameOf(k, mm, addr + 7 * 4096) === k.m.zones.zeroPage;
+      yield* k.uaccess.putUser32(k, addr + 7 * 4096, 2);
+      return { rss: mm.rss[RssKind.anon]!, first: yield* k.uaccess.getUser32(k, addr + 6 * 4096), zeroes };
+    });
+  }
+
+  test("has the page of zeros where nothing but zeros were", () => {
+    expect(split()).toEqual({ rss: 2, first: 0, zeroes: true });
+  });
+
+  test("kept its pages before 6.12", () => {
+    const overlays = resolvePatches({ release: "7.3", without: ["split-shared-zeropage"] });
+    if (typeof overlays === "string") throw new Error(overlays);
+    expect(split(overlays)).toEqual({ rss: 512, first: 0, zeroes: false });
   });
 });
 

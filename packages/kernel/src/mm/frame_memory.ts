@@ -28,6 +28,11 @@ export class FrameMemory {
     this.bytes.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
   }
 
+  isZero(frame: number): boolean {
+    for (let i = frame << 10; i < (frame + 1) << 10; i++) if (this.words[i] !== 0) return false;
+    return true;
+  }
+
   copy(to: number, from: number): void {
     this.words.copyWithin(to << 10, from << 10, (from + 1) << 10);
   }

@@ -18,7 +18,8 @@ const DEFERRED_SPLIT_BATCH = 32;
  * Splits a folio into single pages. The caller holds its lock and one reference, which are those
  * of the first page afterwards; the other pages are unlocked, and those that nobody maps are
  * freed. With `isolated` they keep a reference at site "isolate" instead and are put there: for a
- * caller that has the folio off its LRU list. 0; -EAGAIN when somebody else holds the folio.
+ * caller that has the folio off its LRU list. Pages that have nothing but zeros are not mapped any
+ * more, but the page of zeros in their place. 0; -EAGAIN when somebody else holds the folio.
  */
 export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null = null): MaySleep<number> {
   const { m } = k;
@@ -33,7 +34,7 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
   const split = yield* k.hugeSplit.splitUnmapped(k, folio, isolated !== null);
   const pages = split ? 1 << order : 1;
   // Migration entries become ordinary ones, of the pages or, where it failed, of the folio.
-  for (let page = folio; page < folio + pages; page++) yield* k.migrate.removeMigrationPtes(k, page, page);
+  for (let page = folio; page < folio + pages; page++) yield* k.migrate.removeMigrationPtes(k, page, page, split);
   if (!split) return failed(k, order);
   if (order === HPAGE_PMD_ORDER) m.vmstat.events.thp_split_page++;
   for (let page = folio + 1; page < folio + pages; page++) {

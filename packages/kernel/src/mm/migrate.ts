@@ -250,10 +250,13 @@ export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<
   m.pageOwner?.moved(src, dst, "memory_hotplug");
 }
 
-/** Ordinary entries for `dst` where migration entries of `src` stand. Both are locked, or are one. */
-export function* removeMigrationPtes(k: Kernel, src: number, dst: number): MaySleep<void> {
+/**
+ * Ordinary entries for `dst` where migration entries of `src` stand. Both are locked, or are one.
+ * With `zeroes` a page that has nothing but zeros is left unmapped, and the page of zeros mapped.
+ */
+export function* removeMigrationPtes(k: Kernel, src: number, dst: number, zeroes = false): MaySleep<void> {
   yield* k.rmap.rmapWalkAnon(k, dst, function* (_k, _dst, vma, vpn): MaySleep<boolean> {
-    yield* k.rmap.removeMigrationPte(k, src, dst, vma, vpn);
+    yield* k.rmap.removeMigrationPte(k, src, dst, vma, vpn, zeroes);
     return true;
   });
 }

@@ -6,7 +6,7 @@ import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { FollFlag } from "./gup_flags.js";
-import { RssKind, type Mm, type Vma } from "./mm_types.js";
+import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, PG } from "./page.js";
 import { startWalk } from "./page_vma_mapped.js";
@@ -290,13 +290,21 @@ export function* setMigrationPte(
 }
 
 /** One VMA's share of `removeMigrationPtes`: ordinary entries for `dst` where migration entries for `src` stand. */
-export function* removeMigrationPte(k: Kernel, src: number, dst: number, vma: Vma, vpn: number): Atomic<void> {
+export function* removeMigrationPte(
+  k: Kernel,
+  src: number,
+  dst: number,
+  vma: Vma,
+  vpn: number,
+  zeroes: boolean,
+): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
   const walk = startWalk(k, src, vma, vpn, true);
   while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
     const old = m.pt.flags(walk.entry);
     const page = dst + (walk.page - src);
+    if (zeroes && (yield* k.rmap.tryToMapUnusedToZeropage(k, page, vma, walk.vpn, walk.entry))) continue;
     let flags = vmPageProt(vma.flags) | restoredBits(old);
     if ((old & PTE.SWP_MIG_YOUNG) === 0) flags &= ~PTE.A;
     if ((old & PTE.SWP_MIG_DIRTY) !== 0 && memmap.has(dst, PG.dirty)) flags |= PTE.D;
@@ -306,6 +314,18 @@ export function* removeMigrationPte(k: Kernel, src: number, dst: number, vma: Vm
     yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, memmap.pageToPfn(page));
   }
+}
+
+/** Puts the page of zeros where a migration entry for a page of zeros stands; false where it must be the page itself. */
+export function* tryToMapUnusedToZeropage(k: Kernel, page: number, vma: Vma, vpn: number, ptep: number): Atomic<boolean> {
+  const { m } = k;
+  if ((vma.flags & VM.LOCKED) !== 0) return false;
+  if (m.point(Op.FrameRead, page)) yield SWITCH;
+  if (!m.ram.isZero(page)) return false;
+  const flags = vmPageProt(vma.flags) | PTE.SPECIAL | (m.pt.flags(ptep) & PTE.SOFT_DIRTY);
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, m.memmap.pageToPfn(m.zones.zeroPage));
+  vma.mm.addRss(RssKind.anon, -1);
+  return true;
 }
 
 /** References that mappings and the swap cache explain, with the caller's own. */

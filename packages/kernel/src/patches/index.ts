@@ -5,12 +5,14 @@ import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
 import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
 import { RISCV_TLB_BATCH_2024 } from "./riscv_tlb_batch_2024.js";
+import { SPLIT_ZEROPAGE_2024 } from "./split_zeropage_2024.js";
 
 export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 
 /** Every upstream change that the project knows of, newest first: the order of undoing. */
 export const PATCHES: readonly Patch[] = [
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
+  SPLIT_ZEROPAGE_2024,
   RISCV_FAST_GUP_2024,
   RISCV_TLB_BATCH_2024,
   PER_VMA_LOCKS_2023,
@@ -32,7 +34,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name],
+    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name],
   },
 ];
 
