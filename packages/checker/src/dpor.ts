@@ -1,16 +1,10 @@
 import { Event, Op, Space, SPACE_OF, type EventSink, type Executor, type Machine } from "@faultline/kernel";
+import { ControlledExecution, FAIR_POINTS, UNDRAWN } from "./execution.js";
 import { dependent, HappensBefore, type Access, type ExecutedStep } from "./happens_before.js";
-import type { Abandoned, Decision, ExplorationStrategy } from "./strategy.js";
+import type { Decision, ExplorationStrategy } from "./strategy.js";
 
-/** Points after which an execution is called a livelock. */
-const POINTS_MAX = 20_000;
-/** Points after which an executor is made to give way to the others: loops that declare nothing need it. */
-const FAIR_POINTS = 8_000;
 /** Turns of one retry loop in one execution, beyond which it is followed no further. */
 const RETRIES_MAX = 3;
-/** Data choices with more values than this are not enumerated: address-space layout, mostly. */
-const DATA_CHOICES_MAX = 4;
-const UNDRAWN = "something that is not drawn from the machine's choices decides";
 
 /** Run queues of executors, as objects beside the tasks. */
 const QUEUES = 1_000_000;
@@ -58,30 +52,15 @@ interface Draw {
  * Executions that differ only in the order of steps that do not conflict are the same one, and
  * one of them is run. Which steps conflict is known from their points and from what they touch.
  */
-export class PartialOrderExploration implements ExplorationStrategy, EventSink {
-  points = 0;
-  preemptions = 0;
-  abandoned: Abandoned | null = null;
+export class PartialOrderExploration extends ControlledExecution implements ExplorationStrategy, EventSink {
   /** Executions that turned out, on their way, to be one that had been run before. */
   redundant = 0;
   /** Executions that were not followed to all their ends: a loop had retried often enough. */
   cut = 0;
-  /** Times that an executor was made to give way. */
-  forced = 0;
 
-  private m!: Machine;
   private readonly nodes: (Turn | Draw)[] = [];
-  /** How many of them are being repeated. */
-  private prefix = 0;
-  private cursor = 0;
-  private question = 0;
-  private started = false;
-  private stopping = false;
   /** Nothing new can come of this execution: it runs to its end without decisions. */
   private asleep = false;
-  private target: Executor | null = null;
-  private sinceSwitch = 0;
-  private readonly pointsMax: number;
   private readonly retriesMax: number;
 
   /* The execution so far. */
@@ -99,7 +78,7 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
   private order: HappensBefore | null = null;
 
   constructor(options: { readonly pointsMax?: number; readonly retriesMax?: number } = {}) {
-    this.pointsMax = options.pointsMax ?? POINTS_MAX;
+    super(options.pointsMax);
     this.retriesMax = options.retriesMax ?? RETRIES_MAX;
   }
 
@@ -122,13 +101,10 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
     return false;
   }
 
-  begin(m: Machine): void {
+  override begin(m: Machine): void {
+    super.begin(m);
     const executors = m.sched.executors.length;
-    this.m = m;
-    this.points = this.preemptions = this.cursor = this.question = this.sinceSwitch = this.forced = 0;
-    this.abandoned = null;
-    this.stopping = this.asleep = false;
-    this.target = null;
+    this.asleep = false;
     this.steps.length = 0;
     this.decided = null;
     this.pending = Array.from({ length: executors }, () => []);
@@ -138,15 +114,9 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
     this.order ??= new HappensBefore(executors);
   }
 
-  end(): void {
-    if (this.cursor < this.prefix && !this.stopping) {
-      this.refuse(`decision ${this.cursor} of ${this.prefix} was not asked for when repeated: ${UNDRAWN}`);
-    }
+  override end(): void {
+    super.end();
     this.addBacktracking();
-  }
-
-  stop(): void {
-    this.stopping = true;
   }
 
   decisions(): Decision[] {
@@ -187,10 +157,8 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
   }
 
   preempt(op: number, object: number): boolean {
-    const question = this.question++;
-    this.points++;
-    this.sinceSwitch++;
-    if (this.stopping || this.points > this.pointsMax) return this.giveUp();
+    const question = this.countPoint();
+    if (this.isOver) return this.giveUp();
     const self = this.m.executor!;
     this.pending[self.id] = [];
     note(this.pending[self.id]!, op, object);
@@ -205,12 +173,8 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
   }
 
   pick(eligible: readonly Executor[], previous: Executor | null): Executor {
-    const { target } = this;
-    if (target !== null) {
-      this.target = null;
-      if (eligible.includes(target)) return target;
-      this.refuse("the executor that was to run next cannot run");
-    }
+    const target = this.takeTarget(eligible);
+    if (target !== null) return target;
     if (this.stopping) return eligible[0]!;
     this.sinceSwitch = 0;
     const current = previous !== null && eligible.includes(previous) ? previous : null;
@@ -219,7 +183,7 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
 
   draw(_what: string, n: number): number {
     const question = this.question++;
-    if (n > DATA_CHOICES_MAX || n < 2 || this.stopping || this.asleep) return 0;
+    if (this.isFixed(n) || this.asleep) return 0;
     if (this.cursor < this.prefix) {
       const node = this.nodes[this.cursor++]!;
       if (node.kind === "draw" && node.at === question && node.n === n) return node.chosen;
@@ -345,27 +309,6 @@ export class PartialOrderExploration implements ExplorationStrategy, EventSink {
     if (step === undefined || this.asleep) return;
     note(step.accesses, op, object);
     note((this.nodes[step.node] as Turn).accesses, op, object);
-  }
-
-  private refuse(message: string): void {
-    this.abandoned ??= { reason: "nondeterminism", message };
-    this.stop();
-  }
-
-  private giveUp(): boolean {
-    if (!this.stopping) {
-      this.abandoned = {
-        reason: "livelock",
-        message: `no end after ${this.pointsMax} points, though everybody gets a turn`,
-      };
-    }
-    this.stopping = true;
-    this.m.sched.halt();
-    return true;
-  }
-
-  private canRun(e: Executor): boolean {
-    return this.m.sched.canRun(e);
   }
 }
 
