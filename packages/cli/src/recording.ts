@@ -25,7 +25,7 @@ export class Recording {
   /** @throws UserError when the file cannot be written */
   constructor(path: string, functions: boolean, run: RunDescription) {
     this.functions = functions || formatOf(path) === "perfetto";
-    this.file = new OutputFile(path);
+    this.file = new OutputFile(path, run.program);
     const head: TraceHead = { format: FORMAT, ...run, functions: this.functions };
     this.exporter = exporterFor(this.file, head);
     this.writer = this.exporter === null ? compactFile(this.file, head) : null;

@@ -30,7 +30,7 @@ export async function trace(path: string, to: string | undefined): Promise<numbe
 
 function convert(path: string, read: Trace, to: string): void {
   if (formatOf(to) === "compact") throw new UserError(`--to '${to}': the name of the file must end in .txt or .pftrace`);
-  const file = new OutputFile(to);
+  const file = new OutputFile(to, path);
   const exporter = exporterFor(file, read.head)!;
   const bar = process.stderr.isTTY ? new SingleBar({ format: "  {bar} {percentage}%", barsize: 30, clearOnComplete: true, stream: process.stderr }) : null;
   bar?.start(100, 0);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, statSync, writeSync } from "node:fs";
 import { deflateRawSync } from "node:zlib";
 import { FtraceText, PerfettoTrace, TraceWriter, type Digest, type TraceConsumer, type TraceHead } from "@faultline/trace";
 import { firstLine, UserError } from "./failure.js";
@@ -17,8 +17,15 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 function complaint(path: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return new UserError(`${path}: ${REASONS[code] ?? firstLine(error)}`);
+}
+
+/** Whether two paths lead to one file that is there. */
+function isSameFile(a: string, b: string): boolean {
+  const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return one !== undefined && other !== undefined && one.ino === other.ino && one.dev === other.dev;
 }
 
 /** A file that is written from its beginning to its end. What goes wrong is a `UserError`. */
@@ -27,8 +34,13 @@ export class OutputFile {
   private readonly fd: number;
   private open = true;
 
-  constructor(readonly path: string) {
+  /** `source`: what is being read meanwhile, and must not be written over. */
+  constructor(
+    readonly path: string,
+    source: string,
+  ) {
     try {
+      if (isSameFile(path, source)) throw new UserError(`${path}: is the file that is read from`);
       this.fd = openSync(path, "w");
     } catch (error) {
       throw complaint(path, error);

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, watch, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, watch, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -59,6 +59,17 @@ describe("run --trace", () => {
       expect(run("a.fltrace").equals(run("b.fltrace"))).toBe(true);
       expect(run("a.txt").equals(run("b.txt"))).toBe(true);
       expect(run("a.pftrace").equals(run("b.pftrace"))).toBe(true);
+    });
+  });
+
+  test("is not written over what is read", () => {
+    inFolder((path) => {
+      copyFileSync(HELLO, path("program"));
+      expect(complaint("run", "--trace", path("program"), path("program"))).toBe(`${path("program")}: is the file that is read from`);
+      quiet("run", "--trace", path("a.fltrace"), path("program"));
+      symlinkSync(path("a.fltrace"), path("a.txt"));
+      expect(complaint("trace", path("a.fltrace"), "--to", path("a.txt"))).toBe(`${path("a.txt")}: is the file that is read from`);
+      expect(quiet("trace", path("a.fltrace"), "--to", path("b.txt"))).toBe("");
     });
   });
 
