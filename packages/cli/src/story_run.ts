@@ -98,8 +98,99 @@ function firstDump(lines: readonly string[]): string[] {
   return texts.slice(at, end < 0 ? undefined : end);
 }
 
-/** Four quarters of the way: touching, taking, offlining, reclaiming. */
+/** What root's lines show, as they run. */
+class Sightings {
+  readonly samples: Sample[] = [];
+  /** In kB, when root last looked. */
+  swapUsed = 0;
+  reclaimError: string | null = null;
+  offlineError: string | null = null;
+  blockState = "";
+  inBlock: BlockSample = { exclusive: 0, mapped: 0 };
+  leftInBlock = this.inBlock;
+  /** Lines that have begun, those before the program among them. */
+  begun = 0;
+  private readonly decoder = new TextDecoder();
+  private text = "";
+
+  constructor(
+    private readonly linux: () => LinuxMachine,
+    private readonly block: number,
+    private readonly offline: string,
+  ) {}
+
+  begins(line: OperatorLine): void {
+    this.begun++;
+    if (line.text === this.offline) this.inBlock = exclusiveInBlock(this.linux(), this.block);
+  }
+
+  stdout(chunk: Uint8Array): void {
+    this.text += this.decoder.decode(chunk);
+  }
+
+  failure(message: string, line: OperatorLine): void {
+    const error = message.slice(line.text.length + 2);
+    if (line.text === this.offline) this.offlineError = error;
+    else this.reclaimError = error;
+  }
+
+  ended(line: OperatorLine): void {
+    if (line.text === LOOK) {
+      this.samples.push(sampleOf(this.text));
+      this.swapUsed = (this.linux().m.swap.used * PAGE_SIZE) / 1024;
+    } else if (line.kind === "cat") {
+      this.blockState = this.text.trim();
+      this.leftInBlock = exclusiveInBlock(this.linux(), this.block);
+    }
+    this.text = "";
+  }
+}
+
+/** The stages of the story, each a quarter of the way. */
+enum Stage {
+  touching,
+  taking,
+  offlining,
+  reclaiming,
+}
+
 const STAGES = 4;
+
+/** How far the story has come, from 0 to 1. */
+class Way {
+  /** Machine time when the block began to go offline, in nanoseconds; 0 before. */
+  private offlineFrom = 0;
+
+  constructor(
+    private readonly linux: LinuxMachine,
+    /** Pages that the program touches. */
+    private readonly pages: number,
+  ) {}
+
+  /** @param typed how many of root's lines have begun since the program runs */
+  done(typed: number): number {
+    const stage = typed <= 0 ? Stage.touching : typed < 4 ? Stage.taking : typed < 6 ? Stage.offlining : Stage.reclaiming;
+    return (stage + Math.min(1, this.stageDone(stage))) / STAGES;
+  }
+
+  private stageDone(stage: Stage): number {
+    const { m, program } = this.linux;
+    if (program === null) return 0;
+    switch (stage) {
+      case Stage.touching:
+        return (program.mm?.rss[RssKind.anon] ?? 0) / this.pages;
+      case Stage.taking: {
+        const device = program.files.get(3)?.data;
+        return device instanceof Dmirror ? device.table.size / this.pages : 0;
+      }
+      case Stage.offlining:
+        if (this.offlineFrom === 0) this.offlineFrom = m.now();
+        return (m.now() - this.offlineFrom) / (DO_TIMEOUT_SECONDS * 1e9);
+      case Stage.reclaiming:
+        return m.swap.used / this.pages;
+    }
+  }
+}
 
 /**
  * Runs exclusive-swap on a machine of three times its size, in memory and in swap, looks at it at
@@ -114,22 +205,13 @@ export function runStory(wish: StoryWish, progress: (done: number) => void): Sto
   const block = Math.floor((RAM_BASE + bytes / 2) / BLOCK_BYTES);
   const state = `/sys/devices/system/memory/memory${block}/state`;
   const offline = `echo offline > ${state}`;
-  const pages = (wish.mib * 2 ** 20) / PAGE_SIZE;
-
-  const samples: Sample[] = [];
-  const decoder = new TextDecoder();
-  let said = "";
-  let swapUsedKb = 0;
-  let text = "";
-  let begun = 0;
-  let reclaimError: string | null = null;
-  let offlineError: string | null = null;
-  let blockState = "";
-  let inBlock: BlockSample = { exclusive: 0, mapped: 0 };
-  let leftInBlock = inBlock;
   const before = [offline, `echo online_movable > ${state}`];
   const lines = [LOOK, CONTINUE, LOOK, offline, `cat ${state}`, reclaim(wish.mib), LOOK, CONTINUE];
-  const linux = new LinuxMachine({
+
+  const decoder = new TextDecoder();
+  let said = "";
+  const seen = new Sightings(() => linux, block, offline);
+  const linux: LinuxMachine = new LinuxMachine({
     memoryBytes: bytes,
     swapBytes: bytes,
     cpus: 2,
@@ -148,71 +230,28 @@ export function runStory(wish: StoryWish, progress: (done: number) => void): Sto
     before: before.map(lineOf),
     lines: lines.map(lineOf),
     lineTimeoutSeconds: DO_TIMEOUT_SECONDS,
-    operatorOutput: {
-      begins: (line) => {
-        begun++;
-        if (line.text === offline) inBlock = exclusiveInBlock(linux, block);
-      },
-      stdout: (chunk) => {
-        text += decoder.decode(chunk);
-      },
-      failure: (message, line) => {
-        const error = message.slice(line.text.length + 2);
-        if (line.text === offline) offlineError = error;
-        else reclaimError = error;
-      },
-      ended: (line) => {
-        if (line.text === LOOK) {
-          samples.push(sampleOf(text));
-          swapUsedKb = (linux.m.swap.used * PAGE_SIZE) / 1024;
-        } else if (line.kind === "cat") {
-          blockState = text.trim();
-          leftInBlock = exclusiveInBlock(linux, block);
-        }
-        text = "";
-      },
-    },
+    operatorOutput: seen,
   });
 
-  const { m } = linux;
-  let offlineFrom = 0;
-  /** By the lines that have begun, those before the program among them. */
-  const stageOf = (): number => {
-    const typed = begun - before.length;
-    return typed <= 0 ? 0 : typed < 4 ? 1 : typed < 6 ? 2 : 3;
-  };
-  const stageDone = (): number => {
-    const { program } = linux;
-    if (program === null) return 0;
-    if (stageOf() === 0) return (program.mm?.rss[RssKind.anon] ?? 0) / pages;
-    if (stageOf() === 1) {
-      const device = program.files.get(3)?.data;
-      return device instanceof Dmirror ? device.table.size / pages : 0;
-    }
-    if (stageOf() === 2) return offlineFrom === 0 ? 0 : (m.now() - offlineFrom) / (DO_TIMEOUT_SECONDS * 1e9);
-    return m.swap.used / pages;
-  };
-  while (linux.runFor(TURNS) === null) {
-    const stage = stageOf();
-    if (stage === 2 && offlineFrom === 0) offlineFrom = m.now();
-    progress((stage + Math.min(1, stageDone())) / STAGES);
-  }
-  const [populated, exclusive, reclaimed] = samples;
+  const way = new Way(linux, (wish.mib * 2 ** 20) / PAGE_SIZE);
+  while (linux.runFor(TURNS) === null) progress(way.done(seen.begun - before.length));
+  const { dmesg } = linux.m;
+  const [populated, exclusive, reclaimed] = seen.samples;
   if (populated === undefined || exclusive === undefined || reclaimed === undefined) {
-    throw new Error(`the program ended early: ${m.dmesg.lines.at(-1) ?? "no reason logged"}`);
+    throw new Error(`the program ended early: ${dmesg.lines.at(-1) ?? "no reason logged"}`);
   }
   return {
     populated,
     exclusive,
     reclaimed,
     block,
-    inBlock,
-    leftInBlock,
-    offlineError,
-    blockState,
-    dump: firstDump(m.dmesg.lines),
+    inBlock: seen.inBlock,
+    leftInBlock: seen.leftInBlock,
+    offlineError: seen.offlineError,
+    blockState: seen.blockState,
+    dump: firstDump(dmesg.lines),
     checked: said.trim().split("\n").at(-1)!,
-    reclaimError,
-    swapUsed: swapUsedKb,
+    reclaimError: seen.reclaimError,
+    swapUsed: seen.swapUsed,
   };
 }
