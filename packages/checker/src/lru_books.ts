@@ -28,15 +28,7 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
     if (list.length !== folios) fail(`${name} counts ${list.length} folios, and has ${folios}`);
     if (pages[lru] !== pagesListed) fail(`${name} counts ${pages[lru]} pages, and has ${pagesListed}`);
   };
-  const all = new Set<Memcg>();
-  const collect = (memcg: Memcg): void => {
-    all.add(memcg);
-    memcg.children.forEach(collect);
-  };
-  collect(memcgs.root);
-  // Those that have been removed keep their folios.
-  for (let page = 0; page < memmap.nrPages; page++) if (memmap.has(page, PG.lru)) all.add(memcgs.get(memmap.memcg[page]!));
-  for (const memcg of all) for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
+  for (const memcg of memcgs.root.subtree()) for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
   for (let page = 0; page < memmap.nrPages; page++) {
     if (memmap.has(page, PG.lru) && listed[page] === 0) fail(`frame ${page} is marked as on an LRU list, and is on none`);
   }

@@ -25,8 +25,9 @@ export class FolioBatches {
   }
 
   /**
-   * Adds a folio; true when the batch must be drained: it is full, or none is to be kept. It may get longer than that: a
-   * device's driver shares CPU 0's batches, and may come between a full batch and its draining.
+   * Adds a folio; true when the batch must be drained: it is full, or none is to be kept. It may
+   * get longer than that: a device's driver shares CPU 0's batches, and may come between a full
+   * batch and its draining.
    */
   push(cpu: number, kind: BatchKind, folio: number): boolean {
     return this.batches[cpu * KINDS + kind]!.push(folio) >= FOLIO_BATCH_SIZE || this.disabled > 0;

@@ -117,11 +117,6 @@ export class Memcgs {
     return memcg;
   }
 
-  /** Takes a childless cgroup out of the tree; what is still charged to it moves to its parent. */
-  remove(memcg: Memcg): void {
-    memcg.parent!.children.delete(memcg.name);
-  }
-
   /** Takes pages from this CPU's stock; false when the counter itself must be charged. */
   consumeStock(cpu: number, memcg: Memcg, pages: number): boolean {
     const stock = this.stock[cpu]!;
