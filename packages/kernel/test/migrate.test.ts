@@ -168,6 +168,30 @@ describe("a huge page that is split", () => {
   });
 });
 
+describe("advice about a part of what one entry maps", () => {
+  /** Whether one entry maps 2 MiB still, after advice about their second page. */
+  function staysHuge(advice: Madv, written: boolean): boolean {
+    const k = makeKernel({ frames: 8192 });
+    return runTask(k, function* (mm) {
+      const mapped = yield* k.mmap.doMmap(k, mm, 0, 2 ** 22, RW, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+      const addr = Math.ceil(mapped / 2 ** 21) * 2 ** 21;
+      yield* k.madvise.doMadvise(k, mm, mapped, 2 ** 22, Madv.HUGEPAGE);
+      if (written) yield* k.uaccess.putUser32(k, addr, 1);
+      else yield* k.uaccess.getUser32(k, addr);
+      expect(yield* k.madvise.doMadvise(k, mm, addr + 4096, 4096, advice)).toBe(0);
+      return k.m.pt.isLeaf(k.m.pt.pmd(mm.pgd, addr / 4096));
+    });
+  }
+
+  test.each(["COLD", "PAGEOUT", "FREE"] as const)("%s splits a huge page, and not the one of zeros", (name) => {
+    expect({ written: staysHuge(Madv[name], true), zeros: staysHuge(Madv[name], false) }).toEqual({ written: false, zeros: true });
+  });
+
+  test("WILLNEED splits nothing", () => {
+    expect({ written: staysHuge(Madv.WILLNEED, true), zeros: staysHuge(Madv.WILLNEED, false) }).toEqual({ written: true, zeros: true });
+  });
+});
+
 describe("a migration entry", () => {
   /** Puts a migration entry in place of the mapping of a page, lets `body` look, and puts the page back. */
   const during = (body: (k: Kernel, mm: Mm, addr: number) => MaySleep<void>): void => {

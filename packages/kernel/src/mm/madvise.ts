@@ -2,6 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import type { Machine } from "../machine.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { BatchKind } from "./folio_batch.js";
@@ -133,8 +134,8 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
 
 /**
  * Visits the entries of a range table by table: `visit` is called under the page-table lock. Where
- * 2 MiB are mapped as one, `visitHuge` is called under their entry's lock if the range has all of
- * them; else, and if it says false, they are split first.
+ * 2 MiB are mapped as one, `visitHuge` is called under their entry's lock; if it says false, they
+ * are split first.
  */
 function* eachEntry(
   k: Kernel,
@@ -142,7 +143,7 @@ function* eachEntry(
   start: number,
   end: number,
   visit: (ptep: number, vpn: number) => Atomic<void>,
-  visitHuge: (pmd: number, vpn: number) => Atomic<boolean> = splitAlways,
+  visitHuge: VisitHuge,
 ): MaySleep<void> {
   const { m } = k;
   for (let vpn = start; vpn < end; ) {
@@ -150,7 +151,7 @@ function* eachEntry(
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     const pmd = m.pt.pmd(vma.mm.pgd, vpn);
     if (pmd >= 0 && m.pt.isLeaf(pmd)) {
-      if (tableEnd - vpn === HPAGE_PMD_NR && (yield* visitLocked(k, pmd, vpn, visitHuge))) {
+      if (yield* visitLocked(k, pmd, vpn, tableEnd - vpn === HPAGE_PMD_NR, visitHuge)) {
         vpn = tableEnd;
         continue;
       }
@@ -174,21 +175,29 @@ function* eachEntry(
   }
 }
 
-function* splitAlways(): Atomic<boolean> {
-  return false;
+/** `whole`: the range has all of what the entry maps. */
+type VisitHuge = (pmd: number, vpn: number, whole: boolean) => Atomic<boolean>;
+
+/** The part of a huge page that is not in the range keeps what it has; the page of zeros has nothing to lose. */
+function wholeOrZero(m: Machine, visit: (pmd: number, vpn: number) => Atomic<boolean>): VisitHuge {
+  return function* (pmd, vpn, whole): Atomic<boolean> {
+    if ((m.pt.flags(pmd) & PTE.SPECIAL) !== 0) return true;
+    return whole && (yield* visit(pmd, vpn));
+  };
 }
 
 function* visitLocked(
   k: Kernel,
   pmd: number,
   vpn: number,
-  visitHuge: (pmd: number, vpn: number) => Atomic<boolean>,
+  whole: boolean,
+  visitHuge: VisitHuge,
 ): Atomic<boolean> {
   const { m } = k;
   const ptl = m.pt.lockOf(pmd);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, pmd)) yield SWITCH;
-  const done = m.pt.isLeaf(pmd) && (yield* visitHuge(pmd, vpn));
+  const done = m.pt.isLeaf(pmd) && (yield* visitHuge(pmd, vpn, whole));
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return done;
 }
@@ -258,7 +267,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
       else if (yield* k.swap.folioIsolateLru(k, folio)) isolated.push(folio);
       return true;
     };
-    yield* eachEntry(k, vma, vpn, tableEnd, function* (ptep, at): Atomic<void> { yield* visit(ptep, at); }, visit);
+    yield* eachEntry(k, vma, vpn, tableEnd, function* (ptep, at): Atomic<void> { yield* visit(ptep, at); }, wholeOrZero(m, visit));
     if (isolated.length > 0) yield* k.vmscan.reclaimFolios(k, isolated);
     vpn = tableEnd;
   }
@@ -299,7 +308,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     yield* k.swap.batchAdd(k, BatchKind.lazyfree, folio);
     return true;
   };
-  yield* eachEntry(k, vma, start, end, function* (ptep, vpn): Atomic<void> { yield* visit(ptep, vpn); }, visit);
+  yield* eachEntry(k, vma, start, end, function* (ptep, vpn): Atomic<void> { yield* visit(ptep, vpn); }, wholeOrZero(m, visit));
   // Without the flush a CPU would go on writing through a translation that says "dirty already".
   if (cleared) yield* k.tlbflush.flushTlbRange(k, vma.mm, start, end);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
@@ -309,10 +318,12 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
 export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
   const { m } = k;
   const offsets: number[] = [];
-  yield* eachEntry(k, vma, start, end, function* (ptep): Atomic<void> {
+  const visit = function* (ptep: number): Atomic<void> {
     if (m.point(Op.PteRead, ptep)) yield SWITCH;
     if (k.swapops.isSwapEntry(k, m.pt.flags(ptep))) offsets.push(m.pt.pfn(ptep));
-  });
+  };
+  // What is mapped by one entry is not in swap.
+  yield* eachEntry(k, vma, start, end, visit, function* (): Atomic<boolean> { return true; });
   for (const offset of offsets) {
     const folio = yield* k.swapState.readSwapCacheAsync(k, offset);
     if (folio >= 0) yield* k.swap.folioPut(k, folio, "swapin");
