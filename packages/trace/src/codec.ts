@@ -36,7 +36,7 @@ export interface EventTable {
   readonly events: readonly Event[];
 }
 
-export const OWN_TABLE: EventTable = { raw: RAW, events: EVENTS.map(({ event }) => event) };
+const OWN_TABLE: EventTable = { raw: RAW, events: EVENTS.map(({ event }) => event) };
 
 /** A block of events that is complete. */
 export interface EventBlock {

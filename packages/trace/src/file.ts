@@ -19,9 +19,9 @@ import { sha256 } from "@noble/hashes/sha2.js";
 
 export const MAGIC = new TextEncoder().encode("FLTRACE\n");
 export const HEADER_BYTES = 36;
-export const DEFLATED = 1;
+const DEFLATED = 1;
 /** No block is larger, inflated: a keyframe of a machine of 4 GiB stays well below. */
-export const RAW_BYTES_MAX = 1 << 28;
+const RAW_BYTES_MAX = 1 << 28;
 
 export enum BlockType {
   /** JSON: what ran, and the table of events. The first block. */
