@@ -187,6 +187,20 @@ describe("advice about a part of what one entry maps", () => {
     expect({ written: staysHuge(Madv[name], true), zeros: staysHuge(Madv[name], false) }).toEqual({ written: false, zeros: true });
   });
 
+  test("COLD splits a folio of which a part is mapped no more, wherever it is", () => {
+    const k = makeKernel({ frames: 8192 });
+    runTask(k, function* (mm) {
+      const mapped = yield* k.mmap.doMmap(k, mm, 0, 2 ** 22, RW, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+      const addr = Math.ceil(mapped / 2 ** 21) * 2 ** 21;
+      yield* k.madvise.doMadvise(k, mm, mapped, 2 ** 22, Madv.HUGEPAGE);
+      yield* k.uaccess.putUser32(k, addr + 5 * 4096, 1);
+      yield* k.madvise.doMadvise(k, mm, addr + 8 * 4096, 4096, Madv.DONTNEED);
+      expect(mm.rss[RssKind.anon]).toBe(511);
+      yield* k.madvise.doMadvise(k, mm, addr, 2 ** 21, Madv.COLD);
+      expect(mm.rss[RssKind.anon]).toBe(1);
+    });
+  });
+
   test("WILLNEED splits nothing", () => {
     expect({ written: staysHuge(Madv.WILLNEED, true), zeros: staysHuge(Madv.WILLNEED, false) }).toEqual({ written: true, zeros: true });
   });

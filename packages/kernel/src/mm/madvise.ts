@@ -202,14 +202,21 @@ function* visitLocked(
   return done;
 }
 
-/** Splits large folios that reach across an end of the range: the advice is about the range alone. */
-function* splitAtEnds(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
-  const { memmap } = k.m;
-  for (const vpn of start === end - 1 ? [start] : [start, end - 1]) {
+/**
+ * Splits large folios that reach across an end of the range, or of which a part is not mapped any
+ * more: the advice is about what is mapped in the range alone.
+ */
+function* splitPartial(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  const { m } = k;
+  const { memmap, thp } = m;
+  m.touches(Op.Thp, 0);
+  // Those that are mapped in part wait to be split; where none waits, only the ends can have any.
+  const step = thp.deferredSplit.size > 0 ? 1 : Math.max(1, end - 1 - start);
+  for (let vpn = start; vpn < end; vpn += step) {
     const page = yield* getMappedPage(k, vma, vpn);
     if (page === NO_PAGE) continue;
     const folio = memmap.folioOf(page);
-    if (!covers(k, page, vpn, start, end) && (yield* k.folioLock.folioTrylock(k, folio))) {
+    if ((!covers(k, page, vpn, start, end) || thp.deferredSplit.has(folio)) && (yield* k.folioLock.folioTrylock(k, folio))) {
       yield* k.hugeSplit.splitFolio(k, folio);
       yield* k.folioLock.folioUnlock(k, folio);
     }
@@ -251,7 +258,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
   const { m } = k;
   const { memmap } = m;
   yield* k.swap.lruAddDrain(k);
-  yield* splitAtEnds(k, vma, start, end);
+  yield* splitPartial(k, vma, start, end);
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     const isolated: number[] = [];
@@ -279,7 +286,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
   const { memmap } = m;
   const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: end, event: NotifyEvent.CLEAR, owner: null };
   yield* k.swap.lruAddDrain(k);
-  yield* splitAtEnds(k, vma, start, end);
+  yield* splitPartial(k, vma, start, end);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   let cleared = false;
   const visit = function* (ptep: number, vpn: number): Atomic<boolean> {
