@@ -1,13 +1,12 @@
 import type { Executor } from "@faultline/kernel";
-import { ControlledExecution, FAIR_POINTS, UNDRAWN } from "./execution.js";
+import { FAIR_POINTS, UNDRAWN } from "./execution.js";
+import { SteeredExecution } from "./steered.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 
 export interface BoundedOptions {
   /** Preemptions in one execution at most: switches away from an executor that could go on. */
   readonly preemptions: number;
   readonly pointsMax?: number;
-  /** Replays this execution alone. */
-  readonly replay?: readonly Decision[];
 }
 
 /**
@@ -15,19 +14,17 @@ export interface BoundedOptions {
  * an execution is run again from the start with the decisions of the one before, the last of them
  * changed. Switches where a task blocks, spins or ends are free, and all tried.
  */
-export class BoundedExploration extends ControlledExecution implements ExplorationStrategy {
+export class BoundedExploration extends SteeredExecution implements ExplorationStrategy {
   /* The decisions of this execution that had alternatives: where, which, of how many, and what was asked. */
   private readonly at: number[] = [];
   private readonly choice: number[] = [];
   private readonly alternatives: number[] = [];
   private readonly asked: number[] = [];
   private readonly bound: number;
-  private readonly replay: ReadonlyMap<number, number> | null;
 
   constructor(options: BoundedOptions) {
     super(options.pointsMax);
     this.bound = options.preemptions;
-    this.replay = options.replay === undefined ? null : new Map(options.replay.map((d) => [d.at, d.choice]));
   }
 
   next(): boolean {
@@ -35,7 +32,6 @@ export class BoundedExploration extends ControlledExecution implements Explorati
       this.started = true;
       return true;
     }
-    if (this.replay !== null) return false;
     const { at, choice, alternatives, asked } = this;
     while (at.length > 0) {
       const last = at.length - 1;
@@ -60,20 +56,13 @@ export class BoundedExploration extends ControlledExecution implements Explorati
     return list;
   }
 
-  /** Asked at each point. */
-  quantum(): number {
-    return 0;
-  }
-
   preempt(op: number, object: number): boolean {
     const question = this.countPoint();
     if (this.isOver) return this.giveUp();
     const repeated = this.cursor < this.prefix && this.at[this.cursor] === question;
-    if (!repeated && this.replay === null) {
+    if (!repeated) {
       if (this.sinceSwitch > FAIR_POINTS) return this.giveWay();
       if (this.cursor < this.prefix || this.preemptions >= this.bound) return false;
-    } else if (this.replay !== null && !this.replay.has(question)) {
-      return this.sinceSwitch > FAIR_POINTS && this.giveWay();
     }
     const self = this.m.executor!;
     const others = this.others(self);
@@ -112,35 +101,11 @@ export class BoundedExploration extends ControlledExecution implements Explorati
       }
     } else {
       this.at[cursor] = question;
-      this.choice[cursor] = Math.min(this.replay?.get(question) ?? 0, n - 1);
+      this.choice[cursor] = 0;
       this.alternatives[cursor] = n;
       this.asked[cursor] = asked;
     }
     this.cursor++;
     return this.choice[cursor]!;
-  }
-
-  /** Others wait, and the running task only retries: the next one in turn runs. No decision. */
-  private giveWay(): boolean {
-    const self = this.m.executor!;
-    const n = this.others(self);
-    this.sinceSwitch = 0;
-    if (n === 0) return false;
-    this.forced++;
-    let after = 0;
-    for (let i = 0; i < n; i++) if (this.other(self, i).id < self.id) after++;
-    this.target = this.other(self, after % n);
-    return true;
-  }
-
-  private others(self: Executor): number {
-    let n = 0;
-    for (const e of this.m.sched.executors) if (e !== self && this.canRun(e)) n++;
-    return n;
-  }
-
-  private other(self: Executor, index: number): Executor {
-    for (const e of this.m.sched.executors) if (e !== self && this.canRun(e) && index-- === 0) return e;
-    return self;
   }
 }

@@ -4,7 +4,7 @@ import { dependent, HappensBefore, type Access, type ExecutedStep } from "./happ
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 
 /** Turns of one retry loop in one execution, beyond which it is followed no further. */
-const RETRIES_MAX = 3;
+export const RETRIES_MAX = 3;
 
 /** Run queues of executors, as objects beside the tasks. */
 const QUEUES = 1_000_000;

@@ -1,16 +1,21 @@
-import { Event, FrameMemory, Op, type EventSink, type OverlayFactory } from "@faultline/kernel";
+import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
-import { PartialOrderExploration } from "./dpor.js";
+import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
+import { PartialOrderExploration, RETRIES_MAX } from "./dpor.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
-import { ScenarioSignal, type Scenario } from "./scenario.js";
+import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
+import { describeSampling, directorOf, type Sampling } from "./sampling.js";
+import { ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
-import type { Finding, Step, Violation, ViolationKind } from "./violation.js";
+import type { Finding, Violation, ViolationKind } from "./violation.js";
 import { World } from "./world.js";
 
 export interface ExploreOptions {
   /** Preemptions in one schedule at most; 2 by default. Infinity: every execution that can differ, by partial-order reduction. */
   readonly preemptions?: number;
+  /** Draws executions instead, for as long as it goes on; `preemptions` says nothing then. */
+  readonly sampling?: Sampling;
   /** Patches on top of mainline. */
   readonly overlays?: readonly OverlayFactory[];
   /** Rules that are not checked, to see what else comes of breaking them. */
@@ -27,6 +32,8 @@ export interface ExploreOptions {
   readonly sink?: EventSink;
   /** Called ahead of each execution, replays of violations among them. */
   readonly pulse?: () => void;
+  /** Gets the execution that broke a rule as it happens once more, from the start of the threads. */
+  readonly watch?: Watch;
 }
 
 /** What an exploration covered, and what it found. */
@@ -85,7 +92,7 @@ export class Exploration {
     private readonly options: ExploreOptions = {},
   ) {
     this.runner = new Runner(scenario, options);
-    this.last = options.preemptions ?? 2;
+    this.last = options.sampling === undefined ? (options.preemptions ?? 2) : Infinity;
     this.bound = this.last === Infinity ? Infinity : 0;
     this.strategy = this.strategyFor(this.bound);
   }
@@ -139,6 +146,8 @@ export class Exploration {
   }
 
   private strategyFor(bound: number): ExplorationStrategy {
+    const { sampling, pointsMax } = this.options;
+    if (sampling !== undefined) return new DirectedExecution(directorOf(sampling), pointsMax);
     const options = strategyOptions(bound, this.options);
     return bound === Infinity ? new PartialOrderExploration(options) : new BoundedExploration(options);
   }
@@ -146,9 +155,12 @@ export class Exploration {
   private covers(): string {
     const { bound, complete, schedules, retries } = this;
     const tail = `retries up to ${retries}`;
+    const { sampling } = this.options;
+    if (sampling !== undefined) return `${counted(schedules, "execution")} drawn at random (${describeSampling(sampling)}), ${tail}`;
     if (bound === Infinity) {
-      const all = "every order that can differ of the accesses that points announce";
-      return complete ? `${all}, ${tail}` : `the first ${counted(schedules, "execution")} of those for ${all}, ${tail}`;
+      // What retries more often has been run, not followed.
+      const all = `every order that can differ of the accesses that points announce, retries up to ${Math.min(retries, this.options.retries ?? RETRIES_MAX)}`;
+      return complete ? all : `the first ${counted(schedules, "execution")} of those for ${all}`;
     }
     const upTo = (n: number): string => `sequentially consistent interleavings with at most ${counted(n, "preemption")}`;
     if (complete) return `${upTo(bound)}, ${tail}`;
@@ -161,13 +173,17 @@ function counted(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
-/** Runs one execution again; the violation that it shows, with its trace, or null. */
+/**
+ * Runs one execution again; the violation that it shows, with its trace, or null.
+ * @throws ScenarioError when the decisions are of another scenario, or another kernel
+ */
 export function replay(scenario: Scenario, decisions: readonly Decision[], options: ExploreOptions = {}): Violation | null {
   const runner = new Runner(scenario, options);
-  const strategy = new BoundedExploration({ ...strategyOptions(Infinity, options), replay: decisions });
-  strategy.next();
-  const finding = runner.execute(strategy);
-  return finding === null ? null : runner.explain(finding, strategy);
+  const director = new ReplayDirector(decisions);
+  const execution = new DirectedExecution(director, options.pointsMax);
+  const violation = runner.record(execution, null);
+  if (violation === null && !director.fits) throw new ScenarioError("the schedule does not fit: it is of another scenario, or of another kernel");
+  return violation;
 }
 
 function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number; retriesMax?: number } {
@@ -178,6 +194,9 @@ function strategyOptions(preemptions: number, options: ExploreOptions): { preemp
   };
 }
 
+/** Executions in which a schedule with fewer preemptions is looked for. */
+const SHORTER_MAX = 2000;
+
 /** Executes a scenario again and again, on one machine that goes back to where the threads started. */
 class Runner {
   readonly lockOrder: LockOrder;
@@ -186,6 +205,7 @@ class Runner {
   private memory: FrameMemory | null = null;
   private pooled: { world: World; invariants: Invariants } | null = null;
   private finding: Finding | null = null;
+  private recorder: ExecutionRecorder | null = null;
   private strategy: ExplorationStrategy | null = null;
   private readonly ignored: ReadonlySet<ViolationKind>;
 
@@ -198,14 +218,15 @@ class Runner {
   }
 
   /** The first rule that this execution breaks, or null. */
-  execute(strategy: ExplorationStrategy, trace: Step[] | null = null): Finding | null {
+  execute(strategy: ExplorationStrategy, recorder: ExecutionRecorder | null = null): Finding | null {
     this.finding = null;
+    this.recorder = recorder;
     this.lockOrder.reset();
     this.options.pulse?.();
-    const { world, invariants } = this.ready();
+    const { world, invariants } = recorder === null ? this.ready() : this.build(recorder);
     this.strategy = strategy;
     try {
-      this.race(world, invariants, strategy, trace);
+      this.race(world, invariants, strategy);
     } catch (error) {
       if (error instanceof ScenarioSignal) this.report({ kind: "outcome", message: `check gets ${error.message}` });
       else this.report({ kind: "engine", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -213,7 +234,7 @@ class Runner {
       this.strategy = null;
     }
     // Tasks that have not ended are beyond any checkpoint.
-    if (this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
+    if (recorder !== null || this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
   }
 
@@ -223,34 +244,69 @@ class Runner {
       this.pooled.world.restore();
       return this.pooled;
     }
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory);
-    this.memory = world.m.ram;
-    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
-    invariants.boot();
-    world.m.locks.observer = this.lockOrder;
-    world.setup();
-    world.save([this.lockOrder]);
-    this.pooled = { world, invariants };
+    this.pooled = this.build(null);
     return this.pooled;
   }
 
-  /** Replays an execution that broke a rule, recording it. */
-  explain(finding: Finding, strategy: ExplorationStrategy): Violation {
-    const decisions = strategy.decisions();
-    const { preemptions } = strategy;
-    const trace: Step[] = [];
-    const again = new BoundedExploration({ ...strategyOptions(Infinity, this.options), replay: decisions });
-    again.next();
-    this.execute(again, trace);
-    return { ...finding, decisions, preemptions, trace };
+  private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, recorder !== null);
+    this.memory = world.m.ram;
+    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
+    invariants.boot();
+    world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.m, this.lockOrder);
+    world.setup();
+    if (recorder === null) world.save([this.lockOrder]);
+    return { world, invariants };
   }
 
-  private race(world: World, invariants: Invariants, strategy: ExplorationStrategy, trace: Step[] | null): void {
+  /** Repeats an execution that broke a rule, as short as can be, and writes it down. */
+  explain(finding: Finding, strategy: ExplorationStrategy): Violation {
+    const { pointsMax } = this.options;
+    const known = strategy.decisions();
+    // Schedules by their number of preemptions begin with the shortest. And what is known of lock
+    // order comes from many executions.
+    const shortest = strategy instanceof BoundedExploration || finding.kind === "lock-order";
+    const decisions = shortest ? known : this.minimise(finding.kind, known);
+    return this.record(new DirectedExecution(new ReplayDirector(decisions), pointsMax), finding)!;
+  }
+
+  /** Fewer decisions that break the same rule: moves are left out, then schedules with fewer preemptions looked through. */
+  private minimise(kind: ViolationKind, known: readonly Decision[]): readonly Decision[] {
+    const { pointsMax } = this.options;
+    const shows = (strategy: ExplorationStrategy): boolean => this.execute(strategy)?.kind === kind;
+    const again = new DirectedExecution(new ReplayDirector(known), pointsMax);
+    if (!shows(again)) return known;
+    let best = again;
+    shrinkMoves(again.moves, (fewer: readonly Move[]) => {
+      const execution = new DirectedExecution(new MoveDirector(fewer), pointsMax);
+      if (!shows(execution)) return null;
+      best = execution;
+      return execution.moves;
+    });
+    let left = SHORTER_MAX;
+    for (let bound = 0; bound < best.preemptions; bound++) {
+      const shorter = new BoundedExploration(strategyOptions(bound, this.options));
+      while (left-- > 0 && shorter.next()) if (shows(shorter)) return shorter.decisions();
+    }
+    return best.decisions();
+  }
+
+  /** Runs an execution, writing it down: the rule that it breaks, or the one that is known to be broken, or null. */
+  record(execution: DirectedExecution, known: Finding | null): Violation | null {
+    const recorder = new ExecutionRecorder(this.options.watch ?? null);
+    const finding = this.execute(execution, recorder) ?? known;
+    if (finding === null) return null;
+    const trace = recorder.steps();
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at };
+  }
+
+  private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {
     const { m } = world;
     const { sink } = this.options;
+    const { recorder } = this;
     const heard = sink === undefined ? invariants : new Tee(sink, invariants);
     const listening = strategy instanceof PartialOrderExploration ? new Tee(strategy, heard) : heard;
-    m.sink = trace === null ? listening : new Tee(new Recorder(world, trace), listening);
+    m.sink = recorder === null ? listening : recorder.start(listening);
     invariants.begin();
     world.startThreads();
     strategy.begin(m);
@@ -293,50 +349,7 @@ class Runner {
   private report(finding: Finding): void {
     if (this.ignored.has(finding.kind) || this.finding !== null) return;
     this.finding = finding;
+    this.recorder?.decide();
     this.strategy?.stop();
-  }
-}
-
-/** Two that listen, the first of them first. */
-class Tee implements EventSink {
-  constructor(
-    private readonly first: EventSink,
-    private readonly second: EventSink,
-  ) {}
-
-  point(executor: number, op: number, object: number): void {
-    this.first.point(executor, op, object);
-    this.second.point(executor, op, object);
-  }
-
-  touches(executor: number, op: number, object: number): void {
-    this.first.touches?.(executor, op, object);
-    this.second.touches?.(executor, op, object);
-  }
-
-  emit(event: Event, a: number, b: number, c: number, d: number): void {
-    this.first.emit(event, a, b, c, d);
-    this.second.emit(event, a, b, c, d);
-  }
-}
-
-/** Writes down every point and event. */
-class Recorder implements EventSink {
-  constructor(
-    private readonly world: World,
-    private readonly trace: Step[],
-  ) {}
-
-  point(_executor: number, op: number, object: number): void {
-    this.step(Op[op] ?? String(op), object);
-  }
-
-  emit(event: Event, a: number, b: number, c: number): void {
-    this.step(`[${Event[event]} ${a} ${b} ${c}]`, a);
-  }
-
-  private step(op: string, object: number): void {
-    const { executor, current } = this.world.m;
-    this.trace.push({ executor: executor?.name ?? "", thread: current?.comm ?? "", op, object });
   }
 }

@@ -77,6 +77,10 @@ export interface Step {
   readonly op: string;
   /** What the operation is on: see `Op` for what the number means. */
   readonly object: number;
+  /** The same in words: "folio lock of frame 6"; empty for events. */
+  readonly words: string;
+  /** The innermost kernel function, as the kernel spells it; empty outside of all. */
+  readonly function: string;
 }
 
 /** A broken rule, with all that is needed to see it happen again. */
@@ -86,6 +90,10 @@ export interface Violation extends Finding {
   readonly preemptions: number;
   /** Everything that happened from the start of the threads to the end. */
   readonly trace: readonly Step[];
+  /** How many of its steps had happened when the rule was seen to be broken. */
+  readonly decisive: number;
+  /** Where it was seen: the executor and thread that ran; null when all threads had ended. */
+  readonly at: Pick<Step, "executor" | "thread"> | null;
 }
 
 /** A trace as text, a line a step, with the turns of the threads set apart. */

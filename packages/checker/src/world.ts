@@ -72,6 +72,8 @@ export class World {
     readonly scenario: Scenario,
     overlays: readonly OverlayFactory[],
     memory: FrameMemory | null,
+    /** Tasks know the kernel functions that they are in. */
+    ftrace = false,
   ) {
     const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
     this.m = new Machine(
@@ -89,7 +91,7 @@ export class World {
     );
     // Losing a race for a folio lock once more shows nothing new, and takes many points.
     this.m.pageLockUnfairness = 1;
-    this.k = assembleKernel(this.m, overlays);
+    this.k = assembleKernel(this.m, overlays, ftrace);
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     if (swapSlots > 0) startSwapDisk(this.k);
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import type { Decision } from "@faultline/checker";
 import { describeCheck, jsonOfCheck } from "./check_report.js";
 import type { CheckOutcome, CheckWish } from "./check_run.js";
 import { Shared, type CheckWorkerData } from "./check_shared.js";
@@ -10,15 +11,21 @@ import { shellQuote } from "./values.js";
 export interface CheckOptions extends KernelOptions {
   readonly strategy: StrategyName;
   readonly preemptions?: number;
+  readonly depth?: number;
+  readonly seed?: number;
+  readonly replay?: readonly Decision[];
+  readonly trace?: string;
   readonly executions?: number;
   readonly seconds?: number;
   readonly json?: boolean;
 }
 
-export const STRATEGIES = ["bounded", "exhaustive"] as const;
+export const STRATEGIES = ["bounded", "exhaustive", "pct", "walk", "random"] as const;
 export type StrategyName = (typeof STRATEGIES)[number];
 
 const PREEMPTIONS = 2;
+/** Executions that are drawn where neither executions nor time are bounded: sampling has no end of its own. */
+const SAMPLES = 10_000;
 /** A scenario broke a rule. */
 const EXIT_VIOLATION = 1;
 /** The longest execution, 20000 points, takes a fraction of a second. */
@@ -45,16 +52,33 @@ export async function check(file: string, options: CheckOptions): Promise<number
     return EXIT_FAULTLINE;
   }
   const { result } = outcome;
+  if (result.violation === null && options.trace !== undefined) stderr.text(`faultline: ${options.trace} is not written: nothing was found\n`);
   stdout.text(options.json === true ? jsonOfCheck(wish, options.strategy, result) : describeCheck(wish, options.strategy, result));
   if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
-  if (result.report.violation !== null) return EXIT_VIOLATION;
+  if (result.violation !== null) return EXIT_VIOLATION;
   return result.interrupted ? EXIT_INTERRUPTED : 0;
 }
 
 function wishOf(file: string, options: CheckOptions): CheckWish {
-  const { strategy, preemptions, executions = Infinity, seconds = Infinity, release, without, patch } = options;
-  if (preemptions !== undefined && strategy !== "bounded") throw new UserError(`--preemptions has no meaning with --strategy ${strategy}`);
-  return { file, release, without, patch, preemptions: strategy === "exhaustive" ? Infinity : (preemptions ?? PREEMPTIONS), executions, seconds };
+  const { strategy, preemptions, depth, seed, replay, trace, seconds = Infinity, release, without, patch } = options;
+  const samples = strategy === "pct" || strategy === "walk" || strategy === "random";
+  const refuse = (option: string): UserError => new UserError(`--${option} has no meaning with --strategy ${strategy}`);
+  if (preemptions !== undefined && strategy !== "bounded") throw refuse("preemptions");
+  if (depth !== undefined && strategy !== "pct") throw refuse("depth");
+  if (seed !== undefined && !samples) throw refuse("seed");
+  const { executions = samples && options.seconds === undefined ? SAMPLES : Infinity } = options;
+  return {
+    file,
+    release,
+    without,
+    patch,
+    preemptions: strategy === "exhaustive" ? Infinity : (preemptions ?? PREEMPTIONS),
+    ...(samples ? { sampling: { policy: strategy, ...(seed === undefined ? {} : { seed }), ...(depth === undefined ? {} : { depth }) } } : {}),
+    ...(replay === undefined ? {} : { replay }),
+    ...(trace === undefined ? {} : { trace }),
+    executions,
+    seconds,
+  };
 }
 
 /**

@@ -1,49 +1,73 @@
-import { formatSchedule, RULES, type Violation } from "@faultline/checker";
+import { formatSchedule, raceDiagram, RULES, type Report, type Violation } from "@faultline/checker";
 import type { CheckResult, CheckWish } from "./check_run.js";
+import { shellQuote } from "./values.js";
 
-/** What `--json` prints: one object. */
-export function jsonOfCheck(wish: CheckWish, strategy: string, { report, seconds }: CheckResult): string {
-  const { title, executions, complete, points, covers, violation } = report;
-  const object = {
-    title,
-    release: wish.release,
-    strategy,
-    executions,
-    complete,
-    executionsPerSecond: perSecond(executions, seconds),
-    pointsPerExecution: executions === 0 ? 0 : Math.round((10 * points) / executions) / 10,
-    covers,
-    violations: violation === null ? [] : [jsonOfViolation(violation)],
-  };
+/** What `--json` prints: one object. A replay has explored nothing, and has no figures. */
+export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, violation, seconds }: CheckResult): string {
+  const explored =
+    report === null
+      ? { strategy: "replay" }
+      : {
+          strategy,
+          executions: report.executions,
+          complete: report.complete,
+          executionsPerSecond: perSecond(report.executions, seconds),
+          pointsPerExecution: report.executions === 0 ? 0 : Math.round((10 * report.points) / report.executions) / 10,
+          covers: report.covers,
+        };
+  const object = { title, release: wish.release, ...explored, violations: violation === null ? [] : [jsonOfViolation(violation)] };
   return `${JSON.stringify(object, null, 2)}\n`;
 }
 
 function jsonOfViolation(violation: Violation): object {
-  const { kind, message, decisions, preemptions, trace } = violation;
-  return { invariant: kind, rule: RULES[kind], message, schedule: formatSchedule(decisions), preemptions, steps: trace };
+  const { kind, message, decisions, preemptions, trace, decisive } = violation;
+  return {
+    invariant: kind,
+    rule: RULES[kind],
+    message,
+    schedule: formatSchedule(decisions),
+    preemptions,
+    steps: trace.slice(0, decisive),
+    diagram: raceDiagram(violation),
+  };
 }
 
 /** What a person reads. */
-export function describeCheck(wish: CheckWish, strategy: string, { report, seconds, interrupted }: CheckResult): string {
-  const { title, executions, complete, covers, violation, pointsMin, pointsMax } = report;
+export function describeCheck(wish: CheckWish, strategy: string, result: CheckResult): string {
+  const { report, title, violation } = result;
   const kernel = [wish.release, ...wish.without.map((name) => `--without ${name}`), ...wish.patch.map((file) => `--patch ${file}`)];
-  const how = violation !== null ? "up to the violation" : complete ? "complete" : interrupted ? "interrupted" : "not complete";
-  const points = pointsMin === pointsMax ? `${pointsMin}` : `${pointsMin} to ${pointsMax}`;
-  const lines = [
-    title,
-    `  kernel      ${kernel.join(" ")}`,
-    `  strategy    ${strategy}`,
-    `  executions  ${executions}, ${how}; ${perSecond(executions, seconds)}/s, of ${points} points`,
-    `  covered     ${covers}`,
-    "",
-  ];
+  const lines = [title, `  kernel      ${kernel.join(" ")}`, ...(report === null ? ["  strategy    replay of one schedule"] : explored(strategy, result, report)), ""];
   if (violation === null) lines.push("Nothing found.");
-  else lines.push(...describeViolation(violation));
+  else lines.push(...describeViolation(wish, violation));
   return `${lines.join("\n")}\n`;
 }
 
-function describeViolation({ kind, message, decisions, preemptions }: Violation): string[] {
-  return [`VIOLATION (${kind}): ${message}`, `  rule        ${RULES[kind]}`, `  schedule    ${formatSchedule(decisions)}`, `  preemptions ${preemptions}`];
+function explored(strategy: string, { seconds, interrupted, violation }: CheckResult, report: Report): string[] {
+  const { executions, complete, covers, pointsMin, pointsMax } = report;
+  const how = violation !== null ? "up to the violation" : complete ? "complete" : interrupted ? "interrupted" : "not complete";
+  const points = pointsMin === pointsMax ? `${pointsMin}` : `${pointsMin} to ${pointsMax}`;
+  return [
+    `  strategy    ${strategy}`,
+    `  executions  ${executions}, ${how}; ${perSecond(executions, seconds)}/s, of ${points} points`,
+    `  covered     ${covers}`,
+  ];
+}
+
+function describeViolation(wish: CheckWish, violation: Violation): string[] {
+  const { kind, message, decisions, preemptions } = violation;
+  const words = ["faultline", "check", wish.file, "--release", wish.release];
+  for (const name of wish.without) words.push("--without", name);
+  for (const file of wish.patch) words.push("--patch", file);
+  words.push("--replay", formatSchedule(decisions));
+  return [
+    `VIOLATION (${kind}): ${message}`,
+    `  rule        ${RULES[kind]}`,
+    `  schedule    ${formatSchedule(decisions)}, ${preemptions} preemption${preemptions === 1 ? "" : "s"}`,
+    "",
+    raceDiagram(violation),
+    "Again:",
+    `  ${words.map(shellQuote).join(" ")}`,
+  ];
 }
 
 function perSecond(executions: number, seconds: number): number {

@@ -1,7 +1,11 @@
-import { Exploration, ScenarioError, type ExploreOptions, type Report, type Violation } from "@faultline/checker";
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { Exploration, replay, ScenarioError, type Decision, type ExploreOptions, type Report, type Sampling, type Scenario, type Violation, type Watch } from "@faultline/checker";
+import { PAGE_SIZE, type Machine } from "@faultline/kernel";
 import { firstLine, UserError } from "./failure.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
 import type { LoadedPatch } from "./patch_file.js";
+import { Recording } from "./recording.js";
 import { loadScenario, type LoadedScenario } from "./scenario_file.js";
 import { UserModule } from "./user_module.js";
 
@@ -10,6 +14,11 @@ export interface CheckWish extends KernelOptions {
   readonly file: string;
   /** Infinity: every order that can differ. */
   readonly preemptions: number;
+  readonly sampling?: Sampling;
+  /** This execution alone. */
+  readonly replay?: readonly Decision[];
+  /** File to record the execution to that breaks a rule. */
+  readonly trace?: string;
   readonly executions: number;
   readonly seconds: number;
 }
@@ -26,7 +35,10 @@ export interface CheckControl {
 }
 
 export interface CheckResult {
-  readonly report: Report;
+  /** Null after a replay, which explores nothing. */
+  readonly report: Report | null;
+  readonly title: string;
+  readonly violation: Violation | null;
   readonly seconds: number;
   readonly interrupted: boolean;
 }
@@ -43,34 +55,101 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     control.begin();
     const scenario = await loadScenario(module);
     const { overlays, loaded } = await overlaysOf(wish);
-    return { result: exploreScenario(scenario, loaded, wish, { overlays, executionsMax: wish.executions, pulse: () => control.pulse() }, control) };
+    const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario.scenario, wish);
+    const options: ExploreOptions = { overlays, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
+    const result = guarded(scenario, loaded, () => (wish.replay === undefined ? exploreAll(scenario.scenario, wish, options, control) : replayOne(scenario.scenario, wish.replay, options)));
+    recorder?.end();
+    return { result };
   } catch (error) {
     if (error instanceof UserError) return { complaints: [error.message] };
     throw error;
   }
 }
 
-function exploreScenario(scenario: LoadedScenario, patches: readonly LoadedPatch[], wish: CheckWish, options: ExploreOptions, control: CheckControl): CheckResult {
-  const exploration = new Exploration(scenario.scenario, { ...options, preemptions: wish.preemptions });
+function exploreAll(scenario: Scenario, wish: CheckWish, options: ExploreOptions, control: CheckControl): CheckResult {
+  const { sampling, preemptions, executions: executionsMax } = wish;
+  const exploration = new Exploration(scenario, { ...options, executionsMax, preemptions, ...(sampling === undefined ? {} : { sampling }) });
   const start = performance.now();
   const end = start + wish.seconds * 1000;
+  while (!control.stopped() && performance.now() < end && exploration.step()) control.progress(exploration.executions, exploration.bound);
+  const report = exploration.report();
+  return { report, title: scenario.title, violation: report.violation, seconds: (performance.now() - start) / 1000, interrupted: control.stopped() };
+}
+
+function replayOne(scenario: Scenario, decisions: readonly Decision[], options: ExploreOptions): CheckResult {
+  return { report: null, title: scenario.title, violation: replay(scenario, decisions, options), seconds: 0, interrupted: false };
+}
+
+/**
+ * An exception is no finding where it comes out of the user's own code.
+ * @throws UserError that names the file
+ */
+function guarded(scenario: LoadedScenario, patches: readonly LoadedPatch[], explore: () => CheckResult): CheckResult {
+  let result: CheckResult;
   try {
-    while (!control.stopped() && performance.now() < end && exploration.step()) control.progress(exploration.executions, exploration.bound);
+    result = explore();
   } catch (error) {
     const culprit = culpritOf(error instanceof Error ? (error.stack ?? "") : "", scenario, patches);
     if (culprit !== null) throw new UserError(`${culprit}: ${firstLine(error)}`);
     if (error instanceof ScenarioError) throw new UserError(`scenario ${scenario.file}: ${firstLine(error)}`);
     throw error;
   }
-  const report = exploration.report();
-  if (report.violation?.kind === "engine") blame(report.violation, scenario, patches);
-  return { report, seconds: (performance.now() - start) / 1000, interrupted: control.stopped() };
+  const { violation } = result;
+  if (violation?.kind === "engine") {
+    const culprit = culpritOf(violation.message, scenario, patches);
+    if (culprit !== null) throw new UserError(`${culprit}: threw in a schedule: ${firstLine(violation.message)}`);
+  }
+  return result;
 }
 
-/** An exception is no finding where it comes out of the user's own code. */
-function blame({ message }: Violation, scenario: LoadedScenario, patches: readonly LoadedPatch[]): void {
-  const culprit = culpritOf(message, scenario, patches);
-  if (culprit !== null) throw new UserError(`${culprit}: threw in a schedule: ${firstLine(message)}`);
+/** The trace of an execution that broke a rule; no file is written before there is one. */
+class ViolationRecording {
+  private recording: Recording | null = null;
+  /** The file cannot be written. The checker must not see the exception: it would take it for the engine's. */
+  private failure: unknown = null;
+
+  /** @throws UserError when there is no such folder: nobody wants to hear of it after hours of exploring */
+  constructor(
+    private readonly path: string,
+    private readonly scenario: Scenario,
+    private readonly wish: CheckWish,
+  ) {
+    if (!existsSync(dirname(resolve(path)))) throw new UserError(`${path}: there is no such folder`);
+  }
+
+  watch(m: Machine): ReturnType<Watch> {
+    try {
+      this.recording = this.open(m);
+      return this.recording.attach(m);
+    } catch (error) {
+      this.failure = error;
+      return { sink: { point: () => {}, emit: () => {} } };
+    }
+  }
+
+  /** @throws UserError when the file could not be written */
+  end(): void {
+    if (this.failure !== null) throw this.failure;
+    this.recording?.end("exited");
+  }
+
+  private open(m: Machine): Recording {
+    const { release, without, patch, file } = this.wish;
+    const { frames, swapSlots, cpus } = m.config;
+    return new Recording(this.path, false, {
+      program: file,
+      args: [this.scenario.title],
+      release,
+      without,
+      patches: patch,
+      memory: frames * PAGE_SIZE,
+      swap: swapSlots * PAGE_SIZE,
+      cpus,
+      seed: m.config.seed,
+      before: [],
+      lines: [],
+    });
+  }
 }
 
 /** Whose code threw, by the innermost frame of the stack; null for the engine's own. */

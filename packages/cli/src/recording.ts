@@ -1,4 +1,4 @@
-import type { Machine } from "@faultline/kernel";
+import type { EventSink, LockObserver, Machine } from "@faultline/kernel";
 import { FORMAT, KeyframeTaker, Tracer, type TraceConsumer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
 import { UserError } from "./failure.js";
 import { compactFile, exporterFor, formatOf, OutputFile, type Exporter } from "./trace_file.js";
@@ -33,16 +33,21 @@ export class Recording {
 
   /** Listens to a machine from now on. */
   start(m: Machine): void {
+    const { sink, locks } = this.attach(m);
+    m.sink = sink;
+    if (locks !== null) m.locks.observer = locks;
+  }
+
+  /** The machine as it is now is where the recording begins; who runs it tells events, and locks if wanted, from now on. */
+  attach(m: Machine): { readonly sink: EventSink; readonly locks: LockObserver | null } {
     this.machine = m;
     const tracer = new Tracer(m, this.guarded(this.writer ?? this.exporter!));
-    m.sink = tracer;
-    if (this.functions) {
-      m.ftrace!.emitting = true;
-      m.locks.observer = tracer;
+    if (this.functions) m.ftrace!.emitting = true;
+    if (this.writer !== null) {
+      this.keyframes = new KeyframeTaker(m);
+      this.takeKeyframe();
     }
-    if (this.writer === null) return;
-    this.keyframes = new KeyframeTaker(m);
-    this.takeKeyframe();
+    return { sink: tracer, locks: this.functions ? tracer : null };
   }
 
   /**

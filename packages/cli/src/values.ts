@@ -1,3 +1,4 @@
+import { parseSchedule, type Decision } from "@faultline/checker";
 import { InvalidArgumentError } from "commander";
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
@@ -52,8 +53,17 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 export const parseCpus = wholeNumber(1, MAX_CPUS);
 /** More than that many switches away from those who could go on need no bound, but the exhaustive strategy. */
 export const parsePreemptions = wholeNumber(0, 64);
+/** Orderings that a bug needs; more than a handful is no search any more. */
+export const parseDepth = wholeNumber(1, 64);
 export const parseExecutions = wholeNumber(1, 1e12);
 export const parseSeed = wholeNumber(0, 2 ** 32 - 1);
+
+/** A schedule, as a violation was reported with. */
+export function parseReplay(text: string): Decision[] {
+  const decisions = parseSchedule(text);
+  if (typeof decisions === "string") throw new InvalidArgumentError(`${decisions}.`);
+  return decisions;
+}
 
 /** Seconds, with a fraction if need be. */
 export function parseSeconds(text: string): number {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -73,6 +73,95 @@ describe("check", () => {
     const { status, stdout } = faultline(["check", "scenarios/fault-exclusive-dontneed.ts", "--without", "exclusive-fault-ref"]);
     expect(status).toBe(1);
     expect(stdout).toMatch(/^VIOLATION \(lock-on-free\): fault (takes|releases) the folio lock of frame \d+, which is free$/m);
+  });
+
+  test("a violation is told so that it can be mailed", () => {
+    const { stdout } = faultline(["check", "scenarios/fault-exclusive-dontneed.ts", "--without", "exclusive-fault-ref"]);
+    expect(stable(stdout)).toMatchInlineSnapshot(`
+      "CPU fault against device-exclusive access against MADV_DONTNEED
+        kernel      7.3 --without exclusive-fault-ref
+        strategy    bounded
+        executions  86, up to the violation; N/s, of 35 to 137 points
+        covered     sequentially consistent interleavings with at most 0 preemptions, and the first 80 executions of those with at most 1 preemption, retries up to 2
+
+      VIOLATION (lock-on-free): fault releases the folio lock of frame 6, which is free
+        rule        nobody takes or releases the folio lock of a folio that is free
+        schedule    16=1, 1 preemption
+
+      CPU 0 (fault)                     CPU 1 (dontneed)
+      -------------------------------   -----------------------------
+      access_frame()
+        store to memory
+        … 8 more
+      dmirror_interval_invalidate()
+        change device table
+        unlock dmirror
+      pte_lock_unchanged()
+        lock ptl
+        read PTE of 0x3ff7fff000
+      set_pte_at()
+        write PTE of 0x3ff7fff000
+      remove_device_exclusive_entry()
+        unlock ptl
+
+                                        do_madvise()
+                                          lock mmap_lock for reading
+                                          … 2 more
+                                        dmirror_interval_invalidate()
+                                          change device table
+                                          unlock dmirror
+                                          … 1 more
+                                        zap_pte_range()
+                                          lock ptl
+                                          write PTE of 0x3ff7fff000
+                                          … 1 more
+                                          unlock ptl
+                                        intervals_end()
+                                          invalidation of mm 1 ends
+                                          … 5 more
+                                        free_folios()
+                                          unlock lruvec
+                                          charge of memcg 2
+                                        do_madvise()
+                                          unlock mmap_lock
+
+      folio_unlock()
+        unlock folio of frame 6
+        ^^^ lock-on-free
+
+      Again:
+        faultline check scenarios/fault-exclusive-dontneed.ts --release 7.3 --without exclusive-fault-ref --replay 16=1
+      "
+    `);
+  });
+
+  test.each(["pct", "walk", "random"])("%s finds one too, and the same one from the same seed", (strategy) => {
+    const args = ["scenarios/fault-exclusive-dontneed.ts", "--without", "exclusive-fault-ref", "--strategy", strategy, "--seed", "7"];
+    const [first, second] = [checkJson(args), checkJson(args)];
+    expect(first.status).toBe(1);
+    expect(first.json.violations[0]).toMatchObject({ invariant: "lock-on-free", preemptions: 1 });
+    expect(second.json.violations).toEqual(first.json.violations);
+    expect(second.json.executions).toBe(first.json.executions);
+    const again = checkJson([...args.slice(0, 3), "--replay", first.json.violations[0]!.schedule]);
+    expect(again.status).toBe(1);
+    expect(again.json).toEqual({ title: first.json.title, release: "7.3", strategy: "replay", violations: first.json.violations });
+  });
+
+  test("the violation as a trace, in each format", () => {
+    withFiles({}, (folder) => {
+      const args = ["check", "scenarios/fault-exclusive-dontneed.ts", "--without", "exclusive-fault-ref", "--trace"];
+      for (const name of ["x.fltrace", "x.txt", "x.pftrace"]) {
+        expect(faultline([...args, join(folder, name)]).status).toBe(1);
+        expect(readFileSync(join(folder, name)).length).toBeGreaterThan(500);
+      }
+      expect(readFileSync(join(folder, "x.txt"), "utf8")).toMatch(/^ +fault-\d+ .* folio_lock:/m);
+      const { status, stdout } = faultline(["trace", join(folder, "x.fltrace")]);
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/^kernel +7\.3 --without exclusive-fault-ref$/m);
+      const clean = faultline(["check", "scenarios/fault-exclusive.ts", "--trace", join(folder, "none.txt")]);
+      expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.txt")} is not written: nothing was found\n` });
+      expect(existsSync(join(folder, "none.txt"))).toBe(false);
+    });
   });
 
   test("a patch of the user's own breaks a rule, whatever the strategy", () => {
@@ -169,6 +258,12 @@ describe("check", () => {
     [["--strategy", "exhaustive", "--preemptions", "1"]],
     [["--preemptions", "many"]],
     [["--seconds", "0"]],
+    [["--seed", "1"]],
+    [["--strategy", "walk", "--depth", "2"]],
+    [["--replay", "3"]],
+    [["--replay", "100000=1"]],
+    [["--trace", "/nowhere/x.txt"]],
+    [["--trace", ".", "--patch", "scenarios/overlays/no-exclusive-flush.ts"]],
     [["--release", "5.0"]],
     [["--without", "nothing"]],
     [["--patch", "nothing.ts"]],

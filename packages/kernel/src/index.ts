@@ -38,7 +38,7 @@ export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_ma
 export type { RmapOne } from "./mm/rmap.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */
-export type { Choices } from "./kernel/choices.js";
+export { SeededChoices, type Choices } from "./kernel/choices.js";
 export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from "./kernel/process.js";
 export { initialLimits, maxThreads, RLIM_NLIMITS, Rlimit, STACK_LIMIT } from "./kernel/rlimit.js";
 export { Executor, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";

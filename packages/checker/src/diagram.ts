@@ -1,0 +1,105 @@
+import { conflicts, Op } from "@faultline/kernel";
+import type { Step, Violation } from "./violation.js";
+
+/** Steps of a turn that are always shown: where it begins, and where somebody else goes on. */
+const HEAD = 1;
+const TAIL = 3;
+/** Besides, the last of those that conflict with what others do right before or after. */
+const RACING = 6;
+const GAP = "   ";
+
+interface Turn {
+  readonly executor: string;
+  readonly thread: string;
+  readonly steps: readonly Step[];
+}
+
+/**
+ * Who did what in which order, up to the step that broke the rule: a column for each CPU and
+ * device, steps under the kernel functions that took them. Of long turns only the beginning, the
+ * end and what races is shown.
+ */
+export function raceDiagram({ trace, decisive, at, kind }: Violation): string {
+  const turns = turnsOf(trace.slice(0, decisive), at);
+  const columns = [...new Set(turns.map(({ executor, thread }) => `${executor} (${thread})`))].sort();
+  const rows: { readonly column: number; readonly text: string }[] = [];
+  const functions = columns.map(() => "");
+  for (const [i, turn] of turns.entries()) {
+    const column = columns.indexOf(`${turn.executor} (${turn.thread})`);
+    const put = (text: string): void => {
+      rows.push({ column, text });
+    };
+    if (i > 0) rows.push({ column: -1, text: "" });
+    const shown = interesting(turn, turns[i - 1], turns[i + 1]);
+    for (const [j, step] of turn.steps.entries()) {
+      if (!shown.has(j)) {
+        if (shown.has(j - 1)) put(`  … ${skipped(shown, j, turn.steps.length)} more`);
+        continue;
+      }
+      if (step.function !== functions[column]) {
+        functions[column] = step.function;
+        if (step.function !== "") put(`${step.function}()`);
+      }
+      put(`  ${step.words}`);
+    }
+    if (at !== null && i === turns.length - 1) put(`  ^^^ ${kind}`);
+  }
+  if (at === null) rows.push({ column: -1, text: "" }, { column: 0, text: `^^^ ${kind}, when all is over` });
+  const widths = columns.map((name, c) => Math.max(name.length, ...rows.map(({ column, text }) => (column === c ? text.length : 0))));
+  const line = (cells: readonly string[]): string => cells.map((cell, c) => cell.padEnd(widths[c]!)).join(GAP).trimEnd();
+  return [line(columns), line(widths.map((width) => "-".repeat(width))), ...rows.map(({ column, text }) => line(columns.map((_, c) => (c === column ? text : ""))))]
+    .map((text) => `${text}\n`)
+    .join("");
+}
+
+/**
+ * Turns of those in `trace`, and of who ran last. A step is announced ahead of itself: where
+ * somebody else goes on, it is done when its own executor's next turn begins. Events say what has
+ * been done already.
+ */
+function turnsOf(trace: readonly Step[], last: Violation["at"]): Turn[] {
+  const turns: { executor: string; thread: string; steps: Step[] }[] = [];
+  const announced = new Map<string, Step>();
+  const turnOf = ({ executor, thread }: Pick<Step, "executor" | "thread">): Step[] => {
+    const current = turns.at(-1);
+    if (current?.executor === executor && current.thread === thread) return current.steps;
+    const before = announced.get(executor);
+    announced.delete(executor);
+    const steps = before?.thread === thread ? [before] : [];
+    turns.push({ executor, thread, steps });
+    return steps;
+  };
+  for (const [i, step] of trace.entries()) {
+    if (step.words === "") continue;
+    const steps = turnOf(step);
+    const next = trace.slice(i + 1).find(({ words }) => words !== "") ?? last;
+    const resumes = trace.slice(i + 1).some((later) => later.words !== "" && sameThread(later, step)) || (last !== null && sameThread(last, step));
+    if (next !== null && !sameThread(next, step) && resumes) announced.set(step.executor, step);
+    else steps.push(step);
+  }
+  if (last !== null) turnOf(last);
+  return turns.filter(({ steps }, i) => steps.length > 0 || i === turns.length - 1);
+}
+
+function sameThread(a: Pick<Step, "executor" | "thread">, b: Pick<Step, "executor" | "thread">): boolean {
+  return a.executor === b.executor && a.thread === b.thread;
+}
+
+function interesting({ steps }: Turn, before: Turn | undefined, after: Turn | undefined): ReadonlySet<number> {
+  const shown = new Set<number>();
+  for (const i of steps.keys()) if (i < HEAD || i >= steps.length - TAIL) shown.add(i);
+  const others = [...(before?.steps ?? []), ...(after?.steps ?? [])];
+  const racing = [...steps.keys()].filter((i) => others.some((other) => race(steps[i]!, other)));
+  for (const i of racing.slice(-RACING)) shown.add(i);
+  return shown;
+}
+
+function race(a: Step, b: Step): boolean {
+  return a.object >= 0 && conflicts(Op[a.op as keyof typeof Op], a.object, Op[b.op as keyof typeof Op], b.object);
+}
+
+function skipped(shown: ReadonlySet<number>, from: number, end: number): number {
+  let to = from;
+  while (to < end && !shown.has(to)) to++;
+  return to - from;
+}
