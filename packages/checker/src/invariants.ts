@@ -110,7 +110,7 @@ export class Invariants implements EventSink {
   }
 
   private userAccess(executor: number, vpn: number, page: number): void {
-    if (this.isFree(page)) {
+    if (this.isGivenBack(page)) {
       this.fail("use-after-free", `${this.cpu(executor)} reaches ${this.frame(page)} through its TLB at page ${hex(vpn)}, and the frame is free`);
     }
     const mm = this.k.m.sched.executors[executor]!.activeMm;
@@ -485,6 +485,16 @@ export class Invariants implements EventSink {
     let n = zones.freePages();
     n += zones.pcpPages();
     return n;
+  }
+
+  /**
+   * Whether the allocator has a frame. Reclaim flushes the TLBs once for many folios: when nobody can
+   * take a reference to them any more, and before it frees them. Until then a stale translation reads
+   * what was there, which no one else has.
+   */
+  private isGivenBack(page: number): boolean {
+    const { memmap } = this.k.m;
+    return this.isFree(page) && (memmap.flags[memmap.folioOf(page)]! & ~PG.buddy) === 0;
   }
 
   private isFree(page: number): boolean {

@@ -27,3 +27,9 @@ test.each([
     expect(wrong === null ? null : `seed ${seed}: ${wrong}`).toBeNull();
   }
 });
+
+test("a stale translation may be used until reclaim has flushed, and no longer", () => {
+  for (const seed of [50967, 51395]) {
+    expect(fuzz({ ...LIMITED, seed, switchOneIn: SWITCH_ONE_IN[seed % SWITCH_ONE_IN.length]! })).toBeNull();
+  }
+});
