@@ -217,7 +217,7 @@ export class PartialOrderExploration extends ControlledExecution implements Expl
     }
     const sleep = this.inheritedSleep();
     const awake = able.filter((e) => !sleep.some((s) => s.executor === e.id));
-    // So too where nobody but a retry loop is awake: whoever runs in the end is one that sleeps.
+    // Where nobody but a loop that gets nowhere is awake, whoever runs in the end is one that sleeps.
     const alone = awake.length === 1 && awake[0] === current && able.length > 1;
     if (awake.length === 0 || (alone && this.sinceSwitch > FAIR_POINTS)) {
       this.asleep = true;

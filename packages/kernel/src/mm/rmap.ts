@@ -34,7 +34,7 @@ export function* anonVmaPrepare(k: Kernel, vma: Vma): MaySleep<void> {
 
 /** A new folio gets its first mappings, page by page: nobody else can see it yet, so there is no point. */
 export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: number): void {
-  const { memmap, vmstat, memcgs } = k.m;
+  const { memmap } = k.m;
   k.m.touches(Op.MapCount, folio);
   const pages = memmap.folioPages(folio);
   memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
@@ -45,8 +45,7 @@ export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: num
   }
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
-  vmstat.pages.anonMapped += pages;
-  memcgs.get(memmap.memcg[folio]!).counters.anon += pages;
+  accountAnonMapped(k, folio, pages);
 }
 
 /** The same for a folio that one PMD entry maps as a whole. */
