@@ -1,7 +1,9 @@
 import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
 import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
-import { PartialOrderExploration, RETRIES_MAX } from "./dpor.js";
+import { ExhaustiveExploration, RETRIES_MAX } from "./exhaustive.js";
+import { CallFrames } from "./call_frames.js";
+import { LocalStates } from "./local_states.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
 import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
@@ -149,7 +151,7 @@ export class Exploration {
     const { sampling, pointsMax } = this.options;
     if (sampling !== undefined) return new DirectedExecution(directorOf(sampling), pointsMax);
     const options = strategyOptions(bound, this.options);
-    return bound === Infinity ? new PartialOrderExploration(options) : new BoundedExploration(options);
+    return bound === Infinity ? new ExhaustiveExploration(options) : new BoundedExploration(options);
   }
 
   private covers(): string {
@@ -204,6 +206,8 @@ class Runner {
   retries = 0;
   private memory: FrameMemory | null = null;
   private pooled: { world: World; invariants: Invariants } | null = null;
+  private states: LocalStates | null = null;
+  private frames: CallFrames | null = null;
   private finding: Finding | null = null;
   private recorder: ExecutionRecorder | null = null;
   private strategy: ExplorationStrategy | null = null;
@@ -223,8 +227,8 @@ class Runner {
     this.recorder = recorder;
     this.lockOrder.reset();
     this.options.pulse?.();
-    const { world, invariants } = recorder === null ? this.ready() : this.build(recorder);
     this.strategy = strategy;
+    const { world, invariants } = recorder === null ? this.ready() : this.build(recorder);
     try {
       this.race(world, invariants, strategy);
     } catch (error) {
@@ -233,8 +237,7 @@ class Runner {
     } finally {
       this.strategy = null;
     }
-    // Tasks that have not ended are beyond any checkpoint.
-    if (recorder !== null || this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
+    if (recorder !== null || this.finding !== null || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
   }
 
@@ -249,7 +252,9 @@ class Runner {
   }
 
   private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, recorder !== null);
+    this.states = null;
+    this.frames = recorder === null && this.strategy instanceof ExhaustiveExploration ? new CallFrames() : null;
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, this.frames ?? recorder !== null);
     this.memory = world.m.ram;
     const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
@@ -305,8 +310,10 @@ class Runner {
     const { sink } = this.options;
     const { recorder } = this;
     const heard = sink === undefined ? invariants : new Tee(sink, invariants);
-    const listening = strategy instanceof PartialOrderExploration ? new Tee(strategy, heard) : heard;
-    m.sink = recorder === null ? listening : recorder.start(listening);
+    if (strategy instanceof ExhaustiveExploration) {
+      strategy.watch((this.states ??= new LocalStates(m, world.mirrors, this.frames!, world.shared)), heard);
+      m.sink = strategy;
+    } else m.sink = recorder === null ? heard : recorder.start(heard);
     invariants.begin();
     world.startThreads();
     strategy.begin(m);
@@ -314,6 +321,8 @@ class Runner {
     const end = m.sched.run();
     this.retries = m.retries.most;
     if (this.finding === null) strategy.end();
+    // What follows was checked when the execution that was here first came to its end.
+    if (strategy instanceof ExhaustiveExploration && strategy.met) return;
     if (strategy.abandoned !== null) {
       this.report({ kind: strategy.abandoned.reason, message: `${strategy.abandoned.message}${this.whereabouts(world)}` });
     }

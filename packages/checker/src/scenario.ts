@@ -8,6 +8,7 @@ import {
   Op,
   Prot,
   SWITCH,
+  ZoneId,
   type Kernel,
   type MaySleep,
   type Mm,
@@ -93,6 +94,14 @@ export class ThreadApi {
     return yield* this.k.vmscan.memoryReclaim(this.k, this.k.m.current!.memcg, pages);
   }
 
+  /** One pass of reclaim over all LRU lists of the scenario's cgroup, as under the highest pressure. */
+  *shrinkLruvec(): MaySleep<void> {
+    const { k } = this;
+    const { memcg } = k.m.current!;
+    const scan = { target: memcg, nrToReclaim: Infinity, reason: "proactive", reclaimZone: ZoneId.Movable, priority: 0, nrReclaimed: 0, nrScanned: 0 } as const;
+    yield* k.vmscan.shrinkLruvec(k, memcg, { ...scan });
+  }
+
   /** A user load of an aligned 32-bit word, unsigned. */
   *load32(addr: number): MaySleep<number> {
     const word = yield* this.word(addr, Access.Read);
@@ -151,7 +160,7 @@ export class ThreadApi {
     yield* k.swap.lruCacheDisable(k);
     for (;;) {
       const { turns } = k.m.sched;
-      if (k.m.point(Op.RefGet, frame)) yield SWITCH;
+      if (k.m.point(Op.RefCompare, frame)) yield SWITCH;
       const references = k.m.memmap.refcount[frame];
       if (references === 0) break;
       yield* this.migrate(frame);

@@ -16,7 +16,10 @@ import {
   type SavedTables,
   type Strategy,
 } from "@faultline/kernel";
+import type { CallFrames } from "./call_frames.js";
 import { Checkpoint } from "./checkpoint.js";
+import { SharedState } from "./shared_state.js";
+import { SEQUENCE_BASE } from "./value_hash.js";
 import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
 
 const FRAMES = 64;
@@ -61,19 +64,25 @@ export class World {
   private readonly undisturbed = new Undisturbed();
   private api!: ThreadApi;
   private state: unknown;
+  /** The same for the threads, so that it is known who touches it when. */
+  readonly shared = new SharedState();
   /** What threads died of, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
+  private readonly calls: CallFrames | null;
+  private readonly diskTask: Task | null;
+  /** The code of the disk's task, asleep. A checkpoint does not reach into it. */
+  private diskBody: MaySleep<void> | null = null;
 
   constructor(
     readonly scenario: Scenario,
     overlays: readonly OverlayFactory[],
     memory: FrameMemory | null,
-    /** Tasks know the kernel functions that they are in. */
-    ftrace = false,
+    /** true: tasks know the kernel functions that they are in. */
+    ftrace: boolean | CallFrames = false,
   ) {
     const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
     this.m = new Machine(
@@ -91,9 +100,10 @@ export class World {
     );
     // Losing a race for a folio lock once more shows nothing new, and takes many points.
     this.m.pageLockUnfairness = 1;
-    this.k = assembleKernel(this.m, overlays, ftrace);
+    this.k = assembleKernel(this.m, overlays, typeof ftrace === "boolean" ? ftrace : (modules) => ftrace.instrument(modules));
+    this.calls = typeof ftrace === "boolean" ? null : ftrace;
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
-    if (swapSlots > 0) startSwapDisk(this.k);
+    this.diskTask = swapSlots > 0 ? startSwapDisk(this.k) : null;
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
   }
 
@@ -106,10 +116,12 @@ export class World {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
+      if (world.calls !== null) mm.invalidateSeq += SEQUENCE_BASE;
       m.current!.mm = mm;
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
       for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
       world.api = new ThreadApi(k, mm, world.mirrors);
+      if (world.calls !== null) Object.assign(world.api, world.calls.follow(methodsOf(ThreadApi.prototype)));
       world.state = yield* world.scenario.setup(world.api);
     });
   }
@@ -121,6 +133,7 @@ export class World {
   save(skip: readonly object[]): void {
     const { m } = this;
     const { pt, ram, memmap } = m;
+    this.diskBody = this.diskTask?.body ?? null;
     this.tables = pt.save();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
@@ -128,17 +141,35 @@ export class World {
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine = [this.tables, pt, this.frames, this.k, this.scenario];
+    const mine = [this.tables, pt, this.frames, this.shared, this.k, this.scenario, ...(this.calls === null ? [] : [this.calls])];
     this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
-  /** Back to what was saved. All that has run since must have ended. */
+  /** Back to what was saved, wherever the threads are: they are dropped as they stand. */
   restore(): void {
     const { checkpoint } = this;
+    const body = this.idleDisk();
     checkpoint!.restore();
     this.checkpoint = checkpoint;
+    if (body !== null) this.diskTask!.body = this.diskBody = body;
     this.m.pt.restore(this.tables!);
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
+  }
+
+  /** The disk's interrupt handler as it is while there is nothing to do; null on a machine without swap. */
+  private idleDisk(): MaySleep<void> | null {
+    const { k, m, diskTask } = this;
+    const { swapDisk } = m;
+    if (swapDisk === null || diskTask === null) return null;
+    const { executor } = diskTask;
+    if (swapDisk.next() === null && executor.current === null && executor.queue.length === 0) return this.diskBody;
+    while (swapDisk.next() !== null) swapDisk.shift();
+    m.sink = null;
+    m.current = diskTask;
+    m.executor = executor;
+    const body = k.pageIo.swapDiskThread(k);
+    body.next();
+    return body;
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */
@@ -147,7 +178,7 @@ export class World {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
+      this.start(name, executor, this.guarded(name, thread.run(this.api, this.shared.wrap(this.state))));
     }
   }
 
@@ -208,4 +239,10 @@ export class World {
     m.tasks.set(task.id, task);
     m.sched.start(task);
   }
+}
+
+/** The methods of a class, by name. */
+function methodsOf(prototype: object): Record<string, unknown> {
+  const names = Object.getOwnPropertyNames(prototype).filter((name) => name !== "constructor");
+  return Object.fromEntries(names.map((name) => [name, (prototype as Record<string, unknown>)[name]]));
 }

@@ -5,7 +5,7 @@ type Step = number[];
 
 const PTE_WRITES = [Op.PteWrite, Op.PteHardware];
 const PTE_READS = [Op.PteRead, ...PTE_WRITES];
-const REFERENCES = [Op.RefGet, Op.RefPut];
+const REFERENCES = [Op.RefGet, Op.RefPut, Op.RefCompare];
 
 /**
  * Compares what functions do with what their points said: each access to a page-table entry, a

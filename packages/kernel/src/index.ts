@@ -1,5 +1,5 @@
 /* A machine and its kernel. */
-export { assembleKernel, MAINLINE, type Kernel, type KernelModules, type Overlay, type OverlayFactory } from "./kernel.js";
+export { assembleKernel, MAINLINE, type Instrument, type Kernel, type KernelModules, type Overlay, type OverlayFactory } from "./kernel.js";
 export { Machine, type MachineConfig } from "./machine.js";
 export { Contention, Event, PagemapFlag, TlbFlushReason, TraceSignalResult, type EventSink } from "./trace.js";
 export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type PatchStatus, type Release, type UserPatch } from "./patches/index.js";
@@ -32,9 +32,10 @@ export { MapFlag } from "./mm/mmap.js";
 export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRange } from "./mm/mmu_notifier.js";
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
-export { NO_PAGE, PG } from "./mm/page.js";
+export { Memmap, NO_PAGE, PG } from "./mm/page.js";
 export { startSwapDisk } from "./mm/page_io.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
+export { ZoneId } from "./mm/zone.js";
 export type { RmapOne } from "./mm/rmap.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */

@@ -105,12 +105,15 @@ export type Overlay = { readonly [M in keyof KernelModules]?: Partial<KernelModu
 /** Makes replacements for a kernel; `base` is what they replace, to be called where useful. */
 export type OverlayFactory = (base: KernelModules) => Overlay;
 
+/** Puts something around every function of a kernel: for who wants to know of calls. */
+export type Instrument = (modules: KernelModules) => KernelModules;
+
 /**
  * Mainline with the overlays applied in order, each on top of the ones before. With `ftrace` every
  * function tells `m.ftrace` when a task enters and leaves it, which makes kernel code about half as
- * fast.
+ * fast; an `Instrument` is put around them instead.
  */
-export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] = [], ftrace = false): Kernel {
+export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] = [], ftrace: boolean | Instrument = false): Kernel {
   let modules: KernelModules = MAINLINE;
   for (const factory of overlays) {
     const overlay = factory(modules);
@@ -120,7 +123,8 @@ export function assembleKernel(m: Machine, overlays: readonly OverlayFactory[] =
     }
     modules = next as unknown as KernelModules;
   }
-  if (ftrace) {
+  if (typeof ftrace === "function") modules = ftrace(modules);
+  else if (ftrace) {
     m.ftrace = new Ftrace(m);
     modules = m.ftrace.instrument(modules);
   }

@@ -20,6 +20,8 @@ export interface LockObserver {
 /** Who spins where, and who is told of it. One for each machine. */
 export class Locks {
   private nextId = 1;
+  /** Every lock by its id, for who compares states of the machine; only while checking. */
+  readonly byId: (SpinLock | RwSem | undefined)[] = [];
   /** Classes of locks that events have told of, which have the index. */
   readonly classes: string[] = [];
   observer: LockObserver | null = null;
@@ -30,6 +32,13 @@ export class Locks {
 
   allocateId(): number {
     return this.nextId++;
+  }
+
+  /** A new lock: its id. */
+  register(lock: SpinLock | RwSem): number {
+    const id = this.allocateId();
+    if (this.m.config.checking) this.byId[id] = lock;
+    return id;
   }
 
   /** Somebody begins to wait for a lock; `flags` of `Contention`. */
@@ -59,7 +68,7 @@ export class SpinLock {
     private readonly locks: Locks,
     readonly cls: string,
   ) {
-    this.id = locks.allocateId();
+    this.id = locks.register(this);
   }
 
   tryLock(): boolean {
@@ -129,12 +138,22 @@ export class RwSem {
     /** What a mutex is made of: its waits are called so. */
     private readonly isMutex = false,
   ) {
-    this.id = locks.allocateId();
+    this.id = locks.register(this);
     this.queue = new WaitQueue(locks.m);
   }
 
   get isLocked(): boolean {
     return this.readers > 0 || this.writer !== null;
+  }
+
+  /** Those that wait for it, in order. */
+  waitingTasks(): readonly Task[] {
+    return this.waiting.map(({ task }) => task);
+  }
+
+  /** Whether a task waits for it, and has not been given it yet. */
+  isWaiting(task: Task): boolean {
+    return this.waiting.some((entry) => entry.task === task);
   }
 
   tryRead(): boolean {

@@ -12,6 +12,7 @@ export enum Op {
   SemRead, // lock id
   SemWrite, // lock id
   SemRelease, // lock id
+  GuardedRead, // lock id: somebody looks without the lock at what it guards
   FolioLock, // folio
   FolioUnlock, // folio
   PageFlags, // folio
@@ -29,6 +30,7 @@ export enum Op {
   PteHardware, // ptep: accessed or dirty bit set by a table walk
   RefGet, // folio
   RefPut, // folio
+  RefCompare, // folio: somebody looks how many references there are, and may freeze it
   MapCount, // folio
   LruBatch, // CPU
   TlbRead, // CPU
@@ -105,6 +107,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.SemRead]: Space.Lock,
   [Op.SemWrite]: Space.Lock,
   [Op.SemRelease]: Space.Lock,
+  [Op.GuardedRead]: Space.Lock,
   [Op.FolioLock]: Space.FolioFlags,
   [Op.FolioUnlock]: Space.FolioFlags,
   [Op.PageFlags]: Space.FolioFlags,
@@ -122,6 +125,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.PteHardware]: Space.Pte,
   [Op.RefGet]: Space.RefCount,
   [Op.RefPut]: Space.RefCount,
+  [Op.RefCompare]: Space.RefCount,
   [Op.MapCount]: Space.MapCount,
   [Op.LruBatch]: Space.LruBatch,
   [Op.TlbRead]: Space.Tlb,
@@ -160,6 +164,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
 /** Operations that change nothing that their own kind would see. All others write. */
 const READS: ReadonlySet<Op> = new Set([
   Op.SemRead,
+  Op.GuardedRead,
   Op.VmaFind,
   Op.VmaSeqRead,
   Op.TableRead,

@@ -63,7 +63,7 @@ export class Task {
     readonly id: number,
     public comm: string,
     public executor: Executor,
-    readonly body: MaySleep<void>,
+    public body: MaySleep<void>,
     options: { process?: Process; mm?: Mm | null; memcg: Memcg },
   ) {
     this.process = options.process ?? null;

@@ -42,6 +42,11 @@ export class FolioBatches {
     return this.batches[cpu * KINDS + kind]!.length === 0;
   }
 
+  /** The batches of a CPU, by kind. */
+  of(cpu: number): readonly (readonly number[])[] {
+    return this.batches.slice(cpu * KINDS, (cpu + 1) * KINDS);
+  }
+
   /** How many batch references a folio has; for the books of the invariants. */
   references(folio: number): number {
     let n = 0;

@@ -249,7 +249,7 @@ export function* canReuseHuge(k: Kernel, folio: number): Atomic<boolean> {
   const { memmap } = k.m;
   if (!(yield* k.folioLock.folioTrylock(k, folio))) return false;
   if (memmap.has(folio, PG.swapcache)) yield* k.swapfile.folioFreeSwap(k, folio);
-  if (k.m.point(Op.RefGet, folio)) yield SWITCH;
+  if (k.m.point(Op.RefCompare, folio)) yield SWITCH;
   const alone = memmap.refcount[folio] === 1;
   yield* k.folioLock.folioUnlock(k, folio);
   return alone;

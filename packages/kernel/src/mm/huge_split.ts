@@ -28,7 +28,7 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
   if (order === 0) return 0;
   if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);
   // Whoever else refers to it expects a large folio: then it is not even unmapped.
-  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
   if (memmap.has(folio, PG.writeback) || memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio)) return failed(k, order);
   yield* k.rmap.tryToMigrate(k, folio);
   const split = yield* k.hugeSplit.splitUnmapped(k, folio, isolated !== null);
@@ -62,7 +62,7 @@ export function* splitUnmapped(k: Kernel, folio: number, isolated: boolean): Ato
   if (cached && !swap.lock.tryLock()) yield* swap.lock.lock();
   const { lruvec } = memcg;
   if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
-  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
   const alone = memmap.folioMapcount(folio) === 0 && memmap.refcount[folio] === k.rmap.expectedRefs(k, folio);
   if (alone) k.hugeSplit.splitFrozen(k, folio, memcg, isolated);
   if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();

@@ -24,7 +24,7 @@ export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
         continue;
       }
       const [flags, pfn] = yield* k.tlbBatch.ptepClearDeferred(k, vma, walk.vpn, walk.entry);
-      if (m.point(Op.RefGet, folio)) yield SWITCH;
+      if (m.point(Op.RefCompare, folio)) yield SWITCH;
       if ((ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty)) {
         yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, pfn);
         if (m.point(Op.PageFlags, folio)) yield SWITCH;

@@ -426,7 +426,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
 export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
-  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
   // Whether one process alone maps pages of a large folio takes more than this to tell: a copy is always right.
   if (memmap.isLarge(folio)) return false;
   // A reference for the swap cache, one for a batch that has not been drained: worth a closer look.

@@ -99,7 +99,7 @@ export function* unmapAndMove(
   retries: number,
 ): MaySleep<number> {
   const { m } = k;
-  if (m.point(Op.RefGet, src)) yield SWITCH;
+  if (m.point(Op.RefCompare, src)) yield SWITCH;
   if (m.memmap.refcount[src] === 1) {
     // Freed meanwhile: ours is the last reference.
     yield* k.swap.folioPut(k, src, "isolate");
@@ -191,7 +191,7 @@ export function* moveToNewFolio(k: Kernel, src: number, dst: number): MaySleep<b
   const { m } = k;
   const { memmap } = m;
   const expected = k.rmap.expectedRefs(k, src);
-  if (m.point(Op.RefGet, src)) yield SWITCH;
+  if (m.point(Op.RefCompare, src)) yield SWITCH;
   if (memmap.refcount[src] !== expected) return false;
   for (let i = 0; i < memmap.folioPages(src); i++) {
     if (m.point(Op.FrameRead, src + i)) yield SWITCH;
@@ -212,7 +212,7 @@ export function* folioMigrateMapping(k: Kernel, src: number, dst: number, expect
   const { memmap, swap } = m;
   const cached = memmap.has(src, PG.swapcache);
   if (cached && !swap.lock.tryLock()) yield* swap.lock.lock();
-  if (m.point(Op.RefGet, src)) yield SWITCH;
+  if (m.point(Op.RefCompare, src)) yield SWITCH;
   const moves = memmap.refcount[src] === expected;
   if (moves) {
     memmap.index[dst] = memmap.index[src]!;

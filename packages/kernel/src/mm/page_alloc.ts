@@ -28,6 +28,7 @@ export function allocFast(k: Kernel, gfp: number): number {
   for (const zone of list) {
     const pcp = zones.pcp(m.cpu, zone.id, listType);
     if (pcp.count > 0) {
+      m.touches(Op.Pcp, m.cpu);
       const page = pcp.pages[--pcp.count]!;
       prepareNewPage(k, page, 0, gfp);
       return page;
@@ -41,6 +42,7 @@ export function allocFast(k: Kernel, gfp: number): number {
 export function returnFast(k: Kernel, page: number): void {
   const { m } = k;
   const pcp = m.zones.pcpFor(m.cpu, page);
+  m.touches(Op.Pcp, m.cpu);
   m.touches(Op.RefPut, page);
   m.memmap.refcount[page] = 0;
   m.refs?.put(page, "alloc");
@@ -149,6 +151,7 @@ export function* rmqueueBulk(k: Kernel, gfp: number, watermark: "low" | "min" | 
     }
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
     if (pcp.count > 0) {
+      m.touches(Op.Pcp, m.cpu);
       const page = pcp.pages[--pcp.count]!;
       prepareNewPage(k, page, 0, gfp);
       return page;
@@ -195,6 +198,7 @@ export function freeToPcp(k: Kernel, page: number): boolean {
   memmap.mapping[page] = 0;
   memmap.memcg[page] = 0;
   const pcp = zones.pcpFor(m.cpu, page);
+  m.touches(Op.Pcp, m.cpu);
   pcp.pages[pcp.count++] = page;
   return pcp.count > zones.batch * 4 || zones.zoneOf(page).pcpDisabled > 0 || lowOnMemory(zones.list);
 }

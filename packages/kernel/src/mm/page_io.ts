@@ -41,7 +41,12 @@ export class SwapDisk {
   }
 
   next(): Bio | null {
-    return this.queue[this.head] ?? null;
+    return this.at(0);
+  }
+
+  /** The request behind so many others, or null. */
+  at(i: number): Bio | null {
+    return this.queue[this.head + i] ?? null;
   }
 
   shift(): void {
@@ -54,7 +59,7 @@ export class SwapDisk {
 }
 
 /** Starts the disk's interrupt handler, on an executor of its own. */
-export function startSwapDisk(k: Kernel): void {
+export function startSwapDisk(k: Kernel): Task {
   const { m } = k;
   const executor = m.sched.addExecutor("swap disk", true, 1);
   m.swapDisk = new SwapDisk(k);
@@ -62,6 +67,7 @@ export function startSwapDisk(k: Kernel): void {
     memcg: m.memcgs.root,
   });
   m.sched.start(task);
+  return task;
 }
 
 export function* swapDiskThread(k: Kernel): MaySleep<void> {

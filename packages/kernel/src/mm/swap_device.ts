@@ -23,7 +23,6 @@ export class SwapDevice {
   private readonly uniform = new Map<number, number>();
   /** Slots taken, header not counted. */
   used = 0;
-  /** Where the next search for a free slot starts. */
   private next = 1;
   /** Readahead: faults that hit what was read ahead, and where the last window was. */
   raHits = 4;
@@ -42,6 +41,11 @@ export class SwapDevice {
   /** Slots that can be used. */
   get total(): number {
     return this.slots === 0 ? 0 : this.slots - 1;
+  }
+
+  /** Where the next search for a free slot starts. */
+  get nextSlot(): number {
+    return this.next;
   }
 
   get free(): number {

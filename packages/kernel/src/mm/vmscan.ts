@@ -87,6 +87,8 @@ export function* shrinkSlab(k: Kernel, target: Memcg): MaySleep<number> {
 export function* shrinkLruvec(k: Kernel, memcg: Memcg, sc: ScanControl): MaySleep<void> {
   const { m } = k;
   const { lruvec } = memcg;
+  m.touches(Op.GuardedRead, lruvec.lock.id);
+  m.touches(Op.GuardedRead, m.swap.lock.id);
   const canSwap = m.memcgs.swapRoom(memcg) > 0;
   const nr = lruvec.pages.map((pages, lru) => {
     if (lru === Lru.unevictable || (!canSwap && lru <= Lru.activeAnon)) return 0;
@@ -139,7 +141,7 @@ export function* isolateLruFolios(
   while (pages < n) {
     const folio = lruvec.lists[lru]!.tail;
     if (folio === NO_PAGE) break;
-    if (m.point(Op.RefGet, folio)) yield SWITCH;
+    if (m.point(Op.RefCompare, folio)) yield SWITCH;
     if (m.zones.zoneOf(folio).id > reclaimZone && lruvec.lists[lru]!.tail === folio) {
       if (otherZones-- === 0) break;
       lruvec.lists[lru]!.remove(folio);
@@ -391,7 +393,7 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   const cached = memmap.has(folio, PG.swapcache);
-  if (m.point(Op.RefPut, folio)) yield SWITCH;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
   if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio) || (cached && memmap.has(folio, PG.dirty))) return false;
   // Frozen: with no reference left, nobody can take a new one.
   memmap.refcount[folio] = 0;

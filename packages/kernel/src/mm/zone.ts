@@ -76,6 +76,13 @@ export class Zone {
     return n;
   }
 
+  /** The first pages of all free blocks, list by list. */
+  *freePagesInOrder(): Generator<number, void, void> {
+    for (const lists of this.freeLists) {
+      for (const list of lists ?? []) for (let page = list.head; page !== NO_PAGE; page = this.memmap.lruNext[page]!) yield page;
+    }
+  }
+
   /** Puts a block back and merges it with its buddies. */
   freeBlock(page: number, order: number): void {
     const { memmap, blocks } = this;

@@ -1,0 +1,197 @@
+import { MAINLINE, type KernelModules, type Machine } from "@faultline/kernel";
+import { ValueHash } from "./value_hash.js";
+
+type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
+
+const GENERATOR = Object.getPrototypeOf(function* () {}) as object;
+
+/** One function that a task is in. */
+interface Frame {
+  /** The caller's hash when it called, and the function's own when it began. */
+  readonly callerLo: number;
+  readonly callerHi: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly args: readonly unknown[];
+  /** A function was passed in that may do anything: what happens in here may matter to the caller beyond the result. */
+  readonly opaque: boolean;
+  /** It is the kernel's own, and known to keep nothing from one turn of a retry loop for the next. */
+  readonly forgetful: boolean;
+  /** It does at once what another function is called for where this one could not. */
+  readonly tries: boolean;
+  /** Sequence numbers that it holds, each of a read of an interval notifier. */
+  readonly sequences: number[];
+  /** How often a retry loop in it has gone round. */
+  turns: number;
+}
+
+/** Who keeps the hash of what the running task has seen. */
+export interface Seen {
+  /** Which task runs: a small number. */
+  readonly slot: number;
+  /** False while nobody is followed: setup, and what looks on. */
+  readonly running: boolean;
+  get(): { readonly lo: number; readonly hi: number };
+  set(lo: number, hi: number): void;
+  add(value: number): void;
+}
+
+/**
+ * Functions that come in pairs (see kernel/locks): whether it was the first of them that succeeded,
+ * or the second after a switch or a wait, the caller knows the same afterwards.
+ */
+const LOCK_PAIRS: ReadonlySet<string> = new Set(["tryFolioLock", "folioLock", "tryRcuReadUnlock", "rcuReadUnlock"]);
+
+/** Setup runs before anybody is followed. */
+const NOBODY: Seen = { slot: 0, running: false, get: () => ({ lo: 0, hi: 0 }), set: () => {}, add: () => {} };
+
+/**
+ * What a kernel function has seen is forgotten when it returns, but for what it returns: its
+ * locals are gone. So executions come to the same state again after a fault that had to be
+ * repeated, or a lock that was waited for. What it has done is in the machine.
+ */
+export class CallFrames {
+  /** Most turns that a loop has taken within one call that may count them. */
+  turnsMax = 0;
+  private readonly stacks: Frame[][] = [];
+  private readonly known = new WeakSet<object>();
+  readonly values = new ValueHash(this.known);
+  private functions = 0;
+  /** Functions of `LOCK_PAIRS`, by number. */
+  private readonly pairs = new Set<number>();
+  seen: Seen = NOBODY;
+
+  begin(): void {
+    this.stacks.length = 0;
+    this.turnsMax = 0;
+  }
+
+  /** The kernel's functions, each of which is followed from here on. */
+  instrument(modules: KernelModules): KernelModules {
+    const followed: Record<string, unknown> = {};
+    for (const [module, members] of Object.entries(modules)) {
+      const mainline: Readonly<Record<string, unknown>> = MAINLINE[module as keyof KernelModules];
+      followed[module] = this.follow(members, mainline);
+    }
+    return followed as unknown as KernelModules;
+  }
+
+  /** Copies of functions; all else as it is. `forgetful`: those that are known to be so, under their names. */
+  follow(members: Readonly<Record<string, unknown>>, forgetful: Readonly<Record<string, unknown>> = members): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(members).map(([name, member]) => [name, isFunction(member) ? this.wrap(member, forgetful[name] === member) : member]),
+    );
+  }
+
+  /** The sequence numbers that a task holds. */
+  *sequences(slot: number): Generator<number, void, void> {
+    for (const frame of this.stacks[slot] ?? []) yield* frame.sequences;
+  }
+
+  /** A function that is followed when it is called. */
+  private wrap(fn: AnyFunction, forgetful: boolean): AnyFunction {
+    const id = ++this.functions;
+    if (LOCK_PAIRS.has(fn.name)) this.pairs.add(id);
+    const tries = fn.name.startsWith("try");
+    const frames = this;
+    let wrapped: AnyFunction;
+    if (Object.getPrototypeOf(fn) === GENERATOR) {
+      wrapped = function* (this: unknown, ...args: unknown[]): Generator<unknown, unknown, unknown> {
+        if (!frames.seen.running) return yield* fn.apply(this, args) as Generator<unknown, unknown, unknown>;
+        const frame = frames.enter(id, args, forgetful, tries);
+        const result: unknown = yield* fn.apply(this, args) as Generator<unknown, unknown, unknown>;
+        frames.leave(id, frame, result);
+        return result;
+      };
+    } else {
+      wrapped = function (this: unknown, ...args: unknown[]): unknown {
+        if (!frames.seen.running) return fn.apply(this, args);
+        const frame = frames.enter(id, args, forgetful, tries);
+        const result = fn.apply(this, args);
+        frames.leave(id, frame, result);
+        return result;
+      };
+    }
+    this.known.add(wrapped);
+    return wrapped;
+  }
+
+  /** Loops that declare themselves go round as if for the first time, but for how often they have. */
+  listenToRetries({ retries }: Machine): void {
+    const { again } = retries;
+    retries.again = (site, changed) => {
+      if (this.seen.running) this.goesRound();
+      return again.call(retries, site, changed);
+    };
+  }
+
+  private enter(id: number, args: readonly unknown[], forgetful: boolean, tries: boolean): Frame {
+    const { values, seen } = this;
+    const { lo: callerLo, hi: callerHi } = seen.get();
+    values.begin();
+    values.word(id);
+    for (const arg of args) values.value(arg);
+    seen.add(values.lo);
+    seen.add(values.hi);
+    const { lo, hi } = seen.get();
+    const frame = { callerLo, callerHi, lo, hi, args, opaque: values.opaque, forgetful, tries, sequences: [...values.sequences], turns: 0 };
+    this.stack().push(frame);
+    return frame;
+  }
+
+  private leave(id: number, frame: Frame, result: unknown): void {
+    const { seen } = this;
+    if (this.pairs.has(id) && (result !== false || frame.tries)) {
+      this.stack().pop();
+      return seen.set(frame.callerLo, frame.callerHi);
+    }
+    const stack = this.stack();
+    while (stack.length > 0 && stack.pop() !== frame);
+    const { lo, hi } = seen.get();
+    this.hashAfter(id, frame, result);
+    seen.set(frame.callerLo, frame.callerHi);
+    if (frame.opaque) {
+      seen.add(lo);
+      seen.add(hi);
+    }
+    seen.add(this.values.lo);
+    seen.add(this.values.hi);
+    const caller = stack.at(-1);
+    if (caller !== undefined) for (const sequence of this.values.sequences) if (!caller.sequences.includes(sequence)) caller.sequences.push(sequence);
+  }
+
+  /** What a call has given its caller: the result, and what stands in the arguments now. */
+  private hashAfter(id: number, { args }: Frame, result: unknown): void {
+    const { values } = this;
+    values.begin();
+    values.word(id);
+    values.value(result);
+    for (const arg of args) if (typeof arg === "object" && arg !== null) values.value(arg);
+  }
+
+  private goesRound(): void {
+    const { seen } = this;
+    const frame = this.stack().at(-1);
+    if (frame === undefined) return;
+    frame.turns++;
+    if (!frame.forgetful) this.turnsMax = Math.max(this.turnsMax, frame.turns);
+    this.hashAfter(frame.forgetful ? 1 : frame.turns, frame, null);
+    frame.sequences.splice(0, Infinity, ...this.values.sequences);
+    const { lo, hi } = seen.get();
+    seen.set(frame.lo, frame.hi);
+    if (frame.opaque) {
+      seen.add(lo);
+      seen.add(hi);
+    }
+    seen.add(this.values.lo);
+    seen.add(this.values.hi);
+  }
+
+  private stack(): Frame[] {
+    return (this.stacks[this.seen.slot] ??= []);
+  }
+}
+
+function isFunction(member: unknown): member is AnyFunction {
+  return typeof member === "function" && !Function.prototype.toString.call(member).startsWith("class");
+}

@@ -1,0 +1,672 @@
+import {
+  conflicts,
+  Op,
+  RwSem,
+  Space,
+  SPACE_OF,
+  SpinLock,
+  type Dmirror,
+  type Executor,
+  type Machine,
+  type Mm,
+  type Task,
+  TaskState,
+  type Vma,
+} from "@faultline/kernel";
+import type { CallFrames, Seen } from "./call_frames.js";
+import { HashChains } from "./hash64.js";
+import type { SharedState, SharedStateListener } from "./shared_state.js";
+
+/** How a step treats an object: the order of two steps matters unless `COMMUTES` says otherwise. */
+export enum Kind {
+  Read,
+  /** One more reference. Or a flush: another changes nothing. */
+  Add,
+  /** One reference less, and not the last. */
+  Take,
+  Write,
+}
+
+/** By kind: bits of the kinds that conflict with it. */
+export const CONFLICTS: readonly number[] = [0b1110, 0b1101, 0b1011, 0b1111];
+
+/** An access of a step: the object as a number that no other object has. */
+export interface StepAccess {
+  readonly object: number;
+  readonly kind: Kind;
+}
+
+/** Numbers of objects: those of one space are so far apart. */
+const SPACES = 64;
+/** Ranges of an address space in `tableObject`. */
+const RANGES_PER_MM = 2 ** 17;
+/** Run queues of executors, in the space of tasks. */
+const QUEUES = 1_000_000;
+/** What the scenario's threads share besides memory. */
+const SCENARIO_SPACE = SPACES - 1;
+/** More tasks than this in one scenario are not told apart. */
+const TASKS_MAX = 64;
+const WORDS_PER_FRAME = 1024;
+
+/** Operations that change their object without looking at it. */
+const BLIND: ReadonlySet<Op> = new Set([Op.TlbFill, Op.TlbFlush, Op.TlbBatchSet, Op.SpinUnlock, Op.FolioUnlock, Op.VmaRelease, Op.NotifierEnd]);
+
+/** What nobody can be before: who wants the lock waits until then, and knows nothing of the wait afterwards. */
+const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaRelease]);
+
+const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
+
+/** What a task is about to do. */
+interface Announced {
+  readonly op: Op;
+  readonly object: number;
+}
+
+/** What an object held when it was first touched in this execution, and holds now. */
+interface ObjectState {
+  readonly key: number;
+  readonly space: number;
+  readonly object: number;
+  readonly firstLo: number;
+  readonly firstHi: number;
+  lo: number;
+  hi: number;
+}
+
+/** Locks that guard nothing but what has operations of its own. What others guard is not known, unless it is spelt out below. */
+const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror"]);
+
+/**
+ * Hashes of the state of a machine, by which executions are recognised that have come to the same
+ * point in different ways. A state is what each task is about to do with what it knows, and what
+ * every object holds that steps have touched.
+ *
+ * What a task knows is the chain of what it was shown, call by call (`CallFrames`): threads are
+ * deterministic. What an operation shows, and what an object holds, is what code can read of it
+ * behind that operation (`observe`). Of objects for which that is not spelt out, it is which steps they have
+ * been through: then executions count as the same only when those had the same order.
+ */
+export class LocalStates implements Seen, SharedStateListener {
+  /** Accesses of the step that runs now. */
+  accesses: StepAccess[] = [];
+  /** Objects that it may have changed. */
+  private written: ObjectState[] = [];
+  /** Who runs, by number. */
+  executor = 0;
+  /** Its task, by the number of its chain. */
+  slot = 0;
+  /** The kernel's code runs, rather than somebody who looks on. */
+  running = false;
+
+  private readonly chains = new HashChains(TASKS_MAX);
+  /** Tasks by their chain. */
+  private readonly tasks: Task[] = [];
+  /** What each task's last step began with: a lock that it went on to wait for, say. */
+  private readonly began: ((Announced & { readonly lo: number; readonly hi: number }) | null)[] = [];
+  private readonly pending: (Announced | null)[] = [];
+  /** What objects were when they were first touched in this execution, and are, two words each. */
+  private readonly objects = new Map<number, ObjectState>();
+  /** The sum over all objects of what has become of them. */
+  private shared = 0;
+  private sharedToo = 0;
+  private readonly values = new HashChains(1);
+
+  constructor(
+    private readonly m: Machine,
+    private readonly mirrors: readonly Dmirror[],
+    private readonly frames: CallFrames,
+    shared: SharedState,
+  ) {
+    shared.listener = this;
+    frames.seen = this;
+    frames.listenToRetries(m);
+    this.listenToFlags();
+  }
+
+  /** Most turns that a retry loop has taken in one call. */
+  get turnsMax(): number {
+    return this.frames.turnsMax;
+  }
+
+  /** The threads are about to start. */
+  begin(): void {
+    this.chains.reset();
+    this.frames.begin();
+    this.objects.clear();
+    this.accesses = [];
+    this.tasks.length = this.began.length = this.pending.length = 0;
+    this.shared = this.sharedToo = 0;
+    this.running = false;
+  }
+
+  get(): { readonly lo: number; readonly hi: number } {
+    return { lo: this.chains.lo[this.slot]!, hi: this.chains.hi[this.slot]! };
+  }
+
+  set(lo: number, hi: number): void {
+    this.chains.lo[this.slot] = lo;
+    this.chains.hi[this.slot] = hi;
+  }
+
+  add(value: number): void {
+    this.chains.add(this.slot, value);
+  }
+
+  /** Two words that are the state of the whole machine, as far as threads can tell. */
+  key(into: Int32Array): void {
+    const { chains, tasks, values } = this;
+    values.reset();
+    values.add(0, this.shared);
+    values.add(0, this.sharedToo);
+    for (const [slot, task] of tasks.entries()) {
+      if (task.state === TaskState.Dead) {
+        values.add(0, -task.id);
+        continue;
+      }
+      values.add(0, task.id);
+      values.add(0, chains.lo[slot]!);
+      values.add(0, chains.hi[slot]!);
+      values.add(0, task.tlbUbc.cpumask);
+      values.add(0, (task.tlbUbc.flushRequired ? 1 : 0) + (task.tlbUbc.writable ? 2 : 0));
+      values.add(0, task.rcuNesting * 8 + task.state);
+      const pending = this.pending[slot] ?? null;
+      if (pending === null) continue;
+      values.add(0, pending.op);
+      values.add(0, pending.object);
+    }
+    for (const mm of this.m.mms) this.keyOfSequences(mm);
+    const { swap, batches, swapDisk } = this.m;
+    if (swapDisk !== null) {
+      values.add(0, swap.raHits * 64 + swap.raPrevWindow);
+      values.add(0, swap.raPrevOffset);
+      for (let i = 0; swapDisk.at(i) !== null; i++) {
+        const { folio, offset, write } = swapDisk.at(i)!;
+        values.add(0, folio);
+        values.add(0, write ? offset : -offset);
+      }
+    }
+    values.add(0, batches.disabled);
+    into[0] = values.lo[0]!;
+    into[1] = values.hi[0]!;
+  }
+
+  /** Which notifiers, and which readers, have the sequence number of the last invalidation; and which readers that of their notifier. */
+  private keyOfSequences(mm: Mm): void {
+    const { values, frames, tasks } = this;
+    for (const { invalidateSeq } of mm.intervals) {
+      values.add(0, invalidateSeq === mm.invalidateSeq ? 1 : 0);
+      for (const slot of tasks.keys()) {
+        for (const held of frames.sequences(slot)) values.add(0, (held === invalidateSeq ? 2 : 0) + (held === mm.invalidateSeq ? 1 : 0));
+      }
+    }
+  }
+
+  /** The running task has stopped at a point: what it does when it goes on. */
+  stops(op: Op, object: number): void {
+    this.endStep();
+    this.pending[this.slot] = { op, object };
+  }
+
+  /** The running task has stopped, at a point or to wait: its step is over. */
+  endStep(): void {
+    this.running = false;
+    for (const object of this.written) this.changed(object);
+    this.written.length = 0;
+  }
+
+  /** The current task goes on: all that is touched from here on is its step. */
+  goesOn(executor: Executor): void {
+    const slot = this.slotOf(this.m.current!);
+    this.executor = executor.id;
+    this.slot = slot;
+    this.accesses = [];
+    this.written.length = 0;
+    const pending = this.pending[slot] ?? null;
+    this.pending[slot] = null;
+    if (pending !== null) {
+      this.began[slot] = { ...pending, ...this.get() };
+      this.touch(pending.op, pending.object);
+    } else {
+      // It had stopped to wait: for what it had asked for, or for work.
+      const began = this.began[slot] ?? null;
+      this.noteAt(QUEUES + executor.id, Space.Task, Kind.Write);
+      // Who has waited for a lock knows no more than who found it free.
+      if (began !== null && LOCKS.has(began.op)) this.set(began.lo, began.hi);
+      else this.chains.add(slot, -7);
+      if (began !== null) this.touch(began.op, began.object);
+      if (this.m.swapDisk !== null && executor.name === "swap disk") this.see(this.m.swapDisk.next()?.folio ?? -1);
+    }
+    this.running = true;
+  }
+
+  /** The kernel's code is interrupted by somebody who looks on. */
+  pause(): boolean {
+    const was = this.running;
+    this.running = false;
+    return was;
+  }
+
+  /** It goes on as before `pause`. */
+  resume(was: boolean): void {
+    this.running = was;
+  }
+
+  touch(op: Op, object: number): void {
+    const { chains, slot } = this;
+    const space = SPACE_OF[op]!;
+    chains.add(slot, op);
+    chains.add(slot, object);
+    if (space === Space.Private || object < 0) return;
+    const state = this.stateOf(object, space);
+    const kind = this.kindOf(op, object);
+    if (kind !== Kind.Read) this.written.push(state);
+    if (!RELEASES.has(op)) this.note(state, kind);
+    if (space === Space.Lock) this.acquires(op, object);
+    else if (op === Op.RefPut) this.add(this.m.memmap.refcount[object] === 1 ? 1 : 0);
+    else if (!BLIND.has(op)) {
+      chains.add(slot, state.lo);
+      chains.add(slot, state.hi);
+    }
+  }
+
+  drew(value: number): void {
+    this.add(value + 1000);
+  }
+
+  /* What the scenario's threads share besides memory. */
+
+  read(property: number, value: unknown): void {
+    if (!this.running) return;
+    this.noteAt(property, SCENARIO_SPACE, Kind.Read);
+    this.values.reset();
+    this.seeAny(value);
+    this.add(this.values.lo[0]!);
+    this.add(this.values.hi[0]!);
+  }
+
+  wrote(property: number, before: unknown, after: unknown): void {
+    if (!this.running) return;
+    this.read(property, before);
+    const state = this.stateOf(property, SCENARIO_SPACE);
+    this.note(state, Kind.Write);
+    this.values.reset();
+    this.seeAny(after);
+    this.becomes(state, this.values.lo[0]!, this.values.hi[0]!);
+  }
+
+  reached(property: number): void {
+    if (!this.running) return;
+    const state = this.stateOf(property, SCENARIO_SPACE);
+    this.note(state, Kind.Write);
+    this.add(state.lo);
+    this.add(state.hi);
+    this.values.reset();
+    this.history();
+    this.becomes(state, this.values.lo[0]!, this.values.hi[0]!);
+  }
+
+  private seeAny(value: unknown): void {
+    this.frames.values.begin();
+    this.frames.values.value(value);
+    this.see(this.frames.values.lo);
+    this.see(this.frames.values.hi);
+  }
+
+  /** A task is put on an executor's queue. */
+  woke(executor: number): void {
+    if (this.running) this.noteAt(QUEUES + executor, Space.Task, Kind.Write);
+  }
+
+  private slotOf(task: Task): number {
+    const slot = this.tasks.indexOf(task);
+    if (slot >= 0) return slot;
+    if (this.tasks.length === TASKS_MAX) throw new RangeError(`more than ${TASKS_MAX} tasks`);
+    return this.tasks.push(task) - 1;
+  }
+
+  /** What an object holds. */
+  private stateOf(object: number, space: number): ObjectState {
+    const key = object * SPACES + space;
+    let state = this.objects.get(key);
+    if (state === undefined) {
+      const { lo, hi } = this.valueOf(space, object);
+      this.objects.set(key, (state = { key, space, object, firstLo: lo, firstHi: hi, lo, hi }));
+    }
+    return state;
+  }
+
+  /** An access of this step. */
+  private note({ key }: ObjectState, kind: Kind): void {
+    const { accesses } = this;
+    for (let i = accesses.length - 1; i >= 0; i--) {
+      const access = accesses[i]!;
+      if (access.object === key && (access.kind === kind || access.kind === Kind.Write)) return;
+    }
+    accesses.push({ object: key, kind });
+  }
+
+  private noteAt(object: number, space: number, kind: Kind): void {
+    const state = this.stateOf(object, space);
+    if (kind !== Kind.Read) this.written.push(state);
+    this.note(state, kind);
+  }
+
+  private kindOf(op: Op, object: number): Kind {
+    if (op === Op.RefGet || op === Op.TlbFlush) return Kind.Add;
+    if (op === Op.RefPut && this.m.memmap.refcount[object] !== 1) return Kind.Take;
+    return conflicts(op, object, op, object) ? Kind.Write : Kind.Read;
+  }
+
+  /** A step has written to an object. */
+  private changed(state: ObjectState): void {
+    const { lo, hi } = this.valueOf(state.space, state.object);
+    this.becomes(state, lo, hi);
+  }
+
+  private becomes(state: ObjectState, lo: number, hi: number): void {
+    if (lo === state.lo && hi === state.hi) return;
+    this.weigh(state, -1);
+    state.lo = lo;
+    state.hi = hi;
+    this.weigh(state, 1);
+  }
+
+  private weigh({ key, lo, hi, firstLo, firstHi }: ObjectState, sign: number): void {
+    if (lo === firstLo && hi === firstHi) return;
+    const low = key | 0;
+    const high = Math.floor(key / 2 ** 32);
+    const a = Math.imul(lo ^ low, 0x9e3779b1) ^ Math.imul(hi + high, 0x85ebca6b);
+    const b = Math.imul(hi ^ low, 0xc2b2ae35) ^ Math.imul(lo + high, 0x27d4eb2f);
+    this.shared = (this.shared + sign * (a ^ (a >>> 15))) | 0;
+    this.sharedToo = (this.sharedToo + sign * (b ^ (b >>> 13))) | 0;
+  }
+
+  /** Flags of pages are read and written in many places, which points do not all announce: they tell of themselves. */
+  private listenToFlags(): void {
+    const { memmap } = this.m;
+    const { has, set, clear, isAnon } = memmap;
+    memmap.has = (page, flag) => {
+      const result = has.call(memmap, page, flag);
+      if (this.running) {
+        this.noteAt(memmap.folioOf(page), Space.FolioFlags, Kind.Read);
+        this.add(result ? 1 : 2);
+      }
+      return result;
+    };
+    memmap.isAnon = (folio) => {
+      const result = isAnon.call(memmap, folio);
+      if (this.running) {
+        this.noteAt(folio, Space.FolioFlags, Kind.Read);
+        this.add(result ? 3 : 4);
+      }
+      return result;
+    };
+    memmap.set = (page, flag) => {
+      if (this.running) this.noteAt(memmap.folioOf(page), Space.FolioFlags, Kind.Write);
+      set.call(memmap, page, flag);
+    };
+    memmap.clear = (page, flag) => {
+      if (this.running) this.noteAt(memmap.folioOf(page), Space.FolioFlags, Kind.Write);
+      clear.call(memmap, page, flag);
+    };
+  }
+
+  /** What a lock shows to who takes it: what it guards, and not who else has had it. */
+  private acquires(op: Op, id: number): void {
+    const lock = this.m.locks.byId[id];
+    if (op === Op.GuardedRead) this.add(-3);
+    else if (lock instanceof RwSem) this.add(op !== Op.SemRelease && lock.isWaiting(this.m.current!) ? 1 : 0);
+    else if (lock instanceof SpinLock) this.add(op !== Op.SpinUnlock && lock.owner !== null ? 1 : 0);
+    if (op === Op.SpinUnlock || op === Op.SemRelease) return;
+    this.values.reset();
+    this.observeGuarded(id);
+    this.add(this.values.lo[0]!);
+    this.add(this.values.hi[0]!);
+  }
+
+  private readonly value = { lo: 0, hi: 0 };
+
+  private valueOf(space: number, object: number): { readonly lo: number; readonly hi: number } {
+    const { values, value } = this;
+    values.reset();
+    this.observe(space, object);
+    value.lo = values.lo[0]!;
+    value.hi = values.hi[0]!;
+    return value;
+  }
+
+  private see(value: number): void {
+    const low = value | 0;
+    this.values.add(0, low);
+    if (low !== value) this.values.add(0, Math.floor(value / 2 ** 32));
+  }
+
+  /** All that is known of an object is who wrote to it, and what that task had seen. */
+  private history(): void {
+    this.values.add(0, this.chains.lo[this.slot]!);
+    this.values.add(0, this.chains.hi[this.slot]!);
+  }
+
+  /** What code may read of an object behind an operation on it. */
+  private observe(space: number, object: number): void {
+    const { m } = this;
+    const { memmap, pt, swap } = m;
+    switch (space) {
+      case Space.Pte:
+        this.see(pt.flags(object));
+        this.see(pt.pfn(object));
+        return;
+      case Space.Table:
+        return this.observeTable(object);
+      case Space.Lock:
+        return this.observeLock(object);
+      case Space.RefCount:
+        this.see(memmap.refcount[object]!);
+        return;
+      case Space.MapCount:
+        this.see(memmap.mapcount[object]!);
+        if (memmap.order[object] !== 0) for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.mapcount[object + i]!);
+        return;
+      case Space.FolioFlags:
+        this.see(memmap.flags[object]!);
+        this.see(memmap.mapping[object]!);
+        this.see(memmap.private[object]!);
+        for (const { task } of m.folioHandoffs.get(object) ?? []) this.see(task.id);
+        return;
+      case Space.Frame:
+        return this.observeFrame(object);
+      case Space.Tlb:
+        return this.observeTlb(m.sched.executors[object]!);
+      case Space.VmaTree:
+        for (const mm of m.mms) if (mm.id === object) this.observeVmas(mm);
+        return;
+      case Space.VmaLock:
+        return this.observeVma(object);
+      case Space.VmaSeq:
+        for (const mm of m.mms) if (mm.id === object) this.see(mm.lockSeq);
+        return;
+      case Space.Notifier:
+        for (const mm of m.mms) if (mm.id === object) this.observeNotifiers(mm);
+        return;
+      case Space.NotifierSeq:
+        // Only how sequence numbers relate matters: see `keyOfSequences`.
+        return;
+      case Space.DeviceTable:
+        return this.observeDevice(object);
+      case Space.SwapMap:
+      case Space.SwapCache:
+        this.see(swap.count[object]!);
+        this.see(swap.cache[object]!);
+        return;
+      case Space.TlbBatch:
+        for (const mm of m.mms) if (mm.id === object) this.see(mm.tlbBatchPending - mm.tlbBatchFlushed);
+        return;
+      case Space.LruBatch:
+        for (const batch of m.batches.of(object)) {
+          this.see(-1);
+          for (const folio of batch) this.see(folio);
+        }
+        this.see(m.batches.disabled);
+        return;
+      case Space.Pcp:
+        this.see(m.zones.pcpPages(object));
+        return;
+      case Space.Memcg: {
+        const memcg = m.memcgs.get(object);
+        this.see(memcg.usage);
+        this.see(memcg.swapUsage);
+        this.see(m.memcgs.stockOf(memcg));
+        return;
+      }
+      case Space.Rcu:
+        if (object !== 0) return this.history();
+        this.see(m.rcu.pending);
+        return;
+      case SCENARIO_SPACE:
+        return;
+      case Space.Stats:
+        // Sums, whatever the order in which they are added to.
+        return;
+      case Space.Thp:
+        for (const folio of m.thp.deferredSplit) this.see(folio);
+        return;
+      case Space.Task:
+        // Who waits, and who was woken, follows from what tasks are about to do.
+        if (object >= QUEUES) return;
+        return this.history();
+      default:
+        return this.history();
+    }
+  }
+
+  private observeTable(object: number): void {
+    const { m } = this;
+    const range = object % RANGES_PER_MM;
+    const table = Math.floor(object / RANGES_PER_MM);
+    for (const mm of m.mms) {
+      if (mm.id !== table >> 1 || mm.pgd < 0) continue;
+      const entry = (table & 1) === 0 ? m.pt.pmd(mm.pgd, range << 9) : mm.pgd * 512 + range;
+      this.see(entry);
+      if (entry < 0) continue;
+      this.see(m.pt.flags(entry));
+      this.see(m.pt.pfn(entry));
+    }
+  }
+
+  private observeLock(id: number): void {
+    const lock = this.m.locks.byId[id];
+    if (lock instanceof SpinLock) this.see(lock.owner === null ? -1 : lock.owner.id);
+    else if (lock instanceof RwSem) {
+      this.see(lock.readers);
+      this.see(lock.writer === null ? -1 : lock.writer.id);
+      for (const { id: waiter } of lock.waitingTasks()) this.see(waiter);
+    }
+    this.observeGuarded(id);
+  }
+
+  private observeGuarded(id: number): void {
+    const lock = this.m.locks.byId[id];
+    const cls: string = lock?.cls ?? "";
+    if (lock === undefined) this.history();
+    else if (cls === "lruvec") this.observeLru(lock);
+    else if (cls === "mmap_lock" || cls === "anon_vma") for (const mm of this.m.mms) this.observeVmas(mm);
+    else if (cls === "zone") this.observeZones();
+    else if (cls === "swap") this.observeSwap();
+    else if (!TRANSPARENT_LOCKS.has(cls)) this.history();
+  }
+
+  private observeZones(): void {
+    for (const zone of this.m.zones.list) {
+      this.see(zone.free);
+      this.see(zone.pcpDisabled);
+      for (const page of zone.freePagesInOrder()) this.see(page);
+    }
+  }
+
+  private observeSwap(): void {
+    const { swap } = this.m;
+    this.see(swap.used);
+    this.see(swap.nextSlot);
+    for (let offset = 0; offset < swap.slots; offset++) {
+      this.see(swap.count[offset]!);
+      this.see(swap.cache[offset]!);
+    }
+  }
+
+  private observeLru(lock: SpinLock | RwSem): void {
+    const { memcgs, memmap } = this.m;
+    for (const { lruvec } of memcgs.root.subtree()) {
+      if (lruvec.lock !== lock) continue;
+      for (const list of lruvec.lists) {
+        this.see(-1);
+        for (let folio = list.head; folio >= 0; folio = memmap.lruNext[folio]!) this.see(folio);
+      }
+    }
+  }
+
+  private observeFrame(frame: number): void {
+    const { words } = this.m.ram;
+    let lo = 0;
+    const end = (frame + 1) * WORDS_PER_FRAME;
+    for (let i = frame * WORDS_PER_FRAME; i < end; i++) {
+      const word = words[i]!;
+      if (word !== 0) lo = Math.imul(lo ^ word ^ (i << 20), 0x9e3779b1) ^ (lo >>> 15);
+    }
+    this.see(lo);
+  }
+
+  private observeTlb({ tlb }: Executor): void {
+    for (let slot = 0; slot < tlb.entries; slot++) {
+      const tags = [tlb.readTag[slot]!, tlb.writeTag[slot]!, tlb.execTag[slot]!];
+      if (tags.every((tag) => tag < 0)) continue;
+      this.see(slot);
+      for (const tag of tags) this.see(tag);
+      this.see(tlb.frame[slot]!);
+    }
+  }
+
+  private observeVmas(mm: Mm): void {
+    for (const vma of mm.vmas) this.seeVma(vma);
+  }
+
+  private seeVma(vma: Vma): void {
+    this.see(vma.id);
+    this.see(vma.startVpn);
+    this.see(vma.endVpn);
+    this.see(vma.flags);
+    this.see(vma.pgoff);
+    this.see(vma.anonVma === null ? 0 : vma.anonVma.id);
+  }
+
+  private observeVma(id: number): void {
+    for (const mm of this.m.mms) {
+      for (const vma of mm.vmas) {
+        if (vma.id !== id) continue;
+        this.seeVma(vma);
+        this.see(vma.lockSeq === mm.lockSeq ? 1 : 0);
+        this.see(vma.readers);
+        return;
+      }
+    }
+    this.see(-1);
+  }
+
+  private observeNotifiers(mm: Mm): void {
+    this.see(mm.activeInvalidations);
+    this.see(mm.invalidateSeq & 1);
+    this.see(mm.intervals.length);
+    this.see(mm.deferredIntervals.length);
+  }
+
+  private observeDevice(id: number): void {
+    for (const { notifier, table } of this.mirrors) {
+      if (notifier.id !== id) continue;
+      this.see(table.size);
+      if (table.size === 0) continue;
+      for (const [vpn, { page, write, atomic }] of table) {
+        this.see(vpn);
+        this.see(page * 4 + (write ? 1 : 0) + (atomic ? 2 : 0));
+      }
+    }
+  }
+}
