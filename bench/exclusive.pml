@@ -6,7 +6,8 @@
  * Left out: the mmap lock (all take it for reading), the VMA, allocation and LRU, rmap and map
  * counts, access and dirty bits, the TLB of the CPU that zaps (it touches no memory), and every
  * rule but those asserted here. Whoever waits for a lock blocks instead of spinning or sleeping.
- * The device's table stands for its TLB. The sequence count is read ahead of the replacement.
+ * The device's table stands for its TLB. Only it compares the sequence count, so that
+ * a flag is enough: whether the count moved since the device looked, ahead of the replacement.
  */
 #define NONE 0
 #define PRESENT 1
@@ -18,13 +19,14 @@ byte ref[2], memory[2];
 bool ready;
 bool folioLock[2], ptl, mutex;
 byte tlb = NOWHERE, device = 0;
-byte seq = 0, invalidating = 0, ended = 0;
+byte invalidating = 0, ended = 0;
+bool invalidated;
 
 inline lock(l) { atomic { !l -> l = true } }
 inline unlock(l) { l = false }
 inline put(f) { d_step { assert(ref[f] > 0); ref[f] = ref[f] - 1 } }
-inline notifierBegin() { lock(mutex); d_step { invalidating++; seq++; device = NOWHERE } unlock(mutex) }
-inline notifierEnd() { d_step { invalidating--; seq++ } }
+inline notifierBegin() { lock(mutex); d_step { invalidating++; invalidated = true; device = NOWHERE } unlock(mutex) }
+inline notifierEnd() { d_step { invalidating--; invalidated = true } }
 
 /* What was read of the entry is in k and f. */
 inline takeBack(k, f, got) {
@@ -77,7 +79,7 @@ active proctype cpu() {
 }
 
 active proctype dev() {
-  byte k, f, s; bool got, done;
+  byte k, f; bool got, done;
   ready;
   do
   :: lock(mutex);
@@ -95,7 +97,7 @@ active proctype dev() {
       if
       :: got ->
         lock(folioLock[f]);
-        s = seq;
+        invalidated = false;
         lock(ptl);
         done = false;
         if
@@ -106,7 +108,7 @@ active proctype dev() {
         if
         :: done ->
           lock(mutex);
-          if :: d_step { invalidating == 0 && seq == s -> device = f } :: else fi;
+          if :: d_step { invalidating == 0 && !invalidated -> device = f } :: else fi;
           unlock(mutex)
         :: else
         fi;
