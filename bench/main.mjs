@@ -148,7 +148,7 @@ async function explorer() {
 async function memory() {
   if (!process.argv.includes("--long")) return;
   say("a million executions …");
-  const exploration = new Exploration(await loadRace(), { sampling: { kind: "random", seed: 1 } });
+  const exploration = new Exploration(await loadRace(), { sampling: { policy: "random", seed: 1 } });
   const used = [];
   for (const executions of [100_000, 1_000_000]) {
     while (exploration.executions < executions) if (!exploration.step()) throw new Error("the benchmark's scenario has a violation");
