@@ -1,14 +1,16 @@
 // `npm run bench`: what Faultline does in a second, beside what does the same work elsewhere on
 // this computer, measured one after the other in one run. The best of a few rounds counts.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { benchmark } from "@faultline/checker";
+import { benchmark, Exploration } from "@faultline/checker";
+import { resolvePatches } from "@faultline/kernel";
 import { LinuxMachine, parseElf, warmUp } from "@faultline/riscv";
 import Table from "cli-table3";
 import { createJiti } from "jiti";
+import { besideSpin } from "./spin.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const QEMU = "qemu-riscv64-static";
@@ -82,6 +84,8 @@ function rate(perSecond, unit) {
 
 const rows = [];
 const skipped = [];
+/** What does not fit the table. */
+const lines = [];
 
 function row(work, unit, here, other) {
   rows.push([
@@ -127,13 +131,50 @@ function exclusive() {
   row("pages made exclusive, and taken back", "pages/s", EXCLUSIVE_PAGES / here, null);
 }
 
+const jiti = createJiti(import.meta.url);
+const load = (name) => jiti.import(join(ROOT, `scenarios/${name}.ts`), { default: true });
+const loadRace = () => load(existsSync(join(ROOT, "scenarios/fault-vs-exclusive.ts")) ? "fault-vs-exclusive" : "fault-exclusive");
+
 async function explorer() {
   say("explorer …");
-  const jiti = createJiti(import.meta.url);
-  const scenario = await jiti.import(join(ROOT, "scenarios/fault-exclusive.ts"), { default: true });
+  const scenario = await loadRace();
   const speed = benchmark(scenario, { executions: EXECUTIONS, now: () => performance.now() / 1000 });
   if (speed === null) throw new Error("the benchmark's scenario has a violation");
   row("explorer, fault against exclusive, all invariants on", "executions/s", speed.executions / speed.seconds, null);
+  lines.push(`explorer: ${(speed.points / speed.executions).toFixed(1)} points per execution`);
+}
+
+/** With --long: heap in use after 100k executions, and after a million. */
+async function memory() {
+  if (!process.argv.includes("--long")) return;
+  say("a million executions …");
+  const exploration = new Exploration(await loadRace(), { sampling: { policy: "random", seed: 1 } });
+  const used = [];
+  for (const executions of [100_000, 1_000_000]) {
+    while (exploration.executions < executions) if (!exploration.step()) throw new Error("the benchmark's scenario has a violation");
+    globalThis.gc?.();
+    used.push(`${(process.memoryUsage().heapUsed / 2 ** 20).toFixed(1)} MB after ${executions} executions`);
+  }
+  lines.push(`explorer's heap in use: ${used.join(", ")}`);
+}
+
+async function spin() {
+  const missing = [["spin", "-V"], ["gcc", "--version"]].filter(([command, option]) => spawnSync(command, [option], { stdio: "ignore" }).status !== 0);
+  if (missing.length > 0) {
+    skipped.push(`${missing.map(([command]) => command).join(" and ")} not installed: no comparison with spin`);
+    return;
+  }
+  say("spin …");
+  const without = resolvePatches({ release: "7.3", without: ["exclusive-fault-ref"] });
+  if (typeof without === "string") throw new Error(without);
+  const three = await load("fault-exclusive-dontneed");
+  lines.push(
+    "the checker on the engine, and spin on a model that describes far less of it (bench/exclusive.pml):",
+    ...besideSpin(join(ROOT, "bench/exclusive.pml"), [
+      { title: "fault against exclusive", macros: [], scenario: await loadRace(), overlays: [] },
+      { title: "and MADV_DONTNEED, without exclusive-fault-ref", macros: ["-DDONTNEED", "-DNO_REF"], scenario: three, overlays: without },
+    ]),
+  );
 }
 
 const folder = mkdtempSync(join(tmpdir(), "faultline-bench-"));
@@ -143,6 +184,8 @@ try {
   faults(folder);
   exclusive();
   await explorer();
+  await memory();
+  await spin();
 } finally {
   say("");
   rmSync(folder, { recursive: true });
@@ -154,4 +197,4 @@ const table = new Table({
 });
 table.push(...rows);
 process.stdout.write(`${table.toString()}\n`);
-for (const line of skipped) process.stdout.write(`${line}\n`);
+for (const line of [...lines, ...skipped]) process.stdout.write(`${line}\n`);
