@@ -1,5 +1,6 @@
 import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
+import type { Calls } from "./calls.js";
 import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
 import { PartialOrderExploration, RETRIES_MAX } from "./dpor.js";
 import { Invariants } from "./invariants.js";
@@ -8,7 +9,7 @@ import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
 import { describeSampling, directorOf, type Sampling } from "./sampling.js";
 import { ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
-import type { Finding, Violation, ViolationKind } from "./violation.js";
+import { RULES, type Finding, type Violation, type ViolationKind } from "./violation.js";
 import { World } from "./world.js";
 
 export interface ExploreOptions {
@@ -186,6 +187,14 @@ export function replay(scenario: Scenario, decisions: readonly Decision[], optio
   return violation;
 }
 
+/** What a scenario calls from beginning to end, on mainline, where nobody is preempted. */
+export function callsOf(scenario: Scenario): Calls {
+  const runner = new Runner(scenario, { ignore: Object.keys(RULES) as ViolationKind[] });
+  const recorder = new ExecutionRecorder(null);
+  runner.execute(new DirectedExecution(new ReplayDirector([])), recorder);
+  return recorder.calls;
+}
+
 function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number; retriesMax?: number } {
   return {
     preemptions,
@@ -249,7 +258,7 @@ class Runner {
   }
 
   private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, recorder !== null);
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, recorder !== null, recorder?.calls ?? null);
     this.memory = world.m.ram;
     const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
@@ -297,7 +306,9 @@ class Runner {
     const finding = this.execute(execution, recorder) ?? known;
     if (finding === null) return null;
     const trace = recorder.steps();
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at };
+    const { setup, threads, check } = recorder.calls;
+    const calls: Calls = { setup, threads, check };
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, calls };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {

@@ -16,6 +16,7 @@ import {
   type SavedTables,
   type Strategy,
 } from "@faultline/kernel";
+import type { CallLog } from "./calls.js";
 import { Checkpoint } from "./checkpoint.js";
 import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
 
@@ -74,6 +75,8 @@ export class World {
     memory: FrameMemory | null,
     /** Tasks know the kernel functions that they are in. */
     ftrace = false,
+    /** Hears what the scenario calls. */
+    private readonly calls: CallLog | null = null,
   ) {
     const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
     this.m = new Machine(
@@ -110,7 +113,7 @@ export class World {
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
       for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
       world.api = new ThreadApi(k, mm, world.mirrors);
-      world.state = yield* world.scenario.setup(world.api);
+      world.state = yield* world.scenario.setup(world.calls?.hearSetup(world.api) ?? world.api);
     });
   }
 
@@ -147,7 +150,8 @@ export class World {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
+      const api = this.calls?.hearThread(this.api, name) ?? this.api;
+      this.start(name, executor, this.guarded(name, thread.run(api, this.state)));
     }
   }
 
@@ -163,7 +167,7 @@ export class World {
     let answer: string | null = null;
     const world = this;
     this.alone("check", function* (): MaySleep<void> {
-      if (scenario.check !== undefined) answer = yield* scenario.check(world.api, world.state);
+      if (scenario.check !== undefined) answer = yield* scenario.check(world.calls?.hearCheck(world.api) ?? world.api, world.state);
       if (answer !== null) return;
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
       yield* k.mmap.exitMmap(k, mm);
