@@ -5,7 +5,7 @@ import type { Statement } from "./emit_c_calls.js";
 import { PARTS, type Part } from "./emit_c_parts.js";
 import { constantOf, planRace, type Plan, type PlannedCall, type PlannedThread } from "./emit_c_plan.js";
 import { OPTIONS, SYMPTOMS } from "./emit_c_symptoms.js";
-import { finalWords, type FinalWord } from "./emit_c_words.js";
+import { allowedBy, type Allowed, type FinalWord } from "./emit_c_words.js";
 import type { Scenario } from "./scenario.js";
 import { formatSchedule } from "./schedule.js";
 import { RULES, type Violation } from "./violation.js";
@@ -34,8 +34,8 @@ const WIDTH = 100;
  */
 export function emitC(scenario: Scenario, violation: Violation, whole: Calls, found: Found): EmittedProgram {
   const plan = planRace(scenario, violation, whole);
-  const words = finalWords(plan);
-  const sections = [head(scenario, plan, violation, found), layout(plan, words), machinery(plan), ...partsOf(plan, words).map((part) => PARTS[part].text), actors(plan), outcome(plan, words), main(plan, words)];
+  const allowed = allowedBy(plan);
+  const sections = [head(scenario, plan, violation, found), layout(plan, allowed), machinery(plan), ...partsOf(plan, allowed).map((part) => PARTS[part].text), actors(plan, allowed), outcome(plan, allowed.final), main(plan, allowed)];
   return { text: sections.map((section) => section.trim()).join("\n\n") + "\n", omitted: omissions(plan) };
 }
 
@@ -43,14 +43,11 @@ function statementsOf({ setup, threads, check }: Plan): Statement[] {
   return [...setup, ...threads.flatMap(({ calls }) => calls.map(({ statement }) => statement)), ...check];
 }
 
-function partsOf(plan: Plan, words: readonly FinalWord[]): Part[] {
+function partsOf(plan: Plan, { final, loads }: Allowed): Part[] {
   const needed = new Set(statementsOf(plan).flatMap(({ parts }) => parts));
-  if (comparable(words).length > 0) needed.add("load");
+  if (final.length > 0) needed.add("load");
+  if (final.length > 0 || loads.size > 0) needed.add("one_of");
   return (Object.keys(PARTS) as Part[]).filter((part) => needed.has(part));
-}
-
-function comparable(words: readonly FinalWord[]): { readonly addr: number; readonly allowed: readonly number[] }[] {
-  return words.flatMap(({ addr, allowed }) => (allowed === null ? [] : [{ addr, allowed }]));
 }
 
 function omissions({ setup, threads }: Plan): string[] {
@@ -138,10 +135,10 @@ function head(scenario: Scenario, plan: Plan, violation: Violation, found: Found
 
 /* What there is, and where */
 
-function layout(plan: Plan, words: readonly FinalWord[]): string {
+function layout(plan: Plan, allowed: Allowed): string {
   const { places, threads } = plan;
   const statements = statementsOf(plan);
-  const parts = partsOf(plan, words);
+  const parts = partsOf(plan, allowed);
   const standard = ["errno.h", "fcntl.h", "pthread.h", "sched.h", "signal.h", "stdatomic.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "sys/mman.h", "time.h", "unistd.h"];
   const includes = [...new Set([...standard, ...parts.flatMap((part) => PARTS[part].includes)])].sort();
   const advice = [...new Set(statements.flatMap(({ code }) => (code === null ? [] : (/MADV_\w+/.exec(code) ?? []))))];
@@ -316,13 +313,13 @@ static int map_pages(char *addr, size_t pages)
 
 /* Setup, the threads, the end */
 
-function actors(plan: Plan): string {
+function actors(plan: Plan, allowed: Allowed): string {
   const { threads, setup } = plan;
   const must = setup.some(({ code }) => code !== null && returnsError(code));
   return [
     ...(must ? [PREPARED] : []),
     `static void setup(void)\n{\n${setup.map(setupLine).join("\n")}\n}`,
-    ...threads.map((thread) => actor(thread, plan)),
+    ...threads.map((thread) => actor(thread, plan, allowed)),
     `static const struct racer {
 	void (*run)(void);
 	int cpu;
@@ -369,14 +366,14 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-function actor(thread: PlannedThread, plan: Plan): string {
+function actor(thread: PlannedThread, plan: Plan, allowed: Allowed): string {
   const { name, ident, executor, late, calls } = thread;
   const where = late ? `${executor}; it had done nothing yet when the rule was broken` : executor;
-  const body = calls.map((call, i) => actorCall(call, i + 1, thread, plan)).join("\n\n");
+  const body = calls.map((call, i) => actorCall(call, i + 1, thread, plan, allowed)).join("\n\n");
   return `${comment(`${name}, on ${where}.`)}\nstatic void run_${ident}(void)\n{\n${body}\n}`;
 }
 
-function actorCall({ statement, after, leavings, lead, breaks }: PlannedCall, nth: number, { ident }: PlannedThread, { threads }: Plan): string {
+function actorCall({ statement, after, leavings, lead, breaks }: PlannedCall, nth: number, { name, ident }: PlannedThread, { threads }: Plan, { loads }: Allowed): string {
   const me = constantOf(ident);
   const lines: string[] = [];
   if (after !== null) {
@@ -391,12 +388,13 @@ function actorCall({ statement, after, leavings, lead, breaks }: PlannedCall, nt
   if (statement.remark !== null) notes.push(statement.remark);
   if (statement.code === null) notes.push(`${capital(omission(statement))}.`);
   const text = [...lines.map((line) => `\t${line}`), ...(notes.length === 0 ? [] : [comment(notes.join(" "), "\t")])];
-  if (statement.code !== null) text.push(`\t${statement.code};${statement.code.startsWith("device_command") ? ` /* ${harmless(statement.source)} */` : ""}`);
+  const values = loads.get(statement);
+  if (values !== undefined) text.push(`\tone_of(${quoted(`${name}: ${statement.source}`)}, ${statement.code}, ${values.length}, (const uint32_t[]){ ${values.join(", ")} });`);
+  else if (statement.code !== null) text.push(`\t${statement.code};${statement.code.startsWith("device_command") ? ` /* ${harmless(statement.source)} */` : ""}`);
   return [...text, `\tend(${me}, ${nth});`].join("\n");
 }
 
-function outcome({ places, check }: Plan, all: readonly FinalWord[]): string {
-  const words = comparable(all);
+function outcome({ places, check }: Plan, words: readonly FinalWord[]): string {
   const widest = Math.max(...words.map(({ allowed }) => allowed.length));
   const sections = [REPORTING];
   if (check.length > 0) sections.push(`/* What the scenario's check does first. */\nstatic void settle(void)\n{\n${check.map(({ code }) => `\t${code};`).join("\n")}\n}`);
@@ -408,7 +406,7 @@ static const struct {
 	unsigned int n;
 	uint32_t allowed[${widest}];
 } words[] = {
-${words.map(({ addr, allowed }) => `	{ "${places.at(addr)}", 0x${(addr - places.base).toString(16)}, ${allowed.length}, { ${allowed.join(", ")} } },`).join("\n")}
+${words.map(({ addr, allowed }) => `	{ "the word at ${places.at(addr)}", 0x${(addr - places.base).toString(16)}, ${allowed.length}, { ${allowed.join(", ")} } },`).join("\n")}
 };
 
 #define WORDS (sizeof(words) / sizeof(words[0]))
@@ -445,33 +443,25 @@ static void check_words(void)
 {
 	for (size_t i = 0; i < WORDS; i++) {
 		uint32_t value = load(area + words[i].at);
-		unsigned int n = 0;
 
-		while (n < words[i].n && words[i].allowed[n] != value)
-			n++;
-		if (n == words[i].n) {
-			printf("round %lu: the word at %s is %u, which no order of the calls can give\n",
-			       current_round, words[i].name, value);
-			exit(FOUND);
-		}
-		seen[i][n]++;
+		seen[i][one_of(words[i].name, value, words[i].n, words[i].allowed)]++;
 	}
 }
 
 static void print_words(void)
 {
 	for (size_t i = 0; i < WORDS; i++) {
-		printf("the word at %s:", words[i].name);
+		printf("%s:", words[i].name);
 		for (unsigned int n = 0; n < words[i].n; n++)
 			printf("%s %u in %lu rounds", n > 0 ? "," : "", words[i].allowed[n], seen[i][n]);
 		printf("\n");
 	}
 }`;
 
-function main(plan: Plan, all: readonly FinalWord[]): string {
+function main(plan: Plan, allowed: Allowed): string {
   const { delays, check, setup } = plan;
-  const words = comparable(all).length > 0;
-  const starts = partsOf(plan, all).flatMap((part) => PARTS[part].start ?? []);
+  const words = allowed.final.length > 0;
+  const starts = partsOf(plan, allowed).flatMap((part) => PARTS[part].start ?? []);
   const must = setup.some(({ code }) => code !== null && returnsError(code));
   return String.raw`/* Some place where nothing is, with as much free around it. */
 static void find_area(void)

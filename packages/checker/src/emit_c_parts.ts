@@ -1,5 +1,5 @@
 /** Functions of the emitted program, of which each program has those that it needs. */
-export type Part = "load" | "store" | "add" | "device" | "pattern" | "reclaim" | "drain" | "migrate" | "hold";
+export type Part = "one_of" | "load" | "store" | "add" | "device" | "pattern" | "reclaim" | "drain" | "migrate" | "hold";
 
 interface PartText {
   readonly includes: readonly string[];
@@ -9,6 +9,22 @@ interface PartText {
 }
 
 export const PARTS: Readonly<Record<Part, PartText>> = {
+  one_of: {
+    includes: [],
+    text: String.raw`
+/* Which of n allowed values it is; none is a bug. */
+static unsigned int one_of(const char *what, uint32_t value, unsigned int n, const uint32_t *allowed)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (allowed[i] == value)
+			return i;
+	}
+	printf("round %lu: %s is %u, which no order of the calls can give\n", current_round, what, value);
+	exit(FOUND);
+}
+`,
+  },
+
   load: {
     includes: [],
     text: String.raw`

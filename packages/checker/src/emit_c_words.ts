@@ -6,14 +6,22 @@ import type { Plan } from "./emit_c_plan.js";
 const PAGE = 4096;
 /** What the program's device WRITE leaves in a word. */
 export const PATTERN = 0xd0d0d0d0;
-/** Orders of calls are looked through for as many of these: how far each thread can be. */
+/** Ways in which the threads can be so far each, for orders of the calls to be looked through. */
 const STATES_MAX = 100_000;
 
 /** A word that the scenario loads, stores or adds to, and what it may hold in the end. */
 export interface FinalWord {
   readonly addr: number;
-  /** Ascending; null where there are too many orders of the calls to tell. */
-  readonly allowed: readonly number[] | null;
+  /** Ascending. */
+  readonly allowed: readonly number[];
+}
+
+/** What the order of the calls, whichever it is, allows to be seen. */
+export interface Allowed {
+  /** Without words that may be unreadable in the end. */
+  readonly final: readonly FinalWord[];
+  /** What each load of a thread's may give, ascending. */
+  readonly loads: ReadonlyMap<Statement, readonly number[]>;
 }
 
 /** One word: its value, or null while it is not mapped. */
@@ -24,20 +32,25 @@ interface Word {
 
 type Words = ReadonlyMap<string, Word>;
 
-/** Words of a plan, by address, without those that cannot be read in the end. */
-export function finalWords(plan: Plan): FinalWord[] {
+/** Words of a plan; nothing of them where there are too many orders of the calls to tell. */
+export function allowedBy(plan: Plan): Allowed {
   const threads = plan.threads.map(({ calls }) => calls.map(({ statement }) => statement));
   const addresses = new Set<number>(plan.loaded);
   for (const { call } of [...plan.setup, ...threads.flat()]) for (const addr of wordOf(call)) addresses.add(addr);
-  const words: FinalWord[] = [];
+  const final: FinalWord[] = [];
+  const loads = new Map<Statement, readonly number[]>();
+  if (threads.reduce((n, { length }) => n * (length + 1), 1) > STATES_MAX) return { final, loads };
   for (const addr of [...addresses].sort((a, b) => a - b)) {
-    const final = finalStates(plan, threads, addr);
-    if (final === null) words.push({ addr, allowed: null });
-    else if (final.every(({ value, readable }) => value !== null && readable)) {
-      words.push({ addr, allowed: [...new Set(final.map(({ value }) => value!))].sort((a, b) => a - b) });
-    }
+    const seen = new Map<Statement, Word[]>();
+    const states = finalStates(plan, threads, addr, seen);
+    for (const [load, words] of seen) loads.set(load, valuesOf(words));
+    if (states.every(({ value, readable }) => value !== null && readable)) final.push({ addr, allowed: valuesOf(states) });
   }
-  return words;
+  return { final, loads };
+}
+
+function valuesOf(words: readonly Word[]): number[] {
+  return [...new Set(words.flatMap(({ value }) => (value === null ? [] : [value])))].sort((a, b) => a - b);
 }
 
 /** The word that a call is on, if any. */
@@ -48,11 +61,10 @@ function wordOf({ name, args }: Call): number[] {
 
 /**
  * What becomes of a word over all orders of the calls, each taken as a whole: words are written
- * whole, so that no order of smaller steps can give another value. Null when there are too many.
+ * whole, so that no order of smaller steps can give another value. `seen` gets what loads find.
  */
-function finalStates(plan: Plan, threads: readonly (readonly Statement[])[], addr: number): Word[] | null {
+function finalStates(plan: Plan, threads: readonly (readonly Statement[])[], addr: number, seen: Map<Statement, Word[]>): Word[] {
   const cells = threads.reduce((n, { length }) => n * (length + 1), 1);
-  if (cells > STATES_MAX) return null;
   const start = plan.setup.reduce<Words>((words, s) => after(words, s, addr), byKey([{ value: null, readable: false }]));
   // How far the threads are, as digits of a number: what comes later has a larger one.
   const reached = new Map<number, Words>([[0, start]]);
@@ -63,6 +75,8 @@ function finalStates(plan: Plan, threads: readonly (readonly Statement[])[], add
       const done = Math.floor(cell / stride) % (calls.length + 1);
       const next = calls[done];
       if (next !== undefined) {
+        const { name, args } = next.call;
+        if (name === "load32" && args[0] === addr) seen.set(next, [...(seen.get(next) ?? []), ...here.values()]);
         const there = reached.get(cell + stride) ?? new Map<string, Word>();
         reached.set(cell + stride, new Map([...there, ...after(here, next, addr)]));
       }
