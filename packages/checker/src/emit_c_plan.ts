@@ -141,7 +141,7 @@ function linksOf(violation: Violation, threads: readonly { readonly name: string
     const left = `${progress.thread} ${progress.call}`;
     if (!progress.ended) {
       // Events tell of what has been done; the last point, of what was about to be.
-      const { words, function: at } = trace.slice(before.from, before.end).findLast((step) => step.words !== "") ?? trace[before.end - 1]!;
+      const { words, function: at } = trace.slice(before.from, before.end).findLast((step) => step.words !== "" && step.thread === threads[before.thread]!.name) ?? trace[before.end - 1]!;
       const leaving = { at, about: words, to: threads[turn.thread]!.name };
       leavings.set(left, [...(leavings.get(left) ?? []), leaving]);
     }
