@@ -1,5 +1,6 @@
 import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
+import type { Calls } from "./calls.js";
 import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
 import { ExhaustiveExploration, RETRIES_MAX } from "./exhaustive.js";
 import { CallFrames } from "./call_frames.js";
@@ -10,7 +11,7 @@ import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
 import { describeSampling, directorOf, type Sampling } from "./sampling.js";
 import { ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
-import type { Finding, Violation, ViolationKind } from "./violation.js";
+import { RULES, type Finding, type Violation, type ViolationKind } from "./violation.js";
 import { World } from "./world.js";
 
 export interface ExploreOptions {
@@ -188,6 +189,18 @@ export function replay(scenario: Scenario, decisions: readonly Decision[], optio
   return violation;
 }
 
+/** What a scenario calls from beginning to end, on mainline, where nobody is preempted; to where it throws, if it does. */
+export function callsOf(scenario: Scenario): Calls {
+  const runner = new Runner(scenario, { ignore: Object.keys(RULES) as ViolationKind[] });
+  const recorder = new ExecutionRecorder(null);
+  try {
+    runner.execute(new DirectedExecution(new ReplayDirector([])), recorder);
+  } catch {
+    // A setup may be for one kernel alone.
+  }
+  return recorder.calls;
+}
+
 function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number; retriesMax?: number } {
   return {
     preemptions,
@@ -254,7 +267,7 @@ class Runner {
   private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
     this.states = null;
     this.frames = recorder === null && this.strategy instanceof ExhaustiveExploration ? new CallFrames() : null;
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, this.frames ?? recorder !== null);
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, this.frames ?? recorder !== null, recorder?.calls ?? null);
     this.memory = world.m.ram;
     const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
@@ -302,7 +315,9 @@ class Runner {
     const finding = this.execute(execution, recorder) ?? known;
     if (finding === null) return null;
     const trace = recorder.steps();
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at };
+    const { setup, threads, check } = recorder.calls;
+    const calls: Calls = { setup, threads, check };
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, calls };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {

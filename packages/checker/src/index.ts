@@ -1,5 +1,7 @@
 export { benchmark, type ExplorationSpeed } from "./benchmark.js";
-export { Exploration, explore, replay, type ExploreOptions, type Report } from "./explore.js";
+export type { Call, Calls } from "./calls.js";
+export { emitC, type EmittedProgram, type Found } from "./emit_c.js";
+export { callsOf, Exploration, explore, replay, type ExploreOptions, type Report } from "./explore.js";
 export type { Watch } from "./recorder.js";
 export { PCT_DEPTH, type Sampling } from "./sampling.js";
 export { raceDiagram } from "./diagram.js";

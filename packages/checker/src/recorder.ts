@@ -1,4 +1,5 @@
 import { Event, Op, Space, SPACE_OF, type EventSink, type LockObserver, type Machine, type Task } from "@faultline/kernel";
+import { CallLog } from "./calls.js";
 import type { Step } from "./violation.js";
 import { describeStep } from "./words.js";
 
@@ -34,6 +35,8 @@ export class ExecutionRecorder implements EventSink, LockObserver {
   decisive = 0;
   /** Who ran then; null when all threads had ended. */
   at: Pick<Step, "executor" | "thread"> | null = null;
+  /** What the scenario called meanwhile. */
+  readonly calls = new CallLog(() => this.recorded.length);
   private readonly recorded: Step[] = [];
   private readonly lockNames = new Map<number, string>();
   private m!: Machine;

@@ -1,3 +1,4 @@
+import type { Calls } from "./calls.js";
 import type { Decision } from "./strategy.js";
 
 /** What kind of rule an execution broke. */
@@ -94,6 +95,8 @@ export interface Violation extends Finding {
   readonly decisive: number;
   /** Where it was seen: the executor and thread that ran; null when all threads had ended. */
   readonly at: Pick<Step, "executor" | "thread"> | null;
+  /** What the scenario called in that time. */
+  readonly calls: Calls;
 }
 
 /** A trace as text, a line a step, with the turns of the threads set apart. */

@@ -17,6 +17,7 @@ import {
   type Strategy,
 } from "@faultline/kernel";
 import type { CallFrames } from "./call_frames.js";
+import type { CallLog } from "./calls.js";
 import { Checkpoint } from "./checkpoint.js";
 import { SharedState } from "./shared_state.js";
 import { SEQUENCE_BASE } from "./value_hash.js";
@@ -72,7 +73,7 @@ export class World {
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
-  private readonly calls: CallFrames | null;
+  private readonly follower: CallFrames | null;
   private readonly diskTask: Task | null;
   /** The code of the disk's task, asleep. A checkpoint does not reach into it. */
   private diskBody: MaySleep<void> | null = null;
@@ -83,6 +84,8 @@ export class World {
     memory: FrameMemory | null,
     /** true: tasks know the kernel functions that they are in. */
     ftrace: boolean | CallFrames = false,
+    /** Hears what the scenario calls. */
+    private readonly calls: CallLog | null = null,
   ) {
     const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
     this.m = new Machine(
@@ -101,7 +104,7 @@ export class World {
     // Losing a race for a folio lock once more shows nothing new, and takes many points.
     this.m.pageLockUnfairness = 1;
     this.k = assembleKernel(this.m, overlays, typeof ftrace === "boolean" ? ftrace : (modules) => ftrace.instrument(modules));
-    this.calls = typeof ftrace === "boolean" ? null : ftrace;
+    this.follower = typeof ftrace === "boolean" ? null : ftrace;
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     this.diskTask = swapSlots > 0 ? startSwapDisk(this.k) : null;
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
@@ -116,13 +119,13 @@ export class World {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
-      if (world.calls !== null) mm.invalidateSeq += SEQUENCE_BASE;
+      if (world.follower !== null) mm.invalidateSeq += SEQUENCE_BASE;
       m.current!.mm = mm;
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
       for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
       world.api = new ThreadApi(k, mm, world.mirrors);
-      if (world.calls !== null) Object.assign(world.api, world.calls.follow(methodsOf(ThreadApi.prototype)));
-      world.state = yield* world.scenario.setup(world.api);
+      if (world.follower !== null) Object.assign(world.api, world.follower.follow(methodsOf(ThreadApi.prototype)));
+      world.state = yield* world.scenario.setup(world.calls?.hearSetup(world.api) ?? world.api);
     });
   }
 
@@ -141,7 +144,7 @@ export class World {
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine = [this.tables, pt, this.frames, this.shared, this.k, this.scenario, ...(this.calls === null ? [] : [this.calls])];
+    const mine = [this.tables, pt, this.frames, this.shared, this.k, this.scenario, ...(this.follower === null ? [] : [this.follower])];
     this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
@@ -178,7 +181,8 @@ export class World {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      this.start(name, executor, this.guarded(name, thread.run(this.api, this.shared.wrap(this.state))));
+      const api = this.calls?.hearThread(this.api, name) ?? this.api;
+      this.start(name, executor, this.guarded(name, thread.run(api, this.shared.wrap(this.state))));
     }
   }
 
@@ -194,7 +198,7 @@ export class World {
     let answer: string | null = null;
     const world = this;
     this.alone("check", function* (): MaySleep<void> {
-      if (scenario.check !== undefined) answer = yield* scenario.check(world.api, world.state);
+      if (scenario.check !== undefined) answer = yield* scenario.check(world.calls?.hearCheck(world.api) ?? world.api, world.state);
       if (answer !== null) return;
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
       yield* k.mmap.exitMmap(k, mm);

@@ -15,6 +15,7 @@ export interface CheckOptions extends KernelOptions {
   readonly seed?: number;
   readonly replay?: readonly Decision[];
   readonly trace?: string;
+  readonly emitC?: string;
   readonly executions?: number;
   readonly seconds?: number;
   readonly json?: boolean;
@@ -52,7 +53,10 @@ export async function check(file: string, options: CheckOptions): Promise<number
     return EXIT_FAULTLINE;
   }
   const { result } = outcome;
-  if (result.violation === null && options.trace !== undefined) stderr.text(`faultline: ${options.trace} is not written: nothing was found\n`);
+  for (const path of [options.trace, options.emitC]) {
+    if (result.violation === null && path !== undefined) stderr.text(`faultline: ${path} is not written: nothing was found\n`);
+  }
+  for (const line of result.omitted ?? []) stderr.text(`faultline: ${options.emitC!}: ${line}\n`);
   stdout.text(options.json === true ? jsonOfCheck(wish, options.strategy, result) : describeCheck(wish, options.strategy, result));
   if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
   if (result.violation !== null) return EXIT_VIOLATION;
@@ -60,7 +64,7 @@ export async function check(file: string, options: CheckOptions): Promise<number
 }
 
 function wishOf(file: string, options: CheckOptions): CheckWish {
-  const { strategy, preemptions, depth, seed, replay, trace, seconds = Infinity, release, without, patch } = options;
+  const { strategy, preemptions, depth, seed, replay, trace, emitC, seconds = Infinity, release, without, patch } = options;
   const samples = strategy === "pct" || strategy === "walk" || strategy === "random";
   const refuse = (option: string): UserError => new UserError(`--${option} has no meaning with --strategy ${strategy}`);
   if (preemptions !== undefined && strategy !== "bounded") throw refuse("preemptions");
@@ -76,6 +80,7 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
     ...(samples ? { sampling: { policy: strategy, ...(seed === undefined ? {} : { seed }), ...(depth === undefined ? {} : { depth }) } } : {}),
     ...(replay === undefined ? {} : { replay }),
     ...(trace === undefined ? {} : { trace }),
+    ...(emitC === undefined ? {} : { emitC }),
     executions,
     seconds,
   };

@@ -55,10 +55,6 @@ function explored(strategy: string, { seconds, interrupted, violation }: CheckRe
 
 function describeViolation(wish: CheckWish, violation: Violation): string[] {
   const { kind, message, decisions, preemptions } = violation;
-  const words = ["faultline", "check", wish.file, "--release", wish.release];
-  for (const name of wish.without) words.push("--without", name);
-  for (const file of wish.patch) words.push("--patch", file);
-  words.push("--replay", formatSchedule(decisions));
   return [
     `VIOLATION (${kind}): ${message}`,
     `  rule        ${RULES[kind]}`,
@@ -66,8 +62,17 @@ function describeViolation(wish: CheckWish, violation: Violation): string[] {
     "",
     raceDiagram(violation),
     "Again:",
-    `  ${words.map(shellQuote).join(" ")}`,
+    `  ${commandThatReplays(wish, violation)}`,
   ];
+}
+
+/** The command that shows a violation again. */
+export function commandThatReplays(wish: CheckWish, { decisions }: Violation): string {
+  const words = ["faultline", "check", wish.file, "--release", wish.release];
+  for (const name of wish.without) words.push("--without", name);
+  for (const file of wish.patch) words.push("--patch", file);
+  words.push("--replay", formatSchedule(decisions));
+  return words.map(shellQuote).join(" ");
 }
 
 function perSecond(executions: number, seconds: number): number {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { Exploration, replay, ScenarioError, type Decision, type ExploreOptions, type Report, type Sampling, type Scenario, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
+import { EmittedFile } from "./emit_c_file.js";
 import { firstLine, UserError } from "./failure.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
 import type { LoadedPatch } from "./patch_file.js";
@@ -19,6 +20,8 @@ export interface CheckWish extends KernelOptions {
   readonly replay?: readonly Decision[];
   /** File to record the execution to that breaks a rule. */
   readonly trace?: string;
+  /** File for the violation as a C program. */
+  readonly emitC?: string;
   readonly executions: number;
   readonly seconds: number;
 }
@@ -41,6 +44,8 @@ export interface CheckResult {
   readonly violation: Violation | null;
   readonly seconds: number;
   readonly interrupted: boolean;
+  /** What the C program that was asked for leaves out, a line each. */
+  readonly omitted?: readonly string[];
 }
 
 /** A result, or what the user can put right, a line each. */
@@ -56,10 +61,12 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const scenario = await loadScenario(module);
     const { overlays, loaded } = await overlaysOf(wish);
     const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario.scenario, wish);
+    const emitted = wish.emitC === undefined ? null : new EmittedFile(wish.emitC, wish);
     const options: ExploreOptions = { overlays, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
     const result = guarded(scenario, loaded, () => (wish.replay === undefined ? exploreAll(scenario.scenario, wish, options, control) : replayOne(scenario.scenario, wish.replay, options)));
     recorder?.end();
-    return { result };
+    if (emitted === null || result.violation === null) return { result };
+    return { result: { ...result, omitted: emitted.write(scenario.scenario, result.violation) } };
   } catch (error) {
     if (error instanceof UserError) return { complaints: [error.message] };
     throw error;

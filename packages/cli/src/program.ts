@@ -108,6 +108,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--patch <FILE.ts>", "apply an overlay of your own; repeatable", collect, [])
     .option("--replay <SCHEDULE>", "run one schedule alone, as a violation was reported with", parseReplay)
     .option("--trace <FILE>", "record the execution that breaks a rule: FILE.fltrace, FILE.txt or FILE.pftrace")
+    .option("--emit-c <FILE.c>", "write a C program that pushes the race which breaks a rule on a real kernel")
     .option("--json", "print the result as one JSON object")
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", CHECK_NOTES)

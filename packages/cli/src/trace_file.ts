@@ -23,7 +23,7 @@ function complaint(path: string, error: unknown): UserError {
 }
 
 /** Whether two paths lead to one file that is there. */
-function isSameFile(a: string, b: string): boolean {
+export function isSameFile(a: string, b: string): boolean {
   const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
   return one !== undefined && other !== undefined && one.ino === other.ino && one.dev === other.dev;
 }

@@ -164,6 +164,27 @@ describe("check", () => {
     });
   });
 
+  test("the violation as a C program", () => {
+    withFiles({ "mine.ts": source(thread("t.k.m.now(); yield* t.store32(s.page, 1);"), undefined, '*check() { yield* []; return "never"; },') }, (folder) => {
+      const file = join(folder, "race.c");
+      const args = ["check", "scenarios/fault-exclusive-dontneed.ts", "--without", "exclusive-fault-ref", "--emit-c", file];
+      expect(faultline(args)).toMatchObject({ status: 1, stderr: "" });
+      const text = readFileSync(file, "utf8");
+      expect(text).toContain(" *   faultline check scenarios/fault-exclusive-dontneed.ts --release 7.3 --without exclusive-fault-ref --replay 16=1\n");
+      expect(text).toContain("\tdevice_command(0, HMM_DMIRROR_EXCLUSIVE, MAP0, 1, mirror[T_EXCLUSIVE]);");
+
+      expect(faultline([...args, "--replay", "16=1"])).toMatchObject({ status: 1, stderr: "" });
+      expect(readFileSync(file, "utf8")).toBe(text);
+
+      const said = faultline(["check", "mine.ts", "--emit-c", "mine.c"], { cwd: folder });
+      expect(said).toMatchObject({ status: 1, stderr: "faultline: mine.c: thread 'only': what is done here through the kernel itself (t.k) has no system call, and is left out\n" });
+
+      const clean = faultline(["check", "scenarios/fault-exclusive.ts", "--emit-c", join(folder, "none.c")]);
+      expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.c")} is not written: nothing was found\n` });
+      expect(existsSync(join(folder, "none.c"))).toBe(false);
+    });
+  });
+
   test("a patch of the user's own breaks a rule, whatever the strategy", () => {
     for (const strategy of ["bounded", "exhaustive"]) {
       const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/overlays/no-exclusive-flush.ts", "--strategy", strategy]);
@@ -264,6 +285,11 @@ describe("check", () => {
     [["--replay", "100000=1"]],
     [["--trace", "/nowhere/x.txt"]],
     [["--trace", ".", "--patch", "scenarios/overlays/no-exclusive-flush.ts"]],
+    [["--emit-c", "/nowhere/x.c"]],
+    [["--emit-c", "."]],
+    [["--emit-c", "scenarios/fault-exclusive.ts"]],
+    [["--emit-c", "scenarios/overlays/no-exclusive-flush.ts", "--patch", "scenarios/overlays/no-exclusive-flush.ts"]],
+    [["--emit-c", "/tmp/x.txt", "--trace", "/tmp/x.txt"]],
     [["--release", "5.0"]],
     [["--without", "nothing"]],
     [["--patch", "nothing.ts"]],
