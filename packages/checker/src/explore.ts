@@ -2,6 +2,7 @@ import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/ker
 import { BoundedExploration } from "./bounded.js";
 import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
 import { PartialOrderExploration, RETRIES_MAX } from "./dpor.js";
+import type { Guests } from "./guest.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
 import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
@@ -18,6 +19,8 @@ export interface ExploreOptions {
   readonly sampling?: Sampling;
   /** Patches on top of mainline. */
   readonly overlays?: readonly OverlayFactory[];
+  /** Runs the threads of the scenario that are programs. */
+  readonly guests?: Guests;
   /** Rules that are not checked, to see what else comes of breaking them. */
   readonly ignore?: readonly ViolationKind[];
   /** Gives up after this many executions; never by default. */
@@ -206,6 +209,8 @@ class Runner {
   private pooled: { world: World; invariants: Invariants } | null = null;
   private finding: Finding | null = null;
   private recorder: ExecutionRecorder | null = null;
+  /** What programs wrote in the last execution. */
+  private output: readonly string[] = [];
   private strategy: ExplorationStrategy | null = null;
   private readonly ignored: ReadonlySet<ViolationKind>;
 
@@ -233,6 +238,7 @@ class Runner {
     } finally {
       this.strategy = null;
     }
+    if (recorder !== null) this.output = world.output.lines();
     // Tasks that have not ended are beyond any checkpoint.
     if (recorder !== null || this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
@@ -249,9 +255,9 @@ class Runner {
   }
 
   private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, recorder !== null);
+    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, recorder !== null, this.options.guests);
     this.memory = world.m.ram;
-    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
+    const invariants = new Invariants(world.k, world.m.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
     world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.m, this.lockOrder);
     world.setup();
@@ -297,7 +303,7 @@ class Runner {
     const finding = this.execute(execution, recorder) ?? known;
     if (finding === null) return null;
     const trace = recorder.steps();
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at };
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, output: this.output };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {

@@ -17,14 +17,21 @@ import {
   type Strategy,
 } from "@faultline/kernel";
 import { Checkpoint } from "./checkpoint.js";
-import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
+import { GuestOutput, type GuestMachine, type Guests } from "./guest.js";
+import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest } from "./scenario.js";
 
 const FRAMES = 64;
 const RESERVED_FRAMES = 2;
 /** Enough for scenarios, whose pages then never share a slot. */
 const TLB_ENTRIES = 8;
+/** The same for programs, which have text, data and stacks far apart. */
+const GUEST_TLB_ENTRIES = 256;
 /** Larger machines than this are not for exploring; longer arrays hold the contents of swap slots. */
 const FRAMES_MAX = 4096;
+
+function isStrings(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}
 
 /** Lets one thing run to its end, as if nothing else existed. */
 class Undisturbed implements Strategy {
@@ -59,9 +66,12 @@ export class World {
   readonly mirrors: Dmirror[] = [];
   private readonly choices = new SwitchedChoices();
   private readonly undisturbed = new Undisturbed();
+  /** Null where no thread is a program. */
+  private readonly guests: GuestMachine | null;
+  readonly output = new GuestOutput();
   private api!: ThreadApi;
   private state: unknown;
-  /** What threads died of, in order. */
+  /** What threads died of, and how programs failed, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
   /** Page tables and the frames in use, as they were at the checkpoint. */
@@ -74,8 +84,12 @@ export class World {
     memory: FrameMemory | null,
     /** Tasks know the kernel functions that they are in. */
     ftrace = false,
+    /** Runs the threads that are programs. */
+    private readonly runtime: Guests | null = null,
   ) {
     const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
+    const programs = Object.entries(scenario.threads).filter(([, thread]) => "elf" in thread);
+    if (programs.length > 0 && runtime === null) throw new ScenarioError(`thread '${programs[0]![0]}' is a program, and nothing here runs programs`);
     this.m = new Machine(
       {
         frames,
@@ -83,7 +97,7 @@ export class World {
         swapSlots,
         cpus,
         seed: 1,
-        tlbEntries: TLB_ENTRIES,
+        tlbEntries: programs.length > 0 ? GUEST_TLB_ENTRIES : TLB_ENTRIES,
         checking: true,
         ...(memory === null ? {} : { memory }),
       },
@@ -95,6 +109,7 @@ export class World {
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     if (swapSlots > 0) startSwapDisk(this.k);
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
+    this.guests = programs.length === 0 ? null : runtime!.machine(this.k, devices, (thread, bytes) => this.output.write(thread, bytes));
   }
 
   /** An address space on every CPU, the devices opened on it, then the scenario's own setup. */
@@ -111,7 +126,19 @@ export class World {
       for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
       world.api = new ThreadApi(k, mm, world.mirrors);
       world.state = yield* world.scenario.setup(world.api);
+      for (const [name, thread] of Object.entries(world.scenario.threads)) {
+        if ("elf" in thread) yield* world.load(name, thread);
+      }
     });
+    // Those are not the threads'.
+    m.retries.most = 0;
+  }
+
+  private *load(name: string, { elf, args = [] }: ScenarioGuest<unknown>): MaySleep<void> {
+    const words: unknown = typeof args === "function" ? args(this.state) : args;
+    if (!isStrings(words)) throw new ScenarioError(`thread '${name}': its args must be strings, or a function that returns some`);
+    const wrong = yield* this.guests!.load(name, elf, words);
+    if (wrong !== null) throw new ScenarioError(`thread '${name}': ${elf} ${wrong}`);
   }
 
   /**
@@ -128,7 +155,7 @@ export class World {
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine = [this.tables, pt, this.frames, this.k, this.scenario];
+    const mine = [this.tables, pt, this.frames, this.k, this.scenario, ...(this.runtime === null ? [] : [this.runtime])];
     this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
@@ -143,11 +170,16 @@ export class World {
 
   /** Puts the scenario's threads on their executors, ready to start. */
   startThreads(): void {
+    this.guests?.begin();
     for (const [name, thread] of Object.entries(this.scenario.threads)) {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
+      if ("elf" in thread) {
+        this.guests!.start(name, executor, (how) => {
+          if (how !== null) this.signals.push(`${name} ${how}`);
+        });
+      } else this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
     }
   }
 
