@@ -56,7 +56,8 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const scenario = await loadScenario(module);
     const { overlays, loaded } = await overlaysOf(wish);
     const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario.scenario, wish);
-    const options: ExploreOptions = { overlays, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
+    const { guests } = scenario;
+    const options: ExploreOptions = { overlays, ...(guests === undefined ? {} : { guests }), pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
     const result = guarded(scenario, loaded, () => (wish.replay === undefined ? exploreAll(scenario.scenario, wish, options, control) : replayOne(scenario.scenario, wish.replay, options)));
     recorder?.end();
     return { result };
