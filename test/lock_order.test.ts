@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { explore, type Scenario } from "../packages/checker/src/index.js";
 import { LockOrder } from "../packages/checker/src/lock_order.js";
+import { guestsOf } from "../packages/checker/test/guests.js";
 import { fuzz, type FuzzOptions } from "../packages/checker/test/fuzz.js";
 import { runGuest, type GuestSettings } from "../packages/riscv/test/guest.js";
 import { ROOT } from "./points.js";
@@ -62,7 +63,7 @@ async function observed(): Promise<Map<string, string>> {
   const scenarios = join(ROOT, "scenarios");
   for (const file of readdirSync(scenarios).filter((name) => name.endsWith(".ts"))) {
     const { default: scenario } = (await import(join(scenarios, file))) as { default: Scenario };
-    add(explore(scenario, { preemptions: 1, executionsMax: 500 }).lockOrder, `scenarios/${file}`);
+    add(explore(scenario, { preemptions: 1, executionsMax: 500, guests: guestsOf(scenario) }).lockOrder, `scenarios/${file}`);
   }
   for (const machine of [SMALL, HUGE]) {
     for (let seed = 0; seed < SEEDS; seed++) {

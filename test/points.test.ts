@@ -90,9 +90,13 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/zone.ts: Zones.constructor": "boot: nothing runs yet",
   "mm/zone.ts: Zones.release": UNDER_CALLERS_LOCK,
   "riscv/abi/cpu_context.ts: CpuContext.checkCode": "in one step with the fill of the TLB",
+  "riscv/abi/cpu_context.ts: CpuContext.lookUp": "the hart's own copy of what the CPU's TLB has, and no longer than the instruction lasts",
+  "riscv/abi/cpu_context.ts: CpuContext.runPrivate": "the hart's own copy of what the CPU's TLB has",
   "riscv/abi/linux.ts: LinuxMachine.startProgram": "the process is new, and its only task not started",
   "riscv/abi/linux.ts: LinuxMachine.threadGone": OBSERVER,
   "riscv/abi/operator.ts: OperatorShell.constructor": "boot: nothing runs yet",
+  "riscv/abi/scenario_guests.ts: Harts.threadGone": OBSERVER,
+  "riscv/abi/scenario_guests.ts: ScenarioGuestMachine.start": "the process is new, and its only task not started",
   "riscv/abi/syscalls/process.ts: processTimes": ANY_MOMENT,
   "riscv/abi/user.ts: peekUser": OBSERVER,
 };

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { build } from "vite";
@@ -79,9 +80,10 @@ describe("the same in Chromium as on Node:", () => {
   afterAll(() => browser?.close());
 
   test.each(here.scenarioCases())("%s, release %s", async (file, release) => {
-    const expected = here.explored(file, release);
+    const programs = Object.fromEntries(here.programsOf(file).map((name) => [name, programIn(basename(name))]));
+    const expected = here.explored(file, release, programs);
     expect(expected.events).toBeGreaterThan(0);
-    const there = await page.evaluate(([f, r]) => engine.explored(f!, r!), [file, release]);
+    const there = await page.evaluate(([f, r, p]) => engine.explored(f, r, p), [file, release, programs] as const);
     expect(there).toEqual(expected);
   });
 

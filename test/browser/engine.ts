@@ -1,7 +1,7 @@
 /// <reference types="vite/client" />
 import { explore, type Report, type Scenario } from "@faultline/checker";
 import { RELEASES, resolvePatches, type Event, type EventSink } from "@faultline/kernel";
-import { exitCodeOf, LinuxMachine, parseElf } from "@faultline/riscv";
+import { exitCodeOf, LinuxMachine, parseElf, ScenarioGuests, type GuestProgram } from "@faultline/riscv";
 import { HashingSink } from "@faultline/trace";
 
 /* What runs on Node and in a browser alike: this file and all that it imports has nothing of either. */
@@ -70,17 +70,32 @@ export function scenarioCases(): [file: string, release: string][] {
   return files.flatMap((file) => RELEASES.map((r): [string, string] => [file, r.name]));
 }
 
-export function explored(file: string, release: string): ScenarioOutcome {
+/** The files of a scenario's programs, relative to scenarios/. */
+export function programsOf(file: string): string[] {
+  return Object.values(SCENARIOS[file]!.threads).flatMap((thread) => ("elf" in thread ? [thread.elf] : []));
+}
+
+function decode(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
+/** Explores a scenario, of which the programs are given in base64. */
+export function explored(file: string, release: string, programs: Readonly<Record<string, string>>): ScenarioOutcome {
   const overlays = resolvePatches({ release, without: [] });
   if (typeof overlays === "string") throw new Error(overlays);
   const sink = new ExplorationHash();
-  const report = explore(SCENARIOS[file]!, { overlays, preemptions: 3, executionsMax: EXECUTIONS, sink });
+  const images = Object.entries(programs).map(([name, base64]): [string, GuestProgram] => {
+    const bytes = decode(base64);
+    return [name, { bytes, image: parseElf(bytes) }];
+  });
+  const guests = new ScenarioGuests(new Map(images));
+  const report = explore(SCENARIOS[file]!, { overlays, guests, preemptions: 3, executionsMax: EXECUTIONS, sink });
   return { hash: sink.text(), events: sink.events, report };
 }
 
 /** Runs a program, given in base64, on a small machine. */
 export function ran(name: string, args: readonly string[], base64: string, seed: number): ProgramOutcome {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const bytes = decode(base64);
   const out = { stdout: "", stderr: "", strace: "" };
   const append = (part: Uint8Array): string => Array.from(part, (byte) => String.fromCharCode(byte)).join("");
   const linux = new LinuxMachine({

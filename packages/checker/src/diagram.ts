@@ -36,9 +36,10 @@ export function raceDiagram({ trace, decisive, at, kind }: Violation): string {
         if (shown.has(j - 1)) put(`  … ${skipped(shown, j, turn.steps.length)} more`);
         continue;
       }
-      if (step.function !== functions[column]) {
-        functions[column] = step.function;
-        if (step.function !== "") put(`${step.function}()`);
+      const where = placeOf(step);
+      if (where !== functions[column]) {
+        functions[column] = where;
+        if (where !== "") put(where);
       }
       put(`  ${step.words}`);
     }
@@ -92,6 +93,12 @@ function interesting({ steps }: Turn, before: Turn | undefined, after: Turn | un
   const racing = [...steps.keys()].filter((i) => others.some((other) => race(steps[i]!, other)));
   for (const i of racing.slice(-RACING)) shown.add(i);
   return shown;
+}
+
+/** The kernel function; a program's own instructions are in none. */
+function placeOf({ function: name, op }: Step): string {
+  if (name !== "") return `${name}()`;
+  return op === Op[Op.UserRead] || op === Op[Op.UserWrite] ? "user mode" : "";
 }
 
 function race(a: Step, b: Step): boolean {

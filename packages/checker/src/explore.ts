@@ -2,8 +2,9 @@ import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/ker
 import { BoundedExploration } from "./bounded.js";
 import type { Calls } from "./calls.js";
 import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
-import { ExhaustiveExploration, RETRIES_MAX } from "./exhaustive.js";
 import { CallFrames } from "./call_frames.js";
+import { ExhaustiveExploration, RETRIES_MAX } from "./exhaustive.js";
+import type { Guests } from "./guest.js";
 import { LocalStates } from "./local_states.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
@@ -21,6 +22,8 @@ export interface ExploreOptions {
   readonly sampling?: Sampling;
   /** Patches on top of mainline. */
   readonly overlays?: readonly OverlayFactory[];
+  /** Runs the threads of the scenario that are programs. */
+  readonly guests?: Guests;
   /** Rules that are not checked, to see what else comes of breaking them. */
   readonly ignore?: readonly ViolationKind[];
   /** Gives up after this many executions; never by default. */
@@ -220,9 +223,10 @@ class Runner {
   private memory: FrameMemory | null = null;
   private pooled: { world: World; invariants: Invariants } | null = null;
   private states: LocalStates | null = null;
-  private frames: CallFrames | null = null;
   private finding: Finding | null = null;
   private recorder: ExecutionRecorder | null = null;
+  /** What programs wrote in the last execution. */
+  private output: readonly string[] = [];
   private strategy: ExplorationStrategy | null = null;
   private readonly ignored: ReadonlySet<ViolationKind>;
 
@@ -250,6 +254,7 @@ class Runner {
     } finally {
       this.strategy = null;
     }
+    if (recorder !== null) this.output = world.output.lines();
     if (recorder !== null || this.finding !== null || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
   }
@@ -265,11 +270,18 @@ class Runner {
   }
 
   private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
+    const { overlays, guests } = this.options;
+    const follower = recorder === null && this.strategy instanceof ExhaustiveExploration ? new CallFrames() : undefined;
     this.states = null;
-    this.frames = recorder === null && this.strategy instanceof ExhaustiveExploration ? new CallFrames() : null;
-    const world = new World(this.scenario, this.options.overlays ?? [], this.memory, this.frames ?? recorder !== null, recorder?.calls ?? null);
+    const world = new World(this.scenario, {
+      ...(overlays === undefined ? {} : { overlays }),
+      ...(guests === undefined ? {} : { guests }),
+      ...(this.memory === null ? {} : { memory: this.memory }),
+      ...(follower === undefined ? {} : { follower }),
+      ...(recorder === null ? {} : { ftrace: true, calls: recorder.calls }),
+    });
     this.memory = world.m.ram;
-    const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
+    const invariants = new Invariants(world.k, world.m.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
     world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.m, this.lockOrder);
     world.setup();
@@ -317,7 +329,7 @@ class Runner {
     const trace = recorder.steps();
     const { setup, threads, check } = recorder.calls;
     const calls: Calls = { setup, threads, check };
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, calls };
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, calls, output: this.output };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {
@@ -326,7 +338,7 @@ class Runner {
     const { recorder } = this;
     const heard = sink === undefined ? invariants : new Tee(sink, invariants);
     if (strategy instanceof ExhaustiveExploration) {
-      strategy.watch((this.states ??= new LocalStates(m, world.mirrors, this.frames!, world.shared)), heard);
+      strategy.watch((this.states ??= new LocalStates(m, world.options.follower!, world.shared)), heard);
       m.sink = strategy;
     } else m.sink = recorder === null ? heard : recorder.start(heard);
     invariants.begin();

@@ -5,7 +5,6 @@ import {
   Space,
   SPACE_OF,
   SpinLock,
-  type Dmirror,
   type Executor,
   type Machine,
   type Mm,
@@ -113,7 +112,6 @@ export class LocalStates implements Seen, SharedStateListener {
 
   constructor(
     private readonly m: Machine,
-    private readonly mirrors: readonly Dmirror[],
     private readonly frames: CallFrames,
     shared: SharedState,
   ) {
@@ -659,7 +657,7 @@ export class LocalStates implements Seen, SharedStateListener {
   }
 
   private observeDevice(id: number): void {
-    for (const { notifier, table } of this.mirrors) {
+    for (const { notifier, table } of this.m.mirrors) {
       if (notifier.id !== id) continue;
       this.see(table.size);
       if (table.size === 0) continue;

@@ -33,6 +33,21 @@ export interface ScenarioThread<S> {
   run(t: ThreadApi, s: S): MaySleep<unknown>;
 }
 
+/** A program as a thread: a statically linked riscv64 ELF file, in the address space of the scenario. */
+export interface ScenarioGuest<S> {
+  /** The CPU it starts on. Threads that it makes go where there is least to do, as in any program. */
+  readonly on: { readonly cpu: number };
+  /** The file, relative to the scenario's. */
+  readonly elf: string;
+  /** Its arguments, argv[0] not counted; what `setup` returned is known by then. */
+  readonly args?: readonly string[] | GuestArguments<S>["of"];
+}
+
+/** As a method, so that a scenario with some state is a `Scenario` all the same. */
+interface GuestArguments<S> {
+  of(s: S): readonly string[];
+}
+
 /**
  * What is explored: `setup` runs alone, then the threads run against each other, then `check`
  * looks at the outcome, alone again. Nothing may be kept between executions but what `setup`
@@ -43,7 +58,7 @@ export interface Scenario<S = unknown> {
   readonly machine?: ScenarioMachine;
   /** Runs on CPU 0. What it returns is handed to the threads and to `check`. */
   setup(t: ThreadApi): MaySleep<S>;
-  readonly threads: Readonly<Record<string, ScenarioThread<S>>>;
+  readonly threads: Readonly<Record<string, ScenarioThread<S> | ScenarioGuest<S>>>;
   /** Runs on CPU 0 after the last thread has ended: null, or what is wrong. */
   check?(t: ThreadApi, s: S): MaySleep<string | null>;
 }

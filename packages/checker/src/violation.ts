@@ -32,7 +32,7 @@ export type ViolationKind =
   | "lock-order"
   | "deadlock"
   | "livelock"
-  /** The scenario's own check, or a signal that one of its threads got. */
+  /** The scenario's own check, a signal that one of its threads got, or a program that failed. */
   | "outcome"
   /** A JavaScript exception out of the engine. */
   | "engine"
@@ -59,7 +59,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "lock-order": "locks are always nested in the same order",
   deadlock: "there is always somebody who can go on",
   livelock: "whoever retries comes to an end once others have had their turn",
-  outcome: "the scenario's own check holds, and no thread gets a signal",
+  outcome: "the scenario's own check holds, no thread gets a signal, and every program ends with status 0",
   engine: "the kernel's code throws no exception",
   nondeterminism: "the same decisions lead to the same execution",
 };
@@ -97,6 +97,8 @@ export interface Violation extends Finding {
   readonly at: Pick<Step, "executor" | "thread"> | null;
   /** What the scenario called in that time. */
   readonly calls: Calls;
+  /** What the scenario's programs had written by then: lines, each behind the name of its thread. */
+  readonly output: readonly string[];
 }
 
 /** A trace as text, a line a step, with the turns of the threads set apart. */

@@ -19,16 +19,23 @@ import {
 import type { CallFrames } from "./call_frames.js";
 import type { CallLog } from "./calls.js";
 import { Checkpoint } from "./checkpoint.js";
+import { GuestOutput, type GuestMachine, type Guests } from "./guest.js";
+import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest } from "./scenario.js";
 import { SharedState } from "./shared_state.js";
 import { SEQUENCE_BASE } from "./value_hash.js";
-import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
 
 const FRAMES = 64;
 const RESERVED_FRAMES = 2;
 /** Enough for scenarios, whose pages then never share a slot. */
 const TLB_ENTRIES = 8;
+/** The same for programs, which have text, data and stacks far apart. */
+const GUEST_TLB_ENTRIES = 256;
 /** Larger machines than this are not for exploring; longer arrays hold the contents of swap slots. */
 const FRAMES_MAX = 4096;
+
+function isStrings(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}
 
 /** Lets one thing run to its end, as if nothing else existed. */
 class Undisturbed implements Strategy {
@@ -54,6 +61,21 @@ class SwitchedChoices implements Choices {
   }
 }
 
+export interface WorldOptions {
+  /** Patches on top of mainline. */
+  readonly overlays?: readonly OverlayFactory[];
+  /** Of a machine that is used no more, to be used again. */
+  readonly memory?: FrameMemory;
+  /** Tasks know the kernel functions that they are in. */
+  readonly ftrace?: boolean;
+  /** Follows calls of kernel functions; `ftrace` is without effect then. */
+  readonly follower?: CallFrames;
+  /** Hears what the scenario calls. */
+  readonly calls?: CallLog;
+  /** Runs the threads that are programs. */
+  readonly guests?: Guests;
+}
+
 /** One machine with a scenario on it, from boot to exit. */
 export class World {
   readonly m: Machine;
@@ -63,31 +85,31 @@ export class World {
   readonly mirrors: Dmirror[] = [];
   private readonly choices = new SwitchedChoices();
   private readonly undisturbed = new Undisturbed();
+  /** Null where no thread is a program. */
+  private readonly guests: GuestMachine | null;
+  readonly output = new GuestOutput();
   private api!: ThreadApi;
   private state: unknown;
   /** The same for the threads, so that it is known who touches it when. */
   readonly shared = new SharedState();
-  /** What threads died of, in order. */
+  /** What threads died of, and how programs failed, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
-  private readonly follower: CallFrames | null;
   private readonly diskTask: Task | null;
   /** The code of the disk's task, asleep. A checkpoint does not reach into it. */
   private diskBody: MaySleep<void> | null = null;
 
   constructor(
     readonly scenario: Scenario,
-    overlays: readonly OverlayFactory[],
-    memory: FrameMemory | null,
-    /** true: tasks know the kernel functions that they are in. */
-    ftrace: boolean | CallFrames = false,
-    /** Hears what the scenario calls. */
-    private readonly calls: CallLog | null = null,
+    readonly options: WorldOptions = {},
   ) {
+    const { overlays, memory, ftrace, follower, guests: runtime } = options;
     const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
+    const programs = Object.entries(scenario.threads).filter(([, thread]) => "elf" in thread);
+    if (programs.length > 0 && runtime === undefined) throw new ScenarioError(`thread '${programs[0]![0]}' is a program, and nothing here runs programs`);
     this.m = new Machine(
       {
         frames,
@@ -95,19 +117,19 @@ export class World {
         swapSlots,
         cpus,
         seed: 1,
-        tlbEntries: TLB_ENTRIES,
+        tlbEntries: programs.length > 0 ? GUEST_TLB_ENTRIES : TLB_ENTRIES,
         checking: true,
-        ...(memory === null ? {} : { memory }),
+        ...(memory === undefined ? {} : { memory }),
       },
       this.choices,
     );
     // Losing a race for a folio lock once more shows nothing new, and takes many points.
     this.m.pageLockUnfairness = 1;
-    this.k = assembleKernel(this.m, overlays, typeof ftrace === "boolean" ? ftrace : (modules) => ftrace.instrument(modules));
-    this.follower = typeof ftrace === "boolean" ? null : ftrace;
+    this.k = assembleKernel(this.m, overlays, follower === undefined ? ftrace : (modules) => follower.instrument(modules));
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     this.diskTask = swapSlots > 0 ? startSwapDisk(this.k) : null;
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
+    this.guests = programs.length === 0 ? null : runtime!.machine(this.k, devices, (thread, bytes) => this.output.write(thread, bytes));
   }
 
   /** An address space on every CPU, the devices opened on it, then the scenario's own setup. */
@@ -119,14 +141,27 @@ export class World {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
-      if (world.follower !== null) mm.invalidateSeq += SEQUENCE_BASE;
+      if (world.options.follower !== undefined) mm.invalidateSeq += SEQUENCE_BASE;
       m.current!.mm = mm;
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
       for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
       world.api = new ThreadApi(k, mm, world.mirrors);
-      if (world.follower !== null) Object.assign(world.api, world.follower.follow(methodsOf(ThreadApi.prototype)));
-      world.state = yield* world.scenario.setup(world.calls?.hearSetup(world.api) ?? world.api);
+      const { follower, calls } = world.options;
+      if (follower !== undefined) Object.assign(world.api, follower.follow(methodsOf(ThreadApi.prototype)));
+      world.state = yield* world.scenario.setup(calls?.hearSetup(world.api) ?? world.api);
+      for (const [name, thread] of Object.entries(world.scenario.threads)) {
+        if ("elf" in thread) yield* world.load(name, thread);
+      }
     });
+    // Those are not the threads'.
+    m.retries.most = 0;
+  }
+
+  private *load(name: string, { elf, args = [] }: ScenarioGuest<unknown>): MaySleep<void> {
+    const words: unknown = typeof args === "function" ? args(this.state) : args;
+    if (!isStrings(words)) throw new ScenarioError(`thread '${name}': its args must be strings, or a function that returns some`);
+    const wrong = yield* this.guests!.load(name, elf, words);
+    if (wrong !== null) throw new ScenarioError(`thread '${name}': ${elf} ${wrong}`);
   }
 
   /**
@@ -144,7 +179,8 @@ export class World {
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine = [this.tables, pt, this.frames, this.shared, this.k, this.scenario, ...(this.follower === null ? [] : [this.follower])];
+    const mine: object[] = [this.tables, pt, this.frames, this.shared, this.k, this.scenario];
+    for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);
     this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
@@ -177,11 +213,18 @@ export class World {
 
   /** Puts the scenario's threads on their executors, ready to start. */
   startThreads(): void {
+    this.guests?.begin();
     for (const [name, thread] of Object.entries(this.scenario.threads)) {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      const api = this.calls?.hearThread(this.api, name) ?? this.api;
+      if ("elf" in thread) {
+        this.guests!.start(name, executor, (how) => {
+          if (how !== null) this.signals.push(`${name} ${how}`);
+        });
+        continue;
+      }
+      const api = this.options.calls?.hearThread(this.api, name) ?? this.api;
       this.start(name, executor, this.guarded(name, thread.run(api, this.shared.wrap(this.state))));
     }
   }
@@ -198,7 +241,7 @@ export class World {
     let answer: string | null = null;
     const world = this;
     this.alone("check", function* (): MaySleep<void> {
-      if (scenario.check !== undefined) answer = yield* scenario.check(world.calls?.hearCheck(world.api) ?? world.api, world.state);
+      if (scenario.check !== undefined) answer = yield* scenario.check(world.options.calls?.hearCheck(world.api) ?? world.api, world.state);
       if (answer !== null) return;
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
       yield* k.mmap.exitMmap(k, mm);

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import type { Scenario } from "../src/index.js";
 import { Announced } from "./announced.js";
+import { guestsOf } from "./guests.js";
 import { fuzz, runAtRandom, type Watch } from "./fuzz.js";
 
 const SCENARIOS = join(dirname(fileURLToPath(import.meta.url)), "../../../scenarios");
@@ -13,8 +14,9 @@ const watch: Watch = (m, next, report) => new Announced(m, next, report);
 
 test.each(readdirSync(SCENARIOS).filter((file) => file.endsWith(".ts")))("%s does what its points say", async (file) => {
   const { default: scenario } = (await import(join(SCENARIOS, file))) as { default: Scenario };
+  const guests = guestsOf(scenario);
   for (let seed = 0; seed < SEEDS; seed++) {
-    expect(runAtRandom(scenario, { seed, switchOneIn: 4, pointsMax: 100_000 }, null, watch)).toBeNull();
+    expect(runAtRandom(scenario, { seed, switchOneIn: 4, pointsMax: 100_000, guests }, null, watch)).toBeNull();
   }
 });
 

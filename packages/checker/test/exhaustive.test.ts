@@ -111,7 +111,7 @@ function outcomes(
       seen: programs.map(() => []),
     };
     if (strategy instanceof ExhaustiveExploration) {
-      strategy.watch(new LocalStates(m, [], new CallFrames(), new SharedState()), { point: () => {}, emit: () => {} });
+      strategy.watch(new LocalStates(m, new CallFrames(), new SharedState()), { point: () => {}, emit: () => {} });
       m.sink = strategy;
     }
     for (const [id, program] of programs.entries()) {

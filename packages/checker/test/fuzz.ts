@@ -12,6 +12,7 @@ import {
 } from "@faultline/kernel";
 import { Invariants } from "../src/invariants.js";
 import { LockOrder } from "../src/lock_order.js";
+import type { Guests } from "../src/guest.js";
 import { scenario, type Scenario, type ScenarioThread, type ThreadApi } from "../src/scenario.js";
 import { World } from "../src/world.js";
 
@@ -368,6 +369,8 @@ export interface RandomRun {
   readonly seed: number;
   readonly switchOneIn: number;
   readonly pointsMax: number;
+  /** Runs the threads that are programs. */
+  readonly guests?: Guests;
   /** Called when the machine is ready to run its threads. */
   readonly prepare?: (world: World) => void;
 }
@@ -380,7 +383,7 @@ export function runAtRandom(s: Scenario, o: RandomRun, memory: FrameMemory | nul
   };
   const random = new Random(o.seed);
   const lockOrder = new LockOrder(report);
-  const world = new World(s, [], memory);
+  const world = new World(s, { ...(memory === null ? {} : { memory }), ...(o.guests === undefined ? {} : { guests: o.guests }) });
   const { k, m } = world;
   const invariants = new Invariants(k, world.mirrors, lockOrder, report);
   try {

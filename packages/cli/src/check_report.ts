@@ -20,7 +20,7 @@ export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, 
 }
 
 function jsonOfViolation(violation: Violation): object {
-  const { kind, message, decisions, preemptions, trace, decisive } = violation;
+  const { kind, message, decisions, preemptions, trace, decisive, output } = violation;
   return {
     invariant: kind,
     rule: RULES[kind],
@@ -29,6 +29,7 @@ function jsonOfViolation(violation: Violation): object {
     preemptions,
     steps: trace.slice(0, decisive),
     diagram: raceDiagram(violation),
+    ...(output.length === 0 ? {} : { output }),
   };
 }
 
@@ -61,6 +62,7 @@ function describeViolation(wish: CheckWish, violation: Violation): string[] {
     `  schedule    ${formatSchedule(decisions)}, ${preemptions} preemption${preemptions === 1 ? "" : "s"}`,
     "",
     raceDiagram(violation),
+    ...(violation.output.length === 0 ? [] : ["Written by programs:", ...violation.output.map((line) => `  ${line}`), ""]),
     "Again:",
     `  ${commandThatReplays(wish, violation)}`,
   ];

@@ -62,7 +62,8 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const { overlays, loaded } = await overlaysOf(wish);
     const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario.scenario, wish);
     const emitted = wish.emitC === undefined ? null : new EmittedFile(wish.emitC, wish);
-    const options: ExploreOptions = { overlays, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
+    const { guests } = scenario;
+    const options: ExploreOptions = { overlays, ...(guests === undefined ? {} : { guests }), pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
     const result = guarded(scenario, loaded, () => (wish.replay === undefined ? exploreAll(scenario.scenario, wish, options, control) : replayOne(scenario.scenario, wish.replay, options)));
     recorder?.end();
     if (emitted === null || result.violation === null) return { result };

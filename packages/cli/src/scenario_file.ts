@@ -1,4 +1,8 @@
-import type { Scenario } from "@faultline/checker";
+import { dirname, relative, resolve } from "node:path";
+import type { Guests, Scenario } from "@faultline/checker";
+import { ScenarioGuests, type GuestProgram } from "@faultline/riscv";
+import { UserError } from "./failure.js";
+import { readProgram } from "./run.js";
 import { UserModule } from "./user_module.js";
 
 /** A scenario's machine: limits as `ScenarioMachine` gives them. */
@@ -9,6 +13,8 @@ export interface LoadedScenario {
   readonly file: string;
   readonly path: string;
   readonly scenario: Scenario;
+  /** Runs the threads that are programs; absent where none is. */
+  readonly guests?: Guests;
 }
 
 /**
@@ -19,7 +25,24 @@ export async function loadScenario(module: UserModule): Promise<LoadedScenario> 
   const exported = await module.load();
   const wrong = faultOf(exported);
   if (wrong !== null) throw module.complaint(wrong);
-  return { file: module.file, path: module.path, scenario: exported as Scenario };
+  const scenario = exported as Scenario;
+  const programs = readPrograms(module, scenario);
+  return { file: module.file, path: module.path, scenario, ...(programs.size === 0 ? {} : { guests: new ScenarioGuests(programs) }) };
+}
+
+/** The files of the threads that are programs, by the names that the scenario has for them. */
+function readPrograms(module: UserModule, { threads }: Scenario): Map<string, GuestProgram> {
+  const programs = new Map<string, GuestProgram>();
+  for (const [name, thread] of Object.entries(threads)) {
+    if (!("elf" in thread) || programs.has(thread.elf)) continue;
+    const path = resolve(dirname(module.path), thread.elf);
+    try {
+      programs.set(thread.elf, readProgram(relative("", path)));
+    } catch (error) {
+      throw error instanceof UserError ? module.complaint(`thread '${name}': ${error.message}`) : error;
+    }
+  }
+  return programs;
 }
 
 type Properties = Readonly<Record<string, unknown>>;
@@ -53,9 +76,13 @@ function faultOf(exported: unknown): string | null {
   return null;
 }
 
-function threadFault({ on, run }: Properties, machine: Properties): string | null {
-  if (typeof run !== "function") return "has no run: a generator function";
+function threadFault({ on, run, elf }: Properties, machine: Properties): string | null {
+  const program = elf !== undefined;
+  if (program && run !== undefined) return "has both run and elf: it is one or the other";
+  if (program && (typeof elf !== "string" || elf === "")) return "has an elf that is no name of a file";
+  if (!program && typeof run !== "function") return "has no run: a generator function";
   if (!isObject(on)) return "does not say where it runs: on: { cpu } or { device }";
+  if (program && !("cpu" in on)) return "is a program, and must be on: { cpu }";
   const { cpus = 2, devices = 1 } = machine;
   const [kind, number, count] = "cpu" in on ? ["CPU", on["cpu"], cpus as number] : ["device", on["device"], devices as number];
   if (isWhole(number, [0, count - 1])) return null;

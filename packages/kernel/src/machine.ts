@@ -3,6 +3,7 @@ import { SeededChoices } from "./kernel/choices.js";
 import type { Ftrace } from "./kernel/ftrace.js";
 import { Futexes } from "./kernel/futex.js";
 import { Locks } from "./kernel/locks.js";
+import { FRAME_WRITES } from "./kernel/op.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
@@ -25,7 +26,7 @@ import type { SwapDisk } from "./mm/page_io.js";
 import { AnonVmas } from "./mm/anon_vma.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
-import type { DmirrorDevice } from "./drivers/dmirror.js";
+import type { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
 import type { Vfs } from "./fs/vfs.js";
 
 export interface MachineConfig {
@@ -77,12 +78,16 @@ export class Machine {
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
   sink: EventSink | null = null;
+  /** Told of each write to a frame while checking, in one step with it: who watches frames, as LR and SC do. */
+  onFrameWrite: ((executor: number, frame: number) => void) | null = null;
   /** Who is in which kernel function; null unless the kernel was assembled so that functions tell. */
   ftrace: Ftrace | null = null;
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
   readonly mms = new Set<Mm>();
   readonly dmirrors: DmirrorDevice[] = [];
+  /** The open files of the test devices, from their making to their release. */
+  readonly mirrors: Dmirror[] = [];
   nextMmId = 1;
   vfs!: Vfs;
   /** The disk that swap is on; null on a machine without one. */
@@ -156,7 +161,10 @@ export class Machine {
 
   /** What else the step that runs now touches, where its point could not say: the schedule is not asked. */
   touches(op: number, object: number): void {
-    if (this.config.checking) this.sink?.touches?.(this.executor?.id ?? 0, op, object);
+    if (!this.config.checking) return;
+    const executor = this.executor?.id ?? 0;
+    this.sink?.touches?.(executor, op, object);
+    if (this.onFrameWrite !== null && FRAME_WRITES.has(op)) this.onFrameWrite(executor, object);
   }
 
   takePendingSwitch(): boolean {

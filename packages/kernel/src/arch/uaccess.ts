@@ -48,12 +48,15 @@ export function* accessFrameAtomic(k: Kernel, addr: number, access: Access): Ato
 }
 
 /** What this CPU's TLB has for a page, or NO_PAGE. */
-function cachedFrame(k: Kernel, vpn: number, access: Access): number {
+export function cachedFrame(k: Kernel, vpn: number, access: Access): number {
   const { tlb } = k.m.executor!;
   const slot = vpn & (tlb.entries - 1);
-  const tag = access === Access.Write ? tlb.writeTag[slot] : tlb.readTag[slot];
-  return tag === vpn ? tlb.frame[slot]! : NO_PAGE;
+  const tags = access === Access.Write ? tlb.writeTag : access === Access.Read ? tlb.readTag : tlb.execTag;
+  return tags[slot] === vpn ? tlb.frame[slot]! : NO_PAGE;
 }
+
+/** The bits that an entry must have for a translation to be cached for an access. */
+const CACHED = [PTE.V | PTE.R, PTE.V | PTE.W | PTE.D, PTE.V | PTE.X] as const;
 
 /** The frame that the access reaches through this CPU's TLB, in one step with the access; NO_PAGE on a miss. */
 export function translate(k: Kernel, vpn: number, access: Access): number {
@@ -78,7 +81,7 @@ export function keepsTranslation(k: Kernel, vpn: number, access: Access): boolea
   const ptep = m.pt.find(mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
-  const need = PTE.V | (access === Access.Write ? PTE.W | PTE.D : PTE.R);
+  const need = CACHED[access];
   const slot = vpn & (tlb.entries - 1);
   const current = (flags & need) === need && m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) === tlb.frame[slot];
   if (current || m.choices.pick("tlb", 2) === 0) return true;

@@ -26,6 +26,7 @@ export class Dmirror {
     readonly mm: Mm,
   ) {
     this.mutex = new Mutex(k.m.locks, "dmirror");
+    k.m.mirrors.push(this);
     const invalidate = (kernel: Kernel, range: NotifierRange, seq: number): MaySleep<boolean> =>
       kernel.testHmm.dmirrorIntervalInvalidate(kernel, this, range, seq);
     this.notifier = {

@@ -77,6 +77,8 @@ export function* dmirrorOpen(k: Kernel, file: OpenFile, device: DmirrorDevice): 
 export function* dmirrorRelease(k: Kernel, dmirror: Dmirror): MaySleep<void> {
   yield* k.mmuNotifier.intervalRemove(k, dmirror.notifier);
   dmirror.table.clear();
+  const { mirrors } = k.m;
+  mirrors.splice(mirrors.indexOf(dmirror), 1);
 }
 
 /** The CPU side is about to change: the device's translations of the range go first. */
@@ -478,6 +480,7 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
       const old = m.ram.words[word]! >>> 0;
       // Two accesses: nothing but exclusive access makes them one.
       if (m.point(Op.DeviceWrite, entry.page)) yield SWITCH;
+      m.touches(Op.DeviceWrite, entry.page);
       m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
       m.ram.words[word] = old + value;
       m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);

@@ -180,6 +180,9 @@ const READS: ReadonlySet<Op> = new Set([
   Op.RcuRead,
 ]);
 
+/** Operations after which the contents of a frame may be others. */
+export const FRAME_WRITES: ReadonlySet<Op> = new Set([Op.UserWrite, Op.DeviceWrite, Op.FrameWrite]);
+
 /** Whether the order of two accesses by different executors can matter. */
 export function conflicts(a: Op, objectOfA: number, b: Op, objectOfB: number): boolean {
   // A negative object is nothing yet: a translation that is missing, say.

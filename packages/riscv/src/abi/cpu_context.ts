@@ -1,7 +1,7 @@
-import type { Executor, Kernel, Machine } from "@faultline/kernel";
+import { NO_PAGE, Tlb, type Executor, type Kernel, type Machine } from "@faultline/kernel";
 import { Hart } from "../cpu/hart.js";
 import type { HartGroup } from "../cpu/group.js";
-import type { Access } from "../cpu/exit.js";
+import { Access, type Exit } from "../cpu/exit.js";
 
 /** A thread's registers while no hart holds them. */
 export class Registers {
@@ -49,7 +49,9 @@ export class CpuContext {
   readonly hart: Hart;
   owner: { readonly registers: Registers; cpu: CpuContext | null } | null = null;
   /** `hart.instret` when the current run began: what it retired since has not been charged yet. */
-  runStart = 0;
+  private runStart = 0;
+  /** While checking: the instruction under way has passed the point of its access to memory. */
+  private announced = false;
 
   /**
    * @param decoded what a frame held when code in it was decoded: anon_vma and index as one number.
@@ -63,13 +65,52 @@ export class CpuContext {
     private readonly decoded: Map<number, number>,
   ) {
     const { m } = k;
+    const { checking } = m.config;
     this.hart = new Hart({
       ram: m.ram.buffer,
-      tlb: executor.tlb,
+      // While checking, the CPU's TLB is asked anew at each access: one entry is for the page that
+      // the hart executes, and a page of data takes it for no longer than the instruction lasts.
+      tlb: checking ? new Tlb(1) : executor.tlb,
       time: () => m.now() + (this.hart.instret - this.runStart),
       group,
-      refill: (vpn, access) => this.refill(vpn, access),
+      refill: checking ? (vpn, access) => this.lookUp(vpn, access) : (vpn, access) => this.refill(vpn, access),
     });
+  }
+
+  /** As `Hart.run`, for the current task: instructions take machine time. */
+  run(budget: number): Exit {
+    const { hart } = this;
+    const { m } = this.k;
+    const start = (this.runStart = hart.instret);
+    const exit = hart.run(budget);
+    const retired = hart.instret - start;
+    this.runStart = hart.instret;
+    m.charge(retired);
+    m.current!.thread.userTimeNs += retired;
+    return exit;
+  }
+
+  /**
+   * While checking: runs until an access to memory, which is not made: it leaves as TLB_MISS. With
+   * `announced`, whoever asks has passed that access's point, and runs that one instruction.
+   */
+  runPrivate(budget: number, announced: boolean): Exit {
+    // Whatever ran meanwhile, the page that is executed may not be there any more.
+    this.hart.tlb.flushAll();
+    this.announced = announced;
+    const exit = this.run(budget);
+    this.announced = false;
+    return exit;
+  }
+
+  /** While checking: what the CPU's TLB has. A miss leaves the instruction: the walk has a point of its own. */
+  private lookUp(vpn: number, access: Access): boolean {
+    if (access !== Access.EXEC && !this.announced) return false;
+    const frame = this.k.uaccess.translate(this.k, vpn, access);
+    if (frame === NO_PAGE) return false;
+    this.hart.tlb.fill(vpn, frame, access === Access.READ, access === Access.WRITE, access === Access.EXEC);
+    this.checkCode(this.k.m, vpn);
+    return true;
   }
 
   /** The table walk of a TLB miss, as part of the instruction. */
@@ -101,4 +142,10 @@ export class CpuContext {
     this.owner = null;
     this.hart.clearReservation();
   }
+}
+
+/** The CPUs of a machine, by the number of the executor. */
+export function cpuContexts(k: Kernel, group: HartGroup): CpuContext[] {
+  const decoded = new Map<number, number>();
+  return k.m.sched.executors.filter((e) => !e.isDevice).map((executor) => new CpuContext(k, executor, group, decoded));
 }

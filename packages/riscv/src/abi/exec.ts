@@ -52,6 +52,8 @@ export interface ExecArguments {
 export interface Entry {
   readonly pc: number;
   readonly sp: number;
+  /** What was added to the addresses of a position-independent program. */
+  readonly bias: number;
   /** Address of the code that calls rt_sigreturn, in the [vdso] page. */
   readonly sigreturn: number;
 }
@@ -80,9 +82,51 @@ export function* loadProgram(k: Kernel, mm: Mm, program: ExecArguments): MaySlee
   const stackTop = yield* k.mmap.setupStack(k, mm, STACK_LIMIT);
   if (stackTop < 0) return stackTop;
   const bias = image.type === "dyn" ? ELF_ET_DYN_BASE + choices.pick("load address", LOAD_RANDOM_PAGES) * PAGE_SIZE : 0;
+  const brk = yield* mapSegments(k, mm, program, bias);
+  if (brk < 0) return brk;
+  mm.startBrk = mm.brk = pageUp(brk) + choices.pick("brk", BRK_RANDOM_PAGES) * PAGE_SIZE;
 
+  const sigreturn = yield* mapVdso(k, mm);
+  if (sigreturn < 0) return sigreturn;
+  const sp = yield* buildStack(k, mm, program, stackTop, bias);
+  if (sp < 0) return sp;
+  return { pc: bias + image.entry, sp, bias, sigreturn };
+}
+
+/** Bytes of the stack of a program that has come second into an address space. */
+const SECOND_STACK = 32 * PAGE_SIZE;
+
+/**
+ * Lets a program run in an address space that `loadProgram` has filled, as a thread that starts at
+ * the program's entry: with a stack of its own, which does not grow. `loaded`: the same program,
+ * of which text and data are there; null for another one.
+ */
+export function* loadBeside(k: Kernel, mm: Mm, program: ExecArguments, first: Entry, loaded: Entry | null): MaySleep<Entry | number> {
+  const bias = loaded?.bias ?? (program.image.type === "dyn" ? ELF_ET_DYN_BASE : 0);
+  if (loaded === null) {
+    const end = yield* mapSegments(k, mm, program, bias);
+    if (end < 0) return end;
+  }
+  const stack = yield* k.mmap.doMmap(k, mm, 0, SECOND_STACK, Prot.READ | Prot.WRITE, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+  if (stack < 0) return stack;
+  const sp = yield* buildStack(k, mm, program, stack + SECOND_STACK, bias);
+  if (sp < 0) return sp;
+  return { pc: bias + program.image.entry, sp, bias, sigreturn: first.sigreturn };
+}
+
+/** True when a segment would come to lie on what is mapped already. */
+export function overlapsMapped(mm: Mm, image: ElfImage): boolean {
+  const bias = image.type === "dyn" ? ELF_ET_DYN_BASE : 0;
+  return image.segments.some(({ vaddr, memsz }) => {
+    const next = mm.vmas[mm.findVmaIndex(pageDown(bias + vaddr) / PAGE_SIZE)];
+    return memsz > 0 && next !== undefined && next.startVpn < pageUp(bias + vaddr + memsz) / PAGE_SIZE;
+  });
+}
+
+/** Maps and fills the segments; where the last one ends, or a negated errno. */
+function* mapSegments(k: Kernel, mm: Mm, program: ExecArguments, bias: number): MaySleep<number> {
   let brk = 0;
-  for (const segment of image.segments) {
+  for (const segment of program.image.segments) {
     if (segment.memsz === 0) continue;
     const error = yield* mapSegment(k, mm, program, segment, bias);
     if (error < 0) return error;
@@ -90,13 +134,7 @@ export function* loadProgram(k: Kernel, mm: Mm, program: ExecArguments): MaySlee
     brk = Math.max(brk, end);
     noteLayout(mm, segment, bias);
   }
-  mm.startBrk = mm.brk = pageUp(brk) + choices.pick("brk", BRK_RANDOM_PAGES) * PAGE_SIZE;
-
-  const sigreturn = yield* mapVdso(k, mm);
-  if (sigreturn < 0) return sigreturn;
-  const sp = yield* buildStack(k, mm, program, stackTop, bias);
-  if (sp < 0) return sp;
-  return { pc: bias + image.entry, sp, sigreturn };
+  return brk;
 }
 
 function noteLayout(mm: Mm, segment: ElfSegment, bias: number): void {

@@ -1,14 +1,17 @@
-import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
-import { Exit } from "../cpu/exit.js";
+import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Atomic, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
+import { Access, Exit } from "../cpu/exit.js";
 import type { Hart } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
-import type { LinuxMachine } from "./linux.js";
-import { REG_A0, REG_A7 } from "./registers.js";
+import type { Entry } from "./exec.js";
+import type { GuestHost } from "./guest_host.js";
+import { REG_A0, REG_A7, REG_SP } from "./registers.js";
 import { setupFrame } from "./signal_frame.js";
 import { SYSCALLS } from "./syscalls/table.js";
 
 /** Machine time of entering and leaving the kernel, in nanoseconds. */
 const SYSCALL_NS = 100;
+/** Instructions without an access to memory after which there is a point all the same, while checking. */
+const PRIVATE_RUN = 1000;
 
 const ILL_ILLOPC = 1;
 const TRAP_BRKPT = 1;
@@ -27,11 +30,13 @@ export class GuestThread {
   /** An interrupted system call that may have to be made again: its first argument. */
   private restart: { readonly code: number; readonly a0Lo: number; readonly a0Hi: number } | null = null;
 
-  /** The page fault that is being resolved: when it began (ns), and where. */
-  private readonly fault = { start: 0, address: 0, lo: 0, hi: 0 };
+  /** The page fault that is being resolved: when it began (ns and retired instructions), and where. */
+  private readonly fault = { start: 0, instret: -1, address: 0, lo: 0, hi: 0 };
+  /** The signal that ends the process, where this thread is the one that got it. */
+  death: SignalInfo | null = null;
 
   constructor(
-    readonly linux: LinuxMachine,
+    readonly linux: GuestHost,
     readonly k: Kernel,
   ) {}
 
@@ -46,6 +51,13 @@ export class GuestThread {
       this.cpu = cpu;
     }
     return cpu.hart;
+  }
+
+  /** Goes to where a program starts. */
+  enter({ pc, sp }: Entry): void {
+    const hart = this.load();
+    hart.pcBig = BigInt(pc);
+    hart.setXNumber(REG_SP, sp);
   }
 
   /** The body of the task. `begin` sets up the address space and the registers; false: it failed. */
@@ -70,19 +82,14 @@ export class GuestThread {
   private *userMode(): MaySleep<void> {
     const { m } = this.k;
     const { task } = this;
+    const { checking } = m.config;
     while (this.exiting === null) {
       if (m.signals.pending(task) || this.restart !== null || task.thread.savedSigmask !== null) {
         yield* this.deliverSignals();
         continue;
       }
       const hart = this.load();
-      const start = hart.instret;
-      this.cpu!.runStart = start;
-      const exit = hart.run(m.instructionBudget());
-      const retired = hart.instret - start;
-      this.cpu!.runStart = hart.instret;
-      m.charge(retired);
-      task.thread.userTimeNs += retired;
+      const exit = checking ? yield* this.runAnnounced() : this.cpu!.run(m.instructionBudget());
       if (exit === Exit.ECALL) yield* this.systemCall(hart);
       else if (exit === Exit.TLB_MISS) {
         // The hottest way into the kernel: no generator of its own.
@@ -91,17 +98,45 @@ export class GuestThread {
       }
       else if (exit !== Exit.BUDGET) this.trap(hart, exit);
       // Also what never enters the kernel by itself gives way here.
-      if (m.point(Op.Run, task.id)) {
+      if (!checking && m.point(Op.Run, task.id)) {
         hart.clearReservation();
         yield SWITCH;
       }
-      if (m.sched.needResched()) yield BLOCK;
+      if (m.sched.needResched()) {
+        hart.clearReservation();
+        yield BLOCK;
+      }
     }
+  }
+
+  /**
+   * While checking: runs the thread up to and with its next access to memory, which has a point; what
+   * comes before it is the thread's own, and has none. Fetches are part of whatever step they fall
+   * into: they look at the CPU's TLB again after each point, and tell what they touch.
+   */
+  private *runAnnounced(): Atomic<Exit> {
+    const { k } = this;
+    const { m } = k;
+    const cpu = this.cpu!;
+    const { hart } = cpu;
+    const exit = cpu.runPrivate(PRIVATE_RUN, false);
+    if (exit === Exit.BUDGET) {
+      if (m.point(Op.Run, this.task.id)) yield SWITCH;
+      return exit;
+    }
+    if (exit !== Exit.TLB_MISS || hart.faultAccess === Access.EXEC) return exit;
+    const op = hart.faultAccess === Access.WRITE ? Op.UserWrite : Op.UserRead;
+    const frame = k.uaccess.cachedFrame(k, Math.floor(hart.faultAddress / PAGE_SIZE), hart.faultAccess);
+    if (m.point(op, frame)) yield SWITCH;
+    return cpu.runPrivate(1, true);
   }
 
   /** Remembers what faulted, since other threads may run on the hart before the fault is resolved. */
   private enterFault(hart: Hart): void {
     const { fault } = this;
+    // The fault before this one was about the same access, and did not help.
+    if (fault.instret === hart.instret && fault.address === hart.faultAddress) this.k.m.retries.again("user_access");
+    fault.instret = hart.instret;
     fault.start = this.k.m.now();
     fault.address = hart.faultAddress;
     fault.lo = hart.faultLo;
@@ -184,6 +219,7 @@ export class GuestThread {
     }
     if (delivery.kind === "die") {
       if (delivery.info !== null && (delivery.status & 127) !== 0) {
+        this.death = delivery.info;
         this.logUnhandled(delivery.info);
         this.linux.strace?.signal(this, delivery.info);
       }

@@ -20,11 +20,11 @@ import {
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
 import type { ElfImage } from "../elf/load.js";
-import { CpuContext } from "./cpu_context.js";
+import { cpuContexts, type CpuContext } from "./cpu_context.js";
 import { loadProgram } from "./exec.js";
+import type { GuestHost } from "./guest_host.js";
 import { GuestThread } from "./guest_thread.js";
 import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
-import { REG_SP } from "./registers.js";
 import { Strace } from "./strace.js";
 
 /** Kernel image, memmap and the like: what is missing from MemTotal, as a share of RAM. */
@@ -82,7 +82,7 @@ export interface LinuxResult {
 const TEST_DEVICES = 2;
 
 /** A machine with a kernel, init, the operator's shell and one program. */
-export class LinuxMachine {
+export class LinuxMachine implements GuestHost {
   readonly m: Machine;
   readonly k: Kernel;
   readonly cpus: readonly CpuContext[];
@@ -116,8 +116,7 @@ export class LinuxMachine {
     const { m } = this;
     this.k = assembleKernel(m, options.overlays, options.ftrace === true || options.pageOwner === true);
     this.group = new HartGroup(m.ram.buffer.byteLength);
-    const decoded = new Map<number, number>();
-    this.cpus = m.sched.executors.filter((e) => !e.isDevice).map((executor) => new CpuContext(this.k, executor, this.group, decoded));
+    this.cpus = cpuContexts(this.k, this.group);
     this.strace = options.strace === undefined ? null : new Strace(options.strace);
 
     this.init = this.newProcess(m.sched.allocateTaskId(), "init", null, false);
@@ -151,7 +150,6 @@ export class LinuxMachine {
     return process;
   }
 
-  /** A user thread without a task yet. */
   newThread(): GuestThread {
     return new GuestThread(this, this.k);
   }
@@ -197,9 +195,7 @@ export class LinuxMachine {
     const entry = yield* loadProgram(k, mm, { ...options, exe: task.process!.exe });
     if (typeof entry === "number") return this.execFailed(thread, entry);
     this.vdso.set(mm, { sigreturn: entry.sigreturn });
-    const hart = thread.load();
-    hart.pcBig = BigInt(entry.pc);
-    hart.setXNumber(REG_SP, entry.sp);
+    thread.enter(entry);
     return true;
   }
 

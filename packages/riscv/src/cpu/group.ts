@@ -34,8 +34,8 @@ export class HartGroup {
     }
   }
 
-  /** The kernel or a device wrote to, moved or freed this frame: reservations inside it end. */
-  breakReservations(frame: number): void {
-    for (const hart of this.harts) if (hart.reservation >> 9 === frame) hart.reservation = -1;
+  /** The kernel, a device or the hart `by` wrote to this frame, or it was moved or freed: the others' reservations inside it end. */
+  breakReservations(frame: number, by: Hart | null = null): void {
+    for (const hart of this.harts) if (hart !== by && hart.reservation >> 9 === frame) hart.reservation = -1;
   }
 }

@@ -1,0 +1,19 @@
+import type { Mm } from "@faultline/kernel";
+import type { HartGroup } from "../cpu/group.js";
+import type { CpuContext } from "./cpu_context.js";
+import type { GuestThread } from "./guest_thread.js";
+import type { Strace } from "./strace.js";
+
+/** What guest threads run on: the processors of one machine, and what its programs have in common. */
+export interface GuestHost {
+  /** By the number of the executor. */
+  readonly cpus: readonly CpuContext[];
+  readonly group: HartGroup;
+  readonly strace: Strace | null;
+  /** A user thread without a task yet. */
+  newThread(): GuestThread;
+  /** Where the code is in an address space that calls rt_sigreturn. */
+  vdsoOf(mm: Mm): { readonly sigreturn: number };
+  /** A thread has ended. */
+  threadGone(thread: GuestThread): void;
+}
