@@ -17,7 +17,7 @@ import {
   type Strategy,
 } from "@faultline/kernel";
 import { Checkpoint } from "./checkpoint.js";
-import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
+import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioThread } from "./scenario.js";
 
 const FRAMES = 64;
 const RESERVED_FRAMES = 2;
@@ -61,6 +61,10 @@ export class World {
   private readonly undisturbed = new Undisturbed();
   private api!: ThreadApi;
   private state: unknown;
+  /** The scenario's threads, with tasks that are used again in each execution. */
+  private threads: { readonly name: string; readonly thread: ScenarioThread<unknown>; readonly task: Task }[] = [];
+  /** Runs the scenario's check, then exits. */
+  private checker!: Task;
   /** What threads died of, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
@@ -102,7 +106,7 @@ export class World {
     const { k, m } = this;
     const { devices = 1 } = this.scenario.machine ?? {};
     const world = this;
-    this.alone("setup", function* (): MaySleep<void> {
+    this.alone(this.task("setup", m.sched.executors[0]!), function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
@@ -112,6 +116,13 @@ export class World {
       world.api = new ThreadApi(k, mm, world.mirrors);
       world.state = yield* world.scenario.setup(world.api);
     });
+    this.threads = Object.entries(this.scenario.threads).map(([name, thread]) => {
+      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
+      const executor = m.sched.executors.find((e) => e.name === where);
+      if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
+      return { name, thread, task: this.task(name, executor) };
+    });
+    this.checker = this.task("check", m.sched.executors[0]!);
   }
 
   /**
@@ -143,12 +154,7 @@ export class World {
 
   /** Puts the scenario's threads on their executors, ready to start. */
   startThreads(): void {
-    for (const [name, thread] of Object.entries(this.scenario.threads)) {
-      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
-      const executor = this.m.sched.executors.find((e) => e.name === where);
-      if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
-    }
+    for (const { name, thread, task } of this.threads) this.start(task, this.guarded(name, thread.run(this.api, this.state)));
   }
 
   /** Decides and draws from here on: the strategy, or nothing but the first of everything. */
@@ -162,7 +168,7 @@ export class World {
     const { k, mm, mirrors, scenario } = this;
     let answer: string | null = null;
     const world = this;
-    this.alone("check", function* (): MaySleep<void> {
+    this.alone(this.checker, function* (): MaySleep<void> {
       if (scenario.check !== undefined) answer = yield* scenario.check(world.api, world.state);
       if (answer !== null) return;
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
@@ -187,25 +193,29 @@ export class World {
     }
   }
 
-  private alone(name: string, body: () => MaySleep<void>): void {
+  private alone(task: Task, body: () => MaySleep<void>): void {
     const { m } = this;
     this.hand(null, null);
-    this.start(name, m.sched.executors[0]!, body());
+    this.start(task, body());
     const end = m.sched.run();
     if (end !== "finished") {
       const waits = [...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ");
-      throw new ScenarioError(`${name} does not end: ${waits}`);
+      throw new ScenarioError(`${task.comm} does not end: ${waits}`);
     }
   }
 
-  private start(name: string, executor: Executor, body: MaySleep<void>): void {
-    const { m } = this;
-    const task = new Task(m.sched.allocateTaskId(), name, executor, body, {
-      mm: this.mm ?? null,
-      memcg: this.memcg,
-    });
+  private task(name: string, executor: Executor): Task {
+    const task = new Task(this.m.sched.allocateTaskId(), name, executor, nothing(), { mm: this.mm ?? null, memcg: this.memcg });
     task.thread.affinity = 1 << executor.id;
+    return task;
+  }
+
+  private start(task: Task, body: MaySleep<void>): void {
+    const { m } = this;
+    task.body = body;
     m.tasks.set(task.id, task);
     m.sched.start(task);
   }
 }
+
+function* nothing(): MaySleep<void> {}

@@ -63,7 +63,8 @@ export class Task {
     readonly id: number,
     public comm: string,
     public executor: Executor,
-    readonly body: MaySleep<void>,
+    /** What it runs; another only while the task is not started. */
+    public body: MaySleep<void>,
     options: { process?: Process; mm?: Mm | null; memcg: Memcg },
   ) {
     this.process = options.process ?? null;
