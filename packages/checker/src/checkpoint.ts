@@ -60,12 +60,13 @@ export class Checkpoint {
     }
     for (const { map, saved } of this.maps) {
       if (hasEntries(map, saved)) continue;
-      map.clear();
+      // Emptying makes a new table, even of a map that is empty.
+      if (map.size > 0) map.clear();
       for (const [key, value] of saved) map.set(key, value);
     }
     for (const { set, saved } of this.sets) {
       if (hasValues(set, saved)) continue;
-      set.clear();
+      if (set.size > 0) set.clear();
       for (const value of saved) set.add(value);
     }
     for (const { array, saved } of this.numbers) array.set(saved);

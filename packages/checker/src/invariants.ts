@@ -65,8 +65,8 @@ export class Invariants implements EventSink {
 
   /** An execution begins: nothing has been freed that anybody could still know of. */
   begin(): void {
-    this.freedVmas.clear();
-    this.at.length = 0;
+    if (this.freedVmas.size > 0) this.freedVmas.clear();
+    for (const at of this.at) if (at !== undefined) at.task = null;
   }
 
   /* At events. */
@@ -87,7 +87,7 @@ export class Invariants implements EventSink {
   private tableFreed(node: number): void {
     for (const e of this.k.m.sched.executors) {
       const at = this.at[e.id];
-      if (at === undefined || at.task !== e.current || at.task === this.k.m.current || SPACE_OF[at.op] !== Space.Pte) continue;
+      if (at === undefined || at.task === null || at.task !== e.current || at.task === this.k.m.current || SPACE_OF[at.op] !== Space.Pte) continue;
       if (Math.floor(at.object / PTRS) === node) this.reachesTable(at.task?.comm ?? "", at.object);
     }
   }
@@ -249,7 +249,7 @@ export class Invariants implements EventSink {
   atRest(): void {
     const { m } = this.k;
     this.mapped.fill(0);
-    this.mappedWhole.clear();
+    if (this.mappedWhole.size > 0) this.mappedWhole.clear();
     this.referenced.fill(0);
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);

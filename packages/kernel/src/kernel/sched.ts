@@ -2,6 +2,7 @@ import type { Mm } from "../mm/mm_types.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import { Tlb } from "../arch/tlb.js";
 import { BLOCK, type MaySleep } from "./coroutine.js";
+import type { SpinLock } from "./locks.js";
 import type { Machine } from "../machine.js";
 import { Event } from "../trace.js";
 import { ThreadState, type Process } from "./process.js";
@@ -84,6 +85,8 @@ export class Executor {
   /** Whom the last `SchedSwitch` brought here; null for nobody. He runs at the executor's next turn. */
   next: Task | null = null;
   readonly queue: Task[] = [];
+  /** The lock, taken by somebody else, that it spins for: it cannot run until that is released. */
+  spinsFor: SpinLock | null = null;
   readonly tlb: Tlb;
   /** The address space that the CPU's page-table register points to; kept by kernel threads. */
   activeMm: Mm | null = null;
@@ -319,8 +322,7 @@ export class Scheduler {
 
   /** True when the executor has something to do, and could get on with it. */
   canRun(executor: Executor): boolean {
-    const { locks, retries } = this.m;
-    return executor.hasWork && !locks.isSpinning(executor) && !retries.isWaiting(executor);
+    return executor.hasWork && executor.spinsFor === null && !this.m.retries.isWaiting(executor);
   }
 
   private nextTimer(): number | null {
