@@ -10,6 +10,8 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
   const walk = (memcg: Memcg, lru: Lru): void => {
     const { lists, pages } = memcg.lruvec;
     const list = lists[lru]!;
+    // Most lists are empty, and names are for those that are wrong.
+    if (list.head === NO_PAGE && list.tail === NO_PAGE && list.length === 0 && pages[lru] === 0) return;
     const name = `${Lru[lru]} of ${memcg.path}`;
     let folios = 0;
     let pagesListed = 0;

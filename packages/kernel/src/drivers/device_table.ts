@@ -64,6 +64,7 @@ export class DeviceTable {
 
   /** Every valid translation, by virtual page number. */
   *[Symbol.iterator](): Generator<[vpn: number, entry: DeviceEntry], void, void> {
+    if (this.size === 0) return;
     for (const [key, node] of this.nodes) {
       for (let i = nextUsed(node, 0); i < NODE_ENTRIES; i = nextUsed(node, i + 1)) yield [(key << NODE_SHIFT) + i, decode(node[i]!)];
     }

@@ -307,9 +307,10 @@ export class Scheduler {
       if (turns-- <= 0) return "paused";
       this.fireDueTimers();
       if (this.onQuiescent !== null && this.quiescent() && this.onQuiescent()) continue;
-      eligible.length = 0;
-      for (const e of executors) if (this.canRun(e)) eligible.push(e);
-      if (eligible.length === 0) {
+      let n = 0;
+      for (const e of executors) if (this.canRun(e)) eligible[n++] = e;
+      if (eligible.length > n) eligible.length = n;
+      if (n === 0) {
         const next = this.nextTimer();
         if (next === null) return this.hasTasks() ? "stuck" : "finished";
         m.advanceTo(next);
