@@ -233,8 +233,7 @@ class Runner {
     } finally {
       this.strategy = null;
     }
-    // Tasks that have not ended are beyond any checkpoint.
-    if (recorder !== null || this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
+    if (recorder !== null || this.finding !== null || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
   }
 

@@ -66,9 +66,10 @@ export class Invariants implements EventSink {
     this.freeAtBoot = this.freeFrames();
   }
 
-  /** An execution begins: nothing has been freed that anybody could still know of. */
+  /** An execution begins: nothing has been freed that anybody could still know of, and nothing is being moved. */
   begin(): void {
     if (this.freedVmas.size > 0) this.freedVmas.clear();
+    if (this.migrating.size > 0) this.migrating.clear();
     for (const at of this.at) if (at !== undefined) at.task = null;
   }
 

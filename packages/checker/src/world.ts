@@ -1,6 +1,7 @@
 import {
   assembleKernel,
   Machine,
+  NO_PAGE,
   PG,
   startSwapDisk,
   Task,
@@ -71,6 +72,8 @@ export class World {
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
+  /** The slots of swap in use. */
+  private slots: { readonly slot: number; readonly words: Int32Array }[] = [];
 
   constructor(
     readonly scenario: Scenario,
@@ -131,25 +134,37 @@ export class World {
    */
   save(skip: readonly object[]): void {
     const { m } = this;
-    const { pt, ram, memmap } = m;
+    const { pt, ram, memmap, swap } = m;
     this.tables = pt.save();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
       if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
-    // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine = [this.tables, pt, this.frames, this.k, this.scenario];
-    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
+    this.slots = [];
+    for (let slot = 1; slot < swap.slots; slot++) {
+      if (swap.count[slot] === 0 && swap.cache[slot] === NO_PAGE) continue;
+      const words = new Int32Array(1024);
+      swap.read(slot, words, 0);
+      this.slots.push({ slot, words });
+    }
+    // Frames and slots that are free now are written before anybody reads them.
+    const mine = [this.tables, pt, this.frames, this.slots, this.k, this.scenario];
+    this.checkpoint = new Checkpoint([this, this.tables.locks], [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
-  /** Back to what was saved. All that has run since must have ended. */
+  /**
+   * Back to what was saved, wherever tasks have got to since: those that have not ended are
+   * forgotten, with all that they wait for, hold and have promised.
+   */
   restore(): void {
     const { checkpoint } = this;
     checkpoint!.restore();
     this.checkpoint = checkpoint;
     this.m.pt.restore(this.tables!);
+    this.m.swapDisk?.idle();
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
+    for (const { slot, words } of this.slots) this.m.swap.write(slot, words, 0);
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */

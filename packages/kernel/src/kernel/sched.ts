@@ -64,7 +64,7 @@ export class Task {
     readonly id: number,
     public comm: string,
     public executor: Executor,
-    /** What it runs; another only while the task is not started. */
+    /** What it runs; another only while the task is not started, or at its start again. */
     public body: MaySleep<void>,
     options: { process?: Process; mm?: Mm | null; memcg: Memcg },
   ) {
