@@ -44,7 +44,7 @@ export class Invariants implements EventSink {
   private readonly chargedSlots: number[] = [];
   /** Pages that migration entries name, by the entry. */
   private readonly migrating = new Map<number, number>();
-  private readonly freedVmas = new Set<number>();
+  private readonly freedVmas: number[] = [];
   /** The last point of each executor, by its number: what it does next unless it runs already. */
   private readonly at: { task: Task | null; op: Op; object: number }[] = [];
   /** Free frames before anything was mapped. */
@@ -68,7 +68,7 @@ export class Invariants implements EventSink {
 
   /** An execution begins: nothing has been freed that anybody could still know of, and nothing is being moved. */
   begin(): void {
-    if (this.freedVmas.size > 0) this.freedVmas.clear();
+    this.freedVmas.length = 0;
     if (this.migrating.size > 0) this.migrating.clear();
     for (const at of this.at) if (at !== undefined) at.task = null;
   }
@@ -107,8 +107,8 @@ export class Invariants implements EventSink {
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
     else if (event === Event.SetPte) this.entryWritten(a, b, c);
     else if (event === Event.TableFree) this.tableFreed(a);
-    else if (event === Event.VmaFree) this.freedVmas.add(a);
-    else if (event === Event.VmaReach && this.freedVmas.has(a)) {
+    else if (event === Event.VmaFree) this.freedVmas.push(a);
+    else if (event === Event.VmaReach && this.freedVmas.includes(a)) {
       this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
     }
   }
@@ -206,7 +206,7 @@ export class Invariants implements EventSink {
   private entryWritten(ptep: number, flags: number, pfn: number): void {
     const { memmap } = this.k.m;
     if (!this.k.swapops.isMigration(this.k, flags)) {
-      this.migrating.delete(ptep);
+      if (this.migrating.size > 0) this.migrating.delete(ptep);
       return;
     }
     const page = memmap.pfnToPage(pfn);

@@ -30,7 +30,11 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
     if (list.length !== folios) fail(`${name} counts ${list.length} folios, and has ${folios}`);
     if (pages[lru] !== pagesListed) fail(`${name} counts ${pages[lru]} pages, and has ${pagesListed}`);
   };
-  for (const memcg of memcgs.root.subtree()) for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
+  const walkAll = (memcg: Memcg): void => {
+    for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
+    for (const child of memcg.children.values()) walkAll(child);
+  };
+  walkAll(memcgs.root);
   for (let page = 0; page < memmap.nrPages; page++) {
     if (memmap.has(page, PG.lru) && listed[page] === 0) fail(`frame ${page} is marked as on an LRU list, and is on none`);
   }

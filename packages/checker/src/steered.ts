@@ -3,6 +3,9 @@ import { ControlledExecution } from "./execution.js";
 
 /** An execution that is asked at each point who goes on: one of those who could, by number. */
 export abstract class SteeredExecution extends ControlledExecution {
+  /** What `canGoOn` found. */
+  private readonly able: Executor[] = [];
+
   /** Asked at each point. */
   quantum(): number {
     return 0;
@@ -19,6 +22,16 @@ export abstract class SteeredExecution extends ControlledExecution {
     for (let i = 0; i < n; i++) if (this.other(self, i).id < self.id) after++;
     this.target = this.other(self, after % n);
     return true;
+  }
+
+  /** The one who runs, then all others who could: good until the next call. */
+  protected canGoOn(self: Executor): readonly Executor[] {
+    const { able } = this;
+    let n = 0;
+    able[n++] = self;
+    for (const e of this.m.sched.executors) if (e !== self && this.canRun(e)) able[n++] = e;
+    if (able.length > n) able.length = n;
+    return able;
   }
 
   protected others(self: Executor): number {

@@ -7,7 +7,7 @@ import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
 import { Signals } from "./kernel/signal.js";
-import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
+import { Scheduler, TaskTable, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
 import { Dmesg } from "./kernel/printk.js";
 import type { EventSink } from "./trace.js";
 import { FrameMemory } from "./mm/frame_memory.js";
@@ -79,9 +79,9 @@ export class Machine {
   sink: EventSink | null = null;
   /** Who is in which kernel function; null unless the kernel was assembled so that functions tell. */
   ftrace: Ftrace | null = null;
-  readonly tasks = new Map<number, Task>();
+  readonly tasks = new TaskTable();
   readonly processes = new Map<number, Process>();
-  readonly mms = new Set<Mm>();
+  readonly mms: Mm[] = [];
   readonly dmirrors: DmirrorDevice[] = [];
   nextMmId = 1;
   vfs!: Vfs;

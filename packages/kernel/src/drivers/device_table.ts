@@ -58,7 +58,7 @@ export class DeviceTable {
   }
 
   clear(): void {
-    this.nodes.clear();
+    for (const node of this.nodes.values()) node.fill(0);
     this.size = 0;
   }
 

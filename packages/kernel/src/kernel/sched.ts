@@ -79,6 +79,51 @@ export class Task {
   }
 }
 
+/**
+ * The tasks that have not ended, by id, in the order in which they came. Used like a Map, which it is
+ * not: emptied, that makes a new table each time, and explorations start and end tasks all the time.
+ */
+export class TaskTable {
+  private readonly ids: number[] = [];
+  private readonly byId: (Task | undefined)[] = [];
+
+  get size(): number {
+    return this.ids.length;
+  }
+
+  has(id: number): boolean {
+    return this.get(id) !== undefined;
+  }
+
+  get(id: number): Task | undefined {
+    return this.byId[id];
+  }
+
+  set(id: number, task: Task): void {
+    if (!this.has(id)) this.ids.push(id);
+    this.byId[id] = task;
+  }
+
+  delete(id: number): void {
+    if (!this.has(id)) return;
+    this.byId[id] = undefined;
+    this.ids.splice(this.ids.indexOf(id), 1);
+  }
+
+  /** As they are now. */
+  keys(): number[] {
+    return [...this.ids];
+  }
+
+  values(): Task[] {
+    return this.ids.map((id) => this.byId[id]!);
+  }
+
+  [Symbol.iterator](): Iterator<[id: number, task: Task]> {
+    return this.ids.map((id): [number, Task] => [id, this.byId[id]!])[Symbol.iterator]();
+  }
+}
+
 /** A CPU, or the engine of a device: something that executes one task at a time. */
 export class Executor {
   current: Task | null = null;
