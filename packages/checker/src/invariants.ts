@@ -68,7 +68,7 @@ export class Invariants implements EventSink {
 
   /** An execution begins: nothing has been freed that anybody could still know of, and nothing is being moved. */
   begin(): void {
-    this.freedVmas.length = 0;
+    if (this.freedVmas.length > 0) this.freedVmas.length = 0;
     if (this.migrating.size > 0) this.migrating.clear();
     for (const at of this.at) if (at !== undefined) at.task = null;
   }

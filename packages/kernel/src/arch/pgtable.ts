@@ -66,7 +66,7 @@ export interface SavedTables {
 
 /** Makes an array what another is. */
 function assign<T>(array: T[], from: readonly T[]): void {
-  array.length = from.length;
+  if (array.length !== from.length) array.length = from.length;
   for (let i = 0; i < from.length; i++) array[i] = from[i]!;
 }
 
