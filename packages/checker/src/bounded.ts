@@ -65,13 +65,13 @@ export class BoundedExploration extends SteeredExecution implements ExplorationS
       if (this.cursor < this.prefix || this.preemptions >= this.bound) return false;
     }
     const self = this.m.executor!;
-    const others = this.others(self);
-    if (others === 0) return false;
-    const choice = this.decide(question, others + 1, (op << 4) ^ (object << 12) ^ self.id);
+    const able = this.canGoOn(self);
+    if (able.length === 1) return false;
+    const choice = this.decide(question, able.length, (op << 4) ^ (object << 12) ^ self.id);
     if (choice === 0) return false;
     this.preemptions++;
     this.sinceSwitch = 0;
-    this.target = this.other(self, choice - 1);
+    this.target = able[choice]!;
     return true;
   }
 

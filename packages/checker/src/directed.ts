@@ -3,7 +3,7 @@ import { FAIR_POINTS } from "./execution.js";
 import { SteeredExecution } from "./steered.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 
-/** Where something is decided: at a point, after a turn has ended, or where a value is drawn. */
+/** Where something is decided: at a point, after a turn has ended, or where a value is drawn. Good until the next one. */
 export interface Moment {
   readonly kind: "point" | "pick" | "draw";
   /** The how-manieth question of the execution. */
@@ -40,6 +40,7 @@ export class DirectedExecution extends SteeredExecution implements ExplorationSt
   /** What was decided other than by default. */
   moves: Move[] = [];
   private decided: Decision[] = [];
+  private readonly now: { -readonly [P in keyof Moment]: Moment[P] } = { kind: "point", question: 0, executor: -1, ordinal: 0 };
   /** How many questions of a kind each executor has had; index 0 is for nobody. */
   private ordinals: Record<Moment["kind"], number[]> = { point: [], pick: [], draw: [] };
 
@@ -73,10 +74,8 @@ export class DirectedExecution extends SteeredExecution implements ExplorationSt
     const self = this.m.executor!;
     const at = this.moment("point", self, this.countPoint());
     if (this.isOver) return this.giveUp();
-    const alternatives = [self];
-    const n = this.others(self);
-    for (let i = 0; i < n; i++) alternatives.push(this.other(self, i));
-    const chosen = n === 0 ? self : this.choose(at, alternatives);
+    const alternatives = this.canGoOn(self);
+    const chosen = alternatives.length === 1 ? self : this.choose(at, alternatives);
     if (chosen === self) {
       if (this.sinceSwitch <= FAIR_POINTS || !this.giveWay()) return false;
       this.director.gaveWay?.(self);
@@ -118,9 +117,12 @@ export class DirectedExecution extends SteeredExecution implements ExplorationSt
   }
 
   private moment(kind: Moment["kind"], by: Executor | null, question: number): Moment {
-    const executor = by === null ? -1 : by.id;
-    const ordinals = this.ordinals[kind];
-    return { kind, question, executor, ordinal: ordinals[executor + 1]!++ };
+    const { now } = this;
+    now.kind = kind;
+    now.question = question;
+    now.executor = by === null ? -1 : by.id;
+    now.ordinal = this.ordinals[kind][now.executor + 1]!++;
+    return now;
   }
 }
 

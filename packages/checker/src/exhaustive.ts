@@ -168,11 +168,9 @@ export class ExhaustiveExploration extends SteeredExecution implements Explorati
     if (this.isOver) return this.giveUp();
     const self = this.m.executor!;
     this.states.stops(op, object);
-    const n = this.others(self);
-    if (n === 0) return false;
+    const able = this.canGoOn(self);
+    if (able.length === 1) return false;
     if (this.sinceSwitch > FAIR_POINTS) return this.giveWay();
-    const able = [self];
-    for (let i = 0; i < n; i++) able.push(this.other(self, i));
     const chosen = this.decide(question, able, 1);
     if (chosen === self) return this.met;
     this.preemptions++;

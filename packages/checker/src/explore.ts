@@ -370,12 +370,12 @@ class Runner {
 
   /** Where each task is that has not ended. */
   private whereabouts(world: World): string {
-    const { tasks, locks, retries } = world.m;
+    const { tasks, retries } = world.m;
     return [...tasks.values()]
       .map((task) => {
-        const spins = locks.spinning.get(task.executor);
+        const spins = task.executor.spinsFor;
         const site = task.executor.current === task ? retries.siteOf(task.executor) : null;
-        const where = spins !== undefined ? `spins for ${spins.cls}` : site !== null ? `retries ${site}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
+        const where = spins !== null ? `spins for ${spins.cls}` : site !== null ? `retries ${site}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
         const held = this.lockOrder.heldBy(task);
         return ` ${task.comm} (${task.executor.name}) ${where}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
       })

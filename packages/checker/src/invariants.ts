@@ -39,9 +39,12 @@ export class Invariants implements EventSink {
   /** How many entries map a folio as a whole. */
   private readonly mappedWhole = new Map<number, number>();
   private readonly swapEntries: Uint8Array;
+  /** What each cgroup should have charged, by its id. */
+  private readonly chargedPages: number[] = [];
+  private readonly chargedSlots: number[] = [];
   /** Pages that migration entries name, by the entry. */
   private readonly migrating = new Map<number, number>();
-  private readonly freedVmas = new Set<number>();
+  private readonly freedVmas: number[] = [];
   /** The last point of each executor, by its number: what it does next unless it runs already. */
   private readonly at: { task: Task | null; op: Op; object: number }[] = [];
   /** Free frames before anything was mapped. */
@@ -63,10 +66,11 @@ export class Invariants implements EventSink {
     this.freeAtBoot = this.freeFrames();
   }
 
-  /** An execution begins: nothing has been freed that anybody could still know of. */
+  /** An execution begins: nothing has been freed that anybody could still know of, and nothing is being moved. */
   begin(): void {
-    this.freedVmas.clear();
-    this.at.length = 0;
+    if (this.freedVmas.length > 0) this.freedVmas.length = 0;
+    if (this.migrating.size > 0) this.migrating.clear();
+    for (const at of this.at) if (at !== undefined) at.task = null;
   }
 
   /* At events. */
@@ -87,7 +91,7 @@ export class Invariants implements EventSink {
   private tableFreed(node: number): void {
     for (const e of this.k.m.sched.executors) {
       const at = this.at[e.id];
-      if (at === undefined || at.task !== e.current || at.task === this.k.m.current || SPACE_OF[at.op] !== Space.Pte) continue;
+      if (at === undefined || at.task === null || at.task !== e.current || at.task === this.k.m.current || SPACE_OF[at.op] !== Space.Pte) continue;
       if (Math.floor(at.object / PTRS) === node) this.reachesTable(at.task?.comm ?? "", at.object);
     }
   }
@@ -103,8 +107,8 @@ export class Invariants implements EventSink {
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
     else if (event === Event.SetPte) this.entryWritten(a, b, c);
     else if (event === Event.TableFree) this.tableFreed(a);
-    else if (event === Event.VmaFree) this.freedVmas.add(a);
-    else if (event === Event.VmaReach && this.freedVmas.has(a)) {
+    else if (event === Event.VmaFree) this.freedVmas.push(a);
+    else if (event === Event.VmaReach && this.freedVmas.includes(a)) {
       this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
     }
   }
@@ -154,6 +158,7 @@ export class Invariants implements EventSink {
       if (vpn >= 0) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the TLB of ${e.name} has it at page ${hex(vpn)}`);
     }
     for (const mirror of this.mirrors) {
+      if (mirror.table.size === 0) continue;
       for (const [vpn, entry] of mirror.table) {
         if (entry.page === page) {
           this.fail("freed-while-mapped", `${this.frame(page)} is freed while ${mirror.device.name} maps it at page ${hex(vpn)}`);
@@ -162,6 +167,7 @@ export class Invariants implements EventSink {
     }
     const pfn = m.memmap.pageToPfn(page);
     for (const mm of m.mms) {
+      if (!this.mayMap(mm, pfn)) continue;
       const mapped = (vpn: number): void =>
         this.fail("freed-while-mapped", `${this.frame(page)} is freed while a page table maps it at page ${hex(vpn)}`);
       this.walk(
@@ -176,6 +182,21 @@ export class Invariants implements EventSink {
     }
   }
 
+  /** False when no entry of the page tables that is not empty, of whatever kind, has the pfn; quick. */
+  private mayMap(mm: Mm, pfn: number): boolean {
+    if (mm.pgd < 0) return false;
+    const { pt } = this.k.m;
+    for (let i = pt.nextUsed(mm.pgd, 0); i < USER_ROOT_ENTRIES; i = pt.nextUsed(mm.pgd, i + 1)) {
+      const mid = pt.child(mm.pgd * PTRS + i);
+      for (let j = pt.nextUsed(mid, 0); j < PTRS; j = pt.nextUsed(mid, j + 1)) {
+        if (pt.isLeaf(mid * PTRS + j)) return true;
+        const last = pt.child(mid * PTRS + j);
+        for (let l = pt.nextUsed(last, 0); l < PTRS; l = pt.nextUsed(last, l + 1)) if (pt.pfn(last * PTRS + l) === pfn) return true;
+      }
+    }
+    return false;
+  }
+
   /** Whether an entry names a page: an ordinary one, or one that stands in for one. */
   private namesPage(flags: number): boolean {
     const { swapops } = this.k;
@@ -185,7 +206,7 @@ export class Invariants implements EventSink {
   private entryWritten(ptep: number, flags: number, pfn: number): void {
     const { memmap } = this.k.m;
     if (!this.k.swapops.isMigration(this.k, flags)) {
-      this.migrating.delete(ptep);
+      if (this.migrating.size > 0) this.migrating.delete(ptep);
       return;
     }
     const page = memmap.pfnToPage(pfn);
@@ -249,7 +270,7 @@ export class Invariants implements EventSink {
   atRest(): void {
     const { m } = this.k;
     this.mapped.fill(0);
-    this.mappedWhole.clear();
+    if (this.mappedWhole.size > 0) this.mappedWhole.clear();
     this.referenced.fill(0);
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);
@@ -343,6 +364,8 @@ export class Invariants implements EventSink {
     let anonMapped = 0;
     for (let page = 0; page < memmap.nrPages; page++) {
       const refcount = memmap.refcount[page]!;
+      // A free page: most are.
+      if (refcount === 0 && memmap.mapcount[page] === 0 && this.referenced[page] === 0 && memmap.order[page] === 0 && (memmap.flags[page]! & ~PG.buddy) === 0) continue;
       const folio = memmap.folioOf(page);
       if (memmap.pageMapcount(page) > 0 && memmap.isAnon(folio)) anonMapped++;
       if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
@@ -411,27 +434,38 @@ export class Invariants implements EventSink {
   }
 
   private memcgBooks(): void {
-    this.subtreeBooks(this.k.m.memcgs.root);
+    const { m } = this.k;
+    const { memmap, swap } = m;
+    const { chargedPages, chargedSlots } = this;
+    chargedPages.fill(0);
+    chargedSlots.fill(0);
+    for (let page = 0; page < memmap.nrPages; page++) {
+      const id = memmap.memcg[page]!;
+      if (id !== 0) chargedPages[id] = (chargedPages[id] ?? 0) + memmap.folioPages(page);
+    }
+    for (let offset = 1; offset < swap.slots; offset++) {
+      const id = swap.memcg[offset]!;
+      if (id !== 0 && (swap.count[offset] !== 0 || swap.cache[offset] !== NO_PAGE)) chargedSlots[id] = (chargedSlots[id] ?? 0) + 1;
+    }
+    this.subtreeBooks(m.memcgs.root);
   }
 
-  /** Pages and slots that a cgroup and those below it should have charged. */
-  private subtreeBooks(memcg: Memcg): { pages: number; slots: number } {
-    const { m } = this.k;
-    const stock = m.memcgs.stockOf(memcg);
-    let pages = stock;
-    let slots = 0;
-    for (let page = 0; page < m.memmap.nrPages; page++) if (m.memmap.memcg[page] === memcg.id) pages += m.memmap.folioPages(page);
-    for (let offset = 1; offset < m.swap.slots; offset++) {
-      if (m.swap.memcg[offset] === memcg.id && (m.swap.count[offset] !== 0 || m.swap.cache[offset] !== NO_PAGE)) slots++;
-    }
+  /** Pages and slots that a cgroup and those below it should have charged go to `chargedPages` and `chargedSlots`. */
+  private subtreeBooks(memcg: Memcg): void {
+    const { chargedPages, chargedSlots } = this;
+    const stock = this.k.m.memcgs.stockOf(memcg);
+    let pages = stock + (chargedPages[memcg.id] ?? 0);
+    let slots = chargedSlots[memcg.id] ?? 0;
     for (const child of memcg.children.values()) {
-      const below = this.subtreeBooks(child);
-      pages += below.pages;
-      slots += below.slots;
+      this.subtreeBooks(child);
+      pages += chargedPages[child.id] ?? 0;
+      slots += chargedSlots[child.id] ?? 0;
     }
+    chargedPages[memcg.id] = pages;
+    chargedSlots[memcg.id] = slots;
+    if (memcg.usage === pages && memcg.swapUsage === slots) return;
     this.compare("memcg", `memory.current of ${memcg.path}`, memcg.usage, pages, `pages charged, ${stock} in its stock`);
     this.compare("memcg", `memory.swap.current of ${memcg.path}`, memcg.swapUsage, slots, "slots");
-    return { pages, slots };
   }
 
   private tlbBooks(): void {

@@ -20,7 +20,7 @@ export class LockOrder implements LockObserver {
 
   /** A new execution: nothing is held. */
   reset(): void {
-    for (const list of this.held) list.length = 0;
+    for (const list of this.held) if (list.length > 0) list.length = 0;
   }
 
   acquired(task: Task, cls: string, id: number, trylock = false): void {

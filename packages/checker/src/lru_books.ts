@@ -10,6 +10,8 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
   const walk = (memcg: Memcg, lru: Lru): void => {
     const { lists, pages } = memcg.lruvec;
     const list = lists[lru]!;
+    // Most lists are empty, and names are for those that are wrong.
+    if (list.head === NO_PAGE && list.tail === NO_PAGE && list.length === 0 && pages[lru] === 0) return;
     const name = `${Lru[lru]} of ${memcg.path}`;
     let folios = 0;
     let pagesListed = 0;
@@ -28,7 +30,11 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
     if (list.length !== folios) fail(`${name} counts ${list.length} folios, and has ${folios}`);
     if (pages[lru] !== pagesListed) fail(`${name} counts ${pages[lru]} pages, and has ${pagesListed}`);
   };
-  for (const memcg of memcgs.root.subtree()) for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
+  const walkAll = (memcg: Memcg): void => {
+    for (let lru = 0; lru < memcg.lruvec.lists.length; lru++) walk(memcg, lru);
+    for (const child of memcg.children.values()) walkAll(child);
+  };
+  walkAll(memcgs.root);
   for (let page = 0; page < memmap.nrPages; page++) {
     if (memmap.has(page, PG.lru) && listed[page] === 0) fail(`frame ${page} is marked as on an LRU list, and is on none`);
   }

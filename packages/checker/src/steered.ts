@@ -3,6 +3,9 @@ import { ControlledExecution } from "./execution.js";
 
 /** An execution that is asked at each point who goes on: one of those who could, by number. */
 export abstract class SteeredExecution extends ControlledExecution {
+  /** What `canGoOn` found. */
+  private readonly able: Executor[] = [];
+
   /** Asked at each point. */
   quantum(): number {
     return 0;
@@ -11,24 +14,22 @@ export abstract class SteeredExecution extends ControlledExecution {
   /** Others wait, and the running task only retries: the next one in turn runs. No decision. */
   protected giveWay(): boolean {
     const self = this.m.executor!;
-    const n = this.others(self);
+    const [, ...others] = this.canGoOn(self);
     this.sinceSwitch = 0;
-    if (n === 0) return false;
+    if (others.length === 0) return false;
     this.forced++;
-    let after = 0;
-    for (let i = 0; i < n; i++) if (this.other(self, i).id < self.id) after++;
-    this.target = this.other(self, after % n);
+    const before = others.filter((e) => e.id < self.id).length;
+    this.target = others[before % others.length]!;
     return true;
   }
 
-  protected others(self: Executor): number {
+  /** The one who runs, then all others who could: good until the next call. */
+  protected canGoOn(self: Executor): readonly Executor[] {
+    const { able } = this;
     let n = 0;
-    for (const e of this.m.sched.executors) if (e !== self && this.canRun(e)) n++;
-    return n;
-  }
-
-  protected other(self: Executor, index: number): Executor {
-    for (const e of this.m.sched.executors) if (e !== self && this.canRun(e) && index-- === 0) return e;
-    return self;
+    able[n++] = self;
+    for (const e of this.m.sched.executors) if (e !== self && this.canRun(e)) able[n++] = e;
+    if (able.length > n) able.length = n;
+    return able;
   }
 }

@@ -1,6 +1,7 @@
 import {
   assembleKernel,
   Machine,
+  NO_PAGE,
   PG,
   startSwapDisk,
   Task,
@@ -20,7 +21,7 @@ import type { CallFrames } from "./call_frames.js";
 import type { CallLog } from "./calls.js";
 import { Checkpoint } from "./checkpoint.js";
 import { GuestOutput, type GuestMachine, type Guests } from "./guest.js";
-import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest } from "./scenario.js";
+import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioThread } from "./scenario.js";
 import { SharedState } from "./shared_state.js";
 import { SEQUENCE_BASE } from "./value_hash.js";
 
@@ -92,15 +93,18 @@ export class World {
   private state: unknown;
   /** The same for the threads, so that it is known who touches it when. */
   readonly shared = new SharedState();
+  /** The scenario's threads, with tasks that are used again in each execution; programs make their own. */
+  private threads: { readonly name: string; readonly thread: ScenarioThread<unknown> | ScenarioGuest<unknown>; readonly executor: Executor; readonly task: Task | null }[] = [];
+  /** Runs the scenario's check, then exits. */
+  private checker!: Task;
   /** What threads died of, and how programs failed, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
-  private readonly diskTask: Task | null;
-  /** The code of the disk's task, asleep. A checkpoint does not reach into it. */
-  private diskBody: MaySleep<void> | null = null;
+  /** The slots of swap in use. */
+  private slots: { readonly slot: number; readonly words: Int32Array }[] = [];
 
   constructor(
     readonly scenario: Scenario,
@@ -127,7 +131,7 @@ export class World {
     this.m.pageLockUnfairness = 1;
     this.k = assembleKernel(this.m, overlays, follower === undefined ? ftrace : (modules) => follower.instrument(modules));
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
-    this.diskTask = swapSlots > 0 ? startSwapDisk(this.k) : null;
+    if (swapSlots > 0) startSwapDisk(this.k);
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
     this.guests = programs.length === 0 ? null : runtime!.machine(this.k, devices, (thread, bytes) => this.output.write(thread, bytes));
   }
@@ -137,7 +141,7 @@ export class World {
     const { k, m } = this;
     const { devices = 1 } = this.scenario.machine ?? {};
     const world = this;
-    this.alone("setup", function* (): MaySleep<void> {
+    this.alone(this.task("setup", m.sched.executors[0]!), function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
@@ -153,6 +157,13 @@ export class World {
         if ("elf" in thread) yield* world.load(name, thread);
       }
     });
+    this.threads = Object.entries(this.scenario.threads).map(([name, thread]) => {
+      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
+      const executor = m.sched.executors.find((e) => e.name === where);
+      if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
+      return { name, thread, executor, task: "elf" in thread ? null : this.task(name, executor) };
+    });
+    this.checker = this.task("check", m.sched.executors[0]!);
     // Those are not the threads'.
     m.retries.most = 0;
   }
@@ -170,62 +181,52 @@ export class World {
    */
   save(skip: readonly object[]): void {
     const { m } = this;
-    const { pt, ram, memmap } = m;
-    this.diskBody = this.diskTask?.body ?? null;
+    const { pt, ram, memmap, swap } = m;
     this.tables = pt.save();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
       if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
-    // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine: object[] = [this.tables, pt, this.frames, this.shared, this.k, this.scenario];
+    this.slots = [];
+    for (let slot = 1; slot < swap.slots; slot++) {
+      if (swap.count[slot] === 0 && swap.cache[slot] === NO_PAGE) continue;
+      const words = new Int32Array(1024);
+      swap.read(slot, words, 0);
+      this.slots.push({ slot, words });
+    }
+    // Frames and slots that are free now are written before anybody reads them.
+    const mine: object[] = [this.tables, pt, this.frames, this.slots, this.shared, this.k, this.scenario];
     for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);
-    this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
+    this.checkpoint = new Checkpoint([this, this.tables.locks], [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
-  /** Back to what was saved, wherever the threads are: they are dropped as they stand. */
+  /**
+   * Back to what was saved, wherever tasks have got to since: those that have not ended are
+   * forgotten, with all that they wait for, hold and have promised.
+   */
   restore(): void {
     const { checkpoint } = this;
-    const body = this.idleDisk();
     checkpoint!.restore();
     this.checkpoint = checkpoint;
-    if (body !== null) this.diskTask!.body = this.diskBody = body;
     this.m.pt.restore(this.tables!);
+    this.m.swapDisk?.idle();
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
-  }
-
-  /** The disk's interrupt handler as it is while there is nothing to do; null on a machine without swap. */
-  private idleDisk(): MaySleep<void> | null {
-    const { k, m, diskTask } = this;
-    const { swapDisk } = m;
-    if (swapDisk === null || diskTask === null) return null;
-    const { executor } = diskTask;
-    if (swapDisk.next() === null && executor.current === null && executor.queue.length === 0) return this.diskBody;
-    while (swapDisk.next() !== null) swapDisk.shift();
-    m.sink = null;
-    m.current = diskTask;
-    m.executor = executor;
-    const body = k.pageIo.swapDiskThread(k);
-    body.next();
-    return body;
+    for (const { slot, words } of this.slots) this.m.swap.write(slot, words, 0);
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */
   startThreads(): void {
     this.guests?.begin();
-    for (const [name, thread] of Object.entries(this.scenario.threads)) {
-      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
-      const executor = this.m.sched.executors.find((e) => e.name === where);
-      if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
+    for (const { name, thread, executor, task } of this.threads) {
       if ("elf" in thread) {
         this.guests!.start(name, executor, (how) => {
           if (how !== null) this.signals.push(`${name} ${how}`);
         });
-        continue;
+      } else {
+        const api = this.options.calls?.hearThread(this.api, name) ?? this.api;
+        this.start(task!, this.guarded(name, thread.run(api, this.shared.wrap(this.state))));
       }
-      const api = this.options.calls?.hearThread(this.api, name) ?? this.api;
-      this.start(name, executor, this.guarded(name, thread.run(api, this.shared.wrap(this.state))));
     }
   }
 
@@ -240,7 +241,7 @@ export class World {
     const { k, mm, mirrors, scenario } = this;
     let answer: string | null = null;
     const world = this;
-    this.alone("check", function* (): MaySleep<void> {
+    this.alone(this.checker, function* (): MaySleep<void> {
       if (scenario.check !== undefined) answer = yield* scenario.check(world.options.calls?.hearCheck(world.api) ?? world.api, world.state);
       if (answer !== null) return;
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
@@ -265,24 +266,26 @@ export class World {
     }
   }
 
-  private alone(name: string, body: () => MaySleep<void>): void {
+  private alone(task: Task, body: () => MaySleep<void>): void {
     const { m } = this;
     this.hand(null, null);
-    this.start(name, m.sched.executors[0]!, body());
+    this.start(task, body());
     const end = m.sched.run();
     if (end !== "finished") {
       const waits = [...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ");
-      throw new ScenarioError(`${name} does not end: ${waits}`);
+      throw new ScenarioError(`${task.comm} does not end: ${waits}`);
     }
   }
 
-  private start(name: string, executor: Executor, body: MaySleep<void>): void {
-    const { m } = this;
-    const task = new Task(m.sched.allocateTaskId(), name, executor, body, {
-      mm: this.mm ?? null,
-      memcg: this.memcg,
-    });
+  private task(name: string, executor: Executor): Task {
+    const task = new Task(this.m.sched.allocateTaskId(), name, executor, nothing(), { mm: this.mm ?? null, memcg: this.memcg });
     task.thread.affinity = 1 << executor.id;
+    return task;
+  }
+
+  private start(task: Task, body: MaySleep<void>): void {
+    const { m } = this;
+    task.body = body;
     m.tasks.set(task.id, task);
     m.sched.start(task);
   }
@@ -293,3 +296,5 @@ function methodsOf(prototype: object): Record<string, unknown> {
   const names = Object.getOwnPropertyNames(prototype).filter((name) => name !== "constructor");
   return Object.fromEntries(names.map((name) => [name, (prototype as Record<string, unknown>)[name]]));
 }
+
+function* nothing(): MaySleep<void> {}

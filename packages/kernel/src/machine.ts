@@ -8,7 +8,7 @@ import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
 import { Signals } from "./kernel/signal.js";
-import { Scheduler, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
+import { Scheduler, TaskTable, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
 import { Dmesg } from "./kernel/printk.js";
 import type { EventSink } from "./trace.js";
 import { FrameMemory } from "./mm/frame_memory.js";
@@ -82,9 +82,9 @@ export class Machine {
   onFrameWrite: ((executor: number, frame: number) => void) | null = null;
   /** Who is in which kernel function; null unless the kernel was assembled so that functions tell. */
   ftrace: Ftrace | null = null;
-  readonly tasks = new Map<number, Task>();
+  readonly tasks = new TaskTable();
   readonly processes = new Map<number, Process>();
-  readonly mms = new Set<Mm>();
+  readonly mms: Mm[] = [];
   readonly dmirrors: DmirrorDevice[] = [];
   /** The open files of the test devices, from their making to their release. */
   readonly mirrors: Dmirror[] = [];

@@ -172,7 +172,7 @@ test("an address space that is gone has nothing to show, one that is looked at s
     mm.users = 1;
   });
   expect(maps).toBe(0);
-  expect(mms.size).toBe(0);
+  expect(mms.length).toBe(0);
 });
 
 test("refusals are those of a real /proc", () => {

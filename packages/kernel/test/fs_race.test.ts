@@ -59,7 +59,7 @@ function race(seed: number, bodies: readonly ((k: Kernel, mm: Mm) => MaySleep<vo
   expect(ended).toBe(bodies.length);
   expect(m.refs!.unbalanced).toEqual([]);
   expect(m.refs!.empty).toBe(true);
-  expect(m.mms.size).toBe(0);
+  expect(m.mms.length).toBe(0);
   expect(m.vmstat.pages.shmem).toBe(0);
   expect(m.vmstat.pages.anonMapped).toBe(0);
 }

@@ -66,7 +66,7 @@ export interface SavedTables {
 
 /** Makes an array what another is. */
 function assign<T>(array: T[], from: readonly T[]): void {
-  array.length = from.length;
+  if (array.length !== from.length) array.length = from.length;
   for (let i = 0; i < from.length; i++) array[i] = from[i]!;
 }
 
@@ -177,7 +177,7 @@ export class PageTables {
     return i * 32 + 31 - Math.clz32(bits & -bits);
   }
 
-  /** All tables as they are while nobody holds one of their locks, to go back to. */
+  /** All tables as they are, to go back to; the state of their locks is not among it. */
   save(): SavedTables {
     const entries: SavedTables["entries"][number][] = [];
     for (let node = 0; node < this.nodes; node++) {

@@ -59,8 +59,8 @@ export function prefetch(k: Kernel, mm: Mm, vpn: number, ptep: number): void {
     if (cpu.isDevice || (mm.cpumask & (1 << cpu.id)) === 0) continue;
     const slot = vpn & (cpu.tlb.entries - 1);
     // What is cached stays until it is flushed: a prefetch never replaces it by something newer.
-    const tags = [cpu.tlb.readTag[slot], cpu.tlb.writeTag[slot], cpu.tlb.execTag[slot]];
-    if (tags.some((tag) => tag !== -1)) continue;
+    const { readTag, writeTag, execTag } = cpu.tlb;
+    if (readTag[slot] !== -1 || writeTag[slot] !== -1 || execTag[slot] !== -1) continue;
     m.touches(Op.TlbFill, cpu.id);
     cpu.tlb.fill(vpn, page, (flags & PTE.R) !== 0, write, (flags & PTE.X) !== 0);
   }

@@ -58,12 +58,13 @@ export class DeviceTable {
   }
 
   clear(): void {
-    this.nodes.clear();
+    for (const node of this.nodes.values()) node.fill(0);
     this.size = 0;
   }
 
   /** Every valid translation, by virtual page number. */
   *[Symbol.iterator](): Generator<[vpn: number, entry: DeviceEntry], void, void> {
+    if (this.size === 0) return;
     for (const [key, node] of this.nodes) {
       for (let i = nextUsed(node, 0); i < NODE_ENTRIES; i = nextUsed(node, i + 1)) yield [(key << NODE_SHIFT) + i, decode(node[i]!)];
     }

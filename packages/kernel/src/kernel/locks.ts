@@ -1,7 +1,7 @@
 import type { Machine } from "../machine.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Op } from "./op.js";
-import { TaskState, WaitQueue, type Executor, type Task } from "./sched.js";
+import { TaskState, WaitQueue, type Task } from "./sched.js";
 import { Contention, Event } from "../trace.js";
 
 /**
@@ -17,7 +17,7 @@ export interface LockObserver {
   released(task: Task, cls: string, id: number): void;
 }
 
-/** Who spins where, and who is told of it. One for each machine. */
+/** What all locks of a machine share: their ids, and who is told of them. */
 export class Locks {
   private nextId = 1;
   /** Every lock by its id, for who compares states of the machine; only while checking. */
@@ -25,8 +25,6 @@ export class Locks {
   /** Classes of locks that events have told of, which have the index. */
   readonly classes: string[] = [];
   observer: LockObserver | null = null;
-  /** Executors that spin for a lock that is taken: they cannot run until it is released. */
-  readonly spinning = new Map<Executor, SpinLock>();
 
   constructor(readonly m: Machine) {}
 
@@ -54,14 +52,12 @@ export class Locks {
     const i = this.classes.indexOf(cls);
     return i >= 0 ? i : this.classes.push(cls) - 1;
   }
-
-  isSpinning(executor: Executor): boolean {
-    return this.spinning.size > 0 && this.spinning.has(executor);
-  }
 }
 
 export class SpinLock {
   owner: Task | null = null;
+  /** Some executor spins for it. */
+  private contended = false;
   readonly id: number;
 
   constructor(
@@ -88,7 +84,8 @@ export class SpinLock {
     if (this.owner !== null) {
       this.locks.contentionBegin(this.cls, this.id, Contention.SPIN);
       do {
-        this.locks.spinning.set(m.executor!, this);
+        m.executor!.spinsFor = this;
+        this.contended = true;
         yield SWITCH;
       } while (this.owner !== null);
       this.locks.contentionEnd(this.cls, this.id);
@@ -119,8 +116,9 @@ export class SpinLock {
   private release(): void {
     this.locks.observer?.released(this.owner!, this.cls, this.id);
     this.owner = null;
-    const { spinning } = this.locks;
-    if (spinning.size > 0) for (const [e, lock] of spinning) if (lock === this) spinning.delete(e);
+    if (!this.contended) return;
+    this.contended = false;
+    for (const e of this.locks.m.sched.executors) if (e.spinsFor === this) e.spinsFor = null;
   }
 }
 

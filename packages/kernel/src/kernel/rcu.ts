@@ -98,7 +98,9 @@ export function* rcuReadUnlock(k: Kernel): Atomic<void> {
 }
 
 function rcuReaders(m: Machine): Task[] {
-  return m.sched.executors.flatMap((e) => (e.current !== null && e.current.rcuNesting > 0 ? [e.current] : []));
+  const readers: Task[] = [];
+  for (const { current } of m.sched.executors) if (current !== null && current.rcuNesting > 0) readers.push(current);
+  return readers;
 }
 
 /** Calls back after a grace period: at once when nobody is inside a section. */

@@ -7,6 +7,13 @@ interface Waiting {
   readonly changed: () => boolean;
 }
 
+/** How often a task has gone round a loop. */
+interface Turns {
+  readonly task: Task;
+  readonly site: string;
+  turns: number;
+}
+
 /**
  * Retry loops declare themselves: where they are, and what they have read. An ordinary run goes
  * round at once. While checking, a loop that has seen nothing change is not run again before it
@@ -14,9 +21,10 @@ interface Waiting {
  * Loops that give up by themselves after so many attempts, as reclaim's do, need not declare it.
  */
 export class Retries {
-  private readonly waiting = new Map<Executor, Waiting>();
-  /** Turns of each loop, by site, for each task. */
-  private readonly turns = new Map<Task, Map<string, number>>();
+  /** By executor. */
+  private readonly waiting: (Waiting | null)[] = [];
+  /** Few at a time, as tasks and loops are while checking: so they are a list. */
+  private readonly turns: Turns[] = [];
   /** The most turns that any loop has taken. */
   most = 0;
 
@@ -34,31 +42,32 @@ export class Retries {
     if (!m.config.checking) return false;
     this.count(site);
     if (changed === undefined || changed()) return false;
-    this.waiting.set(m.executor!, { site, changed });
+    const { id } = m.executor!;
+    while (this.waiting.length <= id) this.waiting.push(null);
+    this.waiting[id] = { site, changed };
     return true;
   }
 
   /** True while another turn of the executor's loop would be like the last. A task that is to die goes on. */
   isWaiting(executor: Executor): boolean {
-    if (this.waiting.size === 0) return false;
-    const entry = this.waiting.get(executor);
-    if (entry === undefined) return false;
+    const entry = executor.id < this.waiting.length ? this.waiting[executor.id]! : null;
+    if (entry === null) return false;
     if (!entry.changed() && !this.m.signals.fatalPending(executor.current!)) return true;
-    this.waiting.delete(executor);
+    this.waiting[executor.id] = null;
     return false;
   }
 
   /** The loop that an executor waits in, or null. */
   siteOf(executor: Executor): string | null {
-    return this.waiting.get(executor)?.site ?? null;
+    return this.waiting[executor.id]?.site ?? null;
   }
 
   private count(site: string): void {
     const task = this.m.current!;
-    let sites = this.turns.get(task);
-    if (sites === undefined) this.turns.set(task, (sites = new Map()));
-    const turns = (sites.get(site) ?? 0) + 1;
-    sites.set(site, turns);
-    if (turns > this.most) this.most = turns;
+    let entry: Turns | undefined;
+    for (const t of this.turns) if (t.task === task && t.site === site) entry = t;
+    if (entry === undefined) this.turns.push((entry = { task, site, turns: 0 }));
+    entry.turns++;
+    if (entry.turns > this.most) this.most = entry.turns;
   }
 }

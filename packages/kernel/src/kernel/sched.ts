@@ -2,6 +2,7 @@ import type { Mm } from "../mm/mm_types.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import { Tlb } from "../arch/tlb.js";
 import { BLOCK, type MaySleep } from "./coroutine.js";
+import type { SpinLock } from "./locks.js";
 import type { Machine } from "../machine.js";
 import { Event } from "../trace.js";
 import { ThreadState, type Process } from "./process.js";
@@ -63,6 +64,7 @@ export class Task {
     readonly id: number,
     public comm: string,
     public executor: Executor,
+    /** What it runs; another only while the task is not started, or at its start again. */
     public body: MaySleep<void>,
     options: { process?: Process; mm?: Mm | null; memcg: Memcg },
   ) {
@@ -77,12 +79,59 @@ export class Task {
   }
 }
 
+/**
+ * The tasks that have not ended, by id, in the order in which they came. Used like a Map, which it is
+ * not: emptied, that makes a new table each time, and explorations start and end tasks all the time.
+ */
+export class TaskTable {
+  private readonly ids: number[] = [];
+  private readonly byId: (Task | undefined)[] = [];
+
+  get size(): number {
+    return this.ids.length;
+  }
+
+  has(id: number): boolean {
+    return this.get(id) !== undefined;
+  }
+
+  get(id: number): Task | undefined {
+    return this.byId[id];
+  }
+
+  set(id: number, task: Task): void {
+    if (!this.has(id)) this.ids.push(id);
+    this.byId[id] = task;
+  }
+
+  delete(id: number): void {
+    if (!this.has(id)) return;
+    this.byId[id] = undefined;
+    this.ids.splice(this.ids.indexOf(id), 1);
+  }
+
+  /** As they are now. */
+  keys(): number[] {
+    return [...this.ids];
+  }
+
+  values(): Task[] {
+    return this.ids.map((id) => this.byId[id]!);
+  }
+
+  [Symbol.iterator](): Iterator<[id: number, task: Task]> {
+    return this.ids.map((id): [number, Task] => [id, this.byId[id]!])[Symbol.iterator]();
+  }
+}
+
 /** A CPU, or the engine of a device: something that executes one task at a time. */
 export class Executor {
   current: Task | null = null;
   /** Whom the last `SchedSwitch` brought here; null for nobody. He runs at the executor's next turn. */
   next: Task | null = null;
   readonly queue: Task[] = [];
+  /** The lock, taken by somebody else, that it spins for: it cannot run until that is released. */
+  spinsFor: SpinLock | null = null;
   readonly tlb: Tlb;
   /** The address space that the CPU's page-table register points to; kept by kernel threads. */
   activeMm: Mm | null = null;
@@ -303,9 +352,10 @@ export class Scheduler {
       if (turns-- <= 0) return "paused";
       this.fireDueTimers();
       if (this.onQuiescent !== null && this.quiescent() && this.onQuiescent()) continue;
-      eligible.length = 0;
-      for (const e of executors) if (this.canRun(e)) eligible.push(e);
-      if (eligible.length === 0) {
+      let n = 0;
+      for (const e of executors) if (this.canRun(e)) eligible[n++] = e;
+      if (eligible.length > n) eligible.length = n;
+      if (n === 0) {
         const next = this.nextTimer();
         if (next === null) return this.hasTasks() ? "stuck" : "finished";
         m.advanceTo(next);
@@ -318,8 +368,7 @@ export class Scheduler {
 
   /** True when the executor has something to do, and could get on with it. */
   canRun(executor: Executor): boolean {
-    const { locks, retries } = this.m;
-    return executor.hasWork && !locks.isSpinning(executor) && !retries.isWaiting(executor);
+    return executor.hasWork && executor.spinsFor === null && !this.m.retries.isWaiting(executor);
   }
 
   private nextTimer(): number | null {

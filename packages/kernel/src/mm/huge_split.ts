@@ -117,6 +117,7 @@ export function* deferredSplitScan(k: Kernel, target: Memcg): MaySleep<number> {
   const { m } = k;
   const { memmap, thp } = m;
   if (m.point(Op.Thp, 0)) yield SWITCH;
+  if (thp.deferredSplit.size === 0) return 0;
   const below = new Set([...target.subtree()].map((memcg) => memcg.id));
   const queue = [...thp.deferredSplit].filter((folio) => below.has(memmap.memcg[folio]!)).slice(0, DEFERRED_SPLIT_BATCH);
   let freed = 0;

@@ -45,7 +45,7 @@ export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
   mm.users = 1;
   // 128 MiB and a random gap below the top for the stack, as mmap_base() leaves them.
   mm.mmapBase = (USER_VPN_END - (1 << 15) - m.choices.pick("mmap_base", 1 << 12)) * 4096;
-  m.mms.add(mm);
+  m.mms.push(mm);
   return mm;
 }
 
@@ -74,7 +74,7 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
     cpu.activeMm = null;
   }
   mm.cpumask = 0;
-  m.mms.delete(mm);
+  m.mms.splice(m.mms.indexOf(mm), 1);
 }
 
 /* Finding room. */

@@ -49,6 +49,7 @@ export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
     // Nobody will swap this page in again: its slot is free if the cache is its last user.
     if (m.memmap.has(folio, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, folio);
   }
+  if (tlb.pages.length === 0) return;
   yield* k.swap.releaseFolios(k, tlb.pages, "gather");
   tlb.pages.length = 0;
 }

@@ -60,6 +60,11 @@ function overlaps(notifier: IntervalNotifier, startVpn: number, endVpn: number):
   return notifier.startVpn < endVpn && startVpn < notifier.endVpn;
 }
 
+function anyOverlaps(intervals: readonly IntervalNotifier[], { startVpn, endVpn }: NotifierRange): boolean {
+  for (const notifier of intervals) if (overlaps(notifier, startVpn, endVpn)) return true;
+  return false;
+}
+
 /** True when somebody watches: without notifiers, start and end cost nothing. */
 export function mmHasNotifiers(k: Kernel, mm: Mm): boolean {
   return mm.notifiers.length > 0 || mm.intervals.length > 0 || k.m.config.checking;
@@ -89,7 +94,7 @@ export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void>
   }
   // Counted even when nobody watches yet: who subscribes before the end must wait for it.
   mm.activeInvalidations++;
-  if (!mm.intervals.some((notifier) => overlaps(notifier, range.startVpn, range.endVpn))) return;
+  if (!anyOverlaps(mm.intervals, range)) return;
   mm.invalidateSeq |= 1;
   const seq = mm.invalidateSeq;
   for (const notifier of mm.intervals) {

@@ -24,6 +24,8 @@ export class SwapDisk {
   readonly queue: Bio[] = [];
   readonly wait: WaitQueue;
   busyUntil = 0;
+  /** Runs the interrupt handler. */
+  private thread: Task | null = null;
   private head = 0;
 
   constructor(private readonly k: Kernel) {
@@ -38,6 +40,20 @@ export class SwapDisk {
     this.queue.push({ folio, offset, write, done: this.busyUntil });
     // While the disk is busy, its timer wakes it.
     if (this.queue.length - this.head === 1) this.wait.wakeAll();
+  }
+
+  /** Starts the disk's interrupt handler, on an executor of its own. */
+  start(): void {
+    const { k } = this;
+    const { sched, memcgs } = k.m;
+    const executor = sched.addExecutor("swap disk", true, 1);
+    this.thread = new Task(sched.allocateTaskId(), "swapdisk", executor, k.pageIo.swapDiskThread(k), { memcg: memcgs.root });
+    sched.start(this.thread);
+  }
+
+  /** The machine has gone back to where the disk was idle: so is the handler, wherever it had got to. */
+  idle(): void {
+    this.thread!.body = this.k.pageIo.swapDiskThread(this.k);
   }
 
   next(): Bio | null {
@@ -58,16 +74,10 @@ export class SwapDisk {
   }
 }
 
-/** Starts the disk's interrupt handler, on an executor of its own. */
-export function startSwapDisk(k: Kernel): Task {
-  const { m } = k;
-  const executor = m.sched.addExecutor("swap disk", true, 1);
-  m.swapDisk = new SwapDisk(k);
-  const task = new Task(m.sched.allocateTaskId(), "swapdisk", executor, k.pageIo.swapDiskThread(k), {
-    memcg: m.memcgs.root,
-  });
-  m.sched.start(task);
-  return task;
+/** Gives the machine its swap disk. */
+export function startSwapDisk(k: Kernel): void {
+  k.m.swapDisk = new SwapDisk(k);
+  k.m.swapDisk.start();
 }
 
 export function* swapDiskThread(k: Kernel): MaySleep<void> {

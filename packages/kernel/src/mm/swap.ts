@@ -199,11 +199,14 @@ function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): v
   lruvecAddFolio(k, lruvec, folio, false);
 }
 
+/** In the order in which the batches of a CPU are drained. */
+const DRAINED: readonly BatchKind[] = [BatchKind.lruAdd, BatchKind.activate, BatchKind.deactivate, BatchKind.lazyfree];
+
 /** Drains the batches of this CPU only. */
 export function* lruAddDrain(k: Kernel): Atomic<void> {
   const { m } = k;
   const { cpu } = m;
-  for (const kind of [BatchKind.lruAdd, BatchKind.activate, BatchKind.deactivate, BatchKind.lazyfree]) {
+  for (const kind of DRAINED) {
     if (!m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
   }
 }
@@ -211,7 +214,7 @@ export function* lruAddDrain(k: Kernel): Atomic<void> {
 /** Drains the batches of every CPU, as the work items of lru_add_drain_all() do. */
 export function* lruAddDrainAll(k: Kernel): MaySleep<void> {
   for (let cpu = 0; cpu < k.m.config.cpus; cpu++) {
-    for (const kind of [BatchKind.lruAdd, BatchKind.activate, BatchKind.deactivate, BatchKind.lazyfree]) {
+    for (const kind of DRAINED) {
       if (!k.m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
     }
   }

@@ -409,7 +409,8 @@ export class Zones {
   pcpPages(cpu?: number, zone?: ZoneId): number {
     let n = 0;
     const perCpu = NR_ZONES * MIGRATE_PCPTYPES;
-    for (const [i, pcp] of this.pcps.entries()) {
+    for (let i = 0; i < this.pcps.length; i++) {
+      const pcp = this.pcps[i];
       if (pcp === undefined || (cpu !== undefined && Math.floor(i / perCpu) !== cpu)) continue;
       if (zone === undefined || Math.floor((i % perCpu) / MIGRATE_PCPTYPES) === zone) n += pcp.count;
     }
