@@ -8,7 +8,8 @@ import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
 import { describeSampling, directorOf, type Sampling } from "./sampling.js";
 import { ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
-import type { Finding, Violation, ViolationKind } from "./violation.js";
+import type { About, Finding, Violation, ViolationKind } from "./violation.js";
+import { describeWaits } from "./waits.js";
 import { World } from "./world.js";
 
 export interface ExploreOptions {
@@ -178,10 +179,11 @@ function counted(n: number, what: string): string {
  * @throws ScenarioError when the decisions are of another scenario, or another kernel
  */
 export function replay(scenario: Scenario, decisions: readonly Decision[], options: ExploreOptions = {}): Violation | null {
-  const runner = new Runner(scenario, options);
   const director = new ReplayDirector(decisions);
   const execution = new DirectedExecution(director, options.pointsMax);
-  const violation = runner.record(execution, null);
+  // What it will be about is known once it has been run. What was learnt of lock order must be learnt anew.
+  const finding = new Runner(scenario, options).scout(execution);
+  const violation = new Runner(scenario, options).record(execution, finding);
   if (violation === null && !director.fits) throw new ScenarioError("the schedule does not fit: it is of another scenario, or of another kernel");
   return violation;
 }
@@ -253,7 +255,7 @@ class Runner {
     this.memory = world.m.ram;
     const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
-    world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.m, this.lockOrder);
+    world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.k, world.mirrors, this.lockOrder);
     world.setup();
     if (recorder === null) world.save([this.lockOrder]);
     return { world, invariants };
@@ -267,7 +269,8 @@ class Runner {
     // order comes from many executions.
     const shortest = strategy instanceof BoundedExploration || finding.kind === "lock-order";
     const decisions = shortest ? known : this.minimise(finding.kind, known);
-    return this.record(new DirectedExecution(new ReplayDirector(decisions), pointsMax), finding)!;
+    const execution = new DirectedExecution(new ReplayDirector(decisions), pointsMax);
+    return this.record(execution, this.scout(execution) ?? finding)!;
   }
 
   /** Fewer decisions that break the same rule: moves are left out, then schedules with fewer preemptions looked through. */
@@ -291,13 +294,18 @@ class Runner {
     return best.decisions();
   }
 
+  /** What an execution is found to break, with all that is known about it: ahead of `record`, which then follows what it is about. */
+  scout(execution: DirectedExecution): Finding | null {
+    return this.execute(execution, new ExecutionRecorder(null, null));
+  }
+
   /** Runs an execution, writing it down: the rule that it breaks, or the one that is known to be broken, or null. */
   record(execution: DirectedExecution, known: Finding | null): Violation | null {
-    const recorder = new ExecutionRecorder(this.options.watch ?? null);
+    const recorder = new ExecutionRecorder(this.options.watch ?? null, known?.about ?? null);
     const finding = this.execute(execution, recorder) ?? known;
     if (finding === null) return null;
     const trace = recorder.steps();
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at };
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, state: recorder.state };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {
@@ -322,7 +330,7 @@ class Runner {
       return this.report({ kind: "livelock", message: `nobody changes what others retry for:${this.whereabouts(world)}` });
     }
     if (end !== "finished") {
-      return this.report({ kind: "deadlock", message: `nobody can run any more:${this.whereabouts(world)}` });
+      return this.report({ kind: "deadlock", ...this.waits(world) });
     }
     invariants.atRest();
     for (const signal of world.signals) this.report({ kind: "outcome", message: signal });
@@ -330,6 +338,11 @@ class Runner {
     const wrong = world.finish();
     if (wrong !== null) this.report({ kind: "outcome", message: wrong });
     else invariants.afterExit();
+  }
+
+  /** Who waits for whom. Who holds what is known of an execution that is written down. */
+  private waits({ m }: World): { readonly message: string; readonly about?: About | undefined } {
+    return this.recorder === null ? { message: "nobody can run any more" } : describeWaits(m, this.recorder.holders);
   }
 
   /** Where each task is that has not ended. */

@@ -1,3 +1,4 @@
+import type { StateChange } from "./state.js";
 import type { Decision } from "./strategy.js";
 
 /** What kind of rule an execution broke. */
@@ -29,6 +30,10 @@ export type ViolationKind =
   /** Something is still locked, under invalidation or allocated when all is over. */
   | "leak"
   | "lock-order"
+  /** A task slept, or called what may sleep, with a spinlock or inside an RCU section. */
+  | "atomic-sleep"
+  /** An invalidate callback reads the address space that is being invalidated. */
+  | "notifier-recursion"
   | "deadlock"
   | "livelock"
   /** The scenario's own check, or a signal that one of its threads got. */
@@ -56,6 +61,8 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "migration-entry": "the folio behind a migration entry is locked",
   leak: "when all is over, nothing is locked, held or allocated any more",
   "lock-order": "locks are always nested in the same order",
+  "atomic-sleep": "nobody sleeps, or calls what may, with a spinlock held or inside an RCU read-side section",
+  "notifier-recursion": "no invalidate callback reads what is being invalidated",
   deadlock: "there is always somebody who can go on",
   livelock: "whoever retries comes to an end once others have had their turn",
   outcome: "the scenario's own check holds, and no thread gets a signal",
@@ -63,10 +70,21 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   nondeterminism: "the same decisions lead to the same execution",
 };
 
+/** What a finding is about, as far as it is known. */
+export interface About {
+  /** Id of the address space. */
+  readonly mm?: number | undefined;
+  /** Virtual page number in it. */
+  readonly vpn?: number | undefined;
+  /** Frame. */
+  readonly page?: number | undefined;
+}
+
 /** One rule broken, as an invariant reports it. */
 export interface Finding {
   readonly kind: ViolationKind;
   readonly message: string;
+  readonly about?: About | undefined;
 }
 
 /** One step of an execution: what the executor was about to do when it passed the point. */
@@ -94,6 +112,8 @@ export interface Violation extends Finding {
   readonly decisive: number;
   /** Where it was seen: the executor and thread that ran; null when all threads had ended. */
   readonly at: Pick<Step, "executor" | "thread"> | null;
+  /** What it is about, before and after; null where that is no page and no address space. */
+  readonly state: StateChange | null;
 }
 
 /** A trace as text, a line a step, with the turns of the threads set apart. */

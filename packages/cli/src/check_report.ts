@@ -1,4 +1,4 @@
-import { formatSchedule, raceDiagram, RULES, type Report, type Violation } from "@faultline/checker";
+import { formatSchedule, raceDiagram, RULES, stateTable, type Report, type Violation } from "@faultline/checker";
 import type { CheckResult, CheckWish } from "./check_run.js";
 import { shellQuote } from "./values.js";
 
@@ -29,6 +29,7 @@ function jsonOfViolation(violation: Violation): object {
     preemptions,
     steps: trace.slice(0, decisive),
     diagram: raceDiagram(violation),
+    state: violation.state,
   };
 }
 
@@ -65,6 +66,7 @@ function describeViolation(wish: CheckWish, violation: Violation): string[] {
     `  schedule    ${formatSchedule(decisions)}, ${preemptions} preemption${preemptions === 1 ? "" : "s"}`,
     "",
     raceDiagram(violation),
+    ...[stateTable(violation)].filter((table) => table !== ""),
     "Again:",
     `  ${words.map(shellQuote).join(" ")}`,
   ];
