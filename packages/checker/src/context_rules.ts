@@ -11,7 +11,7 @@ export function sleptInAtomic(task: Task, held: readonly string[], what: string,
   const inside: string[] = [];
   if (task.preemptCount > 0) inside.push(`${task.preemptCount === 1 ? "a spinlock" : `${task.preemptCount} spinlocks`} (it holds ${held.join(", ")})`);
   if (task.rcuNesting > 0) inside.push("an RCU read-side section");
-  const does = sleeps ? `gives up its CPU${what === "" ? "" : `, waiting for ${what}`}` : `calls what may sleep (${what})`;
+  const does = sleeps ? `gives up its CPU${what === "" ? "" : ` (waiting for ${what})`}` : `calls what may sleep (${what})`;
   const log = sleeps ? "scheduling while atomic" : "sleeping function called from invalid context";
   return { kind: "atomic-sleep", message: `${task.comm} ${does} inside ${inside.join(" and ")}: ${log}` };
 }
@@ -28,9 +28,8 @@ export function faultedInCallback(task: Task, what: string): Finding {
   return {
     kind: "notifier-recursion",
     message:
-      `${task.comm} ${IN_CALLBACK[what] ?? `calls ${what}`} inside an invalidate callback of the same address space: the notifier's sequence stays ` +
-      "odd until the invalidation has ended, which waits for the callback, so hmm_range_fault() can only return -EBUSY for ever, read entries that are " +
-      "about to be cleared, or deadlock on the locks that the callback is called under; fault again from a work item, after the invalidation",
+      `${task.comm} ${IN_CALLBACK[what] ?? `calls ${what}`} inside an invalidate callback of the same address space, where the notifier's sequence is odd ` +
+      "until the callback has returned, so that it can only get -EBUSY for ever, or wait for this invalidation or its locks for ever",
     about: { mm: task.invalidating!.id },
   };
 }

@@ -225,7 +225,9 @@ class Runner {
     this.recorder = recorder;
     this.lockOrder.reset();
     this.options.pulse?.();
-    const { world, invariants } = recorder === null ? this.ready() : this.build(recorder);
+    const ready = this.prepared(recorder);
+    if (ready === null) return this.finding;
+    const { world, invariants } = ready;
     this.strategy = strategy;
     try {
       this.race(world, invariants, strategy);
@@ -238,6 +240,19 @@ class Runner {
     // Tasks that have not ended are beyond any checkpoint.
     if (recorder !== null || this.finding !== null || world.m.tasks.size > 0 || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
+  }
+
+  /** A machine with the scenario set up; null when its setup has broken a rule already. */
+  private prepared(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } | null {
+    try {
+      const ready = recorder === null ? this.ready() : this.build(recorder);
+      if (this.finding === null) return ready;
+    } catch (error) {
+      // What keeps the setup from its end is what the rule is about.
+      if (this.finding === null) throw error;
+    }
+    this.pooled = null;
+    return null;
   }
 
   /** A machine with the scenario set up: the one before as it was then, or a new one. */
@@ -256,6 +271,7 @@ class Runner {
     const invariants = new Invariants(world.k, world.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
     world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.k, world.mirrors, this.lockOrder);
+    world.m.sink = recorder;
     world.setup();
     if (recorder === null) world.save([this.lockOrder]);
     return { world, invariants };

@@ -4,6 +4,8 @@ import { Event, type Machine, type Task } from "@faultline/kernel";
 export class LockHolders {
   private readonly locks = new Map<string, Task[]>();
   private readonly invalidators = new Map<number, Task[]>();
+  /** The first page of the last invalidation, by mm. */
+  private readonly invalidated = new Map<number, number>();
 
   constructor(private readonly m: Machine) {}
 
@@ -15,10 +17,12 @@ export class LockHolders {
     remove(this.locks, key(cls, id), task);
   }
 
-  emit(event: Event, a: number): void {
+  emit(event: Event, a: number, b: number): void {
     const { current } = this.m;
-    if (event === Event.InvalidateStart) add(this.invalidators, a, current!);
-    else if (event === Event.InvalidateEnd) remove(this.invalidators, a, current!);
+    if (event === Event.InvalidateStart) {
+      add(this.invalidators, a, current!);
+      this.invalidated.set(a, b);
+    } else if (event === Event.InvalidateEnd) remove(this.invalidators, a, current!);
     // The lock of a folio goes with it.
     else if (event === Event.MmPageFree) this.locks.delete(key("folio_lock", a));
   }
@@ -36,6 +40,11 @@ export class LockHolders {
   /** Names of the classes of the locks that a task holds. */
   names(task: Task): string[] {
     return [...this.locks].flatMap(([name, tasks]) => (tasks.includes(task) ? [name.slice(0, name.lastIndexOf(" "))] : []));
+  }
+
+  /** The first page that the last invalidation of an mm was for, by number; -1 when there was none. */
+  vpnInvalidated(mm: number): number {
+    return this.invalidated.get(mm) ?? -1;
   }
 
   of(cls: string, id: number): string[] {

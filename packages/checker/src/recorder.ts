@@ -72,8 +72,11 @@ export class ExecutionRecorder implements EventSink, LockObserver {
     return this;
   }
 
-  /** The threads are about to start; `checker` is told of events too. */
+  /** The threads are about to start, and what the setup did is past; `checker` is told of events too. */
   start(checker: EventSink): EventSink {
+    this.recorded.length = 0;
+    this.lastPoint.clear();
+    this.last = this.previous = null;
     const both = new Tee(this, checker);
     if (this.watch === null) return both;
     const { sink, locks = null } = this.watch(this.m);
@@ -122,7 +125,7 @@ export class ExecutionRecorder implements EventSink, LockObserver {
   emit(event: Event, a: number, b: number, c: number): void {
     // What tracing functions adds is not what happens.
     if (event === Event.FuncEntry || event === Event.FuncExit) return;
-    this.holders.emit(event, a);
+    this.holders.emit(event, a, b);
     this.step(`[${Event[event]} ${a} ${b} ${c}]`, a, "");
   }
 

@@ -104,6 +104,7 @@ export class StateWatch {
     const { mms } = this.k.m;
     if (this.about.mm !== undefined) this.mm ??= [...mms].find(({ id }) => id === this.about.mm) ?? null;
     if (this.vpn < 0 && this.page !== NO_PAGE) this.findEntry();
+    if (this.vpn < 0 && this.page === NO_PAGE && this.mm !== null) this.vpn = this.holders.vpnInvalidated(this.mm.id);
     const entry = this.mm === null || this.vpn < 0 ? null : this.entry(this.mm, this.vpn);
     if (this.page === NO_PAGE && entry !== null && entry.frame !== null) this.page = entry.frame;
     return {

@@ -106,7 +106,7 @@ export interface Violation extends Finding {
   /** Replays the execution: `replay(scenario, decisions, options)`. */
   readonly decisions: readonly Decision[];
   readonly preemptions: number;
-  /** Everything that happened from the start of the threads to the end. */
+  /** Everything that happened from the start of the threads to the end; from that of the setup where that broke the rule. */
   readonly trace: readonly Step[];
   /** How many of its steps had happened when the rule was seen to be broken. */
   readonly decisive: number;

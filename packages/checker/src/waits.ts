@@ -87,8 +87,10 @@ function waitOf(m: Machine, holders: LockHolders, task: Task): Wait {
 }
 
 function lockWait(m: Machine, holders: LockHolders, task: Task, cls: string, id: number, what: string, about: About | null): Wait {
-  const on = holders.tasksWith(cls, id).filter((other) => m.tasks.has(other.id));
-  return { task, what: on.length === 0 ? `${what}, which no thread holds` : what, on, how: "held by", about };
+  const all = holders.tasksWith(cls, id);
+  const on = all.filter((other) => m.tasks.has(other.id));
+  const left = all.length === 0 ? "which nobody holds" : `which ${all.map(nameOf).join(" and ")} held to the end`;
+  return { task, what: on.length === 0 ? `${what}, ${left}` : what, on, how: "held by", about };
 }
 
 /** For a semaphore or a mutex. A reader of mmap_lock may wait behind a writer who waits for other readers. */

@@ -28,8 +28,11 @@ const FRAMES_MAX = 4096;
 
 /** Lets one thing run to its end, as if nothing else existed. */
 class Undisturbed implements Strategy {
+  /** Whether every point is told to who listens. */
+  told = false;
+
   quantum(): number {
-    return 1e9;
+    return this.told ? 0 : 1e9;
   }
 
   preempt(): boolean {
@@ -102,6 +105,7 @@ export class World {
     const { k, m } = this;
     const { devices = 1 } = this.scenario.machine ?? {};
     const world = this;
+    this.undisturbed.told = m.sink !== null;
     this.alone("setup", function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
@@ -112,6 +116,7 @@ export class World {
       world.api = new ThreadApi(k, mm, world.mirrors);
       world.state = yield* world.scenario.setup(world.api);
     });
+    this.undisturbed.told = false;
   }
 
   /**
