@@ -5,8 +5,9 @@ import { PartialOrderExploration, RETRIES_MAX } from "./dpor.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
 import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
+import { withoutRepetitions } from "./repetition.js";
 import { describeSampling, directorOf, type Sampling } from "./sampling.js";
-import { ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
+import { EndlessError, ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 import type { About, Finding, Violation, ViolationKind } from "./violation.js";
 import { describeWaits } from "./waits.js";
@@ -196,6 +197,8 @@ function strategyOptions(preemptions: number, options: ExploreOptions): { preemp
   };
 }
 
+/** Turns of executors in one execution. Those that end take a few for each point, of which there are far fewer. */
+const TURNS_MAX = 200_000;
 /** Executions in which a schedule with fewer preemptions is looked for. */
 const SHORTER_MAX = 2000;
 
@@ -233,6 +236,8 @@ class Runner {
       this.race(world, invariants, strategy);
     } catch (error) {
       if (error instanceof ScenarioSignal) this.report({ kind: "outcome", message: `check gets ${error.message}` });
+      else if (error instanceof EndlessError) this.report({ kind: error.reason, message: error.message });
+      else if (error instanceof ScenarioError) throw error;
       else this.report({ kind: "engine", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     } finally {
       this.strategy = null;
@@ -320,8 +325,10 @@ class Runner {
     const recorder = new ExecutionRecorder(this.options.watch ?? null, known?.about ?? null);
     const finding = this.execute(execution, recorder) ?? known;
     if (finding === null) return null;
-    const trace = recorder.steps();
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, state: recorder.state };
+    const all = recorder.steps();
+    const trace = finding.kind === "livelock" ? withoutRepetitions(all.slice(0, recorder.decisive)) : all;
+    const decisive = finding.kind === "livelock" ? trace.length : recorder.decisive || trace.length;
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive, at: recorder.at, state: recorder.state };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {
@@ -335,13 +342,16 @@ class Runner {
     world.startThreads();
     strategy.begin(m);
     world.hand(strategy, (what, n) => strategy.draw(what, n));
-    const end = m.sched.run();
+    const end = m.sched.run(TURNS_MAX);
     this.retries = m.retries.most;
     if (this.finding === null) strategy.end();
     if (strategy.abandoned !== null) {
-      this.report({ kind: strategy.abandoned.reason, message: `${strategy.abandoned.message}${this.whereabouts(world)}` });
+      const { reason, message } = strategy.abandoned;
+      const end = reason === "livelock" ? " nothing of that changes any more" : "";
+      this.report({ kind: reason, message: `${message}:${this.whereabouts(world)}${end}` });
     }
     if (this.finding !== null) return;
+    if (end === "paused") return this.report({ kind: "livelock", message: `no end after ${TURNS_MAX} turns in which nobody passes a point:${this.whereabouts(world)}` });
     if (end !== "finished" && m.sched.executors.some((e) => m.retries.siteOf(e) !== null)) {
       return this.report({ kind: "livelock", message: `nobody changes what others retry for:${this.whereabouts(world)}` });
     }
@@ -370,7 +380,8 @@ class Runner {
         const site = task.executor.current === task ? retries.siteOf(task.executor) : null;
         const where = spins !== undefined ? `spins for ${spins.cls}` : site !== null ? `retries ${site}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
         const held = this.lockOrder.heldBy(task);
-        return ` ${task.comm} (${task.executor.name}) ${where}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
+        const repeats = task.waitingFor === "" ? (this.recorder?.repeats(task) ?? "") : "";
+        return ` ${task.comm} (${task.executor.name}) ${where}${repeats === "" ? "" : `, and ${repeats}`}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
       })
       .join("");
   }

@@ -1,5 +1,6 @@
 import { Event, Op, Space, SPACE_OF, type Dmirror, type EventSink, type Kernel, type LockObserver, type Machine, type Task } from "@faultline/kernel";
 import { LockHolders } from "./holders.js";
+import { describeRepetition } from "./repetition.js";
 import { StateWatch, type PageState, type StateChange } from "./state.js";
 import type { About, Step } from "./violation.js";
 import { describeStep } from "./words.js";
@@ -114,6 +115,11 @@ export class ExecutionRecorder implements EventSink, LockObserver {
       const space = SPACE_OF[Op[op as keyof typeof Op]];
       return space === Space.Lock && name !== undefined ? { ...step, words: step.words.replace(`lock ${object}`, name) } : step;
     });
+  }
+
+  /** What a task that does not come to an end does all the time, in words. */
+  repeats(task: Task): string {
+    return describeRepetition(this.recorded, task.executor.name, task.comm);
   }
 
   point(_executor: number, op: number, object: number): void {

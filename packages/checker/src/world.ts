@@ -17,7 +17,7 @@ import {
   type Strategy,
 } from "@faultline/kernel";
 import { Checkpoint } from "./checkpoint.js";
-import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
+import { EndlessError, openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario } from "./scenario.js";
 
 const FRAMES = 64;
 const RESERVED_FRAMES = 2;
@@ -31,18 +31,38 @@ class Undisturbed implements Strategy {
   /** Whether every point is told to who listens. */
   told = false;
 
+  /** It has gone on for too long. */
+  endless = false;
+  private points = 0;
+
+  constructor(private readonly m: Machine) {}
+
+  begin(told: boolean): void {
+    this.told = told;
+    this.endless = false;
+    this.points = 0;
+  }
+
   quantum(): number {
-    return this.told ? 0 : 1e9;
+    return this.told ? 0 : ALONE_NS;
   }
 
   preempt(): boolean {
-    return false;
+    if (this.told && ++this.points < ALONE_POINTS) return false;
+    this.endless = true;
+    this.m.sched.halt();
+    return true;
   }
 
   pick(eligible: readonly Executor[]): Executor {
     return eligible[0]!;
   }
 }
+
+/** What runs alone is endless after so many points in one turn, or so much machine time in nanoseconds, or so many turns. */
+const ALONE_POINTS = 10_000_000;
+const ALONE_NS = 10 * ALONE_POINTS;
+const ALONE_TURNS = 1_000_000;
 
 /** Draws the first value until somebody decides otherwise. */
 class SwitchedChoices implements Choices {
@@ -61,7 +81,7 @@ export class World {
   private readonly memcg: Memcg;
   readonly mirrors: Dmirror[] = [];
   private readonly choices = new SwitchedChoices();
-  private readonly undisturbed = new Undisturbed();
+  private readonly undisturbed: Undisturbed;
   private api!: ThreadApi;
   private state: unknown;
   /** What threads died of, in order. */
@@ -92,6 +112,7 @@ export class World {
       },
       this.choices,
     );
+    this.undisturbed = new Undisturbed(this.m);
     // Losing a race for a folio lock once more shows nothing new, and takes many points.
     this.m.pageLockUnfairness = 1;
     this.k = assembleKernel(this.m, overlays, ftrace);
@@ -105,8 +126,7 @@ export class World {
     const { k, m } = this;
     const { devices = 1 } = this.scenario.machine ?? {};
     const world = this;
-    this.undisturbed.told = m.sink !== null;
-    this.alone("setup", function* (): MaySleep<void> {
+    const stuck = this.alone("setup", m.sink !== null, function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
@@ -114,9 +134,9 @@ export class World {
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
       for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
       world.api = new ThreadApi(k, mm, world.mirrors);
-      world.state = yield* world.scenario.setup(world.api);
+      world.state = yield* generatorOf(world.scenario.setup(world.api), "setup");
     });
-    this.undisturbed.told = false;
+    if (stuck !== null) throw new ScenarioError(stuck.message);
   }
 
   /**
@@ -152,7 +172,7 @@ export class World {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = this.m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
-      this.start(name, executor, this.guarded(name, thread.run(this.api, this.state)));
+      this.start(name, executor, this.guarded(name, generatorOf(thread.run(this.api, this.state), `thread '${name}'`)));
     }
   }
 
@@ -166,10 +186,16 @@ export class World {
   finish(): string | null {
     const { k, mm, mirrors, scenario } = this;
     let answer: string | null = null;
-    const world = this;
-    this.alone("check", function* (): MaySleep<void> {
-      if (scenario.check !== undefined) answer = yield* scenario.check(world.api, world.state);
-      if (answer !== null) return;
+    const { api, state } = this;
+    if (scenario.check !== undefined) {
+      const stuck = this.alone("check", false, function* (): MaySleep<void> {
+        answer = yield* generatorOf(scenario.check!(api, state), "check");
+      });
+      if (stuck !== null) throw new ScenarioError(stuck.message);
+      if (answer !== null && typeof answer !== "string") throw new ScenarioError(`check must return null, or what is wrong as a string, and returned ${String(answer)}`);
+      if (answer !== null) return answer;
+    }
+    const stuck = this.alone("exit", false, function* (): MaySleep<void> {
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
       yield* k.mmap.exitMmap(k, mm);
       // What waits in batches is held by nobody else now.
@@ -180,27 +206,31 @@ export class World {
       const { swap } = k.m;
       if (swap.used > 0) yield* k.vmscan.memoryReclaim(k, k.m.current!.memcg, swap.used);
     });
-    return answer;
+    if (stuck !== null) throw stuck;
+    return null;
   }
 
   private *guarded(name: string, body: MaySleep<unknown>): MaySleep<void> {
     try {
       yield* body;
     } catch (error) {
-      if (!(error instanceof ScenarioSignal)) throw error;
-      this.signals.push(`${name} gets ${error.message}`);
+      if (error instanceof ScenarioSignal) this.signals.push(`${name} gets ${error.message}`);
+      else if (error instanceof Error) throw error;
+      else throw new ScenarioError(`in thread '${name}', it or a patch threw what is no Error: ${String(error)}`);
     }
   }
 
-  private alone(name: string, body: () => MaySleep<void>): void {
+  /** Runs one thing to its end, with every point `told` to who listens; what kept it from its end, or null. */
+  private alone(name: string, told: boolean, body: () => MaySleep<void>): EndlessError | null {
     const { m } = this;
     this.hand(null, null);
     this.start(name, m.sched.executors[0]!, body());
-    const end = m.sched.run();
-    if (end !== "finished") {
-      const waits = [...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ");
-      throw new ScenarioError(`${name} does not end: ${waits}`);
-    }
+    this.undisturbed.begin(told);
+    const end = m.sched.run(ALONE_TURNS);
+    if (end === "finished") return null;
+    if (this.undisturbed.endless || end === "paused") return new EndlessError("livelock", `${name} does not end: it goes on and on`);
+    const waits = [...m.tasks.values()].map((t) => (t.waitingFor === "" ? `${t.comm} retries what nothing changes` : `${t.comm} waits for ${t.waitingFor}`)).join(", ");
+    return new EndlessError("deadlock", `${name} does not end: ${waits}`);
   }
 
   private start(name: string, executor: Executor, body: MaySleep<void>): void {
@@ -213,4 +243,14 @@ export class World {
     m.tasks.set(task.id, task);
     m.sched.start(task);
   }
+}
+
+/**
+ * What a scenario's function has returned, which the compiler has not seen where it is JavaScript.
+ * @throws ScenarioError unless it is a generator
+ */
+function generatorOf<T>(returned: MaySleep<T>, what: string): MaySleep<T> {
+  const { next, [Symbol.iterator]: iterator } = Object(returned) as Partial<MaySleep<T>>;
+  if (typeof next !== "function" || typeof iterator !== "function") throw new ScenarioError(`${what} is no generator function: write it with a *, as *run(t, s) { … }`);
+  return returned;
 }

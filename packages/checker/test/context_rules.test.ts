@@ -28,7 +28,7 @@ function atomically(body: (t: ThreadApi, lock: Mutex, page: number) => MaySleep<
         },
       },
     },
-  }) as Scenario;
+  });
 }
 
 function* takeMutex(_t: ThreadApi, lock: Mutex): MaySleep<void> {
@@ -75,7 +75,7 @@ describe("sleeping in atomic context", () => {
           yield* base.rmap.setExclusivePte(k, vma, vpn, folio, page, ptep);
           if (!mmapLock.tryUnlock()) yield* mmapLock.unlock();
         },
-      } as never,
+      },
     });
     const { violation } = explore(faultExclusive, { overlays: [careless] });
     expect(violation).toMatchObject({ kind: "atomic-sleep", message: expect.stringMatching(/^\w+ calls what may sleep \(mmap_lock\) inside a spinlock \(it holds .*ptl\)/) as string });
@@ -144,7 +144,7 @@ describe("an invalidate callback that faults its own range in", () => {
 
   test.each(CALLS)("%s", (_, message, callback) => {
     const overlays = [inCallback(callback)];
-    const { violation } = explore(mirrorDontneed as Scenario, { overlays });
+    const { violation } = explore(mirrorDontneed, { overlays });
     expect(violation).toMatchObject({ kind: "notifier-recursion", preemptions: 0, message: expect.stringMatching(message) as string });
     expect(violation!.message).toMatch(/where the notifier's sequence is odd until the callback has returned, so that it can only get -EBUSY for ever, or wait for/);
     expect(violation!.state!.after.notifier).toMatchObject({ sequence: 3, invalidations: 1, by: ["dontneed (CPU 1)"] });
@@ -153,7 +153,7 @@ describe("an invalidate callback that faults its own range in", () => {
 
   test("the patch in scenarios/undone, where it breaks the setup already", () => {
     const overlays = [rangeFaultInCallback.apply];
-    const { violation } = explore(faultExclusive as Scenario, { overlays });
+    const { violation } = explore(faultExclusive, { overlays });
     expect(violation).toMatchObject({ kind: "notifier-recursion", decisions: [], at: { thread: "setup", executor: "CPU 0" } });
     expect(violation!.trace.some((step) => step.function === "dmirror_interval_invalidate")).toBe(true);
     expect(replay(faultExclusive as Scenario, [], { overlays })).toEqual(violation);

@@ -52,7 +52,7 @@ function crosswise(make: (t: ThreadApi, page: number) => readonly [Lock, Lock]):
       one: { on: { cpu: 0 }, run: (_t, s) => both(s.locks[0], s.locks[1]) },
       two: { on: { cpu: 1 }, run: (_t, s) => both(s.locks[1], s.locks[0]) },
     },
-  }) as Scenario;
+  });
 }
 
 const deadlockOf = (s: Scenario, preemptions = 2) => explore(s, { preemptions, ignore: ["lock-order"] }).violation;

@@ -15,6 +15,8 @@ export default scenario({ title: "mine", ${more} *setup(t) { ${setup} }, ${threa
 `;
 }
 
+const javascript = (more: string): string => `export default { title: "x", ${more} *setup() {}, threads: { only: { on: { cpu: 0 }, *run() {} } } };\n`;
+
 const thread = (body: string, on = "{ cpu: 0 }"): string => `threads: { only: { on: ${on}, *run(t, s) { ${body} } } }`;
 
 /** More schedules than anybody waits for. It tells when some are done: nothing else does where there is no terminal. */
@@ -129,6 +131,15 @@ describe("check", () => {
         unlock folio of frame 6
         ^^^ lock-on-free
 
+      State ahead of "unlock folio of frame 6" in folio_unlock(), fault (CPU 0), and when the rule was broken:
+        PTE of 0x3ff7fff000     present, frame 6 (pfn 80006) read write       none
+                                dirty
+        folio, frame 6          refcount 1, mapcount 1; locked referenced     free, refcount 0, mapcount 0
+                                uptodate dirty lru swapbacked anonExclusive
+        folio lock              fault (CPU 0)                                 –
+        notifier of mm 1        seq 5, 1 under way: fault (CPU 0)             the same
+          seq of hmm_dmirror0   5                                             the same
+
       Again:
         faultline check scenarios/fault-exclusive-dontneed.ts --release 7.3 --without exclusive-fault-ref --replay 16=1
       "
@@ -202,7 +213,37 @@ describe("check", () => {
     withFiles({ "mine.ts": source(thread("for (;;) if (t.k.m.point(Op.Run, 0)) yield SWITCH;")) }, (folder) => {
       const { status, stdout } = faultline(["check", "mine.ts"], { cwd: folder });
       expect(status).toBe(1);
-      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end after 20000 points, though everybody gets a turn only \(CPU 0\) runs;$/m);
+      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end after 20000 points, though everybody gets a turn: only \(CPU 0\) runs, and repeats: "run"; nothing of that changes any more$/m);
+      const { json } = checkJson([join(folder, "mine.ts")]);
+      expect(json.violations[0]!.steps.length).toBeLessThan(10);
+    });
+  });
+
+  test("a loop that never ends, and only lets others run, is a livelock", () => {
+    withFiles({ "mine.ts": source(thread("for (;;) yield SWITCH;")) }, (folder) => {
+      const { status, stdout } = faultline(["check", "mine.ts"], { cwd: folder });
+      expect(status).toBe(1);
+      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end after 200000 turns in which nobody passes a point: only \(CPU 0\) runs;$/m);
+    });
+  });
+
+  test("a retry loop of a patch that does not declare itself says what it reads", () => {
+    const patch = `import { Op, SWITCH, type Kernel, type MaySleep } from "@faultline/kernel";
+export default {
+  name: "waits for nothing",
+  apply: () => ({
+    zap: {
+      *zapPageRange(k: Kernel): MaySleep<void> {
+        for (;;) if (k.m.point(Op.NotifierActive, 1)) yield SWITCH;
+      },
+    },
+  }),
+};
+`;
+    withFiles({ "patch.ts": patch }, (folder) => {
+      const { status, stdout } = faultline(["check", "scenarios/mirror-dontneed.ts", "--patch", join(folder, "patch.ts")]);
+      expect(status).toBe(1);
+      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end .*: dontneed \(CPU 1\) runs, and repeats in zap_page_range\(\): "is mm 1 under invalidation\?" holding mmap_lock; nothing of that changes any more$/m);
     });
   });
 
@@ -227,6 +268,27 @@ describe("check", () => {
       "setup.ts": source(THREADS, 'throw new Error("not today"); return { page: 0 };'),
       "signal.ts": source(THREADS, "yield* t.load32(4096); return { page: 0 };"),
       "thread.ts": source(thread('throw new RangeError("out");')),
+      "plain.ts": source(thread('throw "out of nowhere";')),
+      "check.ts": source(THREADS, undefined, 'machine: {}, *check() { throw new Error("wrong"); return null; },'),
+      "answer.js": javascript("*check() { return 5; },"),
+      "endless.ts": source(THREADS, "for (;;) if (t.k.m.point(Op.Run, 0)) yield SWITCH; return { page: 0 };"),
+      "locks.ts": source(THREADS, "for (let i = 0; i < 2; i++) if (!t.mm.mmapLock.tryWrite()) yield* t.mm.mmapLock.write(); return { page: 0 };"),
+      "plainsetup.js": 'export default { title: "x", setup() { return 1; }, threads: { only: { on: { cpu: 0 }, *run() {} } } };\n',
+      "plainrun.js": 'export default { title: "x", *setup() {}, threads: { only: { on: { cpu: 0 }, run() { return [1, 2]; } } } };\n',
+      "both.js": 'export default { title: "x", *setup() {}, threads: { only: { on: { cpu: 0, device: 0 }, *run() {} } } };\n',
+      "nowhere.js": 'export default { title: "x", *setup() {}, threads: { only: { on: {}, *run() {} } } };\n',
+      "machine.js": javascript("machine: { cpu: 2 },"),
+      "unmapped.ts": source(thread("yield* t.load32(s.page + 4 * t.frameOf(s.page));")),
+      "nodevice.ts": source(thread("yield* t.makeExclusive(4, s.page, 1);")),
+      "address.ts": source(thread("yield* t.load32(s.page / 0);")),
+      "import.ts": 'import x from "./nowhere-at-all.js";\nexport default x;\n',
+      "import.js": 'import x from "./nowhere-at-all.js";\nexport default x;\n',
+      "empty.ts": "",
+      "empty.js": "",
+      "syntax.ts": 'import { scenario } from "@faultline/checker";\nexport default scenario({ title: "x",\n',
+      "plain.txt": "hello\n",
+      "exits.js": "process.exit(3);\nexport default {};\n",
+      "awaits.js": "await new Promise(() => {});\nexport default {};\n",
     };
     withFiles(files, (folder) => {
       const said = ["missing.ts", ".", ...Object.keys(files)].map((name) => {
@@ -245,9 +307,30 @@ describe("check", () => {
           "faultline: scenario types.ts: 4:181: Property 'nothing' does not exist on type '{ page: number; }'.",
           "faultline: scenario device.ts: thread 'only' is to run on device 3, and the machine has only device 0",
           "faultline: scenario frames.ts: its machine.frames must be a whole number from 32 to 4096",
-          "faultline: scenario setup.ts: not today",
-          "faultline: scenario signal.ts: signal 11 (code 1) at 0x1000",
-          "faultline: scenario thread.ts: threw in a schedule: RangeError: out",
+          "faultline: scenario setup.ts: line 4: not today",
+          "faultline: scenario signal.ts: line 4: signal 11 (code 1) at 0x1000",
+          "faultline: scenario thread.ts: line 4: threw in a schedule: RangeError: out",
+          "faultline: scenario plain.ts: in thread 'only', it or a patch threw what is no Error: out of nowhere",
+          "faultline: scenario check.ts: line 4: threw in a schedule: Error: wrong",
+          "faultline: scenario answer.js: check must return null, or what is wrong as a string, and returned 5",
+          "faultline: scenario endless.ts: setup does not end: it goes on and on",
+          "faultline: scenario locks.ts: setup does not end: setup waits for mmap_lock (write)",
+          "faultline: scenario plainsetup.js: setup is no generator function: write it with a *, as *run(t, s) { … }",
+          "faultline: scenario plainrun.js: thread 'only' is no generator function: write it with a *, as *run(t, s) { … }",
+          "faultline: scenario both.js: thread 'only' must say where it runs: on: { cpu } or { device }",
+          "faultline: scenario nowhere.js: thread 'only' must say where it runs: on: { cpu } or { device }",
+          "faultline: scenario machine.js: its machine has no 'cpu': there are frames, swapSlots, cpus, devices",
+          "faultline: scenario unmapped.ts: line 4: frameOf: nothing is mapped at 0x3ff7fff000",
+          "faultline: scenario nodevice.ts: line 4: there is no device 4: the machine has 1",
+          "faultline: scenario address.ts: line 4: Infinity is no address of a 32-bit word: those are whole multiples of 4",
+          "faultline: scenario import.ts: 1:15: Cannot find module './nowhere-at-all.js' or its corresponding type declarations.",
+          "faultline: scenario import.js: cannot be loaded: Cannot find module './nowhere-at-all.js'",
+          "faultline: scenario empty.ts: it has no default export: write export default scenario({ … })",
+          "faultline: scenario empty.js: it has no default export: write export default scenario({ … })",
+          "faultline: scenario syntax.ts: 3:1: '}' expected.",
+          "faultline: scenario plain.txt: is no TypeScript or JavaScript: its name ends with neither .ts nor .js",
+          "faultline: scenario exits.js: it, or a patch, has ended the exploration (process.exit(3))",
+          "faultline: scenario awaits.js: it, or a patch, awaits what never comes",
         ]
       `);
     });
