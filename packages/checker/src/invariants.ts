@@ -18,6 +18,7 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
+import { exclusiveOwners } from "./exclusive_owner.js";
 import type { LockOrder } from "./lock_order.js";
 import { lruBooks } from "./lru_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
@@ -260,6 +261,7 @@ export class Invariants implements EventSink {
     this.memcgBooks();
     this.tlbBooks();
     this.deviceTables("at rest");
+    exclusiveOwners(this.mirrors, (message, about) => this.fail("exclusive-access", message, about));
     for (const page of this.migrating.values()) this.fail("leak", `a migration entry for ${this.frame(page)} is left`, { page });
     for (const mm of m.mms) {
       if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`, { mm: mm.id });

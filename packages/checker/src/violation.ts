@@ -7,7 +7,7 @@ export type ViolationKind =
   | "freed-while-mapped"
   /** A CPU or a device reached a frame that was free. */
   | "use-after-free"
-  /** A CPU reached a frame that a device held exclusively. */
+  /** A CPU reached a frame that a device held exclusively, or another device mapped it. */
   | "exclusive-access"
   /** A folio lock was taken or released on a free folio. */
   | "lock-on-free"
@@ -47,7 +47,7 @@ export type ViolationKind =
 export const RULES: Readonly<Record<ViolationKind, string>> = {
   "freed-while-mapped": "no frame is freed while a page table, a TLB or a device can still reach it",
   "use-after-free": "no CPU and no device reaches a frame that is free",
-  "exclusive-access": "no CPU reaches a frame that a device holds exclusively",
+  "exclusive-access": "no CPU reaches a frame that a device holds exclusively, and no other device maps it",
   "lock-on-free": "nobody takes or releases the folio lock of a folio that is free",
   refcount: "a folio has as many references as it has holders",
   mapcount: "a page has as many mappings as there are entries that map it",
