@@ -26,7 +26,7 @@ describe("the state of what a violation is about", () => {
   });
 
   test("what is found at rest: ahead of the last step that changed anything", () => {
-    const violation = explore(atomicAdd as Scenario, { overlays: [noExclusiveFlush] }).violation!;
+    const violation = explore(atomicAdd, { overlays: [noExclusiveFlush] }).violation!;
     expect(violation).toMatchObject({ kind: "stale-tlb", at: null });
     const { before, after, step } = violation.state!;
     expect(violation.trace[step!]).toMatchObject({ thread: "device", function: "folio_put" });
@@ -52,7 +52,7 @@ describe("the state of what a violation is about", () => {
         return "it never works";
       },
     });
-    const violation = explore(failing as Scenario).violation!;
+    const violation = explore(failing).violation!;
     expect(violation).toMatchObject({ kind: "outcome", state: null });
     expect(stateTable(violation)).toBe("");
   });
