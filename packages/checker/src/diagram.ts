@@ -70,11 +70,12 @@ function turnsOf(trace: readonly Step[], last: Violation["at"]): Turn[] {
     turns.push({ executor, thread, steps });
     return steps;
   };
-  for (const [i, step] of trace.entries()) {
-    if (step.words === "") continue;
+  const told = trace.filter(({ words }) => words !== "");
+  const lastOf = new Map(told.map(({ executor, thread }, i) => [`${executor} ${thread}`, i]));
+  for (const [i, step] of told.entries()) {
     const steps = turnOf(step);
-    const next = trace.slice(i + 1).find(({ words }) => words !== "") ?? last;
-    const resumes = trace.slice(i + 1).some((later) => later.words !== "" && sameThread(later, step)) || (last !== null && sameThread(last, step));
+    const next = told[i + 1] ?? last;
+    const resumes = lastOf.get(`${step.executor} ${step.thread}`)! > i || (last !== null && sameThread(last, step));
     if (next !== null && !sameThread(next, step) && resumes) announced.set(step.executor, step);
     else steps.push(step);
   }

@@ -33,6 +33,8 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   "migration-entry": { look: `VM_BUG_ON about the folio of a migration entry; else ${HANGS}`, options: HANG_OPTIONS },
   leak: { look: "memory that is not free after the program (MemFree in /proc/meminfo falls from run to run)", options: ["CONFIG_DEBUG_KMEMLEAK=y"] },
   "lock-order": { look: '"possible circular locking dependency detected"', options: ["CONFIG_PROVE_LOCKING=y"] },
+  "atomic-sleep": { look: '"BUG: sleeping function called from invalid context", "BUG: scheduling while atomic"', options: ["CONFIG_DEBUG_ATOMIC_SLEEP=y"] },
+  "notifier-recursion": { look: `"possible recursive locking detected"; else ${HANGS}`, options: HANG_OPTIONS },
   deadlock: { look: HANGS, options: HANG_OPTIONS },
   livelock: { look: HANGS, options: HANG_OPTIONS },
   outcome: { look: "what this program says itself: a word that is wrong, or a signal", options: [] },

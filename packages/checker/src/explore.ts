@@ -9,10 +9,12 @@ import { LocalStates } from "./local_states.js";
 import { Invariants } from "./invariants.js";
 import { LockOrder } from "./lock_order.js";
 import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
+import { withoutRepetitions } from "./repetition.js";
 import { describeSampling, directorOf, type Sampling } from "./sampling.js";
-import { ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
+import { EndlessError, ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
-import { RULES, type Finding, type Violation, type ViolationKind } from "./violation.js";
+import { RULES, type About, type Finding, type Violation, type ViolationKind } from "./violation.js";
+import { describeWaits } from "./waits.js";
 import { World } from "./world.js";
 
 export interface ExploreOptions {
@@ -184,10 +186,11 @@ function counted(n: number, what: string): string {
  * @throws ScenarioError when the decisions are of another scenario, or another kernel
  */
 export function replay(scenario: Scenario, decisions: readonly Decision[], options: ExploreOptions = {}): Violation | null {
-  const runner = new Runner(scenario, options);
   const director = new ReplayDirector(decisions);
   const execution = new DirectedExecution(director, options.pointsMax);
-  const violation = runner.record(execution, null);
+  // What it will be about is known once it has been run. What was learnt of lock order must be learnt anew.
+  const finding = new Runner(scenario, options).scout(execution);
+  const violation = new Runner(scenario, options).record(execution, finding);
   if (violation === null && !director.fits) throw new ScenarioError("the schedule does not fit: it is of another scenario, or of another kernel");
   return violation;
 }
@@ -195,7 +198,7 @@ export function replay(scenario: Scenario, decisions: readonly Decision[], optio
 /** What a scenario calls from beginning to end, on mainline, where nobody is preempted; to where it throws, if it does. */
 export function callsOf(scenario: Scenario): Calls {
   const runner = new Runner(scenario, { ignore: Object.keys(RULES) as ViolationKind[] });
-  const recorder = new ExecutionRecorder(null);
+  const recorder = new ExecutionRecorder(null, null);
   try {
     runner.execute(new DirectedExecution(new ReplayDirector([])), recorder);
   } catch {
@@ -212,6 +215,8 @@ function strategyOptions(preemptions: number, options: ExploreOptions): { preemp
   };
 }
 
+/** Turns of executors in one execution. Those that end take a few for each point, of which there are far fewer. */
+const TURNS_MAX = 200_000;
 /** Executions in which a schedule with fewer preemptions is looked for. */
 const SHORTER_MAX = 2000;
 
@@ -245,11 +250,15 @@ class Runner {
     this.lockOrder.reset();
     this.options.pulse?.();
     this.strategy = strategy;
-    const { world, invariants } = recorder === null ? this.ready() : this.build(recorder);
+    const ready = this.prepared(recorder);
+    if (ready === null) return this.finding;
+    const { world, invariants } = ready;
     try {
       this.race(world, invariants, strategy);
     } catch (error) {
       if (error instanceof ScenarioSignal) this.report({ kind: "outcome", message: `check gets ${error.message}` });
+      else if (error instanceof EndlessError) this.report({ kind: error.reason, message: error.message });
+      else if (error instanceof ScenarioError) throw error;
       else this.report({ kind: "engine", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     } finally {
       this.strategy = null;
@@ -257,6 +266,19 @@ class Runner {
     if (recorder !== null) this.output = world.output.lines();
     if (recorder !== null || this.finding !== null || this.options.freshMachines === true) this.pooled = null;
     return this.finding;
+  }
+
+  /** A machine with the scenario set up; null when its setup has broken a rule already. */
+  private prepared(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } | null {
+    try {
+      const ready = recorder === null ? this.ready() : this.build(recorder);
+      if (this.finding === null) return ready;
+    } catch (error) {
+      // What keeps the setup from its end is what the rule is about.
+      if (this.finding === null) throw error;
+    }
+    this.pooled = null;
+    return null;
   }
 
   /** A machine with the scenario set up: the one before as it was then, or a new one. */
@@ -283,7 +305,8 @@ class Runner {
     this.memory = world.m.ram;
     const invariants = new Invariants(world.k, world.m.mirrors, this.lockOrder, (finding) => this.report(finding));
     invariants.boot();
-    world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.m, this.lockOrder);
+    world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.k, world.mirrors, this.lockOrder);
+    world.m.sink = recorder;
     world.setup();
     if (recorder === null) world.save([this.lockOrder]);
     return { world, invariants };
@@ -297,7 +320,8 @@ class Runner {
     // order comes from many executions.
     const shortest = strategy instanceof BoundedExploration || finding.kind === "lock-order";
     const decisions = shortest ? known : this.minimise(finding.kind, known);
-    return this.record(new DirectedExecution(new ReplayDirector(decisions), pointsMax), finding)!;
+    const execution = new DirectedExecution(new ReplayDirector(decisions), pointsMax);
+    return this.record(execution, this.scout(execution) ?? finding)!;
   }
 
   /** Fewer decisions that break the same rule: moves are left out, then schedules with fewer preemptions looked through. */
@@ -321,15 +345,22 @@ class Runner {
     return best.decisions();
   }
 
+  /** What an execution is found to break, with all that is known about it: ahead of `record`, which then follows what it is about. */
+  scout(execution: DirectedExecution): Finding | null {
+    return this.execute(execution, new ExecutionRecorder(null, null));
+  }
+
   /** Runs an execution, writing it down: the rule that it breaks, or the one that is known to be broken, or null. */
   record(execution: DirectedExecution, known: Finding | null): Violation | null {
-    const recorder = new ExecutionRecorder(this.options.watch ?? null);
+    const recorder = new ExecutionRecorder(this.options.watch ?? null, known?.about ?? null);
     const finding = this.execute(execution, recorder) ?? known;
     if (finding === null) return null;
-    const trace = recorder.steps();
+    const all = recorder.steps();
+    const trace = finding.kind === "livelock" ? withoutRepetitions(all.slice(0, recorder.decisive)) : all;
+    const decisive = finding.kind === "livelock" ? trace.length : recorder.decisive || trace.length;
     const { setup, threads, check } = recorder.calls;
     const calls: Calls = { setup, threads, check };
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive: recorder.decisive || trace.length, at: recorder.at, calls, output: this.output };
+    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive, at: recorder.at, state: recorder.state, calls, output: this.output };
   }
 
   private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {
@@ -345,20 +376,23 @@ class Runner {
     world.startThreads();
     strategy.begin(m);
     world.hand(strategy, (what, n) => strategy.draw(what, n));
-    const end = m.sched.run();
+    const end = m.sched.run(TURNS_MAX);
     this.retries = m.retries.most;
     if (this.finding === null) strategy.end();
     // What follows was checked when the execution that was here first came to its end.
     if (strategy instanceof ExhaustiveExploration && strategy.met) return;
     if (strategy.abandoned !== null) {
-      this.report({ kind: strategy.abandoned.reason, message: `${strategy.abandoned.message}${this.whereabouts(world)}` });
+      const { reason, message } = strategy.abandoned;
+      const end = reason === "livelock" ? " nothing of that changes any more" : "";
+      this.report({ kind: reason, message: `${message}:${this.whereabouts(world)}${end}` });
     }
     if (this.finding !== null) return;
+    if (end === "paused") return this.report({ kind: "livelock", message: `no end after ${TURNS_MAX} turns in which nobody passes a point:${this.whereabouts(world)}` });
     if (end !== "finished" && m.sched.executors.some((e) => m.retries.siteOf(e) !== null)) {
       return this.report({ kind: "livelock", message: `nobody changes what others retry for:${this.whereabouts(world)}` });
     }
     if (end !== "finished") {
-      return this.report({ kind: "deadlock", message: `nobody can run any more:${this.whereabouts(world)}` });
+      return this.report({ kind: "deadlock", ...this.waits(world) });
     }
     invariants.atRest();
     for (const signal of world.signals) this.report({ kind: "outcome", message: signal });
@@ -366,6 +400,11 @@ class Runner {
     const wrong = world.finish();
     if (wrong !== null) this.report({ kind: "outcome", message: wrong });
     else invariants.afterExit();
+  }
+
+  /** Who waits for whom. Who holds what is known of an execution that is written down. */
+  private waits({ m }: World): { readonly message: string; readonly about?: About | undefined } {
+    return this.recorder === null ? { message: "nobody can run any more" } : describeWaits(m, this.recorder.holders);
   }
 
   /** Where each task is that has not ended. */
@@ -377,7 +416,8 @@ class Runner {
         const site = task.executor.current === task ? retries.siteOf(task.executor) : null;
         const where = spins !== null ? `spins for ${spins.cls}` : site !== null ? `retries ${site}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
         const held = this.lockOrder.heldBy(task);
-        return ` ${task.comm} (${task.executor.name}) ${where}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
+        const repeats = task.waitingFor === "" ? (this.recorder?.repeats(task) ?? "") : "";
+        return ` ${task.comm} (${task.executor.name}) ${where}${repeats === "" ? "" : `, and ${repeats}`}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
       })
       .join("");
   }

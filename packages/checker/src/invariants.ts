@@ -18,9 +18,10 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
+import { exclusiveOwners } from "./exclusive_owner.js";
 import type { LockOrder } from "./lock_order.js";
 import { lruBooks } from "./lru_books.js";
-import type { Finding, ViolationKind } from "./violation.js";
+import type { About, Finding, ViolationKind } from "./violation.js";
 
 const PTRS = 512;
 const USER_ROOT_ENTRIES = 256;
@@ -82,7 +83,7 @@ export class Invariants implements EventSink {
     at.object = object;
     // Whoever is about to drop a reference has one now.
     if (op === Op.RefPut && this.k.m.memmap.refcount[object]! <= 0) {
-      this.fail("refcount", `a reference to ${this.frame(object)} is dropped, which has none (${this.k.m.memmap.refcount[object]})`);
+      this.fail("refcount", `a reference to ${this.frame(object)} is dropped, which has none (${this.k.m.memmap.refcount[object]})`, { page: object });
     }
     if (SPACE_OF[op] === Space.Pte && object >= 0 && !this.k.m.pt.isAllocated(object)) this.reachesTable(this.task(), object);
   }
@@ -115,7 +116,7 @@ export class Invariants implements EventSink {
 
   private userAccess(executor: number, vpn: number, page: number): void {
     if (this.isGivenBack(page)) {
-      this.fail("use-after-free", `${this.cpu(executor)} reaches ${this.frame(page)} through its TLB at page ${hex(vpn)}, and the frame is free`);
+      this.fail("use-after-free", `${this.cpu(executor)} reaches ${this.frame(page)} through its TLB at page ${hex(vpn)}, and the frame is free`, { page, vpn, mm: this.k.m.sched.executors[executor]!.activeMm?.id });
     }
     const mm = this.k.m.sched.executors[executor]!.activeMm;
     for (const mirror of this.mirrors) {
@@ -126,13 +127,14 @@ export class Invariants implements EventSink {
         "exclusive-access",
         `${this.cpu(executor)} reaches ${this.frame(page)} at page ${hex(vpn)} by an ordinary translation, while ` +
           `${mirror.device.name} has it exclusively`,
+        { page, vpn, mm: mirror.mm.id },
       );
     }
   }
 
   private deviceAccess(device: number, vpn: number, page: number): void {
     if (this.isFree(page)) {
-      this.fail("use-after-free", `device ${device} reaches ${this.frame(page)} at page ${hex(vpn)}, and the frame is free`);
+      this.fail("use-after-free", `device ${device} reaches ${this.frame(page)} at page ${hex(vpn)}, and the frame is free`, { page });
     }
     for (const mirror of this.mirrors) {
       if (mirror.device.id !== device) continue;
@@ -149,19 +151,19 @@ export class Invariants implements EventSink {
     const { m } = this.k;
     this.locks.forget("folio_lock", page);
     if (m.memmap.refcount[page] !== 0) {
-      this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`);
+      this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`, { page });
     }
     // A page table itself: nothing maps it.
     if (m.memmap.has(page, PG.table)) return;
     for (const e of m.sched.executors) {
       const vpn = cachedVpn(e, page);
-      if (vpn >= 0) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the TLB of ${e.name} has it at page ${hex(vpn)}`);
+      if (vpn >= 0) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the TLB of ${e.name} has it at page ${hex(vpn)}`, { page, vpn, mm: e.activeMm?.id });
     }
     for (const mirror of this.mirrors) {
       if (mirror.table.size === 0) continue;
       for (const [vpn, entry] of mirror.table) {
         if (entry.page === page) {
-          this.fail("freed-while-mapped", `${this.frame(page)} is freed while ${mirror.device.name} maps it at page ${hex(vpn)}`);
+          this.fail("freed-while-mapped", `${this.frame(page)} is freed while ${mirror.device.name} maps it at page ${hex(vpn)}`, { page, vpn, mm: mirror.mm.id });
         }
       }
     }
@@ -169,7 +171,7 @@ export class Invariants implements EventSink {
     for (const mm of m.mms) {
       if (!this.mayMap(mm, pfn)) continue;
       const mapped = (vpn: number): void =>
-        this.fail("freed-while-mapped", `${this.frame(page)} is freed while a page table maps it at page ${hex(vpn)}`);
+        this.fail("freed-while-mapped", `${this.frame(page)} is freed while a page table maps it at page ${hex(vpn)}`, { page, vpn, mm: mm.id });
       this.walk(
         mm,
         (_mm, vpn, flags, entryPfn) => {
@@ -212,24 +214,24 @@ export class Invariants implements EventSink {
     const page = memmap.pfnToPage(pfn);
     this.migrating.set(ptep, page);
     if (!memmap.has(memmap.folioOf(page), PG.locked)) {
-      this.fail("migration-entry", `${this.task()} writes a migration entry for ${this.frame(page)}, whose folio is not locked`);
+      this.fail("migration-entry", `${this.task()} writes a migration entry for ${this.frame(page)}, whose folio is not locked`, { page });
     }
   }
 
   private folioUnlocked(folio: number): void {
     for (const page of this.migrating.values()) {
       if (this.k.m.memmap.folioOf(page) !== folio) continue;
-      this.fail("migration-entry", `${this.task()} unlocks the folio of ${this.frame(page)}, for which there is a migration entry`);
+      this.fail("migration-entry", `${this.task()} unlocks the folio of ${this.frame(page)}, for which there is a migration entry`, { page });
     }
   }
 
   private folioLock(page: number, unlock: boolean): void {
     if (this.isFree(page)) {
-      this.fail("lock-on-free", `${this.task()} ${unlock ? "releases" : "takes"} the folio lock of ${this.frame(page)}, which is free`);
+      this.fail("lock-on-free", `${this.task()} ${unlock ? "releases" : "takes"} the folio lock of ${this.frame(page)}, which is free`, { page });
     }
     if (unlock && this.migrating.size > 0) this.folioUnlocked(page);
     if (unlock && !this.k.m.memmap.has(page, PG.locked)) {
-      this.fail("lock-on-free", `${this.task()} releases the folio lock of ${this.frame(page)}, which is not locked`);
+      this.fail("lock-on-free", `${this.task()} releases the folio lock of ${this.frame(page)}, which is not locked`, { page });
     }
   }
 
@@ -246,7 +248,7 @@ export class Invariants implements EventSink {
     const wrong = this.unbacked(mirror.mm, vpn, entry.page, entry.write, entry.atomic);
     if (wrong === null) return;
     const how = entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
-    this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${how} at page ${hex(vpn)} ${when}, but ${wrong}`);
+    this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${how} at page ${hex(vpn)} ${when}, but ${wrong}`, { page: entry.page, vpn, mm: mirror.mm.id });
   }
 
   private unbacked(mm: Mm, vpn: number, page: number, write: boolean, atomic: boolean): string | null {
@@ -280,9 +282,10 @@ export class Invariants implements EventSink {
     this.memcgBooks();
     this.tlbBooks();
     this.deviceTables("at rest");
-    for (const page of this.migrating.values()) this.fail("leak", `a migration entry for ${this.frame(page)} is left`);
+    exclusiveOwners(this.mirrors, (message, about) => this.fail("exclusive-access", message, about));
+    for (const page of this.migrating.values()) this.fail("leak", `a migration entry for ${this.frame(page)} is left`, { page });
     for (const mm of m.mms) {
-      if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`);
+      if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`, { mm: mm.id });
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
@@ -294,7 +297,7 @@ export class Invariants implements EventSink {
     const { refs } = this.k.m;
     if (refs === null) return;
     for (const line of refs.unbalanced) this.fail("refcount", line);
-    for (const page of refs.empty ? [] : refs.pages()) this.fail("leak", `${this.frame(page)} is still held${this.heldText(page)}`);
+    for (const page of refs.empty ? [] : refs.pages()) this.fail("leak", `${this.frame(page)} is still held${this.heldText(page)}`, { page });
   }
 
   /** The last address space is gone: so is everything that it had. */
@@ -371,10 +374,10 @@ export class Invariants implements EventSink {
       if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
       if (memmap.has(page, PG.reserved) || folio === this.k.m.thp.hugeZeroFolio) continue;
       if (memmap.mapcount[page] !== this.mapped[page]) {
-        this.fail("mapcount", `${this.frame(page)} has a map count of ${memmap.mapcount[page]}, and ${this.mapped[page]} entries map it`);
+        this.fail("mapcount", `${this.frame(page)} has a map count of ${memmap.mapcount[page]}, and ${this.mapped[page]} entries map it`, { page });
       }
       if (folio !== page) {
-        if (refcount !== 0) this.fail("refcount", `${this.frame(page)} is no folio's first page, and has ${refcount} references`);
+        if (refcount !== 0) this.fail("refcount", `${this.frame(page)} is no folio's first page, and has ${refcount} references`, { page });
         continue;
       }
       this.folioBooks(folio);
@@ -389,12 +392,13 @@ export class Invariants implements EventSink {
           "refcount",
           `${this.frame(page)} has ${refcount} references, and ${expected} holders: ${this.referenced[page]} entries, ` +
             `${cache} swap cache, ${inBatches} batches, ${file} files, ${inFlight} in flight${this.heldText(page)}`,
+          { page },
         );
       }
       if (memmap.has(page, PG.anonExclusive) && memmap.pageMapcount(page) > 1) {
-        this.fail("anon-exclusive", `${this.frame(page)} is exclusive to one process, and mapped ${memmap.pageMapcount(page)} times`);
+        this.fail("anon-exclusive", `${this.frame(page)} is exclusive to one process, and mapped ${memmap.pageMapcount(page)} times`, { page });
       }
-      if (memmap.has(page, PG.locked)) this.fail("leak", `the folio lock of ${this.frame(page)} is still held`);
+      if (memmap.has(page, PG.locked)) this.fail("leak", `the folio lock of ${this.frame(page)} is still held`, { page });
     }
     this.compare("rss", "the number of mapped anonymous pages", this.k.m.vmstat.pages.anonMapped, anonMapped, "such pages");
   }
@@ -483,7 +487,7 @@ export class Invariants implements EventSink {
         const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
         const need = PTE.V | (write >= 0 ? PTE.W : 0) | (read >= 0 ? PTE.R : 0);
         if ((flags & need) === need && m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) === tlb.frame[slot]) continue;
-        this.fail("stale-tlb", `${e.name} still has ${this.frame(tlb.frame[slot]!)} in its TLB for page ${hex(vpn)}, which the page table does not grant`);
+        this.fail("stale-tlb", `${e.name} still has ${this.frame(tlb.frame[slot]!)} in its TLB for page ${hex(vpn)}, which the page table does not grant`, { page: tlb.frame[slot], vpn, mm: mm.id });
       }
     }
   }
@@ -560,8 +564,8 @@ export class Invariants implements EventSink {
     return this.k.m.current?.comm ?? "nobody";
   }
 
-  private fail(kind: ViolationKind, message: string): void {
-    this.report({ kind, message });
+  private fail(kind: ViolationKind, message: string, about?: About): void {
+    this.report({ kind, message, about });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { LockObserver, Task } from "@faultline/kernel";
+import { faultedInCallback, sleptInAtomic } from "./context_rules.js";
 import type { Finding } from "./violation.js";
 
 /** More classes of locks than this are not told apart. */
@@ -40,6 +41,14 @@ export class LockOrder implements LockObserver {
     if (remove(this.listOf(task), c, id)) return;
     // Handed over: the one who took it is another (a page that the disk has read).
     for (const list of this.held) if (list !== undefined && remove(list, c, id)) return;
+  }
+
+  sleepsInAtomic(task: Task, what: string, sleeps: boolean): void {
+    this.report(sleptInAtomic(task, this.heldBy(task), what, sleeps));
+  }
+
+  waitsInCallback(task: Task, what: string): void {
+    this.report(faultedInCallback(task, what));
   }
 
   /** Forgets a lock that went with what it protects. */

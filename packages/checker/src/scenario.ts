@@ -71,6 +71,16 @@ export function scenario<S>(s: Scenario<S>): Scenario<S> {
 /** A scenario that cannot be run as it is written: the message says why. */
 export class ScenarioError extends Error {}
 
+/** What runs alone, after the threads, does not come to its end. */
+export class EndlessError extends Error {
+  constructor(
+    readonly reason: "deadlock" | "livelock",
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 /** A user access raised a signal: the thread would have died of it. */
 export class ScenarioSignal extends ScenarioError {}
 
@@ -140,28 +150,34 @@ export class ThreadApi {
   /** Makes pages exclusive to a device, as its driver's EXCLUSIVE does: 0 or a negated errno. */
   *makeExclusive(device: number, addr: number, pages: number): MaySleep<number> {
     const { k, mm } = this;
-    const first = addr / 4096;
+    const dmirror = this.device(device);
+    const first = pageOf(addr);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-    const result = yield* k.testHmm.dmirrorMakeExclusive(k, this.devices[device]!, first, first + pages);
+    const result = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, first, first + pages);
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     return result;
   }
 
   /** Mirrors pages in a device for reading or writing, as a device fault does: 0 or a negated errno. */
   *deviceFault(device: number, addr: number, pages: number, write: boolean): MaySleep<number> {
-    const first = addr / 4096;
-    return yield* this.k.testHmm.dmirrorFault(this.k, this.devices[device]!, first, first + pages, write);
+    const first = pageOf(addr);
+    return yield* this.k.testHmm.dmirrorFault(this.k, this.device(device), first, first + pages, write);
   }
 
   /** An atomic addition by a device, which takes the page first where it does not have it. */
   *deviceAtomicAdd32(device: number, addr: number, value: number): MaySleep<number> {
-    return yield* this.k.testHmm.deviceAtomicAdd32(this.k, this.devices[device]!, addr, value);
+    return yield* this.k.testHmm.deviceAtomicAdd32(this.k, this.device(device), wordAt(addr), value);
   }
 
-  /** The frame that an address of memory in use is in. */
+  /**
+   * The frame that an address of memory in use is in.
+   * @throws ScenarioError where there is none now
+   */
   frameOf(addr: number): number {
     const { memmap, pt } = this.k.m;
-    return memmap.pfnToPage(pt.pfn(pt.lookup(this.mm.pgd, Math.floor(addr / 4096))));
+    const ptep = pt.lookup(this.mm.pgd, Math.floor(addr / 4096));
+    if (ptep < 0 || pt.isNone(ptep)) throw new ScenarioError(`frameOf: nothing is mapped at 0x${addr.toString(16)}`);
+    return memmap.pfnToPage(pt.pfn(ptep));
   }
 
   /** Moves what is in a frame elsewhere, if nobody is in the way. */
@@ -200,11 +216,29 @@ export class ThreadApi {
     yield* this.k.swap.lruAddDrainAll(this.k);
   }
 
+  private device(number: number): Dmirror {
+    const device = this.devices[number];
+    if (device === undefined) throw new ScenarioError(`there is no device ${number}: the machine has ${this.devices.length}`);
+    return device;
+  }
+
   private *word(addr: number, access: Access): MaySleep<number> {
-    const frame = yield* this.k.uaccess.accessFrame(this.k, addr, access);
+    const frame = yield* this.k.uaccess.accessFrame(this.k, wordAt(addr), access);
     if (typeof frame !== "number") throw new ScenarioSignal(`signal ${frame.signo} (code ${frame.code}) at 0x${frame.addr.toString(16)}`);
     return (frame << 10) + ((addr % 4096) >> 2);
   }
+}
+
+/** @throws ScenarioError unless it is the address of an aligned 32-bit word, mapped or not */
+function wordAt(addr: number): number {
+  if (!Number.isSafeInteger(addr) || addr < 0 || addr % 4 !== 0) throw new ScenarioError(`${addr} is no address of a 32-bit word: those are whole multiples of 4`);
+  return addr;
+}
+
+/** @throws ScenarioError unless it is the address of a page */
+function pageOf(addr: number): number {
+  if (!Number.isSafeInteger(addr) || addr < 0 || addr % 4096 !== 0) throw new ScenarioError(`${addr} is no address of a page: those are whole multiples of 4096`);
+  return addr / 4096;
 }
 
 /** Opens test device `id` on an address space, as open("/dev/hmm_dmirror…") does. */

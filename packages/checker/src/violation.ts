@@ -1,4 +1,5 @@
 import type { Calls } from "./calls.js";
+import type { StateChange } from "./state.js";
 import type { Decision } from "./strategy.js";
 
 /** What kind of rule an execution broke. */
@@ -7,7 +8,7 @@ export type ViolationKind =
   | "freed-while-mapped"
   /** A CPU or a device reached a frame that was free. */
   | "use-after-free"
-  /** A CPU reached a frame that a device held exclusively. */
+  /** A CPU reached a frame that a device held exclusively, or another device mapped it. */
   | "exclusive-access"
   /** A folio lock was taken or released on a free folio. */
   | "lock-on-free"
@@ -30,6 +31,10 @@ export type ViolationKind =
   /** Something is still locked, under invalidation or allocated when all is over. */
   | "leak"
   | "lock-order"
+  /** A task slept, or called what may sleep, with a spinlock or inside an RCU section. */
+  | "atomic-sleep"
+  /** An invalidate callback reads the address space that is being invalidated. */
+  | "notifier-recursion"
   | "deadlock"
   | "livelock"
   /** The scenario's own check, a signal that one of its threads got, or a program that failed. */
@@ -43,7 +48,7 @@ export type ViolationKind =
 export const RULES: Readonly<Record<ViolationKind, string>> = {
   "freed-while-mapped": "no frame is freed while a page table, a TLB or a device can still reach it",
   "use-after-free": "no CPU and no device reaches a frame that is free",
-  "exclusive-access": "no CPU reaches a frame that a device holds exclusively",
+  "exclusive-access": "no CPU reaches a frame that a device holds exclusively, and no other device maps it",
   "lock-on-free": "nobody takes or releases the folio lock of a folio that is free",
   refcount: "a folio has as many references as it has holders",
   mapcount: "a page has as many mappings as there are entries that map it",
@@ -57,6 +62,8 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "migration-entry": "the folio behind a migration entry is locked",
   leak: "when all is over, nothing is locked, held or allocated any more",
   "lock-order": "locks are always nested in the same order",
+  "atomic-sleep": "nobody sleeps, or calls what may, with a spinlock held or inside an RCU read-side section",
+  "notifier-recursion": "no invalidate callback reads what is being invalidated",
   deadlock: "there is always somebody who can go on",
   livelock: "whoever retries comes to an end once others have had their turn",
   outcome: "the scenario's own check holds, no thread gets a signal, and every program ends with status 0",
@@ -64,10 +71,21 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   nondeterminism: "the same decisions lead to the same execution",
 };
 
+/** What a finding is about, as far as it is known. */
+export interface About {
+  /** Id of the address space. */
+  readonly mm?: number | undefined;
+  /** Virtual page number in it. */
+  readonly vpn?: number | undefined;
+  /** Frame. */
+  readonly page?: number | undefined;
+}
+
 /** One rule broken, as an invariant reports it. */
 export interface Finding {
   readonly kind: ViolationKind;
   readonly message: string;
+  readonly about?: About | undefined;
 }
 
 /** One step of an execution: what the executor was about to do when it passed the point. */
@@ -89,7 +107,7 @@ export interface Violation extends Finding {
   /** Replays the execution: `replay(scenario, decisions, options)`. */
   readonly decisions: readonly Decision[];
   readonly preemptions: number;
-  /** Everything that happened from the start of the threads to the end. */
+  /** Everything that happened from the start of the threads to the end; from that of the setup where that broke the rule. */
   readonly trace: readonly Step[];
   /** How many of its steps had happened when the rule was seen to be broken. */
   readonly decisive: number;
@@ -99,6 +117,8 @@ export interface Violation extends Finding {
   readonly calls: Calls;
   /** What the scenario's programs had written by then: lines, each behind the name of its thread. */
   readonly output: readonly string[];
+  /** What it is about, before and after; null where that is no page and no address space. */
+  readonly state: StateChange | null;
 }
 
 /** A trace as text, a line a step, with the turns of the threads set apart. */

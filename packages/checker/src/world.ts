@@ -21,7 +21,7 @@ import type { CallFrames } from "./call_frames.js";
 import type { CallLog } from "./calls.js";
 import { Checkpoint } from "./checkpoint.js";
 import { GuestOutput, type GuestMachine, type Guests } from "./guest.js";
-import { openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioThread } from "./scenario.js";
+import { EndlessError, openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioThread } from "./scenario.js";
 import { SharedState } from "./shared_state.js";
 import { SEQUENCE_BASE } from "./value_hash.js";
 
@@ -40,18 +40,41 @@ function isStrings(value: unknown): value is readonly string[] {
 
 /** Lets one thing run to its end, as if nothing else existed. */
 class Undisturbed implements Strategy {
+  /** Whether every point is told to who listens. */
+  told = false;
+
+  /** It has gone on for too long. */
+  endless = false;
+  private points = 0;
+
+  constructor(private readonly m: Machine) {}
+
+  begin(told: boolean): void {
+    this.told = told;
+    this.endless = false;
+    this.points = 0;
+  }
+
   quantum(): number {
-    return 1e9;
+    return this.told ? 0 : ALONE_NS;
   }
 
   preempt(): boolean {
-    return false;
+    if (this.told && ++this.points < ALONE_POINTS) return false;
+    this.endless = true;
+    this.m.sched.halt();
+    return true;
   }
 
   pick(eligible: readonly Executor[]): Executor {
     return eligible[0]!;
   }
 }
+
+/** What runs alone is endless after so many points in one turn, or so much machine time in nanoseconds, or so many turns. */
+const ALONE_POINTS = 10_000_000;
+const ALONE_NS = 10 * ALONE_POINTS;
+const ALONE_TURNS = 1_000_000;
 
 /** Draws the first value until somebody decides otherwise. */
 class SwitchedChoices implements Choices {
@@ -85,7 +108,7 @@ export class World {
   private readonly memcg: Memcg;
   readonly mirrors: Dmirror[] = [];
   private readonly choices = new SwitchedChoices();
-  private readonly undisturbed = new Undisturbed();
+  private readonly undisturbed: Undisturbed;
   /** Null where no thread is a program. */
   private readonly guests: GuestMachine | null;
   readonly output = new GuestOutput();
@@ -95,8 +118,10 @@ export class World {
   readonly shared = new SharedState();
   /** The scenario's threads, with tasks that are used again in each execution; programs make their own. */
   private threads: { readonly name: string; readonly thread: ScenarioThread<unknown> | ScenarioGuest<unknown>; readonly executor: Executor; readonly task: Task | null }[] = [];
-  /** Runs the scenario's check, then exits. */
+  /** Runs the scenario's check. */
   private checker!: Task;
+  /** Tears everything down. */
+  private exiter!: Task;
   /** What threads died of, and how programs failed, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
@@ -127,6 +152,7 @@ export class World {
       },
       this.choices,
     );
+    this.undisturbed = new Undisturbed(this.m);
     // Losing a race for a folio lock once more shows nothing new, and takes many points.
     this.m.pageLockUnfairness = 1;
     this.k = assembleKernel(this.m, overlays, follower === undefined ? ftrace : (modules) => follower.instrument(modules));
@@ -141,7 +167,7 @@ export class World {
     const { k, m } = this;
     const { devices = 1 } = this.scenario.machine ?? {};
     const world = this;
-    this.alone(this.task("setup", m.sched.executors[0]!), function* (): MaySleep<void> {
+    const stuck = this.alone(this.task("setup", m.sched.executors[0]!), m.sink !== null, function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
       if (mm === null) throw new ScenarioError("the machine is too small for an address space");
       world.mm = mm;
@@ -152,11 +178,12 @@ export class World {
       world.api = new ThreadApi(k, mm, world.mirrors);
       const { follower, calls } = world.options;
       if (follower !== undefined) Object.assign(world.api, follower.follow(methodsOf(ThreadApi.prototype)));
-      world.state = yield* world.scenario.setup(calls?.hearSetup(world.api) ?? world.api);
+      world.state = yield* generatorOf(world.scenario.setup(calls?.hearSetup(world.api) ?? world.api), "setup");
       for (const [name, thread] of Object.entries(world.scenario.threads)) {
         if ("elf" in thread) yield* world.load(name, thread);
       }
     });
+    if (stuck !== null) throw new ScenarioError(stuck.message);
     this.threads = Object.entries(this.scenario.threads).map(([name, thread]) => {
       const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
       const executor = m.sched.executors.find((e) => e.name === where);
@@ -164,6 +191,7 @@ export class World {
       return { name, thread, executor, task: "elf" in thread ? null : this.task(name, executor) };
     });
     this.checker = this.task("check", m.sched.executors[0]!);
+    this.exiter = this.task("exit", m.sched.executors[0]!);
     // Those are not the threads'.
     m.retries.most = 0;
   }
@@ -225,7 +253,7 @@ export class World {
         });
       } else {
         const api = this.options.calls?.hearThread(this.api, name) ?? this.api;
-        this.start(task!, this.guarded(name, thread.run(api, this.shared.wrap(this.state))));
+        this.start(task!, this.guarded(name, generatorOf(thread.run(api, this.shared.wrap(this.state)), `thread '${name}'`)));
       }
     }
   }
@@ -240,10 +268,17 @@ export class World {
   finish(): string | null {
     const { k, mm, mirrors, scenario } = this;
     let answer: string | null = null;
-    const world = this;
-    this.alone(this.checker, function* (): MaySleep<void> {
-      if (scenario.check !== undefined) answer = yield* scenario.check(world.options.calls?.hearCheck(world.api) ?? world.api, world.state);
-      if (answer !== null) return;
+    const { state } = this;
+    const api = this.options.calls?.hearCheck(this.api) ?? this.api;
+    if (scenario.check !== undefined) {
+      const stuck = this.alone(this.checker, false, function* (): MaySleep<void> {
+        answer = yield* generatorOf(scenario.check!(api, state), "check");
+      });
+      if (stuck !== null) throw new ScenarioError(stuck.message);
+      if (answer !== null && typeof answer !== "string") throw new ScenarioError(`check must return null, or what is wrong as a string, and returned ${String(answer)}`);
+      if (answer !== null) return answer;
+    }
+    const stuck = this.alone(this.exiter, false, function* (): MaySleep<void> {
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
       yield* k.mmap.exitMmap(k, mm);
       // What waits in batches is held by nobody else now.
@@ -254,27 +289,31 @@ export class World {
       const { swap } = k.m;
       if (swap.used > 0) yield* k.vmscan.memoryReclaim(k, k.m.current!.memcg, swap.used);
     });
-    return answer;
+    if (stuck !== null) throw stuck;
+    return null;
   }
 
   private *guarded(name: string, body: MaySleep<unknown>): MaySleep<void> {
     try {
       yield* body;
     } catch (error) {
-      if (!(error instanceof ScenarioSignal)) throw error;
-      this.signals.push(`${name} gets ${error.message}`);
+      if (error instanceof ScenarioSignal) this.signals.push(`${name} gets ${error.message}`);
+      else if (error instanceof Error) throw error;
+      else throw new ScenarioError(`in thread '${name}', it or a patch threw what is no Error: ${String(error)}`);
     }
   }
 
-  private alone(task: Task, body: () => MaySleep<void>): void {
+  /** Runs one thing to its end, with every point `told` to who listens; what kept it from its end, or null. */
+  private alone(task: Task, told: boolean, body: () => MaySleep<void>): EndlessError | null {
     const { m } = this;
     this.hand(null, null);
     this.start(task, body());
-    const end = m.sched.run();
-    if (end !== "finished") {
-      const waits = [...m.tasks.values()].map((t) => `${t.comm} waits for ${t.waitingFor}`).join(", ");
-      throw new ScenarioError(`${task.comm} does not end: ${waits}`);
-    }
+    this.undisturbed.begin(told);
+    const end = m.sched.run(ALONE_TURNS);
+    if (end === "finished") return null;
+    if (this.undisturbed.endless || end === "paused") return new EndlessError("livelock", `${task.comm} does not end: it goes on and on`);
+    const waits = [...m.tasks.values()].map((t) => (t.waitingFor === "" ? `${t.comm} retries what nothing changes` : `${t.comm} waits for ${t.waitingFor}`)).join(", ");
+    return new EndlessError("deadlock", `${task.comm} does not end: ${waits}`);
   }
 
   private task(name: string, executor: Executor): Task {
@@ -298,3 +337,13 @@ function methodsOf(prototype: object): Record<string, unknown> {
 }
 
 function* nothing(): MaySleep<void> {}
+
+/**
+ * What a scenario's function has returned, which the compiler has not seen where it is JavaScript.
+ * @throws ScenarioError unless it is a generator
+ */
+function generatorOf<T>(returned: MaySleep<T>, what: string): MaySleep<T> {
+  const { next, [Symbol.iterator]: iterator } = Object(returned) as Partial<MaySleep<T>>;
+  if (typeof next !== "function" || typeof iterator !== "function") throw new ScenarioError(`${what} is no generator function: write it with a *, as *run(t, s) { … }`);
+  return returned;
+}

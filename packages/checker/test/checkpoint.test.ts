@@ -66,7 +66,7 @@ function run(world: World, seed: number, end: number, heard: string[] | null = n
 }
 
 function ready(scenario: Scenario): World {
-  const world = new World(scenario, { memory: null });
+  const world = new World(scenario);
   world.setup();
   return world;
 }

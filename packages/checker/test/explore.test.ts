@@ -86,8 +86,10 @@ describe("ends", () => {
   test("a deadlock says where everybody is", () => {
     const { violation } = explore(crossed(), { ignore: ["lock-order"] });
     expect(violation).toMatchObject({ kind: "deadlock", preemptions: 1 });
-    expect(violation!.message).toContain("one (CPU 0) waits for lock b (write) holding lock a;");
-    expect(violation!.message).toContain("two (CPU 1) waits for lock a (write) holding lock b;");
+    expect(violation!.message).toBe(
+      "a circle of waits: one (CPU 0) waits for lock b (write), held by two (CPU 1) [it holds lock a]; " +
+        "two (CPU 1) waits for lock a (write), held by one (CPU 0) [it holds lock b]",
+    );
   });
 
   const waiter: ScenarioThread<null> = {

@@ -32,6 +32,8 @@ const EXIT_VIOLATION = 1;
 /** The longest execution, 20000 points, takes a fraction of a second. */
 const STUCK_MS = 10_000;
 const LOOK_MS = 250;
+/** What Node says of a module that awaits something when there is nothing left that could happen. */
+const UNSETTLED = 13;
 
 /** Explores a scenario; returns the command's exit status. */
 export async function check(file: string, options: CheckOptions): Promise<number> {
@@ -120,8 +122,8 @@ function inWorker(wish: CheckWish): Promise<CheckOutcome | null> {
       process.off("SIGINT", interrupted);
     };
     worker.on("message", (outcome: CheckOutcome) => resolve(outcome));
-    worker.on("error", reject);
-    worker.on("exit", (code) => reject(new Error(`the exploring thread ended with ${code}`)));
+    worker.on("error", (error: NodeJS.ErrnoException) => reject(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new UserError(`scenario ${wish.file}: it, or a patch, takes more memory than there is`) : error));
+    worker.on("exit", (code) => reject(new UserError(`scenario ${wish.file}: ${code === UNSETTLED ? "it, or a patch, awaits what never comes" : `it, or a patch, has ended the exploration (process.exit(${code}))`}`)));
     worker.on("exit", over);
   }).finally(() => {
     progress.clear();

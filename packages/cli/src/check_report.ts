@@ -1,4 +1,4 @@
-import { formatSchedule, raceDiagram, RULES, type Report, type Violation } from "@faultline/checker";
+import { formatSchedule, raceDiagram, RULES, stateTable, type Report, type Violation } from "@faultline/checker";
 import type { CheckResult, CheckWish } from "./check_run.js";
 import { shellQuote } from "./values.js";
 
@@ -30,6 +30,7 @@ function jsonOfViolation(violation: Violation): object {
     steps: trace.slice(0, decisive),
     diagram: raceDiagram(violation),
     ...(output.length === 0 ? {} : { output }),
+    state: violation.state,
   };
 }
 
@@ -63,6 +64,7 @@ function describeViolation(wish: CheckWish, violation: Violation): string[] {
     "",
     raceDiagram(violation),
     ...(violation.output.length === 0 ? [] : ["Written by programs:", ...violation.output.map((line) => `  ${line}`), ""]),
+    ...[stateTable(violation)].filter((table) => table !== ""),
     "Again:",
     `  ${commandThatReplays(wish, violation)}`,
   ];

@@ -97,15 +97,16 @@ function guarded(scenario: LoadedScenario, patches: readonly LoadedPatch[], expl
   try {
     result = explore();
   } catch (error) {
-    const culprit = culpritOf(error instanceof Error ? (error.stack ?? "") : "", scenario, patches);
-    if (culprit !== null) throw new UserError(`${culprit}: ${firstLine(error)}`);
-    if (error instanceof ScenarioError) throw new UserError(`scenario ${scenario.file}: ${firstLine(error)}`);
+    const stack = error instanceof Error ? (error.stack ?? "") : "";
+    const culprit = culpritOf(stack, scenario, patches);
+    if (culprit !== null) throw new UserError(`${culprit} ${firstLine(error)}`);
+    if (error instanceof ScenarioError) throw new UserError(`scenario ${scenario.file}:${placeIn(stack, scenario.path)} ${firstLine(error)}`);
     throw error;
   }
   const { violation } = result;
   if (violation?.kind === "engine") {
     const culprit = culpritOf(violation.message, scenario, patches);
-    if (culprit !== null) throw new UserError(`${culprit}: threw in a schedule: ${firstLine(violation.message)}`);
+    if (culprit !== null) throw new UserError(`${culprit} threw in a schedule: ${firstLine(violation.message)}`);
   }
   return result;
 }
@@ -160,10 +161,17 @@ class ViolationRecording {
   }
 }
 
-/** Whose code threw, by the innermost frame of the stack; null for the engine's own. */
+/** Whose code threw, and where, by the innermost frame of the stack; null for the engine's own. */
 function culpritOf(stack: string, scenario: LoadedScenario, patches: readonly LoadedPatch[]): string | null {
   const frame = stack.split("\n").find((line) => /^\s+at /.test(line)) ?? "";
-  if (frame.includes(scenario.path)) return `scenario ${scenario.file}`;
+  if (frame.includes(scenario.path)) return `scenario ${scenario.file}:${placeIn(frame, scenario.path)}`;
   const patch = patches.find(({ path }) => frame.includes(path));
-  return patch === undefined ? null : `patch ${patch.file}`;
+  return patch === undefined ? null : `patch ${patch.file}:${placeIn(frame, patch.path)}`;
+}
+
+/** The innermost line of a file that a stack names, as " line 7:"; empty where it names none. Columns are those of the JavaScript. */
+function placeIn(stack: string, path: string): string {
+  const at = stack.indexOf(`${path}:`);
+  const line = at < 0 ? null : /^\d+/.exec(stack.slice(at + path.length + 1));
+  return line === null ? "" : ` line ${line[0]}:`;
 }

@@ -57,13 +57,15 @@ function isWhole(value: unknown, [min, max]: readonly [number, number]): boolean
 
 /** What makes it no scenario, or null. The compiler has not looked at JavaScript, and sees no numbers. */
 function faultOf(exported: unknown): string | null {
-  if (exported === undefined) return "it has no default export: write export default scenario({ … })";
+  if (exported === undefined || (isObject(exported) && Object.keys(exported).length === 0)) return "it has no default export: write export default scenario({ … })";
   if (!isObject(exported)) return "its default export is no scenario";
   const { title, machine = {}, setup, threads, check } = exported;
   if (typeof title !== "string") return "its title must be a string";
   if (typeof setup !== "function") return "its setup must be a generator function";
   if (check !== undefined && typeof check !== "function") return "its check must be a generator function";
   if (!isObject(machine)) return "its machine must be an object";
+  const unknown = Object.keys(machine).find((name) => !Object.hasOwn(MACHINE, name));
+  if (unknown !== undefined) return `its machine has no '${unknown}': there are ${Object.keys(MACHINE).join(", ")}`;
   for (const [name, range] of Object.entries(MACHINE)) {
     const value = machine[name];
     if (value !== undefined && !isWhole(value, range)) return `its machine.${name} must be a whole number from ${range[0]} to ${range[1]}`;
@@ -81,7 +83,7 @@ function threadFault({ on, run, elf }: Properties, machine: Properties): string 
   if (program && run !== undefined) return "has both run and elf: it is one or the other";
   if (program && (typeof elf !== "string" || elf === "")) return "has an elf that is no name of a file";
   if (!program && typeof run !== "function") return "has no run: a generator function";
-  if (!isObject(on)) return "does not say where it runs: on: { cpu } or { device }";
+  if (!isObject(on) || "cpu" in on === "device" in on) return "must say where it runs: on: { cpu } or { device }";
   if (program && !("cpu" in on)) return "is a program, and must be on: { cpu }";
   const { cpus = 2, devices = 1 } = machine;
   const [kind, number, count] = "cpu" in on ? ["CPU", on["cpu"], cpus as number] : ["device", on["device"], devices as number];

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createJiti } from "jiti";
@@ -26,6 +26,12 @@ export class UserModule {
     this.path = resolve(file);
     if (!existsSync(this.path)) throw this.complaint("no such file");
     if (!statSync(this.path).isFile()) throw this.complaint("is not a file");
+    if (!/\.[cm]?[jt]sx?$/.test(this.path)) throw this.complaint("is no TypeScript or JavaScript: its name ends with neither .ts nor .js");
+    try {
+      accessSync(this.path, constants.R_OK);
+    } catch {
+      throw this.complaint("cannot be read: permission denied");
+    }
   }
 
   complaint(problem: string): UserError {
@@ -70,7 +76,9 @@ export class UserModule {
       skipLibCheck: true,
       types: [],
     });
-    return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    // What follows a syntax error is mostly nonsense.
+    const [syntax] = program.getSyntacticDiagnostics();
+    return (syntax === undefined ? ts.getPreEmitDiagnostics(program) : [syntax]).map(({ file, start, messageText }) => {
       const message = ts.flattenDiagnosticMessageText(messageText, " ").replaceAll(/\s+/g, " ");
       if (file === undefined || start === undefined) return message;
       const { line, character } = file.getLineAndCharacterOfPosition(start);

@@ -15,6 +15,8 @@ export default scenario({ title: "mine", ${more} *setup(t) { ${setup} }, ${threa
 `;
 }
 
+const javascript = (more: string): string => `export default { title: "x", ${more} *setup() {}, threads: { only: { on: { cpu: 0 }, *run() {} } } };\n`;
+
 const thread = (body: string, on = "{ cpu: 0 }"): string => `threads: { only: { on: ${on}, *run(t, s) { ${body} } } }`;
 
 /** More schedules than anybody waits for. It tells when some are done: nothing else does where there is no terminal. */
@@ -39,7 +41,7 @@ interface Json {
   readonly complete: boolean;
   readonly pointsPerExecution: number;
   readonly covers: string;
-  readonly violations: readonly { readonly invariant: string; readonly schedule: string; readonly preemptions: number; readonly steps: readonly object[] }[];
+  readonly violations: readonly { readonly invariant: string; readonly schedule: string; readonly preemptions: number; readonly steps: readonly object[]; readonly state: object | null }[];
 }
 
 function checkJson(args: readonly string[]): { status: number | null; json: Json } {
@@ -129,6 +131,15 @@ describe("check", () => {
         unlock folio of frame 6
         ^^^ lock-on-free
 
+      State ahead of "unlock folio of frame 6" in folio_unlock(), fault (CPU 0), and when the rule was broken:
+        PTE of 0x3ff7fff000     present, frame 6 (pfn 80006) read write       none
+                                dirty
+        folio, frame 6          refcount 1, mapcount 1; locked referenced     free, refcount 0, mapcount 0
+                                uptodate dirty lru swapbacked anonExclusive
+        folio lock              fault (CPU 0)                                 –
+        notifier of mm 1        seq 5, 1 under way: fault (CPU 0)             the same
+          seq of hmm_dmirror0   5                                             the same
+
       Again:
         faultline check scenarios/fault-exclusive-dontneed.ts --release 7.3 --without exclusive-fault-ref --replay 16=1
       "
@@ -139,7 +150,11 @@ describe("check", () => {
     const args = ["scenarios/fault-exclusive-dontneed.ts", "--without", "exclusive-fault-ref", "--strategy", strategy, "--seed", "7"];
     const [first, second] = [checkJson(args), checkJson(args)];
     expect(first.status).toBe(1);
-    expect(first.json.violations[0]).toMatchObject({ invariant: "lock-on-free", preemptions: 1 });
+    expect(first.json.violations[0]).toMatchObject({
+      invariant: "lock-on-free",
+      preemptions: 1,
+      state: { after: { entry: { kind: "none" }, folio: { free: true, refcount: 0 } } },
+    });
     expect(second.json.violations).toEqual(first.json.violations);
     expect(second.json.executions).toBe(first.json.executions);
     const again = checkJson([...args.slice(0, 3), "--replay", first.json.violations[0]!.schedule]);
@@ -223,7 +238,37 @@ describe("check", () => {
     withFiles({ "mine.ts": source(thread("for (;;) if (t.k.m.point(Op.Run, 0)) yield SWITCH;")) }, (folder) => {
       const { status, stdout } = faultline(["check", "mine.ts"], { cwd: folder });
       expect(status).toBe(1);
-      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end after 20000 points, though everybody gets a turn only \(CPU 0\) runs;$/m);
+      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end after 20000 points, though everybody gets a turn: only \(CPU 0\) runs, and repeats: "run"; nothing of that changes any more$/m);
+      const { json } = checkJson([join(folder, "mine.ts")]);
+      expect(json.violations[0]!.steps.length).toBeLessThan(10);
+    });
+  });
+
+  test("a loop that never ends, and only lets others run, is a livelock", () => {
+    withFiles({ "mine.ts": source(thread("for (;;) yield SWITCH;")) }, (folder) => {
+      const { status, stdout } = faultline(["check", "mine.ts"], { cwd: folder });
+      expect(status).toBe(1);
+      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end after 200000 turns in which nobody passes a point: only \(CPU 0\) runs;$/m);
+    });
+  });
+
+  test("a retry loop of a patch that does not declare itself says what it reads", () => {
+    const patch = `import { Op, SWITCH, type Kernel, type MaySleep } from "@faultline/kernel";
+export default {
+  name: "waits for nothing",
+  apply: () => ({
+    zap: {
+      *zapPageRange(k: Kernel): MaySleep<void> {
+        for (;;) if (k.m.point(Op.NotifierActive, 1)) yield SWITCH;
+      },
+    },
+  }),
+};
+`;
+    withFiles({ "patch.ts": patch }, (folder) => {
+      const { status, stdout } = faultline(["check", "scenarios/mirror-dontneed.ts", "--patch", join(folder, "patch.ts")]);
+      expect(status).toBe(1);
+      expect(stdout).toMatch(/^VIOLATION \(livelock\): no end .*: dontneed \(CPU 1\) runs, and repeats in zap_page_range\(\): "is mm 1 under invalidation\?" holding mmap_lock; nothing of that changes any more$/m);
     });
   });
 
@@ -237,40 +282,93 @@ describe("check", () => {
     });
   });
 
-  test("what is no scenario is refused in a line", () => {
-    const files = {
-      "throws.ts": 'throw new Error("kaput");\nexport {};\n',
-      "nothing.ts": "export const name = 1;\n",
-      "shape.js": "export default { title: 'x', setup() {}, threads: {} };\n",
-      "types.ts": source(thread("yield* t.load32('page'); s.nothing;")),
-      "device.ts": source(thread("yield* t.load32(s.page);", "{ device: 3 }")),
-      "frames.ts": source(THREADS, undefined, "machine: { frames: 7 },"),
-      "setup.ts": source(THREADS, 'throw new Error("not today"); return { page: 0 };'),
-      "signal.ts": source(THREADS, "yield* t.load32(4096); return { page: 0 };"),
-      "thread.ts": source(thread('throw new RangeError("out");')),
-    };
-    withFiles(files, (folder) => {
-      const said = ["missing.ts", ".", ...Object.keys(files)].map((name) => {
-        const { status, stdout, stderr } = faultline(["check", name], { cwd: folder });
-        expect({ name, status, stdout }).toEqual({ name, status: 125, stdout: "" });
-        return stderr.trimEnd().split("\n");
+  test.each<[string, Record<string, readonly [string, ...string[]]>]>([
+    [
+      "cannot be read or loaded",
+      {
+        "throws.ts": ['throw new Error("kaput");\nexport {};\n', "cannot be loaded: kaput"],
+        "nothing.ts": ["export const name = 1;\n", "it has no default export: write export default scenario({ … })"],
+        "types.ts": [source(thread("yield* t.load32('page'); s.nothing;")), "4:170: Argument of type 'string' is not assignable to parameter of type 'number'.", "4:181: Property 'nothing' does not exist on type '{ page: number; }'."],
+        "import.ts": ['import x from "./nowhere-at-all.js";\nexport default x;\n', "1:15: Cannot find module './nowhere-at-all.js' or its corresponding type declarations."],
+        "import.js": ['import x from "./nowhere-at-all.js";\nexport default x;\n', "cannot be loaded: Cannot find module './nowhere-at-all.js'"],
+        "empty.ts": ["", "it has no default export: write export default scenario({ … })"],
+        "empty.js": ["", "it has no default export: write export default scenario({ … })"],
+        "syntax.ts": ['import { scenario } from "@faultline/checker";\nexport default scenario({ title: "x",\n', "3:1: '}' expected."],
+        "plain.txt": ["hello\n", "is no TypeScript or JavaScript: its name ends with neither .ts nor .js"],
+        "exits.js": ["process.exit(3);\nexport default {};\n", "it, or a patch, has ended the exploration (process.exit(3))"],
+        "awaits.js": ["await new Promise(() => {});\nexport default {};\n", "it, or a patch, awaits what never comes"],
+      },
+    ],
+    [
+      "is no scenario",
+      {
+        "shape.js": ["export default { title: 'x', setup() {}, threads: {} };\n", "it has no threads"],
+        "device.ts": [source(thread("yield* t.load32(s.page);", "{ device: 3 }")), "thread 'only' is to run on device 3, and the machine has only device 0"],
+        "frames.ts": [source(THREADS, undefined, "machine: { frames: 7 },"), "its machine.frames must be a whole number from 32 to 4096"],
+        "plainsetup.js": ['export default { title: "x", setup() { return 1; }, threads: { only: { on: { cpu: 0 }, *run() {} } } };\n', "setup is no generator function: write it with a *, as *run(t, s) { … }"],
+        "plainrun.js": ['export default { title: "x", *setup() {}, threads: { only: { on: { cpu: 0 }, run() { return [1, 2]; } } } };\n', "thread 'only' is no generator function: write it with a *, as *run(t, s) { … }"],
+        "both.js": ['export default { title: "x", *setup() {}, threads: { only: { on: { cpu: 0, device: 0 }, *run() {} } } };\n', "thread 'only' must say where it runs: on: { cpu } or { device }"],
+        "nowhere.js": ['export default { title: "x", *setup() {}, threads: { only: { on: {}, *run() {} } } };\n', "thread 'only' must say where it runs: on: { cpu } or { device }"],
+        "machine.js": [javascript("machine: { cpu: 2 },"), "its machine has no 'cpu': there are frames, swapSlots, cpus, devices"],
+      },
+    ],
+    [
+      "goes wrong before a schedule is explored, or in the scenario's own code",
+      {
+        "setup.ts": [source(THREADS, 'throw new Error("not today"); return { page: 0 };'), "line 4: not today"],
+        "signal.ts": [source(THREADS, "yield* t.load32(4096); return { page: 0 };"), "line 4: signal 11 (code 1) at 0x1000"],
+        "thread.ts": [source(thread('throw new RangeError("out");')), "line 4: threw in a schedule: RangeError: out"],
+        "plain.ts": [source(thread('throw "out of nowhere";')), "in thread 'only', it or a patch threw what is no Error: out of nowhere"],
+        "check.ts": [source(THREADS, undefined, 'machine: {}, *check() { throw new Error("wrong"); return null; },'), "line 4: threw in a schedule: Error: wrong"],
+        "answer.js": [javascript("*check() { return 5; },"), "check must return null, or what is wrong as a string, and returned 5"],
+        "endless.ts": [source(THREADS, "for (;;) if (t.k.m.point(Op.Run, 0)) yield SWITCH; return { page: 0 };"), "setup does not end: it goes on and on"],
+        "locks.ts": [source(THREADS, "for (let i = 0; i < 2; i++) if (!t.mm.mmapLock.tryWrite()) yield* t.mm.mmapLock.write(); return { page: 0 };"), "setup does not end: setup waits for mmap_lock (write)"],
+      },
+    ],
+    [
+      "asks for what is not there",
+      {
+        "unmapped.ts": [source(thread("yield* t.load32(s.page + 4 * t.frameOf(s.page));")), "line 4: frameOf: nothing is mapped at 0x3ff7fff000"],
+        "nodevice.ts": [source(thread("yield* t.makeExclusive(4, s.page, 1);")), "line 4: there is no device 4: the machine has 1"],
+        "address.ts": [source(thread("yield* t.load32(s.page / 0);")), "line 4: Infinity is no address of a 32-bit word: those are whole multiples of 4"],
+      },
+    ],
+  ])("what %s is refused in a line", (_, files) => {
+    withFiles(Object.fromEntries(Object.entries(files).map(([name, [text]]) => [name, text])), (folder) => {
+      for (const [name, [, ...complaints]] of Object.entries(files)) {
+        expect(faultline(["check", name], { cwd: folder })).toEqual({
+          status: 125,
+          stdout: "",
+          stderr: complaints.map((complaint) => `faultline: scenario ${name}: ${complaint}\n`).join(""),
+        });
+      }
+    });
+  });
+
+  test("what is no file is refused in a line", () => {
+    expect(faultline(["check", "missing.ts"])).toMatchObject({ status: 125, stderr: "faultline: scenario missing.ts: no such file\n" });
+    expect(faultline(["check", "."])).toMatchObject({ status: 125, stderr: "faultline: scenario .: is not a file\n" });
+  });
+
+  test("a patch that throws when it is called is named, with the line", () => {
+    const patch = `import type { MaySleep } from "@faultline/kernel";
+export default {
+  name: "throws",
+  apply: () => ({
+    zap: {
+      *zapPageRange(): MaySleep<void> {
+        throw new Error("not mine");
+      },
+    },
+  }),
+};
+`;
+    withFiles({ "patch.ts": patch }, (folder) => {
+      expect(faultline(["check", join(ROOT, "scenarios/mirror-dontneed.ts"), "--patch", "patch.ts"], { cwd: folder })).toEqual({
+        status: 125,
+        stdout: "",
+        stderr: "faultline: patch patch.ts: line 7: threw in a schedule: Error: not mine\n",
       });
-      expect(said.flat()).toMatchInlineSnapshot(`
-        [
-          "faultline: scenario missing.ts: no such file",
-          "faultline: scenario .: is not a file",
-          "faultline: scenario throws.ts: cannot be loaded: kaput",
-          "faultline: scenario nothing.ts: it has no default export: write export default scenario({ … })",
-          "faultline: scenario shape.js: it has no threads",
-          "faultline: scenario types.ts: 4:170: Argument of type 'string' is not assignable to parameter of type 'number'.",
-          "faultline: scenario types.ts: 4:181: Property 'nothing' does not exist on type '{ page: number; }'.",
-          "faultline: scenario device.ts: thread 'only' is to run on device 3, and the machine has only device 0",
-          "faultline: scenario frames.ts: its machine.frames must be a whole number from 32 to 4096",
-          "faultline: scenario setup.ts: not today",
-          "faultline: scenario signal.ts: signal 11 (code 1) at 0x1000",
-          "faultline: scenario thread.ts: threw in a schedule: RangeError: out",
-        ]
-      `);
     });
   });
 

@@ -167,6 +167,16 @@ export class Machine {
     if (this.onFrameWrite !== null && FRAME_WRITES.has(op)) this.onFrameWrite(executor, object);
   }
 
+  /** The running task is about to do what may sleep, as might_sleep() says it: not allowed with a spinlock, or in an RCU section. */
+  mightSleep(what: string): void {
+    if (this.current!.inAtomic) this.locks.observer?.sleepsInAtomic?.(this.current!, what, false);
+  }
+
+  /** The running task is about to do what cannot be done before `mm` is no more under invalidation. */
+  mightWaitForInvalidation(mm: Mm, what: string): void {
+    if (this.current!.invalidating === mm) this.locks.observer?.waitsInCallback?.(this.current!, what);
+  }
+
   takePendingSwitch(): boolean {
     const pending = this.pendingSwitch;
     this.pendingSwitch = false;

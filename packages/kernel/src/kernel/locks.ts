@@ -15,6 +15,13 @@ export interface LockObserver {
   /** The task is about to take the lock, and waits if it must. For locks whose taking is a trylock in a loop. */
   mayWait(task: Task, cls: string, id: number): void;
   released(task: Task, cls: string, id: number): void;
+  /**
+   * The task holds a spinlock, or is inside an RCU section, and calls what may sleep; `sleeps`: it
+   * gives its CPU up. While checking only.
+   */
+  sleepsInAtomic?(task: Task, what: string, sleeps: boolean): void;
+  /** Inside an invalidate callback, the task is about to do what cannot be done before that invalidation ends, or under its locks. */
+  waitsInCallback?(task: Task, what: string): void;
 }
 
 /** What all locks of a machine share: their ids, and who is told of them. */
@@ -110,11 +117,14 @@ export class SpinLock {
 
   private take(): void {
     this.owner = this.locks.m.current;
+    this.owner!.preemptCount++;
     this.locks.observer?.acquired(this.owner!, this.cls, this.id);
   }
 
   private release(): void {
-    this.locks.observer?.released(this.owner!, this.cls, this.id);
+    if (this.owner === null) throw new Error(`spinlock ${this.cls} is released, and nobody holds it`);
+    this.owner.preemptCount--;
+    this.locks.observer?.released(this.owner, this.cls, this.id);
     this.owner = null;
     if (!this.contended) return;
     this.contended = false;
@@ -191,6 +201,7 @@ export class RwSem {
 
   private tryAcquire(op: Op, write: boolean): boolean {
     const { m } = this.locks;
+    m.mightSleep(this.cls);
     this.wanted(write);
     if (m.point(op, this.id)) {
       m.pendingSwitch = true;
@@ -206,6 +217,7 @@ export class RwSem {
     const { m } = this.locks;
     if (m.takePendingSwitch()) yield SWITCH;
     const task = m.current!;
+    m.mightSleep(this.cls);
     if (this.waiting.length === 0 && this.free(write)) {
       this.take(write, task);
       this.obtained(write);
@@ -214,7 +226,7 @@ export class RwSem {
     const entry = { task, write, granted: false };
     this.locks.contentionBegin(this.cls, this.id, this.isMutex ? Contention.MUTEX : write ? Contention.WRITE : Contention.READ);
     this.waiting.push(entry);
-    while (!entry.granted) yield* this.queue.sleep(TaskState.Uninterruptible, `${this.cls} (${write ? "write" : "read"})`);
+    while (!entry.granted) yield* this.queue.sleep(TaskState.Uninterruptible, `${this.cls} (${write ? "write" : "read"})`, this.id);
     this.locks.contentionEnd(this.cls, this.id);
     this.obtained(write);
   }

@@ -115,6 +115,7 @@ export function* callRcu(k: Kernel, callback: RcuCallback): Atomic<void> {
 /** Waits for a grace period. Not from inside a section. */
 export function* synchronizeRcu(k: Kernel): MaySleep<void> {
   const { m } = k;
+  m.mightSleep("synchronize_rcu");
   if (m.point(Op.RcuPeriod, 0)) yield SWITCH;
   yield* waitFor(m.rcu, rcuReaders(m), "synchronize_rcu");
 }

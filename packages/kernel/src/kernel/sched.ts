@@ -33,6 +33,8 @@ export class Task {
   state = TaskState.Running;
   /** What a waiting task waits for, in words: printed when nothing can run any more. */
   waitingFor = "";
+  /** Which one of those: the id of a lock or a VMA, a folio, an mm's id; -1 where there is only one, or it runs. */
+  waitingOn = -1;
   /** The thread group it belongs to; null for kernel threads and scenario threads. */
   readonly process: Process | null;
   /** The address space whose page tables user accesses go through; null for kernel threads. */
@@ -51,6 +53,10 @@ export class Task {
   readonly thread = new ThreadState();
   /** How many RCU read-side sections the task is inside. It does not sleep there. */
   rcuNesting = 0;
+  /** How many spinlocks it holds. It does not sleep meanwhile. */
+  preemptCount = 0;
+  /** The address space of which it is inside an invalidate callback; null outside of all. */
+  invalidating: Mm | null = null;
   /** The TLB flush that reclaim on this task's behalf has put off. */
   readonly tlbUbc: TlbflushUnmapBatch = { cpumask: 0, flushRequired: false, writable: false };
   /** Set by the OOM killer: this task may use memory reserves. */
@@ -71,6 +77,11 @@ export class Task {
     this.process = options.process ?? null;
     this.mm = options.mm ?? null;
     this.memcg = options.memcg;
+  }
+
+  /** Whether it must not sleep: it holds a spinlock, or is inside an RCU read-side section. */
+  get inAtomic(): boolean {
+    return this.preemptCount + this.rcuNesting > 0;
   }
 
   /** A user task counts when the machine decides whether the operator may type his next line. */
@@ -265,6 +276,7 @@ export class Scheduler {
     if (task.state === TaskState.Running || task.state === TaskState.Dead) return;
     task.state = TaskState.Running;
     task.waitingFor = "";
+    task.waitingOn = -1;
     if (task.executor.current !== task && !task.executor.queue.includes(task)) {
       if (!task.executor.isDevice && task.executor.hasWork) {
         const idle = this.leastLoadedCpu(task.thread.affinity);
@@ -402,6 +414,7 @@ export class Scheduler {
       m.tasks.delete(task.id);
       this.switched(executor, task, executor.queue[0] ?? null);
     } else if (step.value === BLOCK) {
+      if (task.inAtomic) m.locks.observer?.sleepsInAtomic?.(task, task.waitingFor, true);
       executor.current = null;
       // A task that only gave way is runnable still; one that was woken while it went to sleep too.
       if (task.state === TaskState.Running) this.requeue(task);
@@ -450,14 +463,15 @@ export class WaitQueue {
 
   /**
    * Sleeps once; the caller rechecks its condition in a loop, with no point between check and
-   * call. Returns false when a signal ended the sleep.
+   * call. Returns false when a signal ended the sleep. `on` is for `Task.waitingOn`.
    */
-  *sleep(state: TaskState, what: string): MaySleep<boolean> {
+  *sleep(state: TaskState, what: string, on = -1): MaySleep<boolean> {
     const task = this.m.current!;
     if (this.m.signalWakes(task, state)) return false;
     this.waiters.push(task);
     task.state = state;
     task.waitingFor = what;
+    task.waitingOn = on;
     yield BLOCK;
     const i = this.waiters.indexOf(task);
     if (i < 0) return true;
@@ -469,11 +483,12 @@ export class WaitQueue {
    * Puts the current task into the queue while it still holds a spinlock that keeps its condition
    * from changing. It goes on running; `sleepPrepared` must follow once the lock is dropped.
    */
-  prepare(state: TaskState.Uninterruptible, what: string): void {
+  prepare(state: TaskState.Uninterruptible, what: string, on: number): void {
     const task = this.m.current!;
     this.waiters.push(task);
     task.state = state;
     task.waitingFor = what;
+    task.waitingOn = on;
   }
 
   /** Sleeps, unless the wake-up has come since `prepare`. */

@@ -19,6 +19,7 @@ export function* folioTrylock(k: Kernel, folio: number): Atomic<boolean> {
  */
 export function tryFolioLock(k: Kernel, folio: number): boolean {
   const { m } = k;
+  m.mightSleep("folio_lock");
   if (m.point(Op.FolioLock, folio)) {
     m.pendingSwitch = true;
     return false;
@@ -47,10 +48,11 @@ export function lockNewFolio(k: Kernel, folio: number): void {
 export function* folioLock(k: Kernel, folio: number, state = TaskState.Uninterruptible): MaySleep<boolean> {
   const { m } = k;
   if (m.takePendingSwitch()) yield SWITCH;
+  m.mightSleep("folio_lock");
   m.locks.observer?.mayWait(m.current!, "folio_lock", folio);
   for (let lost = 0; !take(k, folio); lost++) {
     if (lost >= m.pageLockUnfairness) return yield* waitForHandoff(k, folio, state);
-    if (!(yield* m.folioWaitQueue(folio).sleep(state, "folio_lock"))) return false;
+    if (!(yield* m.folioWaitQueue(folio).sleep(state, "folio_lock", folio))) return false;
     if (m.point(Op.FolioLock, folio)) yield SWITCH;
   }
   return true;
@@ -63,7 +65,7 @@ function* waitForHandoff(k: Kernel, folio: number, state: TaskState): MaySleep<b
   const waiters = m.folioHandoffs.get(folio) ?? [];
   if (waiters.push(waiter) === 1) m.folioHandoffs.set(folio, waiters);
   for (;;) {
-    const woken = yield* m.folioWaitQueue(folio).sleep(state, "folio_lock");
+    const woken = yield* m.folioWaitQueue(folio).sleep(state, "folio_lock", folio);
     if (waiter.granted) return true;
     if (woken) continue;
     const i = waiters.indexOf(waiter);
@@ -100,10 +102,11 @@ function wakeFolio(k: Kernel, folio: number): void {
 /** Waits until a flag (the lock, or writeback) is clear, without taking anything. */
 export function* folioWaitBit(k: Kernel, folio: number, flag: PG, state: TaskState): MaySleep<boolean> {
   const { m } = k;
+  m.mightSleep("folio_wait_bit");
   for (;;) {
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
     if (!m.memmap.has(folio, flag)) return true;
-    if (!(yield* m.folioWaitQueue(folio).sleep(state, flag === PG.locked ? "folio_wait_locked" : "folio_wait_writeback"))) {
+    if (!(yield* m.folioWaitQueue(folio).sleep(state, flag === PG.locked ? "folio_wait_locked" : "folio_wait_writeback", folio))) {
       return false;
     }
   }

@@ -69,7 +69,7 @@ export function* vmaStartWrite(k: Kernel, vma: Vma): MaySleep<void> {
   if (vma.lockSeq === vma.mm.lockSeq) return;
   // From here on new readers are turned away; those inside finish first.
   vma.lockSeq = vma.mm.lockSeq;
-  while (vma.readers > 0) yield* vma.lockWait.sleep(TaskState.Uninterruptible, "vma_start_write");
+  while (vma.readers > 0) yield* vma.lockWait.sleep(TaskState.Uninterruptible, "vma_start_write", vma.id);
 }
 
 /** Drops mmap_lock after writing, and with it every VMA lock that was taken for it. */

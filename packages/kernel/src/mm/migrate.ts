@@ -279,7 +279,7 @@ export function* migrationEntryWait(k: Kernel, ptep: number): MaySleep<void> {
   // waits is in the queue before the table is unlocked.
   const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfn(ptep)));
   const queue = m.folioWaitQueue(folio);
-  queue.prepare(TaskState.Uninterruptible, "migration_entry_wait");
+  queue.prepare(TaskState.Uninterruptible, "migration_entry_wait", folio);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   yield* queue.sleepPrepared();
 }

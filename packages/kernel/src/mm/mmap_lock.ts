@@ -11,6 +11,9 @@ export class MmapLock extends RwSem {
   }
 
   protected override wanted(write: boolean): void {
+    const { current, locks } = this.locks.m;
+    // The callback runs below the lock.
+    if (current!.invalidating?.mmapLock === this) locks.observer?.waitsInCallback?.(current!, "mmap_lock");
     this.locks.m.sink?.emit(Event.MmapLockStartLocking, this.mm, write ? 1 : 0, 0, 0);
   }
 

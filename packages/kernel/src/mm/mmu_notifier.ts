@@ -75,8 +75,14 @@ export function mmHasNotifiers(k: Kernel, mm: Mm): boolean {
  * it has cached. The entries are still there.
  */
 export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep<void> {
+  const { mm } = range;
   yield* k.mmuNotifier.intervalsStart(k, range);
-  if (range.mm.notifiers.length > 0) yield* eachNotifier(k, range.mm, (notifier) => notifier.invalidateRangeStart?.(k, range));
+  if (mm.notifiers.length === 0) return;
+  const task = k.m.current!;
+  const outer = task.invalidating;
+  task.invalidating = mm;
+  yield* eachNotifier(k, mm, (notifier) => notifier.invalidateRangeStart?.(k, range));
+  task.invalidating = outer;
 }
 
 /** The entries have changed and the CPUs' TLBs are flushed: readers may go on. */
@@ -97,9 +103,13 @@ export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void>
   if (!anyOverlaps(mm.intervals, range)) return;
   mm.invalidateSeq |= 1;
   const seq = mm.invalidateSeq;
+  const task = k.m.current!;
+  const outer = task.invalidating;
+  task.invalidating = mm;
   for (const notifier of mm.intervals) {
     if (overlaps(notifier, range.startVpn, range.endVpn)) yield* notifier.invalidate(k, range, seq);
   }
+  task.invalidating = outer;
 }
 
 /** The last one out makes the sequence even again, which is what readers wait for. */
@@ -118,12 +128,13 @@ export function* intervalsEnd(k: Kernel, range: NotifierRange): Atomic<void> {
 /** Begins reading under a subscription; sleeps while the range is being invalidated. */
 export function* intervalReadBegin(k: Kernel, notifier: IntervalNotifier): MaySleep<number> {
   const { mm } = notifier;
+  k.m.mightWaitForInvalidation(mm, "mmu_interval_read_begin");
   if (k.m.point(Op.NotifierSeqRead, notifier.id)) yield SWITCH;
   k.m.touches(Op.NotifierActive, mm.id);
   const seq = notifier.invalidateSeq;
   const invalidating = (mm.invalidateSeq & 1) !== 0 && seq === mm.invalidateSeq;
   if (invalidating) {
-    while (mm.invalidateSeq === seq) yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_read_begin");
+    while (mm.invalidateSeq === seq) yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_read_begin", mm.id);
   }
   return seq;
 }
@@ -193,7 +204,7 @@ export function* intervalRemove(k: Kernel, notifier: IntervalNotifier): MaySleep
   mm.deferredIntervals.push({ notifier, insert: false });
   const seq = mm.invalidateSeq;
   while (mm.invalidateSeq === seq) {
-    yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_notifier_remove");
+    yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_notifier_remove", mm.id);
   }
 }
 

@@ -67,6 +67,7 @@ function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): vo
 
 /** One page with one reference, or NO_PAGE. Reclaims, and calls the OOM killer, as `gfp` allows. */
 export function* allocPage(k: Kernel, gfp: number): MaySleep<number> {
+  if ((gfp & Gfp.DIRECT_RECLAIM) !== 0) k.m.mightSleep("an allocation that may reclaim");
   let page = k.pageAlloc.allocFast(k, gfp);
   if (page === NO_PAGE) page = yield* k.pageAlloc.allocSlow(k, gfp);
   if (page !== NO_PAGE && (gfp & Gfp.ZERO) !== 0) k.m.ram.clear(page);
@@ -104,6 +105,7 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
  */
 export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<number> {
   if (order === 0) return yield* k.pageAlloc.allocPage(k, gfp);
+  if ((gfp & Gfp.DIRECT_RECLAIM) !== 0) k.m.mightSleep("an allocation that may reclaim");
   let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low");
   if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
   if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
