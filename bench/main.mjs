@@ -130,7 +130,7 @@ function exclusive() {
 async function explorer() {
   say("explorer …");
   const jiti = createJiti(import.meta.url);
-  const scenario = await jiti.import(join(ROOT, "scenarios/fault-exclusive.ts"), { default: true });
+  const scenario = await jiti.import(join(ROOT, "scenarios/fault-vs-exclusive.ts"), { default: true });
   const speed = benchmark(scenario, { executions: EXECUTIONS, now: () => performance.now() / 1000 });
   if (speed === null) throw new Error("the benchmark's scenario has a violation");
   row("explorer, fault against exclusive, all invariants on", "executions/s", speed.executions / speed.seconds, null);

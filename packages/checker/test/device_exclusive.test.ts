@@ -2,8 +2,8 @@ import { PATCHES, type OverlayFactory } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
-import noExclusiveFlush from "../../../scenarios/overlays/no-exclusive-flush.js";
-import noExclusiveRecheck from "../../../scenarios/overlays/no-exclusive-recheck.js";
+import noExclusiveFlush from "../../../scenarios/undone/no-exclusive-flush.js";
+import noExclusiveRecheck from "../../../scenarios/undone/no-exclusive-recheck.js";
 import { explore, replay, type ExploreOptions, type Scenario, type Violation } from "@faultline/checker";
 
 function undone(name: string): OverlayFactory {

@@ -1,6 +1,6 @@
 import { resolvePatches } from "@faultline/kernel";
 import { expect, test } from "vitest";
-import faultExclusive from "../../../scenarios/fault-exclusive.js";
+import faultExclusive from "../../../scenarios/fault-vs-exclusive.js";
 import gupFastMunmap from "../../../scenarios/gup-fast-munmap.js";
 import largeFolioSplit from "../../../scenarios/large-folio-split.js";
 import lazyfreeMirror from "../../../scenarios/lazyfree-mirror.js";

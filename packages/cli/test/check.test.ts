@@ -55,7 +55,7 @@ function stable(text: string): string {
 
 describe("check", () => {
   test("a scenario in which nothing is found", () => {
-    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-exclusive.ts"]);
+    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-vs-exclusive.ts"]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stable(stdout)).toMatchInlineSnapshot(`
       "CPU fault against device-exclusive access
@@ -158,7 +158,7 @@ describe("check", () => {
       const { status, stdout } = faultline(["trace", join(folder, "x.fltrace")]);
       expect(status).toBe(0);
       expect(stdout).toMatch(/^kernel +7\.3 --without exclusive-fault-ref$/m);
-      const clean = faultline(["check", "scenarios/fault-exclusive.ts", "--trace", join(folder, "none.txt")]);
+      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--trace", join(folder, "none.txt")]);
       expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.txt")} is not written: nothing was found\n` });
       expect(existsSync(join(folder, "none.txt"))).toBe(false);
     });
@@ -166,7 +166,7 @@ describe("check", () => {
 
   test("a patch of the user's own breaks a rule, whatever the strategy", () => {
     for (const strategy of ["bounded", "exhaustive"]) {
-      const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/overlays/no-exclusive-flush.ts", "--strategy", strategy]);
+      const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/undone/no-exclusive-flush.ts", "--strategy", strategy]);
       expect(status).toBe(1);
       expect(json).toMatchObject({ title: "CPU and device add to one word", release: "7.3", strategy, complete: false });
       expect(json.violations[0]).toMatchObject({ invariant: "stale-tlb", schedule: "default", preemptions: 0 });
@@ -263,13 +263,13 @@ describe("check", () => {
     [["--replay", "3"]],
     [["--replay", "100000=1"]],
     [["--trace", "/nowhere/x.txt"]],
-    [["--trace", ".", "--patch", "scenarios/overlays/no-exclusive-flush.ts"]],
+    [["--trace", ".", "--patch", "scenarios/undone/no-exclusive-flush.ts"]],
     [["--release", "5.0"]],
     [["--without", "nothing"]],
     [["--patch", "nothing.ts"]],
     [["--frobnicate"]],
   ])("wrong use: %j", (args) => {
-    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-exclusive.ts", ...args]);
+    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-vs-exclusive.ts", ...args]);
     expect({ status, stdout }).toEqual({ status: 125, stdout: "" });
     expect(stderr).toMatch(/^faultline: [^\n]+\n$/);
   });

@@ -253,8 +253,7 @@ export function* dmirrorDoWrite(
     m.touches(Op.DeviceWrite, entry.page);
     m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
     m.ram.copy(entry.page, from[c.cpages]!);
-    // A device has no dirty bit in the CPU's table: the driver says that the page was written.
-    m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+    k.testHmm.deviceWrote(k, entry.page);
   }
   return 0;
 }
@@ -456,7 +455,52 @@ export function* dmirrorCheckExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCm
   return result;
 }
 
+/** A device has no dirty bit in the CPU's table: the driver says that the page was written. */
+export function deviceWrote(k: Kernel, page: number): void {
+  const folio = k.m.memmap.folioOf(page);
+  k.m.touches(Op.PageFlags, folio);
+  k.m.memmap.set(folio, PG.dirty);
+}
+
 /* What the device's engine does by itself. */
+
+/** A load by the device of an aligned 32-bit word through its mirror; a negated errno where there can be none. */
+export function* deviceLoad32(k: Kernel, dmirror: Dmirror, addr: number): MaySleep<number> {
+  return yield* k.testHmm.deviceAccess32(k, dmirror, addr, null);
+}
+
+/** A store by the device of an aligned 32-bit word through its mirror: 0 or a negated errno. */
+export function* deviceStore32(k: Kernel, dmirror: Dmirror, addr: number, value: number): MaySleep<number> {
+  return yield* k.testHmm.deviceAccess32(k, dmirror, addr, value);
+}
+
+/** A load (`value` is null) or a store, with a device fault first where the mirror does not grant it. */
+export function* deviceAccess32(k: Kernel, dmirror: Dmirror, addr: number, value: number | null): MaySleep<number> {
+  const { m } = k;
+  const vpn = Math.floor(addr / 4096);
+  const write = value !== null;
+  for (;;) {
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
+    const entry = dmirror.table.get(vpn);
+    if (entry !== undefined && (entry.write || !write)) {
+      m.touches(write ? Op.DeviceWrite : Op.DeviceRead, entry.page);
+      m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, write ? 1 : 0);
+      const word = (entry.page << 10) + ((addr % 4096) >> 2);
+      let result = 0;
+      if (write) {
+        m.ram.words[word] = value;
+        k.testHmm.deviceWrote(k, entry.page);
+      } else result = m.ram.words[word]! >>> 0;
+      if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+      return result;
+    }
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    const error = yield* k.testHmm.dmirrorFault(k, dmirror, vpn, vpn + 1, write);
+    if (error !== 0) return error;
+    if (m.retries.again("device_access")) yield SWITCH;
+  }
+}
 
 /**
  * An atomic addition by the device to an aligned 32-bit word, taking exclusive access where the
@@ -480,7 +524,7 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
       if (m.point(Op.DeviceWrite, entry.page)) yield SWITCH;
       m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
       m.ram.words[word] = old + value;
-      m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+      k.testHmm.deviceWrote(k, entry.page);
       if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
       return old;
     }
