@@ -33,6 +33,9 @@ export default scenario({
   },
 
   *check(t, s) {
+    const { k } = t;
+    const flags = k.m.pt.flags(k.m.pt.lookup(t.mm.pgd, s.page / 4096));
+    if (k.swapops.isDeviceExclusive(k, flags) && (yield* t.reclaim(1)) !== 0) return "the page is exclusive to a device, and cannot be reclaimed";
     const value = yield* t.load32(s.page);
     return value === s.expected ? null : `an update is lost: the word is ${value} instead of ${s.expected}`;
   },

@@ -1,4 +1,5 @@
 import { scenario } from "@faultline/checker";
+import { Prot } from "@faultline/kernel";
 
 /**
  * A thread writes through its TLB while the page is unmapped and freed: the flush comes before the free
@@ -9,10 +10,14 @@ export default scenario({
   machine: { cpus: 2, devices: 0 },
 
   *setup(t) {
+    // A neighbour in the same page table, which stays.
+    const stays = yield* t.mmap(1);
+    yield* t.store32(stays, 5);
+    yield* t.mprotect(stays, 1, Prot.READ);
     const page = yield* t.mmap(1);
     yield* t.store32(page, 100);
     yield* t.drainLruBatches();
-    return { page };
+    return { stays, page };
   },
 
   threads: {
@@ -28,5 +33,10 @@ export default scenario({
         yield* t.munmap(s.page, 1);
       },
     },
+  },
+
+  *check(t, s) {
+    const value = yield* t.load32(s.stays);
+    return value === 5 ? null : `the word beside it is ${value} instead of 5`;
   },
 });

@@ -71,6 +71,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: folioAddNewAnonRmapPmd": NOT_VISIBLE_YET,
   "mm/rmap.ts: dropPmdMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: splitRmapPmd": `${UNDER_CALLERS_POINT} (MapCount)`,
+  "mm/swap_state.ts: servesSlot": `${UNDER_CALLERS_LOCK}, of the folio`,
   "mm/swap_state.ts: swapCacheGetFolio/(anonymous)": RETRY,
   "mm/swap.ts: batchNewFolio": NOT_VISIBLE_YET,
   "mm/swap.ts: folioLruList": UNDER_CALLERS_LOCK,

@@ -17,6 +17,7 @@ export function unbacked(k: Kernel, mm: Mm, vpn: number, { page, write, atomic }
   if (backing !== page) return `the CPU's entry is for frame ${backing}`;
   if (atomic) return exclusive ? null : "the CPU's entry is an ordinary one";
   if (exclusive) return "the CPU's entry is a device-exclusive one";
+  if ((flags & PTE.PROT_NONE) !== 0) return "the CPU's entry grants nothing";
   return write && (flags & PTE.W) === 0 ? "the CPU's entry is read-only" : null;
 }
 

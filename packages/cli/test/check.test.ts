@@ -166,7 +166,7 @@ describe("check", () => {
 
   test("a patch of the user's own breaks a rule, whatever the strategy", () => {
     for (const strategy of ["bounded", "exhaustive"]) {
-      const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/undone/no-exclusive-flush.ts", "--strategy", strategy]);
+      const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/undone/exclusive-flush.ts", "--strategy", strategy]);
       expect(status).toBe(1);
       expect(json).toMatchObject({ title: "CPU and device add to one word", release: "7.3", strategy, complete: false });
       expect(json.violations[0]).toMatchObject({ invariant: "stale-tlb", schedule: "default", preemptions: 0 });
@@ -263,7 +263,7 @@ describe("check", () => {
     [["--replay", "3"]],
     [["--replay", "100000=1"]],
     [["--trace", "/nowhere/x.txt"]],
-    [["--trace", ".", "--patch", "scenarios/undone/no-exclusive-flush.ts"]],
+    [["--trace", ".", "--patch", "scenarios/undone/exclusive-flush.ts"]],
     [["--release", "5.0"]],
     [["--without", "nothing"]],
     [["--patch", "nothing.ts"]],

@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
+import { ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { HmmPfn, type HmmRange } from "../mm/hmm.js";
 import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
@@ -319,6 +320,7 @@ export function* dmirrorRangeFault(
     if (error !== 0) return error;
     if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
     const stale = yield* k.mmuNotifier.intervalReadRetry(k, range.notifier, range.notifierSeq);
+    if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
     if (!stale) for (let i = 0; i < range.endVpn - range.startVpn; i++) use(i);
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
     if (!stale) return 0;
@@ -423,7 +425,8 @@ export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: num
  * Enters a page for atomic operations into the device's table; false when it is not exclusive any
  * more. The folio lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one
  * that has told the device already, and has not cleared the entry yet, would leave the device
- * with a page that is gone. So the entry is read as any other is, between begin and retry.
+ * with a page that is gone. So the entry is read as any other is, between begin and retry. While
+ * the lock is held, one that is for the page still is the exclusive one.
  */
 export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<boolean> {
   const { m } = k;
@@ -431,9 +434,9 @@ export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page
   if (m.point(Op.TableRead, tableObject(dmirror.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(dmirror.mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
-  const exclusive =
-    ptep >= 0 && k.swapops.isDeviceExclusive(k, m.pt.flags(ptep)) && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page;
-  if (!exclusive) return false;
+  const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+  const mapped = (ptePresent(flags) || k.swapops.isDeviceExclusive(k, flags)) && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page;
+  if (!mapped) return false;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, seq);
   if (m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
@@ -484,7 +487,8 @@ export function* deviceAccess32(k: Kernel, dmirror: Dmirror, addr: number, value
     if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
     const entry = dmirror.table.get(vpn);
     if (entry !== undefined && (entry.write || !write)) {
-      m.touches(write ? Op.DeviceWrite : Op.DeviceRead, entry.page);
+      // What the device has looked up it uses, whatever happens to its table meanwhile.
+      if (m.point(write ? Op.DeviceWrite : Op.DeviceRead, entry.page)) yield SWITCH;
       m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, write ? 1 : 0);
       const word = (entry.page << 10) + ((addr % 4096) >> 2);
       let result = 0;
