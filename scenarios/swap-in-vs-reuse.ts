@@ -7,14 +7,16 @@ import { Madv } from "@faultline/kernel";
  */
 export default scenario({
   title: "swap-in against the slot's next page",
-  machine: { cpus: 2, devices: 0, swapSlots: 4 },
+  machine: { cpus: 2, devices: 0, swapSlots: 3 },
 
   *setup(t) {
-    const page = yield* t.mmap(1);
+    const page = yield* t.mmap(2);
     yield* t.store32(page, 100);
+    yield* t.store32(page + 4096, 1);
     yield* t.drainLruBatches();
-    // Written to its slot, and still in the swap cache.
+    // Written to its slot, and still in the swap cache. The other page has the other slot: the next is the first again.
     yield* t.madvise(page, 1, Madv.PAGEOUT);
+    yield* t.madvise(page + 4096, 1, Madv.PAGEOUT);
     return { page };
   },
 

@@ -67,3 +67,17 @@ export function notGranted(mm: Mm, vpn: number, flags: number): string | null {
   if ((flags & PTE.R) !== 0 && (vma.flags & (VM.READ | VM.WRITE)) === 0) return "can be read, and its VMA cannot";
   return null;
 }
+
+/** Why a reverse walk from an anonymous page would not find its mapping; null when it would. */
+export function missedByRmap(k: Kernel, mm: Mm, vpn: number, page: number): string | null {
+  const { memmap, anonVmas } = k.m;
+  const folio = memmap.folioOf(page);
+  const vma = mm.vmaAt(vpn);
+  if (vma === null || !memmap.isAnon(folio)) return null;
+  const anonVma = anonVmas.get(memmap.mapping[folio]! >> 1);
+  if (anonVma === undefined) return "its anon_vma is gone";
+  if (!anonVma.vmas.has(vma)) return "its anon_vma does not have the VMA";
+  for (const other of anonVma.vmas) if (other.detached) return "its anon_vma has a VMA that is gone";
+  const index = memmap.index[folio]! + (page - folio);
+  return index === vma.linearIndex(vpn) ? null : `it is looked for at page 0x${(vma.startVpn + index - vma.pgoff).toString(16)}`;
+}

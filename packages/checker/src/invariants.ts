@@ -18,7 +18,7 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
-import { entryWritten, howMapped, notGranted, otherOwner, unbacked } from "./entry_rules.js";
+import { entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { lruBooks } from "./lru_books.js";
 import type { Finding, ViolationKind } from "./violation.js";
@@ -103,6 +103,7 @@ export class Invariants implements EventSink {
     else if (event === Event.MmPageFree) this.folioFreed(a, b);
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
     else if (event === Event.SetPte) this.entryWritten(a, b, c, d);
+    else if (event === Event.MmVmscanWriteFolio) this.folioWritten(a);
     else if (event === Event.TableFree) this.tableFreed(a);
     else if (event === Event.VmaFree) this.freedVmas.add(a);
     else if (event === Event.VmaReach && this.freedVmas.has(a)) {
@@ -138,6 +139,11 @@ export class Invariants implements EventSink {
     }
   }
 
+  private folioWritten(folio: number): void {
+    if (this.k.m.memmap.has(folio, PG.swapcache)) return;
+    this.fail("swap", `${this.frame(folio)} is written to swap, and is not in the swap cache`);
+  }
+
   private folioFreed(folio: number, order: number): void {
     for (let page = folio; page < folio + (1 << order); page++) this.pageFreed(page);
   }
@@ -148,6 +154,8 @@ export class Invariants implements EventSink {
     if (m.memmap.refcount[page] !== 0) {
       this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`);
     }
+    if (m.memmap.has(page, PG.locked)) this.fail("lock-on-free", `${this.frame(page)} is freed while its folio is locked`);
+    if (m.memmap.has(page, PG.writeback)) this.fail("swap", `${this.frame(page)} is freed while it is written to swap`);
     // A page table itself: nothing maps it.
     if (m.memmap.has(page, PG.table)) return;
     for (const e of m.sched.executors) {
@@ -300,6 +308,8 @@ export class Invariants implements EventSink {
         // References and mappings of a folio are its first page's.
         this.referenced[m.memmap.folioOf(page)]!++;
         if (!exclusive || exclusiveMaps) this.mapped[page]!++;
+        const missed = missedByRmap(this.k, mm, vpn, page);
+        if (missed !== null) this.fail("rmap", `no reverse walk from ${this.frame(page)} comes to its mapping at page ${hex(vpn)}: ${missed}`);
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
         else file++;
       } else if (swapops.isMigration(this.k, flags)) anon++;

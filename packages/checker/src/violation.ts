@@ -26,6 +26,8 @@ export type ViolationKind =
   | "device-table"
   /** An entry was changed by somebody who did not hold the lock of its page table. */
   | "page-table-lock"
+  /** A reverse walk does not find a mapping of its page. */
+  | "rmap"
   /** A page table grants what no VMA does, at rest. */
   | "vma"
   /** A migration entry whose folio is not locked: whoever meets it waits for nothing, or for ever. */
@@ -58,6 +60,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "stale-tlb": "when all is over, no TLB grants what the page table does not",
   "device-table": "a device maps only what the CPU's page table backs",
   "page-table-lock": "a page-table entry changes only under the lock of its table",
+  rmap: "a reverse walk from a page finds each of its mappings",
   vma: "when all is over, the page table grants what the VMAs grant",
   "migration-entry": "the folio behind a migration entry is locked",
   leak: "when all is over, nothing is locked, held or allocated any more",
