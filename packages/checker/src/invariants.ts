@@ -154,7 +154,6 @@ export class Invariants implements EventSink {
     if (m.memmap.refcount[page] !== 0) {
       this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`);
     }
-    if (m.memmap.has(page, PG.locked)) this.fail("lock-on-free", `${this.frame(page)} is freed while its folio is locked`);
     if (m.memmap.has(page, PG.writeback)) this.fail("swap", `${this.frame(page)} is freed while it is written to swap`);
     // A page table itself: nothing maps it.
     if (m.memmap.has(page, PG.table)) return;
