@@ -2,8 +2,8 @@ import { scenario } from "@faultline/checker";
 import { Madv } from "@faultline/kernel";
 
 /**
- * A device writes to a page that is swapped out: it is told first, and has said that the page is dirty, for the
- * CPU's entry does not know ("mm/hmm: hmm_pfn_to_page() and dirty pages" is the driver's duty by Documentation/mm/hmm.rst).
+ * A device writes to a page that is swapped out: the device drops it first, and its driver has said that the page is
+ * dirty, which the CPU's entry does not know (Documentation/mm/hmm.rst).
  */
 export default scenario({
   title: "store of a device against reclaim",
