@@ -61,8 +61,8 @@ describe("check", () => {
       "CPU fault against device-exclusive access
         kernel      7.3
         strategy    bounded
-        executions  456, complete; N/s, of 26 to 127 points
-        covered     sequentially consistent interleavings with at most 2 preemptions, retries up to 3
+        executions  505, complete; N/s, of 40 to 127 points
+        covered     sequentially consistent interleavings with at most 2 preemptions, retries up to 2
 
       Nothing found.
       "
