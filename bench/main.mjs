@@ -1,7 +1,7 @@
 // `npm run bench`: what Faultline does in a second, beside what does the same work elsewhere on
 // this computer, measured one after the other in one run. The best of a few rounds counts.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -133,11 +133,10 @@ function exclusive() {
 
 const jiti = createJiti(import.meta.url);
 const load = (name) => jiti.import(join(ROOT, `scenarios/${name}.ts`), { default: true });
-const loadRace = () => load(existsSync(join(ROOT, "scenarios/fault-vs-exclusive.ts")) ? "fault-vs-exclusive" : "fault-exclusive");
 
 async function explorer() {
   say("explorer …");
-  const scenario = await loadRace();
+  const scenario = await load("fault-vs-exclusive");
   const speed = benchmark(scenario, { executions: EXECUTIONS, now: () => performance.now() / 1000 });
   if (speed === null) throw new Error("the benchmark's scenario has a violation");
   row("explorer, fault against exclusive, all invariants on", "executions/s", speed.executions / speed.seconds, null);
@@ -148,7 +147,7 @@ async function explorer() {
 async function memory() {
   if (!process.argv.includes("--long")) return;
   say("a million executions …");
-  const exploration = new Exploration(await loadRace(), { sampling: { policy: "random", seed: 1 } });
+  const exploration = new Exploration(await load("fault-vs-exclusive"), { sampling: { policy: "random", seed: 1 } });
   const used = [];
   for (const executions of [100_000, 1_000_000]) {
     while (exploration.executions < executions) if (!exploration.step()) throw new Error("the benchmark's scenario has a violation");
@@ -171,7 +170,7 @@ async function spin() {
   lines.push(
     "the checker on the engine, and spin on a model that describes far less of it (bench/exclusive.pml):",
     ...besideSpin(join(ROOT, "bench/exclusive.pml"), [
-      { title: "fault against exclusive", macros: [], scenario: await loadRace(), overlays: [] },
+      { title: "fault against exclusive", macros: [], scenario: await load("fault-vs-exclusive"), overlays: [] },
       { title: "and MADV_DONTNEED, without exclusive-fault-ref", macros: ["-DDONTNEED", "-DNO_REF"], scenario: three, overlays: without },
     ]),
   );

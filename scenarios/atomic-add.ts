@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** A counter that a CPU and a device add to. Whoever has the page, no addition may get lost. */
+/**
+ * A counter that a CPU and a device add to: whoever has the page, no addition may get lost
+ * ("Add support for SVM atomics in Nouveau", 2021).
+ */
 export default scenario({
   title: "CPU and device add to one word",
   machine: { cpus: 2, devices: 1 },

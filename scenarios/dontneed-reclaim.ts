@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** MADV_DONTNEED meets a swap entry whose page this CPU may still have in its TLB: reclaim flushes later. */
+/**
+ * MADV_DONTNEED meets a swap entry whose page this CPU may still have in its TLB: reclaim flushes later
+ * ("mm, mprotect: flush TLB if potentially racing with a parallel reclaim leaving stale TLB entries", 2017).
+ */
 export default scenario({
   title: "MADV_DONTNEED against reclaim",
   machine: { cpus: 2, devices: 0, swapSlots: 16 },

@@ -2,9 +2,9 @@ import { scenario } from "@faultline/checker";
 import { Madv } from "@faultline/kernel";
 
 /**
- * One page that everybody wants: a CPU adds to a word of it, a device does the same with exclusive
- * access, and another CPU throws the page away. The page starts out exclusive to the device, so
- * that the CPU's access has to take it back first.
+ * One page that everybody wants: a CPU adds to a word of it, a device does the same with exclusive access, and
+ * another CPU throws the page away. The page starts out exclusive to the device, so that the CPU's access has to
+ * take it back first ("mm: take a page reference when removing device exclusive entries", 2023).
  */
 export default scenario({
   title: "CPU fault against device-exclusive access against MADV_DONTNEED",

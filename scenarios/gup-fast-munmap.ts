@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** A walk without locks is in a page table that munmap frees. */
+/**
+ * A walk without locks is in a page table that munmap frees ("riscv: enable MMU_GATHER_RCU_TABLE_FREE and
+ * HAVE_FAST_GUP", 2024).
+ */
 export default scenario({
   title: "get_user_pages_fast against munmap",
   machine: { cpus: 2, devices: 0 },

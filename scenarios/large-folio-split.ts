@@ -2,8 +2,8 @@ import { scenario } from "@faultline/checker";
 import { Madv } from "@faultline/kernel";
 
 /**
- * Four pages that are one folio, of which everybody wants another: one is paged out, so the folio
- * is split, while a CPU writes to the next and a device takes a third exclusively.
+ * Four pages that are one folio, of which everybody wants another: one is paged out, so the folio is split, while a
+ * CPU writes to the next and a device takes a third exclusively (Documentation/mm/transhuge.rst, on splitting).
  */
 export default scenario({
   title: "split of a large folio against CPU fault against device-exclusive access",

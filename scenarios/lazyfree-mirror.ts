@@ -1,7 +1,10 @@
 import { scenario } from "@faultline/checker";
 import { Madv } from "@faultline/kernel";
 
-/** A device mirrors a page that the program has given up, just as reclaim drops it. */
+/**
+ * A device mirrors a page that the program has given up, just as reclaim drops it
+ * ("mm: support madvise(MADV_FREE)", 2016; Documentation/mm/hmm.rst).
+ */
 export default scenario({
   title: "hmm_range_fault against reclaim of a lazily freed page",
   machine: { cpus: 1, devices: 1, swapSlots: 16 },

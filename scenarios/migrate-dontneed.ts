@@ -1,7 +1,10 @@
 import { Madv } from "@faultline/kernel";
 import { scenario } from "@faultline/checker";
 
-/** A page goes away while it moves. */
+/**
+ * A page that a device has exclusively goes away while it moves ("mm/rmap: handle device-exclusive entries
+ * correctly in try_to_migrate_one()", 2025).
+ */
 export default scenario({
   title: "migration against MADV_DONTNEED",
   machine: { cpus: 2, devices: 1 },

@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** A page that a device has exclusively moves to another frame, while the device uses it. */
+/**
+ * A page that a device has exclusively moves to another frame, while the device uses it ("mm/rmap: handle
+ * device-exclusive entries correctly in try_to_migrate_one()", 2025).
+ */
 export default scenario({
   title: "migration against device-exclusive access",
   machine: { cpus: 2, devices: 1 },

@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** A page moves to another frame while a CPU adds to it. */
+/**
+ * A page moves to another frame while a CPU adds to it: the fault waits for the migration entry to go
+ * ("mm/migrate.c: rework migration_entry_wait() to not take a pageref", 2022).
+ */
 export default scenario({
   title: "migration against CPU fault",
   machine: { cpus: 2, devices: 0 },

@@ -1,7 +1,7 @@
 import { Madv } from "@faultline/kernel";
 import { scenario } from "@faultline/checker";
 
-/** Reclaim swaps a page out that is to move. */
+/** Reclaim swaps a page out that is to move: whoever has its folio lock first (Documentation/mm/page_migration.rst). */
 export default scenario({
   title: "migration against reclaim",
   machine: { cpus: 2, devices: 0, swapSlots: 16 },

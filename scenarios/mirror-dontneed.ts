@@ -1,7 +1,10 @@
 import { scenario } from "@faultline/checker";
 import { Madv } from "@faultline/kernel";
 
-/** A device mirrors a page by hmm_range_fault() while it is thrown away and written anew. */
+/**
+ * A device mirrors a page by hmm_range_fault() while it is thrown away and written anew
+ * (Documentation/mm/hmm.rst, mmu_interval_read_retry()).
+ */
 export default scenario({
   title: "hmm_range_fault against MADV_DONTNEED against CPU store",
   machine: { cpus: 2, devices: 1 },

@@ -1,7 +1,10 @@
 import { scenario } from "@faultline/checker";
 import { Prot } from "@faultline/kernel";
 
-/** A fault on one page of a mapping while another page of it changes its permissions: the VMA is split. */
+/**
+ * A fault on one page of a mapping while another page of it changes its permissions: the VMA is split
+ * ("Per-VMA locks", 2023).
+ */
 export default scenario({
   title: "mprotect of one page against a fault on the next",
   machine: { cpus: 2, devices: 0 },

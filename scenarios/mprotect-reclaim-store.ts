@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** mprotect() meets a swap entry whose page this CPU may still write through its TLB: reclaim flushes later. */
+/**
+ * mprotect() meets a swap entry whose page this CPU may still write through its TLB: reclaim flushes later
+ * ("mm, mprotect: flush TLB if potentially racing with a parallel reclaim leaving stale TLB entries", 2017).
+ */
 export default scenario({
   title: "mprotect(PROT_READ) and a store against reclaim",
   machine: { cpus: 2, devices: 0, swapSlots: 16 },

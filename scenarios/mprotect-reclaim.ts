@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** Reclaim takes a page whose permissions are just being withdrawn: the flush that mprotect() owes is still to come. */
+/**
+ * Reclaim takes a page whose permissions are just being withdrawn: the flush that mprotect() owes is still to come
+ * (the same thread of 2017: "mm, mprotect: flush TLB if potentially racing with a parallel reclaim …").
+ */
 export default scenario({
   title: "mprotect(PROT_NONE) against reclaim",
   machine: { cpus: 2, devices: 0, swapSlots: 16 },

@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** Reclaim takes a page out that a device has exclusively, and that a CPU wants. */
+/**
+ * Reclaim takes a page out that a device has exclusively, and that a CPU wants ("mm: fixes for device-exclusive
+ * entries (hmm)", 2025: before it, such pages could not be swapped out).
+ */
 export default scenario({
   title: "reclaim against device-exclusive access against CPU fault",
   machine: { cpus: 2, devices: 1, swapSlots: 16 },

@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** Reclaim walks to the mapping of a page while the mapping goes away, tables and all. */
+/**
+ * Reclaim walks to the mapping of a page while the mapping goes away, tables and all
+ * ("mm: unlink vma before pagetables", 2005).
+ */
 export default scenario({
   title: "reclaim against munmap",
   machine: { cpus: 2, devices: 0, swapSlots: 16 },

@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** A page is written while reclaim takes it out of the page table, to the disk and away. */
+/**
+ * A page is written while reclaim takes it out of the page table, to the disk and away
+ * ("mm: defer flush of writable TLB entries", 2015).
+ */
 export default scenario({
   title: "reclaim against stores",
   machine: { cpus: 2, devices: 0, swapSlots: 16 },

@@ -1,7 +1,10 @@
 import { scenario } from "@faultline/checker";
 import { Madv } from "@faultline/kernel";
 
-/** A page in swap: one CPU wants it back, one throws it away, one would send it out again. */
+/**
+ * A page in swap: one CPU wants it back, one throws it away, one would send it out again
+ * ("mm: fix swapin race condition", 2010).
+ */
 export default scenario({
   title: "swap-in against MADV_DONTNEED against MADV_PAGEOUT",
   machine: { cpus: 3, devices: 0, swapSlots: 16 },

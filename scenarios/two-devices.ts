@@ -1,6 +1,6 @@
 import { scenario } from "@faultline/checker";
 
-/** Two devices take one page from each other, and from a CPU. */
+/** Two devices take one page from each other, and from a CPU ("mm: device exclusive memory access", 2021). */
 export default scenario({
   title: "two devices and a CPU add to one word",
   machine: { cpus: 1, devices: 2 },

@@ -1,6 +1,9 @@
 import { scenario } from "@faultline/checker";
 
-/** A fault has found its VMA, and has not locked it yet, when munmap takes it out and frees it. */
+/**
+ * A fault has found its VMA, and has not locked it yet, when munmap takes it out and frees it
+ * ("Per-VMA locks", 2023; "mm: make vma cache SLAB_TYPESAFE_BY_RCU", 2025).
+ */
 export default scenario({
   title: "per-VMA lock against munmap",
   machine: { cpus: 2, devices: 0 },

@@ -18,7 +18,7 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
-import { exclusiveOwners } from "./exclusive_owner.js";
+import { entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { lruBooks } from "./lru_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
@@ -101,12 +101,13 @@ export class Invariants implements EventSink {
     this.fail("use-after-free", `${task} reaches entry ${ptep % PTRS} of a page table that has been freed`);
   }
 
-  emit(event: Event, a: number, b: number, c: number, _d: number): void {
+  emit(event: Event, a: number, b: number, c: number, d: number): void {
     if (event === Event.UserAccess) this.userAccess(a, b, c);
     else if (event === Event.DeviceAccess) this.deviceAccess(a, b, c);
     else if (event === Event.MmPageFree) this.folioFreed(a, b);
     else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
-    else if (event === Event.SetPte) this.entryWritten(a, b, c);
+    else if (event === Event.SetPte) this.entryWritten(a, b, c, d);
+    else if (event === Event.MmVmscanWriteFolio) this.folioWritten(a);
     else if (event === Event.TableFree) this.tableFreed(a);
     else if (event === Event.VmaFree) this.freedVmas.push(a);
     else if (event === Event.VmaReach && this.freedVmas.includes(a)) {
@@ -143,6 +144,11 @@ export class Invariants implements EventSink {
     }
   }
 
+  private folioWritten(folio: number): void {
+    if (this.k.m.memmap.has(folio, PG.swapcache)) return;
+    this.fail("swap", `${this.frame(folio)} is written to swap, and is not in the swap cache`);
+  }
+
   private folioFreed(folio: number, order: number): void {
     for (let page = folio; page < folio + (1 << order); page++) this.pageFreed(page);
   }
@@ -153,6 +159,7 @@ export class Invariants implements EventSink {
     if (m.memmap.refcount[page] !== 0) {
       this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`, { page });
     }
+    if (m.memmap.has(page, PG.writeback)) this.fail("swap", `${this.frame(page)} is freed while it is written to swap`, { page });
     // A page table itself: nothing maps it.
     if (m.memmap.has(page, PG.table)) return;
     for (const e of m.sched.executors) {
@@ -205,8 +212,10 @@ export class Invariants implements EventSink {
     return ptePresent(flags) || swapops.isDeviceExclusive(this.k, flags) || swapops.isMigration(this.k, flags);
   }
 
-  private entryWritten(ptep: number, flags: number, pfn: number): void {
+  private entryWritten(ptep: number, flags: number, pfn: number, vpn: number): void {
     const { memmap } = this.k.m;
+    const finding = entryWritten(this.k, this.mirrors, ptep, vpn);
+    if (finding !== null) this.report(finding);
     if (!this.k.swapops.isMigration(this.k, flags)) {
       if (this.migrating.size > 0) this.migrating.delete(ptep);
       return;
@@ -244,26 +253,14 @@ export class Invariants implements EventSink {
   }
 
   private deviceEntry(mirror: Dmirror, vpn: number, entry: DeviceEntry, when: string): void {
+    const other = otherOwner(this.mirrors, mirror, entry);
+    if (other !== null) {
+      this.fail("exclusive-access", `${mirror.device.name} and ${other.device.name} both map ${this.frame(entry.page)} ${when}, one of them exclusively`, { page: entry.page, vpn, mm: mirror.mm.id });
+    }
     if (mirror.mm.activeInvalidations > 0) return;
-    const wrong = this.unbacked(mirror.mm, vpn, entry.page, entry.write, entry.atomic);
+    const wrong = unbacked(this.k, mirror.mm, vpn, entry);
     if (wrong === null) return;
-    const how = entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
-    this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${how} at page ${hex(vpn)} ${when}, but ${wrong}`, { page: entry.page, vpn, mm: mirror.mm.id });
-  }
-
-  private unbacked(mm: Mm, vpn: number, page: number, write: boolean, atomic: boolean): string | null {
-    const { m, swapops } = this.k;
-    const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
-    const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
-    if (flags === 0) return "the CPU's entry is empty";
-    const exclusive = swapops.isDeviceExclusive(this.k, flags);
-    if (swapops.isMigration(this.k, flags)) return "the CPU's entry is a migration entry";
-    if (!exclusive && !ptePresent(flags)) return "the CPU's entry is in swap";
-    const backing = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
-    if (backing !== page) return `the CPU's entry is for ${this.frame(backing)}`;
-    if (atomic) return exclusive ? null : "the CPU's entry is an ordinary one";
-    if (exclusive) return "the CPU's entry is a device-exclusive one";
-    return write && (flags & PTE.W) === 0 ? "the CPU's entry is read-only" : null;
+    this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${howMapped(entry)} at page ${hex(vpn)} ${when}, but ${wrong}`, { page: entry.page, vpn, mm: mirror.mm.id });
   }
 
   /* At rest. */
@@ -282,7 +279,6 @@ export class Invariants implements EventSink {
     this.memcgBooks();
     this.tlbBooks();
     this.deviceTables("at rest");
-    exclusiveOwners(this.mirrors, (message, about) => this.fail("exclusive-access", message, about));
     for (const page of this.migrating.values()) this.fail("leak", `a migration entry for ${this.frame(page)} is left`, { page });
     for (const mm of m.mms) {
       if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`, { mm: mm.id });
@@ -323,6 +319,8 @@ export class Invariants implements EventSink {
     let swap = 0;
     let huge = 0;
     const single = (vpn: number, flags: number, pfn: number): void => {
+      const wrong = notGranted(mm, vpn, flags);
+      if (wrong !== null) this.fail("vma", `the entry at page ${hex(vpn)} ${wrong}`);
       const exclusive = swapops.isDeviceExclusive(this.k, flags);
       if (exclusive || ptePresent(flags)) {
         if (!exclusive && (flags & PTE.SPECIAL) !== 0) return;
@@ -331,6 +329,8 @@ export class Invariants implements EventSink {
         // References and mappings of a folio are its first page's.
         this.referenced[m.memmap.folioOf(page)]!++;
         if (!exclusive || exclusiveMaps) this.mapped[page]!++;
+        const missed = missedByRmap(this.k, mm, vpn, page);
+        if (missed !== null) this.fail("rmap", `no reverse walk from ${this.frame(page)} comes to its mapping at page ${hex(vpn)}: ${missed}`);
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
         else file++;
       } else if (swapops.isMigration(this.k, flags)) anon++;

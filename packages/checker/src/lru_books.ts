@@ -2,10 +2,10 @@ import { Lru, NO_PAGE, PG, type Kernel, type Memcg } from "@faultline/kernel";
 
 /**
  * The LRU lists at rest: a folio with PG.lru is on the list that its flags and its cgroup name,
- * once, and on no other; the lists' counts are of what they have. `fail` gets each exception.
+ * once, and on no other; what is mapped is on one, or on its way; the lists' counts are of what they have. `fail` gets each exception.
  */
 export function lruBooks(k: Kernel, fail: (message: string) => void): void {
-  const { memmap, memcgs } = k.m;
+  const { memmap, memcgs, batches } = k.m;
   const listed = new Uint8Array(memmap.nrPages);
   const walk = (memcg: Memcg, lru: Lru): void => {
     const { lists, pages } = memcg.lruvec;
@@ -36,6 +36,9 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
   };
   walkAll(memcgs.root);
   for (let page = 0; page < memmap.nrPages; page++) {
-    if (memmap.has(page, PG.lru) && listed[page] === 0) fail(`frame ${page} is marked as on an LRU list, and is on none`);
+    if (listed[page] !== 0) continue;
+    if (memmap.has(page, PG.lru)) fail(`frame ${page} is marked as on an LRU list, and is on none`);
+    const mapped = memmap.refcount[page] !== 0 && memmap.folioOf(page) === page && memmap.isAnon(page) && memmap.folioMapcount(page) > 0;
+    if (mapped && batches.references(page) === 0) fail(`frame ${page} is mapped, and reclaim never comes to it: it is on no LRU list and in no batch`);
   }
 }

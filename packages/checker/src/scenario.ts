@@ -6,6 +6,7 @@ import {
   Madv,
   MapFlag,
   Op,
+  PG,
   Prot,
   SWITCH,
   ZoneId,
@@ -164,6 +165,16 @@ export class ThreadApi {
     return yield* this.k.testHmm.dmirrorFault(this.k, this.device(device), first, first + pages, write);
   }
 
+  /** A load by a device through its mirror, which faults the page in where it lacks it; unsigned, or a negated errno. */
+  *deviceLoad32(device: number, addr: number): MaySleep<number> {
+    return yield* this.k.testHmm.deviceLoad32(this.k, this.devices[device]!, addr);
+  }
+
+  /** A store by a device through its mirror: 0 or a negated errno. */
+  *deviceStore32(device: number, addr: number, value: number): MaySleep<number> {
+    return yield* this.k.testHmm.deviceStore32(this.k, this.devices[device]!, addr, value);
+  }
+
   /** An atomic addition by a device, which takes the page first where it does not have it. */
   *deviceAtomicAdd32(device: number, addr: number, value: number): MaySleep<number> {
     return yield* this.k.testHmm.deviceAtomicAdd32(this.k, this.device(device), wordAt(addr), value);
@@ -204,6 +215,16 @@ export class ThreadApi {
   /** Holds a page of the address space, as a driver does with get_user_pages_fast(); a page or a negated errno. */
   *getUserPage(addr: number, write: boolean): MaySleep<number> {
     return yield* this.k.gup.getUserPageFast(this.k, addr / 4096, write ? FollFlag.WRITE : 0, "scenario");
+  }
+
+  /** Writes the first word of what `getUserPage` returned for writing, past all page tables, as DMA does, and says that it is dirty. */
+  *writeUserPage(page: number, value: number): MaySleep<void> {
+    const { m } = this.k;
+    if (m.point(Op.FrameWrite, page)) yield SWITCH;
+    m.ram.words[page << 10] = value;
+    const folio = m.memmap.folioOf(page);
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    m.memmap.set(folio, PG.dirty);
   }
 
   /** Lets go of what `getUserPage` returned. */

@@ -8,7 +8,7 @@ export type ViolationKind =
   | "freed-while-mapped"
   /** A CPU or a device reached a frame that was free. */
   | "use-after-free"
-  /** A CPU reached a frame that a device held exclusively, or another device mapped it. */
+  /** A CPU or a device reached a frame that another device held exclusively. */
   | "exclusive-access"
   /** A folio lock was taken or released on a free folio. */
   | "lock-on-free"
@@ -26,6 +26,12 @@ export type ViolationKind =
   | "stale-tlb"
   /** A device's page table has what the CPU's does not back. */
   | "device-table"
+  /** An entry was changed by somebody who did not hold the lock of its page table. */
+  | "page-table-lock"
+  /** A reverse walk does not find a mapping of its page. */
+  | "rmap"
+  /** A page table grants what no VMA does, at rest. */
+  | "vma"
   /** A migration entry whose folio is not locked: whoever meets it waits for nothing, or for ever. */
   | "migration-entry"
   /** Something is still locked, under invalidation or allocated when all is over. */
@@ -48,7 +54,7 @@ export type ViolationKind =
 export const RULES: Readonly<Record<ViolationKind, string>> = {
   "freed-while-mapped": "no frame is freed while a page table, a TLB or a device can still reach it",
   "use-after-free": "no CPU and no device reaches a frame that is free",
-  "exclusive-access": "no CPU reaches a frame that a device holds exclusively, and no other device maps it",
+  "exclusive-access": "nobody but its owner reaches a frame that a device holds exclusively",
   "lock-on-free": "nobody takes or releases the folio lock of a folio that is free",
   refcount: "a folio has as many references as it has holders",
   mapcount: "a page has as many mappings as there are entries that map it",
@@ -59,6 +65,9 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "anon-exclusive": "a page that is exclusive to one process is mapped once",
   "stale-tlb": "when all is over, no TLB grants what the page table does not",
   "device-table": "a device maps only what the CPU's page table backs",
+  "page-table-lock": "a page-table entry changes only under the lock of its table",
+  rmap: "a reverse walk from a page finds each of its mappings",
+  vma: "when all is over, the page table grants what the VMAs grant",
   "migration-entry": "the folio behind a migration entry is locked",
   leak: "when all is over, nothing is locked, held or allocated any more",
   "lock-order": "locks are always nested in the same order",

@@ -1,6 +1,6 @@
 import { Errno, Gfp, HmmPfn, Mutex, SWITCH, TaskState, type Atomic, type Dmirror, type HmmRange, type Kernel, type MaySleep, type NotifierRange, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
-import faultExclusive from "../../../scenarios/fault-exclusive.js";
+import faultExclusive from "../../../scenarios/fault-vs-exclusive.js";
 import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
 import rangeFaultInCallback from "../../../scenarios/undone/range-fault-in-callback.js";
 import { explore, replay, scenario, type Scenario, type ThreadApi } from "../src/index.js";

@@ -2,8 +2,8 @@ import { PATCHES, type OverlayFactory } from "@faultline/kernel";
 import { expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
-import noExclusiveFlush from "../../../scenarios/overlays/no-exclusive-flush.js";
-import noExclusiveRecheck from "../../../scenarios/overlays/no-exclusive-recheck.js";
+import noExclusiveFlush from "../../../scenarios/undone/exclusive-flush.js";
+import noExclusiveRecheck from "../../../scenarios/undone/exclusive-fault-recheck.js";
 import { explore, replay, type ExploreOptions, type Scenario, type Violation } from "@faultline/checker";
 
 function undone(name: string): OverlayFactory {
@@ -45,19 +45,19 @@ test("without the reference of 2023 a folio lock is taken on a page that was fre
 });
 
 test("without the TLB flush a CPU reaches a page that a device has exclusively", () => {
-  const violation = found(atomicAdd as never, { overlays: [noExclusiveFlush], ignore: ["stale-tlb"] });
+  const violation = found(atomicAdd as never, { overlays: [noExclusiveFlush.apply], ignore: ["stale-tlb"] });
   expect(violation.kind).toBe("exclusive-access");
   expect(violation.message).toMatch(/CPU 0 \(\w+\) reaches frame \d+ .* while hmm_dmirror0 has it exclusively/);
 });
 
 test("without the TLB flush a TLB is stale even when nobody races", () => {
-  const violation = found(atomicAdd as never, { overlays: [noExclusiveFlush] });
+  const violation = found(atomicAdd as never, { overlays: [noExclusiveFlush.apply] });
   expect(violation).toMatchObject({ kind: "stale-tlb", preemptions: 0 });
 });
 
 test("without the TLB flush an update is lost", () => {
   const violation = found(atomicAdd as never, {
-    overlays: [noExclusiveFlush],
+    overlays: [noExclusiveFlush.apply],
     ignore: ["exclusive-access", "stale-tlb"],
   });
   expect(violation.kind).toBe("outcome");
@@ -66,7 +66,7 @@ test("without the TLB flush an update is lost", () => {
 });
 
 test("without the recheck a page comes back that MADV_DONTNEED took away", () => {
-  const violation = found(faultExclusiveDontneed as never, { overlays: [noExclusiveRecheck] });
+  const violation = found(faultExclusiveDontneed as never, { overlays: [noExclusiveRecheck.apply] });
   expect(violation.kind).toMatch(/freed-while-mapped|mapcount|refcount/);
   expect(violation.preemptions).toBeLessThanOrEqual(2);
   expect(violation.message).toMatchInlineSnapshot(`"frame 6 is freed while a page table maps it at page 0x3ff7fff"`);

@@ -1,7 +1,7 @@
 import { Lru, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
-import faultExclusive from "../../../scenarios/fault-exclusive.js";
+import faultExclusive from "../../../scenarios/fault-vs-exclusive.js";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
 import { explore, replay, scenario, type Scenario, type ScenarioThread, type ThreadApi } from "../src/index.js";
 import { LockOrder } from "../src/lock_order.js";

@@ -1,55 +1,65 @@
-import { resolvePatches } from "@faultline/kernel";
-import { expect, test } from "vitest";
-import faultExclusive from "../../../scenarios/fault-exclusive.js";
-import gupFastMunmap from "../../../scenarios/gup-fast-munmap.js";
-import largeFolioSplit from "../../../scenarios/large-folio-split.js";
-import lazyfreeMirror from "../../../scenarios/lazyfree-mirror.js";
-import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
-import mprotectFault from "../../../scenarios/mprotect-fault.js";
-import mprotectReclaim from "../../../scenarios/mprotect-reclaim.js";
-import reclaimExclusive from "../../../scenarios/reclaim-exclusive.js";
-import reclaimMunmap from "../../../scenarios/reclaim-munmap.js";
-import swapInDontneedPageout from "../../../scenarios/swap-in-dontneed-pageout.js";
-import twoDevices from "../../../scenarios/two-devices.js";
-import vmaLockMunmap from "../../../scenarios/vma-lock-munmap.js";
-import dontneedReclaim from "../../../scenarios/dontneed-reclaim.js";
-import mprotectReclaimStore from "../../../scenarios/mprotect-reclaim-store.js";
-import reclaimStore from "../../../scenarios/reclaim-store.js";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { resolvePatches, type UserPatch } from "@faultline/kernel";
+import { describe, expect, test } from "vitest";
 import { explore, type Scenario } from "../src/index.js";
 
-/** The gallery: each scenario with as many preemptions as a few seconds allow. */
-const GALLERY: readonly (readonly [title: string, s: Scenario, preemptions: number])[] = (
-  [
-    [faultExclusive, 3],
-    [gupFastMunmap, 2],
-    [largeFolioSplit, 1],
-    [lazyfreeMirror, 2],
-    [mirrorDontneed, 2],
-    [mprotectFault, 2],
-    [mprotectReclaim, 2],
-    [reclaimExclusive, 1],
-    [reclaimMunmap, 2],
-    [swapInDontneedPageout, 2],
-    [twoDevices, 1],
-    [dontneedReclaim, 1],
-    [mprotectReclaimStore, 2],
-    [reclaimStore, 1],
-    [vmaLockMunmap, 2],
-  ] as const
-).map(([s, n]) => [s.title, s as Scenario, n]);
+const SCENARIOS = join(dirname(fileURLToPath(import.meta.url)), "../../../scenarios");
+const UNDONE = join(SCENARIOS, "undone");
 
-test.each(GALLERY)("%s: clean", (_title, s, preemptions) => {
-  const report = explore(s, { preemptions });
+/** For those that are too large for two preemptions in a few seconds. */
+const ONE_PREEMPTION = ["dontneed-reclaim", "large-folio-split", "reclaim-exclusive", "reclaim-store", "two-devices"];
+
+const modulesIn = (folder: string): string[] => readdirSync(folder).flatMap((file) => (file.endsWith(".ts") ? [file.slice(0, -3)] : []));
+
+async function load<T>(folder: string, name: string): Promise<T> {
+  return ((await import(join(folder, `${name}.ts`))) as { default: T }).default;
+}
+
+test.each(modulesIn(SCENARIOS))("%s holds", async (name) => {
+  const report = explore(await load<Scenario>(SCENARIOS, name), { preemptions: ONE_PREEMPTION.includes(name) ? 1 : 2 });
   expect(report.violation).toBeNull();
   expect(report.complete).toBe(true);
   // Every loop that waits for somebody says so.
   expect(report.forced).toBe(0);
 });
 
-test.each(["6.14", "6.1"])("fault against exclusive on %s: clean", (release) => {
+test("an execution of the scenario that is timed has 40 points at least", async () => {
+  const report = explore(await load<Scenario>(SCENARIOS, "fault-vs-exclusive"), { preemptions: 2 });
+  expect(report.pointsMin).toBeGreaterThanOrEqual(40);
+});
+
+test.each(["6.14", "6.1"])("fault against exclusive on %s holds", async (release) => {
   const overlays = resolvePatches({ release, without: [] });
   if (typeof overlays === "string") throw new Error(overlays);
-  const report = explore(faultExclusive, { overlays });
+  const report = explore(await load<Scenario>(SCENARIOS, "fault-vs-exclusive"), { overlays });
   expect(report.violation).toBeNull();
   expect(report.complete).toBe(true);
+});
+
+describe("undone", () => {
+  interface Found {
+    readonly scenario: string;
+    readonly kinds: readonly string[];
+    readonly message: string;
+  }
+  const found = JSON.parse(readFileSync(join(UNDONE, "found.json"), "utf8")) as Readonly<Record<string, Found>>;
+
+  test("the list of what is found has each overlay", () => {
+    expect(Object.keys(found).sort()).toEqual(modulesIn(UNDONE).sort());
+  });
+
+  test("docs/undone.md has a row for each", () => {
+    const page = readFileSync(join(SCENARIOS, "../docs/undone.md"), "utf8");
+    for (const [name, { scenario }] of Object.entries(found)) expect(page).toMatch(new RegExp(`^\\| \`${name}\` \\|.*\\| \`${scenario}\` \\|`, "m"));
+  });
+
+  test.each(Object.entries(found))("%s is found", async (name, { scenario, kinds, message }) => {
+    const patch = await load<UserPatch>(UNDONE, name);
+    expect(patch.name).toBe(name);
+    const { violation } = explore(await load<Scenario>(SCENARIOS, scenario), { overlays: [patch.apply] });
+    expect(kinds).toContain(violation?.kind);
+    expect(violation?.message).toMatch(new RegExp(message));
+  });
 });

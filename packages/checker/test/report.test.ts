@@ -2,7 +2,7 @@ import { PATCHES } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
-import noExclusiveFlush from "../../../scenarios/overlays/no-exclusive-flush.js";
+import exclusiveFlush from "../../../scenarios/undone/exclusive-flush.js";
 import { explore, replay, scenario, stateTable, type Scenario, type Step } from "../src/index.js";
 import { describeRepetition, repetitionOf, withoutRepetitions } from "../src/repetition.js";
 
@@ -26,7 +26,7 @@ describe("the state of what a violation is about", () => {
   });
 
   test("what is found at rest: ahead of the last step that changed anything", () => {
-    const violation = explore(atomicAdd, { overlays: [noExclusiveFlush] }).violation!;
+    const violation = explore(atomicAdd, { overlays: [exclusiveFlush.apply] }).violation!;
     expect(violation).toMatchObject({ kind: "stale-tlb", at: null });
     const { before, after, step } = violation.state!;
     expect(violation.trace[step!]).toMatchObject({ thread: "device", function: "folio_put" });

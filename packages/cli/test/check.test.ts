@@ -57,14 +57,14 @@ function stable(text: string): string {
 
 describe("check", () => {
   test("a scenario in which nothing is found", () => {
-    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-exclusive.ts"]);
+    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-vs-exclusive.ts"]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stable(stdout)).toMatchInlineSnapshot(`
       "CPU fault against device-exclusive access
         kernel      7.3
         strategy    bounded
-        executions  456, complete; N/s, of 26 to 127 points
-        covered     sequentially consistent interleavings with at most 2 preemptions, retries up to 3
+        executions  505, complete; N/s, of 40 to 127 points
+        covered     sequentially consistent interleavings with at most 2 preemptions, retries up to 2
 
       Nothing found.
       "
@@ -173,7 +173,7 @@ describe("check", () => {
       const { status, stdout } = faultline(["trace", join(folder, "x.fltrace")]);
       expect(status).toBe(0);
       expect(stdout).toMatch(/^kernel +7\.3 --without exclusive-fault-ref$/m);
-      const clean = faultline(["check", "scenarios/fault-exclusive.ts", "--trace", join(folder, "none.txt")]);
+      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--trace", join(folder, "none.txt")]);
       expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.txt")} is not written: nothing was found\n` });
       expect(existsSync(join(folder, "none.txt"))).toBe(false);
     });
@@ -194,7 +194,7 @@ describe("check", () => {
       const said = faultline(["check", "mine.ts", "--emit-c", "mine.c"], { cwd: folder });
       expect(said).toMatchObject({ status: 1, stderr: "faultline: mine.c: thread 'only': what is done here through the kernel itself (t.k) has no system call, and is left out\n" });
 
-      const clean = faultline(["check", "scenarios/fault-exclusive.ts", "--emit-c", join(folder, "none.c")]);
+      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--emit-c", join(folder, "none.c")]);
       expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.c")} is not written: nothing was found\n` });
       expect(existsSync(join(folder, "none.c"))).toBe(false);
     });
@@ -202,7 +202,7 @@ describe("check", () => {
 
   test("a patch of the user's own breaks a rule, whatever the strategy", () => {
     for (const strategy of ["bounded", "exhaustive"]) {
-      const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/overlays/no-exclusive-flush.ts", "--strategy", strategy]);
+      const { status, json } = checkJson(["scenarios/atomic-add.ts", "--patch", "scenarios/undone/exclusive-flush.ts", "--strategy", strategy]);
       expect(status).toBe(1);
       expect(json).toMatchObject({ title: "CPU and device add to one word", release: "7.3", strategy, complete: false });
       expect(json.violations[0]).toMatchObject({ invariant: "stale-tlb", schedule: "default", preemptions: 0 });
@@ -382,18 +382,18 @@ export default {
     [["--replay", "3"]],
     [["--replay", "100000=1"]],
     [["--trace", "/nowhere/x.txt"]],
-    [["--trace", ".", "--patch", "scenarios/overlays/no-exclusive-flush.ts"]],
+    [["--trace", ".", "--patch", "scenarios/undone/exclusive-flush.ts"]],
     [["--emit-c", "/nowhere/x.c"]],
     [["--emit-c", "."]],
-    [["--emit-c", "scenarios/fault-exclusive.ts"]],
-    [["--emit-c", "scenarios/overlays/no-exclusive-flush.ts", "--patch", "scenarios/overlays/no-exclusive-flush.ts"]],
+    [["--emit-c", "scenarios/fault-vs-exclusive.ts"]],
+    [["--emit-c", "scenarios/undone/exclusive-flush.ts", "--patch", "scenarios/undone/exclusive-flush.ts"]],
     [["--emit-c", "/tmp/x.txt", "--trace", "/tmp/x.txt"]],
     [["--release", "5.0"]],
     [["--without", "nothing"]],
     [["--patch", "nothing.ts"]],
     [["--frobnicate"]],
   ])("wrong use: %j", (args) => {
-    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-exclusive.ts", ...args]);
+    const { status, stdout, stderr } = faultline(["check", "scenarios/fault-vs-exclusive.ts", ...args]);
     expect({ status, stdout }).toEqual({ status: 125, stdout: "" });
     expect(stderr).toMatch(/^faultline: [^\n]+\n$/);
   });

@@ -6,7 +6,7 @@ export { DEFAULT_RELEASE, PATCHES, RELEASES, resolvePatches, type Patch, type Pa
 
 /* What kernel code is written with, overlays among it. */
 export { Access } from "./arch/fault.js";
-export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, ptePresent, swapType, USER_VPN_END, type SavedTables } from "./arch/pgtable.js";
+export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent, tableIndex, swapType, USER_VPN_END, type SavedTables } from "./arch/pgtable.js";
 export { Tlb } from "./arch/tlb.js";
 export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
@@ -36,7 +36,9 @@ export { Memmap, NO_PAGE, PG } from "./mm/page.js";
 export { startSwapDisk } from "./mm/page_io.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export { ZoneId } from "./mm/zone.js";
-export type { RmapOne } from "./mm/rmap.js";
+export type { ExclusivePage, RmapOne } from "./mm/rmap.js";
+export { makeSwap, restoredBits } from "./mm/swapops.js";
+export { maybeMkwrite, vmPageProt } from "./mm/vm_prot.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */
 export { SeededChoices, type Choices } from "./kernel/choices.js";

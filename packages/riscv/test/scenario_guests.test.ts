@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import noExclusiveFlush from "../../../scenarios/overlays/no-exclusive-flush.js";
+import exclusiveFlush from "../../../scenarios/undone/exclusive-flush.js";
 import guestAdd from "../../../scenarios/guest-add.js";
 import { guestsOf } from "../../checker/test/guests.js";
 import { explore, raceDiagram, replay, scenario, type ExploreOptions, type Report, type Scenario, type ScenarioThread } from "../../checker/src/index.js";
@@ -107,10 +107,10 @@ describe("a program as a thread of a scenario", () => {
         return null;
       },
     };
-    const report = exploreGuests(unchecked, { overlays: [noExclusiveFlush], ignore: ["stale-tlb"] });
+    const report = exploreGuests(unchecked, { overlays: [exclusiveFlush.apply], ignore: ["stale-tlb"] });
     expect(report.violation).toMatchObject({ kind: "exclusive-access", at: { executor: "CPU 0", thread: "adder0" } });
     expect(report.violation!.message).toMatch(/^CPU 0 \(adder0\) reaches frame \d+ at page 0x[0-9a-f]+ by an ordinary translation, while hmm_dmirror0 has it exclusively$/);
-    const lost = exploreGuests(guestAdd, { overlays: [noExclusiveFlush], ignore: ["stale-tlb", "exclusive-access"] });
+    const lost = exploreGuests(guestAdd, { overlays: [exclusiveFlush.apply], ignore: ["stale-tlb", "exclusive-access"] });
     expect(lost.violation).toMatchObject({ kind: "outcome" });
     expect(lost.violation!.message).toMatch(/^an update is lost: the word is \d+ instead of 12$/);
   });

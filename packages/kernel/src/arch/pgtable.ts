@@ -135,6 +135,11 @@ export class PageTables {
     return (this.locks[node] ??= new SpinLock(this.m.locks, "ptl"));
   }
 
+  /** The same, for who only looks: undefined where nobody has asked for it yet. */
+  lockIfAny(ptep: number): SpinLock | undefined {
+    return this.locks[Math.floor(ptep / PTRS_PER_TABLE)];
+  }
+
   pfn(ptep: number): number {
     return this.words[ptep * 2]!;
   }

@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
+import { ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { HmmPfn, type HmmRange } from "../mm/hmm.js";
 import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
@@ -255,8 +256,7 @@ export function* dmirrorDoWrite(
     m.touches(Op.DeviceWrite, entry.page);
     m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
     m.ram.copy(entry.page, from[c.cpages]!);
-    // A device has no dirty bit in the CPU's table: the driver says that the page was written.
-    m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+    k.testHmm.deviceWrote(k, entry.page);
   }
   return 0;
 }
@@ -322,6 +322,7 @@ export function* dmirrorRangeFault(
     if (error !== 0) return error;
     if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
     const stale = yield* k.mmuNotifier.intervalReadRetry(k, range.notifier, range.notifierSeq);
+    if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
     if (!stale) for (let i = 0; i < range.endVpn - range.startVpn; i++) use(i);
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
     if (!stale) return 0;
@@ -426,7 +427,8 @@ export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: num
  * Enters a page for atomic operations into the device's table; false when it is not exclusive any
  * more. The folio lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one
  * that has told the device already, and has not cleared the entry yet, would leave the device
- * with a page that is gone. So the entry is read as any other is, between begin and retry.
+ * with a page that is gone. So the entry is read as any other is, between begin and retry. While
+ * the lock is held, one that is for the page still is the exclusive one.
  */
 export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<boolean> {
   const { m } = k;
@@ -434,9 +436,9 @@ export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page
   if (m.point(Op.TableRead, tableObject(dmirror.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(dmirror.mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
-  const exclusive =
-    ptep >= 0 && k.swapops.isDeviceExclusive(k, m.pt.flags(ptep)) && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page;
-  if (!exclusive) return false;
+  const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+  const mapped = (ptePresent(flags) || k.swapops.isDeviceExclusive(k, flags)) && m.memmap.pfnToPage(m.pt.pfn(ptep)) === page;
+  if (!mapped) return false;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, seq);
   if (m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
@@ -458,7 +460,53 @@ export function* dmirrorCheckExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCm
   return result;
 }
 
+/** A device has no dirty bit in the CPU's table: the driver says that the page was written. */
+export function deviceWrote(k: Kernel, page: number): void {
+  const folio = k.m.memmap.folioOf(page);
+  k.m.touches(Op.PageFlags, folio);
+  k.m.memmap.set(folio, PG.dirty);
+}
+
 /* What the device's engine does by itself. */
+
+/** A load by the device of an aligned 32-bit word through its mirror; a negated errno where there can be none. */
+export function* deviceLoad32(k: Kernel, dmirror: Dmirror, addr: number): MaySleep<number> {
+  return yield* k.testHmm.deviceAccess32(k, dmirror, addr, null);
+}
+
+/** A store by the device of an aligned 32-bit word through its mirror: 0 or a negated errno. */
+export function* deviceStore32(k: Kernel, dmirror: Dmirror, addr: number, value: number): MaySleep<number> {
+  return yield* k.testHmm.deviceAccess32(k, dmirror, addr, value);
+}
+
+/** A load (`value` is null) or a store, with a device fault first where the mirror does not grant it. */
+export function* deviceAccess32(k: Kernel, dmirror: Dmirror, addr: number, value: number | null): MaySleep<number> {
+  const { m } = k;
+  const vpn = Math.floor(addr / 4096);
+  const write = value !== null;
+  for (;;) {
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
+    const entry = dmirror.table.get(vpn);
+    if (entry !== undefined && (entry.write || !write)) {
+      // What the device has looked up it uses, whatever happens to its table meanwhile.
+      if (m.point(write ? Op.DeviceWrite : Op.DeviceRead, entry.page)) yield SWITCH;
+      m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, write ? 1 : 0);
+      const word = (entry.page << 10) + ((addr % 4096) >> 2);
+      let result = 0;
+      if (write) {
+        m.ram.words[word] = value;
+        k.testHmm.deviceWrote(k, entry.page);
+      } else result = m.ram.words[word]! >>> 0;
+      if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+      return result;
+    }
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    const error = yield* k.testHmm.dmirrorFault(k, dmirror, vpn, vpn + 1, write);
+    if (error !== 0) return error;
+    if (m.retries.again("device_access")) yield SWITCH;
+  }
+}
 
 /**
  * An atomic addition by the device to an aligned 32-bit word, taking exclusive access where the
@@ -483,7 +531,7 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
       m.touches(Op.DeviceWrite, entry.page);
       m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, 1);
       m.ram.words[word] = old + value;
-      m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+      k.testHmm.deviceWrote(k, entry.page);
       if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
       return old;
     }

@@ -297,7 +297,7 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   m.ram.clear(folio);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
-  if (!m.pt.isNone(vmf.ptep)) {
+  if (!k.memory.pteRangeNone(k, vmf.ptep, 1)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     yield* k.swap.folioPut(k, folio, "alloc");
     return 0;

@@ -113,6 +113,13 @@ export function* readSwapCacheAsync(k: Kernel, offset: number): MaySleep<number>
   }
 }
 
+/** Whether a locked folio is still the cached one of a slot: it may have left the cache, or serve another slot, since it was found. */
+export function servesSlot(k: Kernel, folio: number, offset: number): boolean {
+  const { memmap } = k.m;
+  const index = offset - memmap.private[folio]!;
+  return memmap.has(folio, PG.swapcache) && index >= 0 && index < memmap.folioPages(folio);
+}
+
 /** A fault on a swap entry. */
 export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { m } = k;
@@ -140,12 +147,8 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
     yield* k.swap.folioPut(k, folio, "swapin");
     return result | locked;
   }
-  // The folio may have left the cache, or serve another slot, since it was found.
-  const index = offset - memmap.private[folio]!;
-  if (!memmap.has(folio, PG.swapcache) || index < 0 || index >= memmap.folioPages(folio)) {
-    return yield* giveUp(k, folio, result);
-  }
-  const page = folio + index;
+  if (!k.swapState.servesSlot(k, folio, offset)) return yield* giveUp(k, folio, result);
+  const page = folio + (offset - memmap.private[folio]!);
   if (!memmap.has(folio, PG.uptodate)) {
     yield* giveUp(k, folio, result);
     return VmFault.SIGBUS;

@@ -1,0 +1,83 @@
+import { PTE, VM, type DeviceEntry, type Dmirror, type Kernel, type Mm } from "@faultline/kernel";
+import type { Finding } from "./violation.js";
+
+/**
+ * Why a device's translation is not backed by the CPU's page table; null when it is: the same page,
+ * with the permission, by an ordinary entry or, for atomic operations, by a device-exclusive one.
+ */
+export function unbacked(k: Kernel, mm: Mm, vpn: number, { page, write, atomic }: DeviceEntry): string | null {
+  const { m, swapops } = k;
+  const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
+  const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
+  if (flags === 0) return "the CPU's entry is empty";
+  if (swapops.isMigration(k, flags)) return "the CPU's entry is a migration entry";
+  const exclusive = swapops.isDeviceExclusive(k, flags);
+  if (!exclusive && (flags & (PTE.V | PTE.PROT_NONE)) === 0) return "the CPU's entry is in swap";
+  const backing = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
+  if (backing !== page) return `the CPU's entry is for frame ${backing}`;
+  if (atomic) return exclusive ? null : "the CPU's entry is an ordinary one";
+  if (exclusive) return "the CPU's entry is a device-exclusive one";
+  if ((flags & PTE.PROT_NONE) !== 0) return "the CPU's entry grants nothing";
+  return write && (flags & PTE.W) === 0 ? "the CPU's entry is read-only" : null;
+}
+
+/** How a device maps a page, in a word. */
+export function howMapped(entry: DeviceEntry): string {
+  return entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
+}
+
+/**
+ * An entry has just been written: under the lock of its table, and devices dropped before what it
+ * no longer backs. What a device enters meanwhile, the notifier's sequence tells it to drop again.
+ */
+export function entryWritten(k: Kernel, mirrors: readonly Dmirror[], ptep: number, vpn: number): Finding | null {
+  const { m } = k;
+  const task = m.current?.comm ?? "nobody";
+  const lock = m.pt.lockIfAny(ptep);
+  if (lock !== undefined && lock.owner !== m.current) {
+    return { kind: "page-table-lock", message: `${task} changes the entry at page 0x${vpn.toString(16)} without its page-table lock`, about: { vpn } };
+  }
+  for (const { mm, table, device } of mirrors) {
+    if (table.size === 0 || mm.pgd < 0) continue;
+    const entry = table.get(vpn);
+    if (entry === undefined || m.pt.find(mm.pgd, vpn) !== ptep) continue;
+    const wrong = unbacked(k, mm, vpn, entry);
+    if (wrong === null) continue;
+    const what = `${device.name} maps frame ${entry.page} ${howMapped(entry)} at page 0x${vpn.toString(16)}`;
+    return { kind: "device-table", about: { page: entry.page, vpn, mm: mm.id }, message: `${task} changes the entry, and no notifier has made the device drop its own: ${what}, but ${wrong}` };
+  }
+  return null;
+}
+
+/** The device that has a page besides `owner`, where one of the two has it exclusively; null when there is none. */
+export function otherOwner(mirrors: readonly Dmirror[], owner: Dmirror, entry: DeviceEntry): Dmirror | null {
+  for (const other of mirrors) {
+    if (other === owner || other.table.size === 0) continue;
+    for (const [, theirs] of other.table) if (theirs.page === entry.page && (theirs.atomic || entry.atomic)) return other;
+  }
+  return null;
+}
+
+/** What is wrong with an entry as the VMAs have it; null when nothing is. */
+export function notGranted(mm: Mm, vpn: number, flags: number): string | null {
+  const vma = mm.vmaAt(vpn);
+  if (vma === null) return "lies in no VMA";
+  if ((flags & PTE.V) === 0) return null;
+  if ((flags & PTE.W) !== 0 && (vma.flags & VM.WRITE) === 0) return "can be written, and its VMA cannot";
+  if ((flags & PTE.R) !== 0 && (vma.flags & (VM.READ | VM.WRITE)) === 0) return "can be read, and its VMA cannot";
+  return null;
+}
+
+/** Why a reverse walk from an anonymous page would not find its mapping; null when it would. */
+export function missedByRmap(k: Kernel, mm: Mm, vpn: number, page: number): string | null {
+  const { memmap, anonVmas } = k.m;
+  const folio = memmap.folioOf(page);
+  const vma = mm.vmaAt(vpn);
+  if (vma === null || !memmap.isAnon(folio)) return null;
+  const anonVma = anonVmas.get(memmap.mapping[folio]! >> 1);
+  if (anonVma === undefined) return "its anon_vma is gone";
+  if (!anonVma.vmas.has(vma)) return "its anon_vma does not have the VMA";
+  for (const other of anonVma.vmas) if (other.detached) return "its anon_vma has a VMA that is gone";
+  const index = memmap.index[folio]! + (page - folio);
+  return index === vma.linearIndex(vpn) ? null : `it is looked for at page 0x${(vma.startVpn + index - vma.pgoff).toString(16)}`;
+}
