@@ -492,3 +492,35 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
     if (m.retries.again("device_atomic")) yield SWITCH;
   }
 }
+
+/**
+ * A plain load by the device of an aligned 32-bit word, or a store where there is a value, through
+ * what it mirrors; a page that it lacks is faulted in first. What is there now, or a negated errno.
+ */
+export function* deviceAccess32(k: Kernel, dmirror: Dmirror, addr: number, value: number | null): MaySleep<number> {
+  const { m } = k;
+  const vpn = Math.floor(addr / 4096);
+  const write = value !== null;
+  for (;;) {
+    if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+    if (m.point(Op.DeviceLookup, dmirror.notifier.id)) yield SWITCH;
+    const entry = dmirror.table.get(vpn);
+    // An atomic mapping is no writable one, as for WRITE.
+    if (entry !== undefined && (!write || entry.write)) {
+      m.touches(write ? Op.DeviceWrite : Op.DeviceRead, entry.page);
+      m.sink?.emit(Event.DeviceAccess, dmirror.device.id, vpn, entry.page, write ? 1 : 0);
+      const word = (entry.page << 10) + ((addr % 4096) >> 2);
+      if (write) {
+        m.ram.words[word] = value;
+        m.memmap.set(m.memmap.folioOf(entry.page), PG.dirty);
+      }
+      const now = m.ram.words[word]! >>> 0;
+      if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+      return now;
+    }
+    if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    const error = yield* k.testHmm.dmirrorFault(k, dmirror, vpn, vpn + 1, write);
+    if (error !== 0) return error;
+    if (m.retries.again("device_access")) yield SWITCH;
+  }
+}
