@@ -13,6 +13,7 @@ import {
   type Memcg,
   type Mm,
   type OverlayFactory,
+  type SavedSlots,
   type SavedTables,
   type Strategy,
 } from "@faultline/kernel";
@@ -67,6 +68,8 @@ export class World {
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
+  /** And slots of swap. */
+  private slots: SavedSlots = [];
 
   constructor(
     readonly scenario: Scenario,
@@ -127,8 +130,9 @@ export class World {
       if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
-    // Frames that are free now, and slots of swap, are written before anybody reads them.
-    const mine = [this.tables, pt, this.frames, this.k, this.scenario];
+    this.slots = m.swap.saveContents();
+    // Frames and slots that are free now are written before anybody reads them.
+    const mine = [this.tables, pt, this.frames, this.slots, this.k, this.scenario];
     this.checkpoint = new Checkpoint(this, [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
   }
 
@@ -139,6 +143,7 @@ export class World {
     this.checkpoint = checkpoint;
     this.m.pt.restore(this.tables!);
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
+    this.m.swap.restoreContents(this.slots);
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */

@@ -1,4 +1,4 @@
-import { Lru, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
+import { Lru, Madv, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusive from "../../../scenarios/fault-exclusive.js";
@@ -50,6 +50,36 @@ describe("schedules", () => {
       const fresh = explore(s, { freshMachines: true });
       expect(pooled).toEqual(fresh);
     }
+  });
+
+  test("a page that setup swaps out has its contents each time", () => {
+    const again = scenario({
+      title: "a page is read, written and swapped out again",
+      machine: { cpus: 2, devices: 0, swapSlots: 2 },
+      *setup(t) {
+        const page = yield* t.mmap(1);
+        yield* t.store32(page, 100);
+        yield* t.drainLruBatches();
+        yield* t.madvise(page, 1, Madv.PAGEOUT);
+        return { page };
+      },
+      threads: {
+        add: {
+          on: { cpu: 0 },
+          *run(t, s) {
+            yield* t.atomicAdd32(s.page, 1);
+            yield* t.drainLruBatches();
+            yield* t.madvise(s.page, 1, Madv.PAGEOUT);
+          },
+        },
+        look: { on: { cpu: 1 }, run: (t, s) => t.load32(s.page) },
+      },
+      *check(t, s) {
+        const value = yield* t.load32(s.page);
+        return value === 101 ? null : `the word is ${value}`;
+      },
+    });
+    expect(explore(again, { preemptions: 1 })).toMatchObject({ complete: true, violation: null });
   });
 
   test("a bound on executions is said", () => {
