@@ -1,5 +1,8 @@
 export { benchmark, type ExplorationSpeed } from "./benchmark.js";
 export { Exploration, explore, replay, type ExploreOptions, type Report } from "./explore.js";
+export { fuzz, type FuzzCoverage, type FuzzFinding, type FuzzOptions, type FuzzReport } from "./fuzz.js";
+export { printProgram } from "./fuzz_print.js";
+export { operationsOf, type Program } from "./fuzz_program.js";
 export type { Watch } from "./recorder.js";
 export { PCT_DEPTH, type Sampling } from "./sampling.js";
 export { raceDiagram } from "./diagram.js";

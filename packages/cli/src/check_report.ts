@@ -19,7 +19,7 @@ export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, 
   return `${JSON.stringify(object, null, 2)}\n`;
 }
 
-function jsonOfViolation(violation: Violation): object {
+export function jsonOfViolation(violation: Violation): object {
   const { kind, message, decisions, preemptions, trace, decisive } = violation;
   return {
     invariant: kind,
@@ -53,7 +53,7 @@ function explored(strategy: string, { seconds, interrupted, violation }: CheckRe
   ];
 }
 
-function describeViolation(wish: CheckWish, violation: Violation): string[] {
+export function describeViolation(wish: Pick<CheckWish, "file" | "release" | "without" | "patch">, violation: Violation): string[] {
   const { kind, message, decisions, preemptions } = violation;
   const words = ["faultline", "check", wish.file, "--release", wish.release];
   for (const name of wish.without) words.push("--without", name);
@@ -70,6 +70,6 @@ function describeViolation(wish: CheckWish, violation: Violation): string[] {
   ];
 }
 
-function perSecond(executions: number, seconds: number): number {
+export function perSecond(executions: number, seconds: number): number {
   return seconds > 0 ? Math.round(executions / seconds) : 0;
 }
