@@ -46,6 +46,8 @@ const SEED = 1;
 /** Schedules of one program: most of what a small one can show comes early, and another program shows more. */
 const SCHEDULES = 24;
 const POLICIES: readonly Sampling["policy"][] = ["pct", "random", "walk"];
+/** With more preemptions than this, somebody was always there to undo what another had done: that can go on for ever. */
+const LIVELOCK_PREEMPTIONS = 8;
 const PCT_DEPTHS = [2, 3, 4];
 
 /** Runs random programs on random schedules until one breaks a rule, and makes that one small. */
@@ -90,9 +92,11 @@ export interface Found {
 export function search(program: Program, options: ExploreOptions, goOn: () => boolean, covered?: (points: number) => void): Found | null {
   let word: Watched | null = null;
   const exploration = new Exploration(scenarioOf(program, titleOf(program), (at) => (word = at)), options);
-  while (goOn() && exploration.step());
+  const { executionsMax = Infinity } = options;
+  while (exploration.executions < executionsMax && goOn() && exploration.step());
   const { points, violation } = exploration.report();
   covered?.(points);
+  if (violation?.kind === "livelock" && violation.preemptions > LIVELOCK_PREEMPTIONS) return null;
   return violation === null ? null : { violation, word: violation.kind === "outcome" ? word : null };
 }
 

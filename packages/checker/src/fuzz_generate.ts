@@ -4,7 +4,10 @@ import { ADVICE, type Advice, type Operation, type Program, type ProgramThread }
 export interface GenerateOptions {
   /** Threads of each program, 1 to 8; two or three, and more now and then, by default. */
   readonly threads?: number;
-  /** Whether every page can be moved, whatever a device does with it: since 6.15. Before, offlining goes on for ever. */
+  /**
+   * Whether pages that devices have exclusively can be moved: since 6.15. Before, offlining them goes
+   * on for ever, and no program has large folios either, in which one such page keeps all from moving.
+   */
   readonly movable: boolean;
 }
 
@@ -30,7 +33,7 @@ export class Generator {
 
   next(): Program {
     const big = this.oneIn(8);
-    const large = this.oneIn(8);
+    const large = this.oneIn(8) && this.options.movable;
     const pages = large ? LARGE_PAGES : this.oneIn(2) ? 1 : 1 + this.below(big ? 6 : 3);
     const total = this.options.threads ?? (this.oneIn(2) ? 2 : big ? 4 : 3);
     // At least one CPU, for setup and check; devices from none to two.
