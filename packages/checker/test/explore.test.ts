@@ -61,6 +61,8 @@ describe("schedules", () => {
         yield* t.store32(page, 100);
         yield* t.drainLruBatches();
         yield* t.madvise(page, 1, Madv.PAGEOUT);
+        // It is in the swap cache until it has been written.
+        yield* t.reclaim(1);
         return { page };
       },
       threads: {
@@ -70,6 +72,7 @@ describe("schedules", () => {
             yield* t.atomicAdd32(s.page, 1);
             yield* t.drainLruBatches();
             yield* t.madvise(s.page, 1, Madv.PAGEOUT);
+            yield* t.reclaim(1);
           },
         },
         look: { on: { cpu: 1 }, run: (t, s) => t.load32(s.page) },

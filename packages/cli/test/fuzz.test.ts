@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { faultline, startFaultline, withFiles } from "./command.js";
@@ -11,6 +12,14 @@ export default lazy;
 `;
 /** A driver whose read never comes to a point again. */
 const ENDLESS = LAZY.replace("return 0;", "for (;;);");
+/** Changes nothing, and tells when some programs have run: nothing else does where there is no terminal. */
+const TELLING = `import { writeSync } from "node:fs";
+let calls = 0;
+export default (base) => ({ mmap: { *doMmap(...args) {
+  if (++calls === 20) writeSync(2, "under way");
+  return yield* base.mmap.doMmap(...args);
+} } });
+`;
 const THROWS = LAZY.replace("return 0;", 'throw new Error("not written yet");');
 
 describe("fuzz", () => {
@@ -56,13 +65,15 @@ describe("fuzz", () => {
   });
 
   test("Ctrl-C ends it with what was covered", async () => {
-    const child = startFaultline(["fuzz", "--seconds", "1000"]);
+    const folder = mkdtempSync(join(tmpdir(), "faultline-"));
+    writeFileSync(join(folder, "telling.js"), TELLING);
+    const child = startFaultline(["fuzz", "--seconds", "1000", "--patch", join(folder, "telling.js")]);
     let out = "";
     child.stdout!.on("data", (text: Buffer) => (out += text.toString()));
-    const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
-    // Until executions have been counted the first Ctrl-C ends it with nothing to tell: it is sent once, late.
-    setTimeout(() => child.kill("SIGINT"), 8000);
-    expect(await ended).toBe(130);
+    child.stderr!.once("data", () => child.kill("SIGINT"));
+    const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    rmSync(folder, { recursive: true });
+    expect(status).toBe(130);
     expect(out).toMatch(/in \d+ executions, interrupted; \d+\/s\n\nNothing found\.\n$/);
   }, 60_000);
 });
@@ -80,7 +91,7 @@ describe("wrong use is one line", () => {
     [["--out", "x.c"], "x.c: a scenario's file is named FILE.ts"],
     [["--out", "throws.ts", "--patch", "throws.ts"], "throws.ts: is the patch, and would be written over"],
     [["--patch", "none.ts"], "patch none.ts: no such file"],
-    [["--patch", "throws.ts"], "patch throws.ts: threw in a schedule: not written yet"],
+    [["--patch", "throws.ts"], "patch throws.ts: threw in a schedule: Error: not written yet"],
     [["file.ts"], "too many arguments for 'fuzz'. Expected 0 arguments but got 1."],
   ])("%j", (args, complaint) => {
     withFiles({ "throws.ts": THROWS }, (cwd) => {
