@@ -54,28 +54,18 @@ describe("schedules", () => {
 
   test("a page that setup swaps out has its contents each time", () => {
     const again = scenario({
-      title: "a page is read, written and swapped out again",
-      machine: { cpus: 2, devices: 0, swapSlots: 2 },
+      title: "a device adds to a page that is swapped out once more",
+      machine: { cpus: 2, devices: 1, swapSlots: 16 },
       *setup(t) {
         const page = yield* t.mmap(1);
         yield* t.store32(page, 100);
-        yield* t.drainLruBatches();
         yield* t.madvise(page, 1, Madv.PAGEOUT);
-        // It is in the swap cache until it has been written.
-        yield* t.reclaim(1);
+        yield* t.deviceFault(0, page, 1, false);
         return { page };
       },
       threads: {
-        add: {
-          on: { cpu: 0 },
-          *run(t, s) {
-            yield* t.atomicAdd32(s.page, 1);
-            yield* t.drainLruBatches();
-            yield* t.madvise(s.page, 1, Madv.PAGEOUT);
-            yield* t.reclaim(1);
-          },
-        },
-        look: { on: { cpu: 1 }, run: (t, s) => t.load32(s.page) },
+        pageout: { on: { cpu: 1 }, run: (t, s) => t.madvise(s.page, 1, Madv.PAGEOUT) },
+        add: { on: { cpu: 0 }, run: (t, s) => t.deviceAtomicAdd32(0, s.page, 1) },
       },
       *check(t, s) {
         const value = yield* t.load32(s.page);
