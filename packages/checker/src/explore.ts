@@ -38,6 +38,8 @@ export interface ExploreOptions {
   readonly freshMachines?: boolean;
   /** Gets every point and event of every execution, replays of violations among them. */
   readonly sink?: EventSink;
+  /** False to leave the schedule of a violation that sampling finds as it was drawn. */
+  readonly minimise?: boolean;
   /** Called ahead of each execution, replays of violations among them. */
   readonly pulse?: () => void;
   /** Gets the execution that broke a rule as it happens once more, from the start of the threads. */
@@ -318,7 +320,7 @@ class Runner {
     const known = strategy.decisions();
     // Schedules by their number of preemptions begin with the shortest. And what is known of lock
     // order comes from many executions.
-    const shortest = strategy instanceof BoundedExploration || finding.kind === "lock-order";
+    const shortest = strategy instanceof BoundedExploration || finding.kind === "lock-order" || this.options.minimise === false;
     const decisions = shortest ? known : this.minimise(finding.kind, known);
     const execution = new DirectedExecution(new ReplayDirector(decisions), pointsMax);
     return this.record(execution, this.scout(execution) ?? finding)!;

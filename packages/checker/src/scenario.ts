@@ -103,6 +103,12 @@ export class ThreadApi {
     return yield* this.k.mmap.doMmap(this.k, this.mm, 0, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
   }
 
+  /** The same at an address, in place of whatever is there. */
+  *mmapFixed(addr: number, pages: number): MaySleep<number> {
+    const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.FIXED;
+    return yield* this.k.mmap.doMmap(this.k, this.mm, addr, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
+  }
+
   *munmap(addr: number, pages: number): MaySleep<number> {
     return yield* this.k.mmap.doMunmap(this.k, this.mm, addr, pages * 4096);
   }
@@ -148,6 +154,28 @@ export class ThreadApi {
     return old;
   }
 
+  /** A load by a program that handles SIGSEGV: null where there is a signal. */
+  *tryLoad32(addr: number): MaySleep<number | null> {
+    const word = yield* this.tryWord(addr, Access.Read);
+    return word === null ? null : this.k.m.ram.words[word]! >>> 0;
+  }
+
+  /** A store by such a program: whether it was done. */
+  *tryStore32(addr: number, value: number): MaySleep<boolean> {
+    const word = yield* this.tryWord(addr, Access.Write);
+    if (word !== null) this.k.m.ram.words[word] = value;
+    return word !== null;
+  }
+
+  /** An atomic addition by such a program; what was there before, or null where there is a signal. */
+  *tryAtomicAdd32(addr: number, value: number): MaySleep<number | null> {
+    const word = yield* this.tryWord(addr, Access.Write);
+    if (word === null) return null;
+    const old = this.k.m.ram.words[word]! >>> 0;
+    this.k.m.ram.words[word] = old + value;
+    return old;
+  }
+
   /** Makes pages exclusive to a device, as its driver's EXCLUSIVE does: 0 or a negated errno. */
   *makeExclusive(device: number, addr: number, pages: number): MaySleep<number> {
     const { k, mm } = this;
@@ -167,12 +195,12 @@ export class ThreadApi {
 
   /** A load by a device through its mirror, which faults the page in where it lacks it; unsigned, or a negated errno. */
   *deviceLoad32(device: number, addr: number): MaySleep<number> {
-    return yield* this.k.testHmm.deviceLoad32(this.k, this.devices[device]!, addr);
+    return yield* this.k.testHmm.deviceLoad32(this.k, this.device(device), wordAt(addr));
   }
 
   /** A store by a device through its mirror: 0 or a negated errno. */
   *deviceStore32(device: number, addr: number, value: number): MaySleep<number> {
-    return yield* this.k.testHmm.deviceStore32(this.k, this.devices[device]!, addr, value);
+    return yield* this.k.testHmm.deviceStore32(this.k, this.device(device), wordAt(addr), value);
   }
 
   /** An atomic addition by a device, which takes the page first where it does not have it. */
@@ -241,6 +269,11 @@ export class ThreadApi {
     const device = this.devices[number];
     if (device === undefined) throw new ScenarioError(`there is no device ${number}: the machine has ${this.devices.length}`);
     return device;
+  }
+
+  private *tryWord(addr: number, access: Access): MaySleep<number | null> {
+    const frame = yield* this.k.uaccess.accessFrame(this.k, addr, access);
+    return typeof frame === "number" ? (frame << 10) + ((addr % 4096) >> 2) : null;
   }
 
   private *word(addr: number, access: Access): MaySleep<number> {

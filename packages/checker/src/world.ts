@@ -1,7 +1,6 @@
 import {
   assembleKernel,
   Machine,
-  NO_PAGE,
   PG,
   startSwapDisk,
   Task,
@@ -14,6 +13,7 @@ import {
   type Memcg,
   type Mm,
   type OverlayFactory,
+  type SavedSlots,
   type SavedTables,
   type Strategy,
 } from "@faultline/kernel";
@@ -129,7 +129,7 @@ export class World {
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
   /** The slots of swap in use. */
-  private slots: { readonly slot: number; readonly words: Int32Array }[] = [];
+  private slots: SavedSlots = [];
 
   constructor(
     readonly scenario: Scenario,
@@ -209,20 +209,14 @@ export class World {
    */
   save(skip: readonly object[]): void {
     const { m } = this;
-    const { pt, ram, memmap, swap } = m;
+    const { pt, ram, memmap } = m;
     this.tables = pt.save();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
       if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
-    this.slots = [];
-    for (let slot = 1; slot < swap.slots; slot++) {
-      if (swap.count[slot] === 0 && swap.cache[slot] === NO_PAGE) continue;
-      const words = new Int32Array(1024);
-      swap.read(slot, words, 0);
-      this.slots.push({ slot, words });
-    }
+    this.slots = m.swap.saveContents();
     // Frames and slots that are free now are written before anybody reads them.
     const mine: object[] = [this.tables, pt, this.frames, this.slots, this.shared, this.k, this.scenario];
     for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);
@@ -240,7 +234,7 @@ export class World {
     this.m.pt.restore(this.tables!);
     this.m.swapDisk?.idle();
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
-    for (const { slot, words } of this.slots) this.m.swap.write(slot, words, 0);
+    this.m.swap.restoreContents(this.slots);
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */

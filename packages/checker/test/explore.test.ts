@@ -1,4 +1,4 @@
-import { Lru, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
+import { Lru, Madv, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusive from "../../../scenarios/fault-vs-exclusive.js";
@@ -50,6 +50,29 @@ describe("schedules", () => {
       const fresh = explore(s, { freshMachines: true });
       expect(pooled).toEqual(fresh);
     }
+  });
+
+  test("a page that setup swaps out has its contents each time", () => {
+    const again = scenario({
+      title: "a device adds to a page that is swapped out once more",
+      machine: { cpus: 2, devices: 1, swapSlots: 16 },
+      *setup(t) {
+        const page = yield* t.mmap(1);
+        yield* t.store32(page, 100);
+        yield* t.madvise(page, 1, Madv.PAGEOUT);
+        yield* t.deviceFault(0, page, 1, false);
+        return { page };
+      },
+      threads: {
+        pageout: { on: { cpu: 1 }, run: (t, s) => t.madvise(s.page, 1, Madv.PAGEOUT) },
+        add: { on: { cpu: 0 }, run: (t, s) => t.deviceAtomicAdd32(0, s.page, 1) },
+      },
+      *check(t, s) {
+        const value = yield* t.load32(s.page);
+        return value === 101 ? null : `the word is ${value}`;
+      },
+    });
+    expect(explore(again, { preemptions: 1 })).toMatchObject({ complete: true, violation: null });
   });
 
   test("a bound on executions is said", () => {

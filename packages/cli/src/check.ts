@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import type { Decision } from "@faultline/checker";
 import { describeCheck, jsonOfCheck } from "./check_report.js";
 import type { CheckOutcome, CheckWish } from "./check_run.js";
-import { Shared, type CheckWorkerData } from "./check_shared.js";
+import { Shared } from "./check_shared.js";
 import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./failure.js";
 import { HostOutput } from "./host_io.js";
 import type { KernelOptions } from "./kernel_options.js";
@@ -43,7 +43,7 @@ export async function check(file: string, options: CheckOptions): Promise<number
   const words = ["faultline", "check", ...process.argv.slice(3)];
   let outcome: CheckOutcome | null;
   try {
-    outcome = await inWorker(wish);
+    outcome = await inWorker<CheckOutcome>("./check_worker.js", wish, `scenario ${wish.file}`, progressOf);
   } catch (error) {
     if (error instanceof UserError) throw error;
     stderr.text(describeBug(error, `while it explored ${file}`, words.map(shellQuote).join(" ")));
@@ -92,14 +92,13 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
  * Explores in a thread of its own, so that this one hears Ctrl-C, and sees when nothing moves any
  * more: JavaScript of the user's that runs for ever cannot be stopped from within. Null when the
  * user ended it before there was anything to tell.
- * @throws UserError when the scenario does not come to a point any more
+ * @throws UserError when `culprit` does not come to a point any more
  */
-function inWorker(wish: CheckWish): Promise<CheckOutcome | null> {
+export function inWorker<Outcome>(script: string, wish: unknown, culprit: string, progressOf: (shared: Int32Array, rate: number) => string): Promise<Outcome | null> {
   const shared = new Int32Array(new SharedArrayBuffer(4 * Shared.Words));
-  const workerData: CheckWorkerData = { wish, shared };
-  const worker = new Worker(new URL("./check_worker.js", import.meta.url), { workerData });
-  const progress = new Progress(shared);
-  return new Promise<CheckOutcome | null>((resolve, reject) => {
+  const worker = new Worker(new URL(script, import.meta.url), { workerData: { wish, shared } });
+  const progress = new Progress(shared, progressOf);
+  return new Promise<Outcome | null>((resolve, reject) => {
     let pulse = -1;
     let since = performance.now();
     const look = setInterval(() => {
@@ -109,7 +108,7 @@ function inWorker(wish: CheckWish): Promise<CheckOutcome | null> {
         pulse = now;
         since = performance.now();
       } else if (performance.now() - since > STUCK_MS) {
-        reject(new UserError(`scenario ${wish.file}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, or in a patch, does not end`));
+        reject(new UserError(`${culprit}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, or in a patch, does not end`));
       }
     }, LOOK_MS);
     const interrupted = (): void => {
@@ -121,9 +120,9 @@ function inWorker(wish: CheckWish): Promise<CheckOutcome | null> {
       clearInterval(look);
       process.off("SIGINT", interrupted);
     };
-    worker.on("message", (outcome: CheckOutcome) => resolve(outcome));
-    worker.on("error", (error: NodeJS.ErrnoException) => reject(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new UserError(`scenario ${wish.file}: it, or a patch, takes more memory than there is`) : error));
-    worker.on("exit", (code) => reject(new UserError(`scenario ${wish.file}: ${code === UNSETTLED ? "it, or a patch, awaits what never comes" : `it, or a patch, has ended the exploration (process.exit(${code}))`}`)));
+    worker.on("message", (outcome: Outcome) => resolve(outcome));
+    worker.on("error", (error: NodeJS.ErrnoException) => reject(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new UserError(`${culprit}: it, or a patch, takes more memory than there is`) : error));
+    worker.on("exit", (code) => reject(new UserError(`${culprit}: ${code === UNSETTLED ? "it, or a patch, awaits what never comes" : `it, or a patch, has ended the exploration (process.exit(${code}))`}`)));
     worker.on("exit", over);
   }).finally(() => {
     progress.clear();
@@ -136,14 +135,15 @@ class Progress {
   private readonly start = performance.now();
   private shown = false;
 
-  constructor(private readonly shared: Int32Array) {}
+  constructor(
+    private readonly shared: Int32Array,
+    private readonly progressOf: (shared: Int32Array, rate: number) => string,
+  ) {}
 
   draw(): void {
     if (!process.stderr.isTTY) return;
-    const executions = Atomics.load(this.shared, Shared.Executions);
-    const bound = Atomics.load(this.shared, Shared.Bound);
-    const rate = Math.round(executions / ((performance.now() - this.start) / 1000));
-    const what = executions === 0 ? "reading the scenario" : `${executions} executions, ${rate}/s${bound < 0 ? "" : `, preemptions up to ${bound}`}`;
+    const rate = Math.round(Atomics.load(this.shared, Shared.Executions) / ((performance.now() - this.start) / 1000));
+    const what = this.progressOf(this.shared, rate);
     process.stderr.write(`\r\u001b[K  ${what}`);
     this.shown = true;
   }
@@ -151,4 +151,10 @@ class Progress {
   clear(): void {
     if (this.shown) process.stderr.write("\r\u001b[K");
   }
+}
+
+function progressOf(shared: Int32Array, rate: number): string {
+  const executions = Atomics.load(shared, Shared.Executions);
+  const bound = Atomics.load(shared, Shared.Bound);
+  return executions === 0 ? "reading the scenario" : `${executions} executions, ${rate}/s${bound < 0 ? "" : `, preemptions up to ${bound}`}`;
 }

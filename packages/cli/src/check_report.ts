@@ -19,7 +19,7 @@ export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, 
   return `${JSON.stringify(object, null, 2)}\n`;
 }
 
-function jsonOfViolation(violation: Violation): object {
+export function jsonOfViolation(violation: Violation): object {
   const { kind, message, decisions, preemptions, trace, decisive, output } = violation;
   return {
     invariant: kind,
@@ -55,7 +55,7 @@ function explored(strategy: string, { seconds, interrupted, violation }: CheckRe
   ];
 }
 
-function describeViolation(wish: CheckWish, violation: Violation): string[] {
+export function describeViolation(wish: Pick<CheckWish, "file" | "release" | "without" | "patch">, violation: Violation): string[] {
   const { kind, message, decisions, preemptions } = violation;
   return [
     `VIOLATION (${kind}): ${message}`,
@@ -71,7 +71,7 @@ function describeViolation(wish: CheckWish, violation: Violation): string[] {
 }
 
 /** The command that shows a violation again. */
-export function commandThatReplays(wish: CheckWish, { decisions }: Violation): string {
+export function commandThatReplays(wish: Pick<CheckWish, "file" | "release" | "without" | "patch">, { decisions }: Violation): string {
   const words = ["faultline", "check", wish.file, "--release", wish.release];
   for (const name of wish.without) words.push("--without", name);
   for (const file of wish.patch) words.push("--patch", file);
@@ -79,6 +79,6 @@ export function commandThatReplays(wish: CheckWish, { decisions }: Violation): s
   return words.map(shellQuote).join(" ");
 }
 
-function perSecond(executions: number, seconds: number): number {
+export function perSecond(executions: number, seconds: number): number {
   return seconds > 0 ? Math.round(executions / seconds) : 0;
 }

@@ -11,6 +11,9 @@ export enum Shared {
   Executions,
   /** Preemptions that the executions have at most; -1 for no bound. */
   Bound,
+  /** Of fuzz: programs so far; then, while a finding is shrunk, the operations that are left of it. */
+  Programs,
+  Operations,
   Words,
 }
 

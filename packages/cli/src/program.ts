@@ -4,11 +4,12 @@ import { parseOperatorLine, type OperatorLine } from "@faultline/riscv";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { check, STRATEGIES, type CheckOptions } from "./check.js";
 import { EXIT_FAULTLINE, UserError } from "./failure.js";
+import { fuzz, type FuzzOptions } from "./fuzz.js";
 import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseSeconds, parseSeed, parseSwap } from "./values.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseSeconds, parseSeed, parseSwap, parseThreads } from "./values.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -53,6 +54,17 @@ Faultline itself has to complain about: a scenario that cannot be run, say.
 
 Example:
   faultline check scenarios/fault-exclusive-dontneed.ts --without exclusive-fault-ref`;
+
+const FUZZ_NOTES = `
+Random programs of a few threads on CPUs and devices run on random schedules, every rule checked. The
+first that breaks one is made as small as can be and written to a scenario file, which 'faultline
+check' takes. The same seed and the same number of --executions give the same result.
+
+The exit status is 0 when nothing was found, 1 for a violation, 130 after Ctrl-C, 125 for what
+Faultline itself has to complain about.
+
+Example:
+  faultline fuzz --seconds 60 --without exclusive-fault-ref`;
 
 /** The command line; `finish` takes the exit status of the command that was run. */
 function buildProgram(finish: (status: number) => void): Command {
@@ -114,6 +126,23 @@ function buildProgram(finish: (status: number) => void): Command {
     .addHelpText("after", CHECK_NOTES)
     .action(async (file: string, options: CheckOptions) => {
       finish(await check(file, options));
+    });
+
+  command("fuzz")
+    .description("run random programs on random schedules, and check each of them")
+    .option("--seconds <SECONDS>", "stop after so much time (default: 60, unless --executions is given)", parseSeconds)
+    .option("--executions <N>", "stop after so many executions", parseExecutions)
+    .option("--threads <N>", "threads of each program, up to 8 (default: 2 to 4)", parseThreads)
+    .option("--seed <N>", "the seed of programs and schedules (default: 1)", parseSeed)
+    .option("--release <RELEASE>", "behave as this kernel: 7.3 (default), 6.14 or 6.1", DEFAULT_RELEASE)
+    .option("--without <PATCH>", "undo one patch (see 'faultline patches'); repeatable", collect, [])
+    .option("--patch <FILE.ts>", "apply an overlay of your own; repeatable", collect, [])
+    .option("--out <FILE.ts>", "write the scenario of what is found here (default: fuzz-SEED.ts, or another name if there is one)")
+    .option("--json", "print the result as one JSON object")
+    .configureHelp({ optionDescription: (option) => option.description })
+    .addHelpText("after", FUZZ_NOTES)
+    .action(async (options: FuzzOptions) => {
+      finish(await fuzz(options));
     });
 
   command("trace")

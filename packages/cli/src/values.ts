@@ -55,6 +55,8 @@ export const parseCpus = wholeNumber(1, MAX_CPUS);
 export const parsePreemptions = wholeNumber(0, 64);
 /** Orderings that a bug needs; more than a handful is no search any more. */
 export const parseDepth = wholeNumber(1, 64);
+/** Of a random program: a machine has eight CPUs at most. */
+export const parseThreads = wholeNumber(1, 8);
 export const parseExecutions = wholeNumber(1, 1e12);
 export const parseSeed = wholeNumber(0, 2 ** 32 - 1);
 

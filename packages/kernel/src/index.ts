@@ -34,6 +34,7 @@ export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { Memmap, NO_PAGE, PG } from "./mm/page.js";
 export { startSwapDisk } from "./mm/page_io.js";
+export type { SavedSlots } from "./mm/swap_device.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export { ZoneId } from "./mm/zone.js";
 export type { ExclusivePage, RmapOne } from "./mm/rmap.js";

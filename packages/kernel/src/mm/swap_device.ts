@@ -5,6 +5,9 @@ import { PAGE_SIZE } from "./frame_memory.js";
 
 const CHUNK_SLOTS = 16384;
 
+/** Contents of slots, to go back to. */
+export type SavedSlots = readonly { readonly slot: number; readonly words: Int32Array }[];
+
 /**
  * One swap device with its map and its part of the swap cache (the swap table of newer kernels:
  * one entry a slot). Slot 0 holds the header, as on disk, and is never handed out.
@@ -98,6 +101,23 @@ export class SwapDevice {
     this.uniform.delete(offset);
     const chunk = (this.chunks[Math.floor(offset / CHUNK_SLOTS)] ??= new Int32Array((Math.min(CHUNK_SLOTS, this.slots) * PAGE_SIZE) / 4));
     chunk.set(words.subarray(frame << 10, (frame + 1) << 10), (offset % CHUNK_SLOTS) << 10);
+  }
+
+  /** What the slots in use contain, but for those that repeat one word. */
+  saveContents(): SavedSlots {
+    const saved: { slot: number; words: Int32Array }[] = [];
+    for (let slot = 1; slot < this.slots; slot++) {
+      const chunk = this.chunks[Math.floor(slot / CHUNK_SLOTS)];
+      if (chunk === undefined || this.uniform.has(slot) || (this.count[slot] === 0 && this.cache[slot] === NO_PAGE)) continue;
+      const start = (slot % CHUNK_SLOTS) << 10;
+      saved.push({ slot, words: chunk.slice(start, start + 1024) });
+    }
+    return saved;
+  }
+
+  /** Once all else is as it was then. */
+  restoreContents(saved: SavedSlots): void {
+    for (const { slot, words } of saved) this.chunks[Math.floor(slot / CHUNK_SLOTS)]!.set(words, (slot % CHUNK_SLOTS) << 10);
   }
 
   read(offset: number, words: Int32Array, frame: number): void {
