@@ -1,4 +1,4 @@
-import { MAINLINE, type KernelModules, type Machine } from "@faultline/kernel";
+import type { KernelModules, Machine } from "@faultline/kernel";
 import { ValueHash } from "./value_hash.js";
 
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
@@ -15,12 +15,10 @@ interface Frame {
   readonly args: readonly unknown[];
   /** A function was passed in that may do anything: what happens in here may matter to the caller beyond the result. */
   readonly opaque: boolean;
-  /** It is the kernel's own, and known to keep nothing from one turn of a retry loop for the next. */
-  readonly forgetful: boolean;
   /** It does at once what another function is called for where this one could not. */
   readonly tries: boolean;
   /** Sequence numbers that it holds, each of a read of an interval notifier. */
-  readonly sequences: number[];
+  sequences: readonly number[];
   /** How often a retry loop in it has gone round. */
   turns: number;
 }
@@ -31,7 +29,9 @@ export interface Seen {
   readonly slot: number;
   /** False while nobody is followed: setup, and what looks on. */
   readonly running: boolean;
-  get(): { readonly lo: number; readonly hi: number };
+  /** The hash: two words. */
+  readonly lo: number;
+  readonly hi: number;
   set(lo: number, hi: number): void;
   add(value: number): void;
 }
@@ -42,8 +42,10 @@ export interface Seen {
  */
 const LOCK_PAIRS: ReadonlySet<string> = new Set(["tryFolioLock", "folioLock", "tryRcuReadUnlock", "rcuReadUnlock"]);
 
+const NO_SEQUENCES: readonly number[] = [];
+
 /** Setup runs before anybody is followed. */
-const NOBODY: Seen = { slot: 0, running: false, get: () => ({ lo: 0, hi: 0 }), set: () => {}, add: () => {} };
+const NOBODY: Seen = { slot: 0, running: false, lo: 0, hi: 0, set: () => {}, add: () => {} };
 
 /**
  * What a kernel function has seen is forgotten when it returns, but for what it returns: its
@@ -51,7 +53,7 @@ const NOBODY: Seen = { slot: 0, running: false, get: () => ({ lo: 0, hi: 0 }), s
  * repeated, or a lock that was waited for. What it has done is in the machine.
  */
 export class CallFrames {
-  /** Most turns that a loop has taken within one call that may count them. */
+  /** Most turns that a loop has taken within one call. */
   turnsMax = 0;
   private readonly stacks: Frame[][] = [];
   private readonly known = new WeakSet<object>();
@@ -70,17 +72,14 @@ export class CallFrames {
   instrument(modules: KernelModules): KernelModules {
     const followed: Record<string, unknown> = {};
     for (const [module, members] of Object.entries(modules)) {
-      const mainline: Readonly<Record<string, unknown>> = MAINLINE[module as keyof KernelModules];
-      followed[module] = this.follow(members, mainline);
+      followed[module] = this.follow(members as Readonly<Record<string, unknown>>);
     }
     return followed as unknown as KernelModules;
   }
 
-  /** Copies of functions; all else as it is. `forgetful`: those that are known to be so, under their names. */
-  follow(members: Readonly<Record<string, unknown>>, forgetful: Readonly<Record<string, unknown>> = members): Record<string, unknown> {
-    return Object.fromEntries(
-      Object.entries(members).map(([name, member]) => [name, isFunction(member) ? this.wrap(member, forgetful[name] === member) : member]),
-    );
+  /** Copies of functions; all else as it is. */
+  follow(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, isFunction(member) ? this.wrap(member) : member]));
   }
 
   /** The sequence numbers that a task holds. */
@@ -89,7 +88,7 @@ export class CallFrames {
   }
 
   /** A function that is followed when it is called. */
-  private wrap(fn: AnyFunction, forgetful: boolean): AnyFunction {
+  private wrap(fn: AnyFunction): AnyFunction {
     const id = ++this.functions;
     if (LOCK_PAIRS.has(fn.name)) this.pairs.add(id);
     const tries = fn.name.startsWith("try");
@@ -98,7 +97,7 @@ export class CallFrames {
     if (Object.getPrototypeOf(fn) === GENERATOR) {
       wrapped = function* (this: unknown, ...args: unknown[]): Generator<unknown, unknown, unknown> {
         if (!frames.seen.running) return yield* fn.apply(this, args) as Generator<unknown, unknown, unknown>;
-        const frame = frames.enter(id, args, forgetful, tries);
+        const frame = frames.enter(id, args, tries);
         const result: unknown = yield* fn.apply(this, args) as Generator<unknown, unknown, unknown>;
         frames.leave(id, frame, result);
         return result;
@@ -106,7 +105,7 @@ export class CallFrames {
     } else {
       wrapped = function (this: unknown, ...args: unknown[]): unknown {
         if (!frames.seen.running) return fn.apply(this, args);
-        const frame = frames.enter(id, args, forgetful, tries);
+        const frame = frames.enter(id, args, tries);
         const result = fn.apply(this, args);
         frames.leave(id, frame, result);
         return result;
@@ -125,16 +124,16 @@ export class CallFrames {
     };
   }
 
-  private enter(id: number, args: readonly unknown[], forgetful: boolean, tries: boolean): Frame {
+  private enter(id: number, args: readonly unknown[], tries: boolean): Frame {
     const { values, seen } = this;
-    const { lo: callerLo, hi: callerHi } = seen.get();
+    const { lo: callerLo, hi: callerHi } = seen;
     values.begin();
     values.word(id);
     for (const arg of args) values.value(arg);
     seen.add(values.lo);
     seen.add(values.hi);
-    const { lo, hi } = seen.get();
-    const frame = { callerLo, callerHi, lo, hi, args, opaque: values.opaque, forgetful, tries, sequences: [...values.sequences], turns: 0 };
+    const { lo, hi } = seen;
+    const frame = { callerLo, callerHi, lo, hi, args, opaque: values.opaque, tries, sequences: values.sequences.length === 0 ? NO_SEQUENCES : [...values.sequences], turns: 0 };
     this.stack().push(frame);
     return frame;
   }
@@ -147,7 +146,7 @@ export class CallFrames {
     }
     const stack = this.stack();
     while (stack.length > 0 && stack.pop() !== frame);
-    const { lo, hi } = seen.get();
+    const { lo, hi } = seen;
     this.hashAfter(id, frame, result);
     seen.set(frame.callerLo, frame.callerHi);
     if (frame.opaque) {
@@ -157,7 +156,7 @@ export class CallFrames {
     seen.add(this.values.lo);
     seen.add(this.values.hi);
     const caller = stack.at(-1);
-    if (caller !== undefined) for (const sequence of this.values.sequences) if (!caller.sequences.includes(sequence)) caller.sequences.push(sequence);
+    if (caller !== undefined && this.values.sequences.length > 0) caller.sequences = [...new Set([...caller.sequences, ...this.values.sequences])];
   }
 
   /** What a call has given its caller: the result, and what stands in the arguments now. */
@@ -174,10 +173,10 @@ export class CallFrames {
     const frame = this.stack().at(-1);
     if (frame === undefined) return;
     frame.turns++;
-    if (!frame.forgetful) this.turnsMax = Math.max(this.turnsMax, frame.turns);
-    this.hashAfter(frame.forgetful ? 1 : frame.turns, frame, null);
-    frame.sequences.splice(0, Infinity, ...this.values.sequences);
-    const { lo, hi } = seen.get();
+    this.turnsMax = Math.max(this.turnsMax, frame.turns);
+    this.hashAfter(frame.turns, frame, null);
+    frame.sequences = this.values.sequences.length === 0 ? NO_SEQUENCES : [...this.values.sequences];
+    const { lo, hi } = seen;
     seen.set(frame.lo, frame.hi);
     if (frame.opaque) {
       seen.add(lo);

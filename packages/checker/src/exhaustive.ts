@@ -1,7 +1,7 @@
 import { Event, type EventSink, type Executor, type Machine, type Op } from "@faultline/kernel";
 import { FAIR_POINTS, UNDRAWN } from "./execution.js";
 import { HashSet } from "./hash64.js";
-import { CONFLICTS, type Kind, type LocalStates, type StepAccess } from "./local_states.js";
+import { CONFLICTS, kindOf, objectOf, type Kind, type LocalStates, type StepAccess } from "./local_states.js";
 import { SteeredExecution } from "./steered.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 
@@ -158,8 +158,10 @@ export class ExhaustiveExploration extends SteeredExecution implements Explorati
   /* Within an execution. */
 
   override quantum(): number {
+    // What is repeated was learnt before.
+    this.states.recording = this.cursor === this.prefix;
     this.states.goesOn(this.m.executor!);
-    if (this.cursor === this.prefix) this.recordStep();
+    if (this.states.recording) this.recordStep();
     return 0;
   }
 
@@ -197,7 +199,11 @@ export class ExhaustiveExploration extends SteeredExecution implements Explorati
       this.cursor++;
       value = planned.to;
       this.decided.push({ at: question, choice: value });
-      if (this.cursor === this.prefix) this.recordStep();
+      if (this.cursor === this.prefix) {
+        this.states.recording = true;
+        this.states.accesses = [];
+        this.recordStep();
+      }
     } else if (this.cursor === this.prefix && this.followed) {
       const others = Array.from({ length: n - 1 }, (_, i) => i + 1);
       this.nodes.push({ at: question, lo: 0, hi: 0, others, cost: 0, step: -1 });
@@ -297,20 +303,22 @@ export class ExhaustiveExploration extends SteeredExecution implements Explorati
 
   private defer(plan: Plan, node: Node, { executor, accesses }: TakenStep): void {
     const deferred: Deferred = { plan, node, executor, done: false };
-    for (const { object, kind } of accesses) this.touched.get(object)!.deferred.push({ one: deferred, kind });
+    for (const access of accesses) this.touched.get(objectOf(access))!.deferred.push({ one: deferred, kind: kindOf(access) });
   }
 
   private conflicts({ executor, accesses }: TakenStep): boolean {
-    return accesses.some(({ object, kind }) => {
-      const { by } = this.touched.get(object)!;
-      const conflicting = CONFLICTS[kind]!;
+    return accesses.some((access) => {
+      const { by } = this.touched.get(objectOf(access))!;
+      const conflicting = CONFLICTS[kindOf(access)]!;
       let others = 0;
       for (let k = 0; k < by.length; k++) if ((conflicting & (1 << k)) !== 0) others |= by[k]!;
       return (others & ~(1 << executor)) !== 0;
     });
   }
 
-  private touch(executor: number, { object, kind }: StepAccess): void {
+  private touch(executor: number, access: StepAccess): void {
+    const object = objectOf(access);
+    const kind = kindOf(access);
     let touched = this.touched.get(object);
     if (touched === undefined) this.touched.set(object, (touched = { by: [0, 0, 0, 0], deferred: [] }));
     const bit = 1 << executor;

@@ -29,11 +29,18 @@ export enum Kind {
 /** By kind: bits of the kinds that conflict with it. */
 export const CONFLICTS: readonly number[] = [0b1110, 0b1101, 0b1011, 0b1111];
 
-/** An access of a step: the object as a number that no other object has. */
-export interface StepAccess {
-  readonly object: number;
-  readonly kind: Kind;
+/** An access of a step: 4 times the number of the object, which no other object has, plus its kind. */
+export type StepAccess = number;
+
+export function objectOf(access: StepAccess): number {
+  return Math.floor(access / KINDS);
 }
+
+export function kindOf(access: StepAccess): Kind {
+  return access % KINDS;
+}
+
+const KINDS = 4;
 
 /** Numbers of objects: those of one space are so far apart. */
 const SPACES = 64;
@@ -55,11 +62,7 @@ const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaR
 
 const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
 
-/** What a task is about to do. */
-interface Announced {
-  readonly op: Op;
-  readonly object: number;
-}
+const NONE = -1;
 
 /** What an object held when it was first touched in this execution, and holds now. */
 interface ObjectState {
@@ -86,8 +89,9 @@ const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror"]);
  * been through: then executions count as the same only when those had the same order.
  */
 export class LocalStates implements Seen, SharedStateListener {
-  /** Accesses of the step that runs now. */
+  /** Accesses of the step that runs now, if they are to be known. */
   accesses: StepAccess[] = [];
+  recording = false;
   /** Objects that it may have changed. */
   private written: ObjectState[] = [];
   /** Who runs, by number. */
@@ -100,9 +104,14 @@ export class LocalStates implements Seen, SharedStateListener {
   private readonly chains = new HashChains(TASKS_MAX);
   /** Tasks by their chain. */
   private readonly tasks: Task[] = [];
-  /** What each task's last step began with: a lock that it went on to wait for, say. */
-  private readonly began: ((Announced & { readonly lo: number; readonly hi: number }) | null)[] = [];
-  private readonly pending: (Announced | null)[] = [];
+  /* What each task's last step began with: a lock that it went on to wait for, say. And what it knew before. */
+  private readonly beganOp = new Int32Array(TASKS_MAX);
+  private readonly beganObject = new Float64Array(TASKS_MAX);
+  private readonly beganLo = new Int32Array(TASKS_MAX);
+  private readonly beganHi = new Int32Array(TASKS_MAX);
+  /* What each task has announced, and not done yet; -1 for nothing. */
+  private readonly pendingOp = new Int32Array(TASKS_MAX);
+  private readonly pendingObject = new Float64Array(TASKS_MAX);
   /** What objects were when they were first touched in this execution, and are, two words each. */
   private readonly objects = new Map<number, ObjectState>();
   /** The sum over all objects of what has become of them. */
@@ -132,13 +141,19 @@ export class LocalStates implements Seen, SharedStateListener {
     this.frames.begin();
     this.objects.clear();
     this.accesses = [];
-    this.tasks.length = this.began.length = this.pending.length = 0;
+    this.tasks.length = 0;
+    this.beganOp.fill(NONE);
+    this.pendingOp.fill(NONE);
     this.shared = this.sharedToo = 0;
     this.running = false;
   }
 
-  get(): { readonly lo: number; readonly hi: number } {
-    return { lo: this.chains.lo[this.slot]!, hi: this.chains.hi[this.slot]! };
+  get lo(): number {
+    return this.chains.lo[this.slot]!;
+  }
+
+  get hi(): number {
+    return this.chains.hi[this.slot]!;
   }
 
   set(lo: number, hi: number): void {
@@ -167,10 +182,9 @@ export class LocalStates implements Seen, SharedStateListener {
       values.add(0, task.tlbUbc.cpumask);
       values.add(0, (task.tlbUbc.flushRequired ? 1 : 0) + (task.tlbUbc.writable ? 2 : 0));
       values.add(0, task.rcuNesting * 8 + task.state);
-      const pending = this.pending[slot] ?? null;
-      if (pending === null) continue;
-      values.add(0, pending.op);
-      values.add(0, pending.object);
+      if (this.pendingOp[slot] === NONE) continue;
+      values.add(0, this.pendingOp[slot]!);
+      values.add(0, this.pendingObject[slot]!);
     }
     for (const mm of this.m.mms) this.keyOfSequences(mm);
     const { swap, batches, swapDisk } = this.m;
@@ -202,7 +216,8 @@ export class LocalStates implements Seen, SharedStateListener {
   /** The running task has stopped at a point: what it does when it goes on. */
   stops(op: Op, object: number): void {
     this.endStep();
-    this.pending[this.slot] = { op, object };
+    this.pendingOp[this.slot] = op;
+    this.pendingObject[this.slot] = object;
   }
 
   /** The running task has stopped, at a point or to wait: its step is over. */
@@ -217,22 +232,26 @@ export class LocalStates implements Seen, SharedStateListener {
     const slot = this.slotOf(this.m.current!);
     this.executor = executor.id;
     this.slot = slot;
-    this.accesses = [];
+    if (this.recording) this.accesses = [];
     this.written.length = 0;
-    const pending = this.pending[slot] ?? null;
-    this.pending[slot] = null;
-    if (pending !== null) {
-      this.began[slot] = { ...pending, ...this.get() };
-      this.touch(pending.op, pending.object);
+    const op = this.pendingOp[slot]!;
+    if (op !== NONE) {
+      const object = this.pendingObject[slot]!;
+      this.pendingOp[slot] = NONE;
+      this.beganOp[slot] = op;
+      this.beganObject[slot] = object;
+      this.beganLo[slot] = this.chains.lo[slot]!;
+      this.beganHi[slot] = this.chains.hi[slot]!;
+      this.touch(op, object);
     } else {
       // It had stopped to wait: for what it had asked for, or for work.
-      const began = this.began[slot] ?? null;
+      const began = this.beganOp[slot]!;
       this.noteAt(QUEUES + executor.id, Space.Task, Kind.Write);
       // Who has waited for a lock knows no more than who found it free.
-      if (began !== null && LOCKS.has(began.op)) this.set(began.lo, began.hi);
+      if (LOCKS.has(began)) this.set(this.beganLo[slot]!, this.beganHi[slot]!);
       else this.chains.add(slot, -7);
-      if (began !== null) this.touch(began.op, began.object);
-      if (this.m.swapDisk !== null && executor.name === "swap disk") this.see(this.m.swapDisk.next()?.folio ?? -1);
+      if (began !== NONE) this.touch(began, this.beganObject[slot]!);
+      if (this.m.swapDisk !== null && executor.name === "swap disk") this.add(this.m.swapDisk.next()?.folio ?? -1);
     }
     this.running = true;
   }
@@ -335,12 +354,11 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** An access of this step. */
   private note({ key }: ObjectState, kind: Kind): void {
+    if (!this.recording) return;
+    const access = key * KINDS + kind;
     const { accesses } = this;
-    for (let i = accesses.length - 1; i >= 0; i--) {
-      const access = accesses[i]!;
-      if (access.object === key && (access.kind === kind || access.kind === Kind.Write)) return;
-    }
-    accesses.push({ object: key, kind });
+    for (let i = accesses.length - 1; i >= 0; i--) if (accesses[i] === access) return;
+    accesses.push(access);
   }
 
   private noteAt(object: number, space: number, kind: Kind): void {

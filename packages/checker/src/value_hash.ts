@@ -1,4 +1,4 @@
-import { Machine, Memmap, type Kernel } from "@faultline/kernel";
+import { Dmirror, Machine, Memmap, type Kernel } from "@faultline/kernel";
 
 const DEPTH_MAX = 4;
 /**
@@ -7,11 +7,6 @@ const DEPTH_MAX = 4;
  */
 export const SEQUENCE_BASE = 2 ** 30;
 const SEQUENCE_END = SEQUENCE_BASE + 2 ** 24;
-
-/** What is known by its lock. */
-interface Locked {
-  readonly lock?: { readonly id?: unknown };
-}
 
 function isKernel(value: object): boolean {
   return (value as Partial<Kernel>).m instanceof Machine && "memory" in value;
@@ -24,6 +19,7 @@ export class ValueHash {
   /** A function was among the values that is no kernel function: what it reaches is not known. */
   opaque = false;
 
+  private readonly shapes = new Map<unknown, { readonly shape: Shape; readonly name: number }>();
   /** Sequence numbers that were among the values. Only whether they are still current matters, not what they are. */
   readonly sequences: number[] = [];
 
@@ -57,9 +53,7 @@ export class ValueHash {
   }
 
   string(value: string): void {
-    let h = value.length;
-    for (let i = 0; i < value.length; i++) h = Math.imul(h ^ value.charCodeAt(i), 0x01000193);
-    this.word(h);
+    this.word(hashOf(value));
   }
 
   /**
@@ -89,29 +83,80 @@ export class ValueHash {
   }
 
   private object(value: object, depth: number): void {
-    if (value instanceof Machine || value instanceof Memmap || isKernel(value)) return;
-    const { id = (value as Locked).lock?.id } = value as { readonly id?: unknown };
-    if (typeof id === "number") {
-      this.string(value.constructor.name);
-      return this.number(id);
-    }
-    if (depth >= DEPTH_MAX) return;
-    if (ArrayBuffer.isView(value)) {
-      const words = value as unknown as ArrayLike<number>;
-      this.word(words.length);
-      for (let i = 0; i < words.length; i++) this.number(words[i]!);
-    } else if (Array.isArray(value) || value instanceof Set) {
-      for (const item of value as Iterable<unknown>) this.value(item, depth + 1);
-      this.word(14);
-    } else if (value instanceof Map) {
-      for (const [key, item] of value as Map<unknown, unknown>) {
-        this.value(key, depth + 1);
-        this.value(item, depth + 1);
+    const { shape, name } = this.shapeOf(value);
+    switch (shape) {
+      case Shape.Nothing:
+        return;
+      case Shape.Numbered:
+        this.word(name);
+        return this.number((value as Numbered).id);
+      case Shape.Locked:
+        this.word(name);
+        return this.number((value as Locked).lock.id);
+      case Shape.Mirror:
+        return this.number((value as Dmirror).notifier.id);
+      case Shape.Words: {
+        const words = value as ArrayLike<number>;
+        this.word(words.length);
+        for (let i = 0; i < words.length; i++) this.number(words[i]!);
+        return;
       }
-      this.word(15);
-    } else {
-      for (const key in value) this.value((value as Record<string, unknown>)[key], depth + 1);
-      this.word(16);
+      case Shape.List:
+        if (depth < DEPTH_MAX) for (const item of value as Iterable<unknown>) this.value(item, depth + 1);
+        return this.word(14);
+      case Shape.Contents:
+        if (isKernel(value)) return;
+        // An interval notifier, say: no class, and yet with a number.
+        if (typeof (value as Numbered).id === "number") return this.number((value as Numbered).id);
+        if (depth < DEPTH_MAX) for (const key in value) this.value((value as Record<string, unknown>)[key], depth + 1);
+        return this.word(16);
     }
   }
+
+  private shapeOf(value: object): { readonly shape: Shape; readonly name: number } {
+    const { constructor } = value;
+    let known = this.shapes.get(constructor);
+    if (known === undefined) {
+      known = { shape: shapeOf(value), name: hashOf(constructor.name) };
+      this.shapes.set(constructor, known);
+    }
+    return known;
+  }
+}
+
+function hashOf(text: string): number {
+  let h = text.length;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h;
+}
+
+/** How objects of a class are told apart. */
+enum Shape {
+  /** There is one, or what is in it is the machine's. */
+  Nothing,
+  Numbered,
+  /** By the number of their lock. */
+  Locked,
+  Mirror,
+  Words,
+  List,
+  Contents,
+}
+
+interface Numbered {
+  readonly id: number;
+}
+
+interface Locked {
+  readonly lock: Numbered;
+}
+
+function shapeOf(value: object): Shape {
+  if (value instanceof Machine || value instanceof Memmap) return Shape.Nothing;
+  if (value instanceof Dmirror) return Shape.Mirror;
+  if (ArrayBuffer.isView(value)) return Shape.Words;
+  if (Array.isArray(value) || value instanceof Set || value instanceof Map) return Shape.List;
+  if (value.constructor === Object) return Shape.Contents;
+  if (typeof (value as Partial<Numbered>).id === "number") return Shape.Numbered;
+  return typeof (value as Partial<Locked>).lock?.id === "number" ? Shape.Locked : Shape.Contents;
 }
