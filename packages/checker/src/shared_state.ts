@@ -64,8 +64,13 @@ export class SharedState {
   }
 }
 
+/**
+ * Data, that is. What has functions may be known to the kernel, which would not know its proxy: a
+ * notifier that `setup` has subscribed, say.
+ */
 function isPlain(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === Array.prototype || prototype === null;
+  if (prototype === Array.prototype) return true;
+  return prototype === Object.prototype && Object.values(value).every((property) => typeof property !== "function");
 }
