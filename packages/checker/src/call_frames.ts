@@ -72,7 +72,7 @@ export class CallFrames {
   instrument(modules: KernelModules): KernelModules {
     const followed: Record<string, unknown> = {};
     for (const [module, members] of Object.entries(modules)) {
-      followed[module] = this.follow(members as Readonly<Record<string, unknown>>);
+      followed[module] = this.follow(members);
     }
     return followed as unknown as KernelModules;
   }

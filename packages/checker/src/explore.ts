@@ -1,59 +1,36 @@
-import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
 import type { Calls } from "./calls.js";
-import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
-import { CallFrames } from "./call_frames.js";
-import { ExhaustiveExploration, RETRIES_MAX } from "./exhaustive.js";
-import type { Guests } from "./guest.js";
-import { LocalStates } from "./local_states.js";
-import { Invariants } from "./invariants.js";
-import { LockOrder } from "./lock_order.js";
-import { ExecutionRecorder, Tee, type Watch } from "./recorder.js";
-import { withoutRepetitions } from "./repetition.js";
-import { describeSampling, directorOf, type Sampling } from "./sampling.js";
-import { EndlessError, ScenarioError, ScenarioSignal, type Scenario } from "./scenario.js";
-import type { Decision, ExplorationStrategy } from "./strategy.js";
-import { RULES, type About, type Finding, type Violation, type ViolationKind } from "./violation.js";
-import { describeWaits } from "./waits.js";
-import { World } from "./world.js";
+import { DirectedExecution, ReplayDirector } from "./directed.js";
+import { Explorer } from "./explorer.js";
+import { ExecutionRecorder } from "./recorder.js";
+import { Runner, type RunOptions } from "./runner.js";
+import type { Sampling } from "./sampling.js";
+import { ScenarioError, type Scenario } from "./scenario.js";
+import { counted, Search, type Unit, type UnitResult } from "./search.js";
+import type { Decision } from "./strategy.js";
+import { RULES, type Violation, type ViolationKind } from "./violation.js";
 
-export interface ExploreOptions {
-  /** Preemptions in one schedule at most; 2 by default. Infinity: every execution that can differ, by partial-order reduction. */
+export interface ExploreOptions extends RunOptions {
+  /** Preemptions in one schedule at most; 2 by default. Infinity: every execution that can differ. */
   readonly preemptions?: number;
+  /**
+   * Follows executions no further that come to a state which others have come to before. The default
+   * where preemptions are not bounded; else every schedule is run by itself, unless this is true.
+   */
+  readonly compareStates?: boolean;
   /** Draws executions instead, for as long as it goes on; `preemptions` says nothing then. */
   readonly sampling?: Sampling;
-  /** Patches on top of mainline. */
-  readonly overlays?: readonly OverlayFactory[];
-  /** Runs the threads of the scenario that are programs. */
-  readonly guests?: Guests;
-  /** Rules that are not checked, to see what else comes of breaking them. */
-  readonly ignore?: readonly ViolationKind[];
   /** Gives up after this many executions; never by default. */
   readonly executionsMax?: number;
-  /** Turns of a retry loop after which an unbounded exploration follows an execution no further; 3 by default. */
+  /** Turns of a retry loop in one call beyond which an execution is followed no further, where states are compared; 2 by default. */
   readonly retries?: number;
-  /** Points after which an execution is called a livelock. */
-  readonly pointsMax?: number;
-  /** Builds a machine for each execution instead of going back on one: slow, and the same. */
-  readonly freshMachines?: boolean;
-  /** Gets every point and event of every execution, replays of violations among them. */
-  readonly sink?: EventSink;
-  /** False to leave the schedule of a violation that sampling finds as it was drawn. */
-  readonly minimise?: boolean;
-  /** Called ahead of each execution, replays of violations among them. */
-  readonly pulse?: () => void;
-  /** Gets the execution that broke a rule as it happens once more, from the start of the threads. */
-  readonly watch?: Watch;
 }
 
 /** What an exploration covered, and what it found. */
 export interface Report {
   readonly title: string;
-  /** True when every schedule of at most `preemptions` preemptions was run, with every data choice. */
+  /** True when all that was to be explored has been, with every data choice. */
   readonly complete: boolean;
-  readonly preemptions: number;
-  /** Executions with at most `preemptions` preemptions, and with those of the smaller bounds that came first. */
-  readonly schedules: number;
   readonly executions: number;
   /** Points of the shortest and the longest execution, and of all together. */
   readonly pointsMin: number;
@@ -73,21 +50,86 @@ export interface Report {
 
 /** Runs a scenario in every schedule with no preemption, then one, and so on up to the bound. */
 export function explore(scenario: Scenario, options: ExploreOptions = {}): Report {
-  const exploration = new Exploration(scenario, options);
-  while (exploration.step());
-  return exploration.report();
+  const running = exploration(scenario, options);
+  while (running.step());
+  return running.report();
 }
 
-/** An exploration that goes on execution by execution, for who wants to look at a clock in between. */
-export class Exploration {
+/** An exploration that goes on piece by piece, for who wants to look at a clock in between. */
+export interface Exploration {
   /** Executions so far. */
-  executions = 0;
-  /** Preemptions that the current executions may have. */
-  bound: number;
+  readonly executions: number;
+  /**
+   * Runs the next executions: one, or a few at a time; false when there are none to run: all have been, or enough, or one broke a rule.
+   * @throws ScenarioError, or whatever the scenario's setup throws
+   */
+  step(): boolean;
+  /** What was covered so far. */
+  report(): Report;
+}
 
+export function exploration(scenario: Scenario, options: ExploreOptions = {}): Exploration {
+  const { preemptions = PREEMPTIONS, sampling, compareStates = preemptions === Infinity } = options;
+  return sampling !== undefined || compareStates ? new SearchExploration(scenario, { ...options, preemptions }) : new PlainExploration(scenario, options, preemptions);
+}
+
+const PREEMPTIONS = 2;
+
+/** A search whose units are run here, one after the other. */
+class SearchExploration implements Exploration {
+  private readonly search: Search;
+  private readonly explorer: Explorer;
+  private units: Unit[] = [];
+  private results: UnitResult[] = [];
+  private violation: Violation | null = null;
+
+  constructor(
+    private readonly scenario: Scenario,
+    options: ExploreOptions & { readonly preemptions: number },
+  ) {
+    this.search = new Search(options);
+    this.explorer = new Explorer(scenario, options);
+  }
+
+  get executions(): number {
+    return this.search.counts.executions;
+  }
+
+  step(): boolean {
+    const { search, explorer } = this;
+    if (this.units.length === 0) {
+      this.units = [...search.round()];
+      if (this.units.length === 0) return false;
+    }
+    const result = explorer.explore(this.units.shift()!, search.visited);
+    this.results.push(result);
+    if (result.found !== null) this.units = [];
+    if (this.units.length > 0) return true;
+    search.learn(this.results);
+    this.results = [];
+    if (search.found !== null) this.violation = explorer.explain(search.found);
+    return true;
+  }
+
+  report(): Report {
+    const { search, scenario, violation } = this;
+    return reportOf(scenario.title, search, violation);
+  }
+}
+
+/** What a search has covered, and the violation that its finding was explained as. */
+export function reportOf(title: string, search: Search, violation: Violation | null): Report {
+  const { counts, complete, lockOrder } = search;
+  const { executions, pointsMin } = counts;
+  return { title, complete, ...counts, pointsMin: executions === 0 ? 0 : pointsMin, covers: search.covers(), violation, lockOrder };
+}
+
+/** Every schedule by itself: with no preemption, then one, and so on up to the bound. */
+class PlainExploration implements Exploration {
+  executions = 0;
+  private bound = 0;
   private readonly runner: Runner;
-  private readonly last: number;
-  private strategy: ExplorationStrategy;
+  private strategy: BoundedExploration;
   private schedules = 0;
   private pointsMin = Infinity;
   private pointsMax = 0;
@@ -99,18 +141,13 @@ export class Exploration {
 
   constructor(
     private readonly scenario: Scenario,
-    private readonly options: ExploreOptions = {},
+    private readonly options: ExploreOptions,
+    private readonly last: number,
   ) {
     this.runner = new Runner(scenario, options);
-    this.last = options.sampling === undefined ? (options.preemptions ?? 2) : Infinity;
-    this.bound = this.last === Infinity ? Infinity : 0;
-    this.strategy = this.strategyFor(this.bound);
+    this.strategy = this.strategyFor(0);
   }
 
-  /**
-   * Runs the next execution; false when there is none to run: all have been, or enough, or one broke a rule.
-   * @throws ScenarioError, or whatever the scenario's setup throws
-   */
   step(): boolean {
     if (this.violation !== null || this.complete) return false;
     while (!this.strategy.next()) {
@@ -131,18 +168,15 @@ export class Exploration {
     this.forced += strategy.forced;
     this.pointsMin = Math.min(this.pointsMin, strategy.points);
     this.pointsMax = Math.max(this.pointsMax, strategy.points);
-    if (finding !== null) this.violation = runner.explain(finding, strategy);
+    if (finding !== null) this.violation = runner.explain({ finding, decisions: strategy.decisions() }, true);
     return true;
   }
 
-  /** What was covered so far. */
   report(): Report {
-    const { scenario, executions, schedules, pointsMin, pointsMax, points, retries, forced, violation, complete } = this;
+    const { scenario, executions, pointsMin, pointsMax, points, retries, forced, violation, complete, runner } = this;
     return {
       title: scenario.title,
       complete,
-      preemptions: this.last,
-      schedules,
       executions,
       pointsMin: executions === 0 ? 0 : pointsMin,
       pointsMax,
@@ -151,36 +185,23 @@ export class Exploration {
       forced,
       covers: this.covers(),
       violation,
-      lockOrder: this.runner.lockOrder.edges(),
+      lockOrder: runner.lockOrder.edges(),
     };
   }
 
-  private strategyFor(bound: number): ExplorationStrategy {
-    const { sampling, pointsMax } = this.options;
-    if (sampling !== undefined) return new DirectedExecution(directorOf(sampling), pointsMax);
-    const options = strategyOptions(bound, this.options);
-    return bound === Infinity ? new ExhaustiveExploration(options) : new BoundedExploration(options);
+  private strategyFor(preemptions: number): BoundedExploration {
+    const { pointsMax } = this.options;
+    return new BoundedExploration({ preemptions, ...(pointsMax === undefined ? {} : { pointsMax }) });
   }
 
   private covers(): string {
     const { bound, complete, schedules, retries } = this;
     const tail = `retries up to ${retries}`;
-    const { sampling } = this.options;
-    if (sampling !== undefined) return `${counted(schedules, "execution")} drawn at random (${describeSampling(sampling)}), ${tail}`;
-    if (bound === Infinity) {
-      // What retries more often has been run, not followed.
-      const all = `every order that can differ of the accesses that points announce, retries up to ${Math.min(retries, this.options.retries ?? RETRIES_MAX)}`;
-      return complete ? all : `the first ${counted(schedules, "execution")} of those for ${all}`;
-    }
     const upTo = (n: number): string => `sequentially consistent interleavings with at most ${counted(n, "preemption")}`;
     if (complete) return `${upTo(bound)}, ${tail}`;
     const begun = `the first ${counted(schedules, "execution")} of those with at most ${counted(bound, "preemption")}`;
     return `${bound === 0 ? "" : `${upTo(bound - 1)}, and `}${begun}, ${tail}`;
   }
-}
-
-function counted(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 /**
@@ -207,227 +228,4 @@ export function callsOf(scenario: Scenario): Calls {
     // A setup may be for one kernel alone.
   }
   return recorder.calls;
-}
-
-function strategyOptions(preemptions: number, options: ExploreOptions): { preemptions: number; pointsMax?: number; retriesMax?: number } {
-  return {
-    preemptions,
-    ...(options.pointsMax === undefined ? {} : { pointsMax: options.pointsMax }),
-    ...(options.retries === undefined ? {} : { retriesMax: options.retries }),
-  };
-}
-
-/** Turns of executors in one execution. Those that end take a few for each point, of which there are far fewer. */
-const TURNS_MAX = 200_000;
-/** Executions in which a schedule with fewer preemptions is looked for. */
-const SHORTER_MAX = 2000;
-
-/** Executes a scenario again and again, on one machine that goes back to where the threads started. */
-class Runner {
-  readonly lockOrder: LockOrder;
-  /** Most turns of a retry loop in the last execution. */
-  retries = 0;
-  private memory: FrameMemory | null = null;
-  private pooled: { world: World; invariants: Invariants } | null = null;
-  private states: LocalStates | null = null;
-  private finding: Finding | null = null;
-  private recorder: ExecutionRecorder | null = null;
-  /** What programs wrote in the last execution. */
-  private output: readonly string[] = [];
-  private strategy: ExplorationStrategy | null = null;
-  private readonly ignored: ReadonlySet<ViolationKind>;
-
-  constructor(
-    private readonly scenario: Scenario,
-    private readonly options: ExploreOptions,
-  ) {
-    this.ignored = new Set(options.ignore);
-    this.lockOrder = new LockOrder((finding) => this.report(finding));
-  }
-
-  /** The first rule that this execution breaks, or null. */
-  execute(strategy: ExplorationStrategy, recorder: ExecutionRecorder | null = null): Finding | null {
-    this.finding = null;
-    this.recorder = recorder;
-    this.lockOrder.reset();
-    this.options.pulse?.();
-    this.strategy = strategy;
-    const ready = this.prepared(recorder);
-    if (ready === null) return this.finding;
-    const { world, invariants } = ready;
-    try {
-      this.race(world, invariants, strategy);
-    } catch (error) {
-      if (error instanceof ScenarioSignal) this.report({ kind: "outcome", message: `check gets ${error.message}` });
-      else if (error instanceof EndlessError) this.report({ kind: error.reason, message: error.message });
-      else if (error instanceof ScenarioError) throw error;
-      else this.report({ kind: "engine", message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-    } finally {
-      this.strategy = null;
-    }
-    if (recorder !== null) this.output = world.output.lines();
-    if (recorder !== null || this.finding !== null || this.options.freshMachines === true) this.pooled = null;
-    return this.finding;
-  }
-
-  /** A machine with the scenario set up; null when its setup has broken a rule already. */
-  private prepared(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } | null {
-    try {
-      const ready = recorder === null ? this.ready() : this.build(recorder);
-      if (this.finding === null) return ready;
-    } catch (error) {
-      // What keeps the setup from its end is what the rule is about.
-      if (this.finding === null) throw error;
-    }
-    this.pooled = null;
-    return null;
-  }
-
-  /** A machine with the scenario set up: the one before as it was then, or a new one. */
-  private ready(): { world: World; invariants: Invariants } {
-    if (this.pooled !== null) {
-      this.pooled.world.restore();
-      return this.pooled;
-    }
-    this.pooled = this.build(null);
-    return this.pooled;
-  }
-
-  private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
-    const { overlays, guests } = this.options;
-    const follower = recorder === null && this.strategy instanceof ExhaustiveExploration ? new CallFrames() : undefined;
-    this.states = null;
-    const world = new World(this.scenario, {
-      ...(overlays === undefined ? {} : { overlays }),
-      ...(guests === undefined ? {} : { guests }),
-      ...(this.memory === null ? {} : { memory: this.memory }),
-      ...(follower === undefined ? {} : { follower }),
-      ...(recorder === null ? {} : { ftrace: true, calls: recorder.calls }),
-    });
-    this.memory = world.m.ram;
-    const invariants = new Invariants(world.k, world.m.mirrors, this.lockOrder, (finding) => this.report(finding));
-    invariants.boot();
-    world.m.locks.observer = recorder === null ? this.lockOrder : recorder.listen(world.k, world.mirrors, this.lockOrder);
-    world.m.sink = recorder;
-    world.setup();
-    if (recorder === null) world.save([this.lockOrder]);
-    return { world, invariants };
-  }
-
-  /** Repeats an execution that broke a rule, as short as can be, and writes it down. */
-  explain(finding: Finding, strategy: ExplorationStrategy): Violation {
-    const { pointsMax } = this.options;
-    const known = strategy.decisions();
-    // Schedules by their number of preemptions begin with the shortest. And what is known of lock
-    // order comes from many executions.
-    const shortest = strategy instanceof BoundedExploration || finding.kind === "lock-order" || this.options.minimise === false;
-    const decisions = shortest ? known : this.minimise(finding.kind, known);
-    const execution = new DirectedExecution(new ReplayDirector(decisions), pointsMax);
-    return this.record(execution, this.scout(execution) ?? finding)!;
-  }
-
-  /** Fewer decisions that break the same rule: moves are left out, then schedules with fewer preemptions looked through. */
-  private minimise(kind: ViolationKind, known: readonly Decision[]): readonly Decision[] {
-    const { pointsMax } = this.options;
-    const shows = (strategy: ExplorationStrategy): boolean => this.execute(strategy)?.kind === kind;
-    const again = new DirectedExecution(new ReplayDirector(known), pointsMax);
-    if (!shows(again)) return known;
-    let best = again;
-    shrinkMoves(again.moves, (fewer: readonly Move[]) => {
-      const execution = new DirectedExecution(new MoveDirector(fewer), pointsMax);
-      if (!shows(execution)) return null;
-      best = execution;
-      return execution.moves;
-    });
-    let left = SHORTER_MAX;
-    for (let bound = 0; bound < best.preemptions; bound++) {
-      const shorter = new BoundedExploration(strategyOptions(bound, this.options));
-      while (left-- > 0 && shorter.next()) if (shows(shorter)) return shorter.decisions();
-    }
-    return best.decisions();
-  }
-
-  /** What an execution is found to break, with all that is known about it: ahead of `record`, which then follows what it is about. */
-  scout(execution: DirectedExecution): Finding | null {
-    return this.execute(execution, new ExecutionRecorder(null, null));
-  }
-
-  /** Runs an execution, writing it down: the rule that it breaks, or the one that is known to be broken, or null. */
-  record(execution: DirectedExecution, known: Finding | null): Violation | null {
-    const recorder = new ExecutionRecorder(this.options.watch ?? null, known?.about ?? null);
-    const finding = this.execute(execution, recorder) ?? known;
-    if (finding === null) return null;
-    const all = recorder.steps();
-    const trace = finding.kind === "livelock" ? withoutRepetitions(all.slice(0, recorder.decisive)) : all;
-    const decisive = finding.kind === "livelock" ? trace.length : recorder.decisive || trace.length;
-    const { setup, threads, check } = recorder.calls;
-    const calls: Calls = { setup, threads, check };
-    return { ...finding, decisions: execution.decisions(), preemptions: execution.preemptions, trace, decisive, at: recorder.at, state: recorder.state, calls, output: this.output };
-  }
-
-  private race(world: World, invariants: Invariants, strategy: ExplorationStrategy): void {
-    const { m } = world;
-    const { sink } = this.options;
-    const { recorder } = this;
-    const heard = sink === undefined ? invariants : new Tee(sink, invariants);
-    if (strategy instanceof ExhaustiveExploration) {
-      strategy.watch((this.states ??= new LocalStates(m, world.options.follower!, world.shared)), heard);
-      m.sink = strategy;
-    } else m.sink = recorder === null ? heard : recorder.start(heard);
-    invariants.begin();
-    world.startThreads();
-    strategy.begin(m);
-    world.hand(strategy, (what, n) => strategy.draw(what, n));
-    const end = m.sched.run(TURNS_MAX);
-    this.retries = m.retries.most;
-    if (this.finding === null) strategy.end();
-    // What follows was checked when the execution that was here first came to its end.
-    if (strategy instanceof ExhaustiveExploration && strategy.met) return;
-    if (strategy.abandoned !== null) {
-      const { reason, message } = strategy.abandoned;
-      const end = reason === "livelock" ? " nothing of that changes any more" : "";
-      this.report({ kind: reason, message: `${message}:${this.whereabouts(world)}${end}` });
-    }
-    if (this.finding !== null) return;
-    if (end === "paused") return this.report({ kind: "livelock", message: `no end after ${TURNS_MAX} turns in which nobody passes a point:${this.whereabouts(world)}` });
-    if (end !== "finished" && m.sched.executors.some((e) => m.retries.siteOf(e) !== null)) {
-      return this.report({ kind: "livelock", message: `nobody changes what others retry for:${this.whereabouts(world)}` });
-    }
-    if (end !== "finished") {
-      return this.report({ kind: "deadlock", ...this.waits(world) });
-    }
-    invariants.atRest();
-    for (const signal of world.signals) this.report({ kind: "outcome", message: signal });
-    if (this.finding !== null) return;
-    const wrong = world.finish();
-    if (wrong !== null) this.report({ kind: "outcome", message: wrong });
-    else invariants.afterExit();
-  }
-
-  /** Who waits for whom. Who holds what is known of an execution that is written down. */
-  private waits({ m }: World): { readonly message: string; readonly about?: About | undefined } {
-    return this.recorder === null ? { message: "nobody can run any more" } : describeWaits(m, this.recorder.holders);
-  }
-
-  /** Where each task is that has not ended. */
-  private whereabouts(world: World): string {
-    const { tasks, retries } = world.m;
-    return [...tasks.values()]
-      .map((task) => {
-        const spins = task.executor.spinsFor;
-        const site = task.executor.current === task ? retries.siteOf(task.executor) : null;
-        const where = spins !== null ? `spins for ${spins.cls}` : site !== null ? `retries ${site}` : task.waitingFor === "" ? "runs" : `waits for ${task.waitingFor}`;
-        const held = this.lockOrder.heldBy(task);
-        const repeats = task.waitingFor === "" ? (this.recorder?.repeats(task) ?? "") : "";
-        return ` ${task.comm} (${task.executor.name}) ${where}${repeats === "" ? "" : `, and ${repeats}`}${held.length === 0 ? "" : ` holding ${held.join(", ")}`};`;
-      })
-      .join("");
-  }
-
-  private report(finding: Finding): void {
-    if (this.ignored.has(finding.kind) || this.finding !== null) return;
-    this.finding = finding;
-    this.recorder?.decide();
-    this.strategy?.stop();
-  }
 }

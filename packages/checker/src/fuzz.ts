@@ -1,5 +1,5 @@
 import { SeededChoices, type OverlayFactory } from "@faultline/kernel";
-import { Exploration, type ExploreOptions } from "./explore.js";
+import { exploration as explorationOf, type ExploreOptions } from "./explore.js";
 import { Generator, type GenerateOptions } from "./fuzz_generate.js";
 import type { Program, Watched } from "./fuzz_program.js";
 import { scenarioOf } from "./fuzz_scenario.js";
@@ -91,7 +91,7 @@ export interface Found {
 /** Explores a program; null when nothing was found before it ended, or was to end. */
 export function search(program: Program, options: ExploreOptions, goOn: () => boolean, covered?: (points: number) => void): Found | null {
   let word: Watched | null = null;
-  const exploration = new Exploration(scenarioOf(program, titleOf(program), (at) => (word = at)), options);
+  const exploration = explorationOf(scenarioOf(program, titleOf(program), (at) => (word = at)), options);
   const { executionsMax = Infinity } = options;
   while (exploration.executions < executionsMax && goOn() && exploration.step());
   const { points, violation } = exploration.report();

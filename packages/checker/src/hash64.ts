@@ -33,9 +33,24 @@ const MIN_SLOTS = 1 << 12;
  */
 export class HashSet {
   size = 0;
-  private slots = MIN_SLOTS;
-  /** Two words a slot; both 0 where it is empty. */
-  private words = new Int32Array(2 * MIN_SLOTS);
+  /** Two words a slot; both 0 where it is empty. Of memory that other threads may share, where there is such. */
+  words: Int32Array;
+  private slots: number;
+
+  /** @param saved what `save` returned */
+  constructor(saved: Int32Array = new Int32Array(0)) {
+    this.slots = MIN_SLOTS;
+    this.words = sharedWords(2 * MIN_SLOTS);
+    for (let at = 0; at < saved.length; at += 2) this.add(saved[at]!, saved[at + 1]!);
+  }
+
+  /** The set that another thread has, to look into. */
+  static of(words: Int32Array): HashSet {
+    const set = new HashSet();
+    set.words = words;
+    set.slots = words.length / 2;
+    return set;
+  }
 
   has(lo: number, hi: number): boolean {
     const at = this.find(lo, hi === 0 ? 1 : hi);
@@ -80,7 +95,7 @@ export class HashSet {
   private grow(): void {
     const { words } = this;
     this.slots *= 2;
-    this.words = new Int32Array(2 * this.slots);
+    this.words = sharedWords(2 * this.slots);
     for (let at = 0; at < words.length; at += 2) {
       if (words[at + 1] === 0) continue;
       const to = this.find(words[at]!, words[at + 1]!);
@@ -88,4 +103,8 @@ export class HashSet {
       this.words[to + 1] = words[at + 1]!;
     }
   }
+}
+
+function sharedWords(length: number): Int32Array {
+  return typeof SharedArrayBuffer === "undefined" ? new Int32Array(length) : new Int32Array(new SharedArrayBuffer(4 * length));
 }

@@ -1,7 +1,11 @@
 export { benchmark, type ExplorationSpeed } from "./benchmark.js";
 export type { Call, Calls } from "./calls.js";
 export { emitC, type EmittedProgram, type Found } from "./emit_c.js";
-export { callsOf, Exploration, explore, replay, type ExploreOptions, type Report } from "./explore.js";
+export { callsOf, exploration, explore, replay, reportOf, type Exploration, type ExploreOptions, type Report } from "./explore.js";
+export { Explorer } from "./explorer.js";
+export { HashSet } from "./hash64.js";
+export type { Found as FoundExecution, RunOptions } from "./runner.js";
+export { Search, type SavedSearch, type SearchOptions, type Unit, type UnitResult } from "./search.js";
 export { fuzz, type FuzzCoverage, type FuzzFinding, type FuzzOptions, type FuzzReport } from "./fuzz.js";
 export { printProgram } from "./fuzz_print.js";
 export { operationsOf, type Program } from "./fuzz_program.js";

@@ -55,7 +55,7 @@ const TASKS_MAX = 64;
 const WORDS_PER_FRAME = 1024;
 
 /** Operations that change their object without looking at it. */
-const BLIND: ReadonlySet<Op> = new Set([Op.TlbFill, Op.TlbFlush, Op.TlbBatchSet, Op.SpinUnlock, Op.FolioUnlock, Op.VmaRelease, Op.NotifierEnd]);
+const BLIND: ReadonlySet<Op> = new Set([Op.FrameWrite, Op.TlbFill, Op.TlbFlush, Op.TlbBatchSet, Op.SpinUnlock, Op.FolioUnlock, Op.VmaRelease, Op.NotifierEnd]);
 
 /** What nobody can be before: who wants the lock waits until then, and knows nothing of the wait afterwards. */
 const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaRelease]);
@@ -63,6 +63,7 @@ const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaR
 const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
 
 const NONE = -1;
+const UNKNOWN = { lo: 0, hi: 0 };
 
 /** What an object held when it was first touched in this execution, and holds now. */
 interface ObjectState {
@@ -118,12 +119,15 @@ export class LocalStates implements Seen, SharedStateListener {
   private shared = 0;
   private sharedToo = 0;
   private readonly values = new HashChains(1);
+  /** Frames that were in use when the threads started. In the others is what earlier executions have left. */
+  private readonly inUse: Uint8Array;
 
   constructor(
     private readonly m: Machine,
     private readonly frames: CallFrames,
     shared: SharedState,
   ) {
+    this.inUse = new Uint8Array(m.memmap.nrPages);
     shared.listener = this;
     frames.seen = this;
     frames.listenToRetries(m);
@@ -137,10 +141,13 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** The threads are about to start. */
   begin(): void {
+    const { memmap } = this.m;
+    for (let page = 0; page < memmap.nrPages; page++) this.inUse[page] = memmap.refcount[memmap.folioOf(page)]! > 0 ? 1 : 0;
     this.chains.reset();
     this.frames.begin();
     this.objects.clear();
     this.accesses = [];
+    this.written.length = 0;
     this.tasks.length = 0;
     this.beganOp.fill(NONE);
     this.pendingOp.fill(NONE);
@@ -346,7 +353,7 @@ export class LocalStates implements Seen, SharedStateListener {
     const key = object * SPACES + space;
     let state = this.objects.get(key);
     if (state === undefined) {
-      const { lo, hi } = this.valueOf(space, object);
+      const { lo, hi } = space === Space.Frame && this.inUse[object] === 0 ? UNKNOWN : this.valueOf(space, object);
       this.objects.set(key, (state = { key, space, object, firstLo: lo, firstHi: hi, lo, hi }));
     }
     return state;
@@ -513,6 +520,7 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.SwapCache:
         this.see(swap.count[object]!);
         this.see(swap.cache[object]!);
+        if (swap.count[object]! > 0) for (const word of swap.wordsOf(object)) this.see(word);
         return;
       case Space.TlbBatch:
         for (const mm of m.mms) if (mm.id === object) this.see(mm.tlbBatchPending - mm.tlbBatchFlushed);

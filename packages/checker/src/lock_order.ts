@@ -14,10 +14,27 @@ export class LockOrder implements LockObserver {
   private readonly names: string[] = [];
   /** For each class, a bit for each class taken while it was held. */
   private readonly after: number[] = [];
+  /** The same as pairs of names, outer class first, as they were first seen. */
+  readonly pairs: (readonly [string, string])[] = [];
   /** What each task holds, by task id: class and lock id in turn. */
   private held: number[][] = [];
 
-  constructor(private readonly report: (finding: Finding) => void) {}
+  /** @param detects false to learn only: somebody else looks for circles */
+  constructor(
+    private readonly report: (finding: Finding) => void,
+    public detects = true,
+  ) {}
+
+  /** Forgets which class was taken while which was held. */
+  forgetOrder(): void {
+    this.after.fill(0);
+    this.pairs.length = 0;
+  }
+
+  /** Learns that `inner` is taken while `outer` is held. */
+  nest(outer: string, inner: string): void {
+    this.order([this.classOf(outer), 0], this.classOf(inner));
+  }
 
   /** A new execution: nothing is held. */
   reset(): void {
@@ -64,9 +81,7 @@ export class LockOrder implements LockObserver {
 
   /** Every pair seen, outer class first: the lock order as built. A class stands beside itself where two of it were held. */
   edges(): [string, string][] {
-    return this.names.flatMap((outer, c) =>
-      this.names.flatMap((inner, d): [string, string][] => ((this.after[c]! & (1 << d)) !== 0 ? [[outer, inner]] : [])),
-    );
+    return this.pairs.map(([outer, inner]) => [outer, inner]);
   }
 
   private listOf(task: Task): number[] {
@@ -91,8 +106,9 @@ export class LockOrder implements LockObserver {
       const outer = list[i]!;
       if ((this.after[outer]! & (1 << c)) !== 0) continue;
       this.after[outer]! |= 1 << c;
+      this.pairs.push([this.names[outer]!, this.names[c]!]);
       // Two of one class: which of them comes first is nothing that classes tell.
-      if (outer === c) continue;
+      if (outer === c || !this.detects) continue;
       const path = this.path(c, outer, 0);
       if (path !== null) {
         const circle = [outer, ...path].map((x) => this.names[x]).join(" -> ");

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { Decision } from "@faultline/checker";
 import { describeCheck, jsonOfCheck } from "./check_report.js";
@@ -18,13 +19,14 @@ export interface CheckOptions extends KernelOptions {
   readonly emitC?: string;
   readonly executions?: number;
   readonly seconds?: number;
+  readonly workers?: number;
+  readonly resume?: boolean;
   readonly json?: boolean;
 }
 
-export const STRATEGIES = ["bounded", "exhaustive", "pct", "walk", "random"] as const;
+export const STRATEGIES = ["exhaustive", "pct", "walk", "random"] as const;
 export type StrategyName = (typeof STRATEGIES)[number];
 
-const PREEMPTIONS = 2;
 /** Executions that are drawn where neither executions nor time are bounded: sampling has no end of its own. */
 const SAMPLES = 10_000;
 /** A scenario broke a rule. */
@@ -41,15 +43,16 @@ export async function check(file: string, options: CheckOptions): Promise<number
   const stdout = new HostOutput(1);
   const stderr = new HostOutput(2);
   const words = ["faultline", "check", ...process.argv.slice(3)];
-  let outcome: CheckOutcome | null;
+  let outcome: (CheckOutcome & { readonly warnings: readonly string[] }) | null;
   try {
-    outcome = await inWorker<CheckOutcome>("./check_worker.js", wish, `scenario ${wish.file}`, progressOf);
+    outcome = await inWorker<CheckOutcome & { readonly warnings: readonly string[] }>("./check_worker.js", wish, `scenario ${wish.file}`, progressOf);
   } catch (error) {
     if (error instanceof UserError) throw error;
     stderr.text(describeBug(error, `while it explored ${file}`, words.map(shellQuote).join(" ")));
     return EXIT_FAULTLINE;
   }
   if (outcome === null) return EXIT_INTERRUPTED;
+  for (const line of outcome.warnings) stderr.text(`faultline: ${line}\n`);
   if ("complaints" in outcome) {
     for (const line of outcome.complaints) stderr.text(`faultline: ${line}\n`);
     return EXIT_FAULTLINE;
@@ -61,6 +64,7 @@ export async function check(file: string, options: CheckOptions): Promise<number
   for (const line of result.omitted ?? []) stderr.text(`faultline: ${options.emitC!}: ${line}\n`);
   stdout.text(options.json === true ? jsonOfCheck(wish, options.strategy, result) : describeCheck(wish, options.strategy, result));
   if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
+  if (result.resumable && result.interrupted) stderr.text("faultline: --resume goes on from here\n");
   if (result.violation !== null) return EXIT_VIOLATION;
   return result.interrupted ? EXIT_INTERRUPTED : 0;
 }
@@ -69,7 +73,7 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
   const { strategy, preemptions, depth, seed, replay, trace, emitC, seconds = Infinity, release, without, patch } = options;
   const samples = strategy === "pct" || strategy === "walk" || strategy === "random";
   const refuse = (option: string): UserError => new UserError(`--${option} has no meaning with --strategy ${strategy}`);
-  if (preemptions !== undefined && strategy !== "bounded") throw refuse("preemptions");
+  if (preemptions !== undefined && samples) throw refuse("preemptions");
   if (depth !== undefined && strategy !== "pct") throw refuse("depth");
   if (seed !== undefined && !samples) throw refuse("seed");
   const { executions = samples && options.seconds === undefined ? SAMPLES : Infinity } = options;
@@ -78,13 +82,15 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
     release,
     without,
     patch,
-    preemptions: strategy === "exhaustive" ? Infinity : (preemptions ?? PREEMPTIONS),
+    preemptions: preemptions ?? Infinity,
     ...(samples ? { sampling: { policy: strategy, ...(seed === undefined ? {} : { seed }), ...(depth === undefined ? {} : { depth }) } } : {}),
     ...(replay === undefined ? {} : { replay }),
     ...(trace === undefined ? {} : { trace }),
     ...(emitC === undefined ? {} : { emitC }),
     executions,
     seconds,
+    workers: options.workers ?? availableParallelism(),
+    resume: options.resume === true,
   };
 }
 
@@ -156,5 +162,12 @@ class Progress {
 function progressOf(shared: Int32Array, rate: number): string {
   const executions = Atomics.load(shared, Shared.Executions);
   const bound = Atomics.load(shared, Shared.Bound);
-  return executions === 0 ? "reading the scenario" : `${executions} executions, ${rate}/s${bound < 0 ? "" : `, preemptions up to ${bound}`}`;
+  if (executions === 0) return "reading the scenario";
+  const planned = Atomics.load(shared, Shared.Planned);
+  const left = planned === 0 || rate === 0 ? "" : `; ${planned} more are known to be left, ${duration(planned / rate)} or more`;
+  return `${executions} executions, ${rate}/s${bound < 0 ? "" : `, with ${bound} preemptions`}${left}`;
+}
+
+function duration(seconds: number): string {
+  return seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`;
 }

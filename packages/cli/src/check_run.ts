@@ -1,12 +1,14 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { Exploration, replay, ScenarioError, type Decision, type ExploreOptions, type Report, type Sampling, type Scenario, type Violation, type Watch } from "@faultline/checker";
+import { Explorer, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
+import { runSearch } from "./check_search.js";
 import { EmittedFile } from "./emit_c_file.js";
 import { firstLine, UserError } from "./failure.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
 import type { LoadedPatch } from "./patch_file.js";
 import { Recording } from "./recording.js";
+import { SavedFile } from "./saved_file.js";
 import { loadScenario, type LoadedScenario } from "./scenario_file.js";
 import { UserModule } from "./user_module.js";
 
@@ -24,6 +26,10 @@ export interface CheckWish extends KernelOptions {
   readonly emitC?: string;
   readonly executions: number;
   readonly seconds: number;
+  /** Threads that share the search. */
+  readonly workers: number;
+  /** Goes on where an earlier exploration had got to. */
+  readonly resume: boolean;
 }
 
 /** What an exploration says while it runs, and is told. */
@@ -32,9 +38,13 @@ export interface CheckControl {
   begin(): void;
   /** Ahead of each execution. */
   pulse(): void;
-  progress(executions: number, bound: number): void;
+  progress(executions: number, bound: number, planned: number): void;
   /** Whether to come to an end. */
   stopped(): boolean;
+  /** A line for the user that is no result. */
+  warn(line: string): void;
+  /** What the command's threads share. */
+  readonly shared: Int32Array;
 }
 
 export interface CheckResult {
@@ -44,12 +54,59 @@ export interface CheckResult {
   readonly violation: Violation | null;
   readonly seconds: number;
   readonly interrupted: boolean;
+  /** There is something to go on with. */
+  readonly resumable: boolean;
   /** What the C program that was asked for leaves out, a line each. */
   readonly omitted?: readonly string[];
 }
 
 /** A result, or what the user can put right, a line each. */
 export type CheckOutcome = { readonly result: CheckResult } | { readonly complaints: readonly string[] };
+
+/** A scenario, ready to be explored. */
+export interface Prepared {
+  readonly scenario: Scenario;
+  readonly options: RunOptions;
+  readonly search: SearchOptions;
+  /**
+   * Runs what may run code of the user's.
+   * @throws UserError that names the file, for an exception that comes out of it
+   */
+  guarded<T>(run: () => T): T;
+  /** @throws UserError for a violation that is the user's own exception */
+  notTheUsers(finding: Finding): void;
+}
+
+/**
+ * Loads a scenario, and the kernel that it is to run on.
+ * @throws UserError naming the file and what is wrong with it
+ */
+export async function prepare(wish: CheckWish): Promise<Prepared> {
+  const loaded = await loadScenario(new UserModule("scenario", wish.file));
+  const { overlays, loaded: patches } = await overlaysOf(wish);
+  const { scenario, guests } = loaded;
+  const { sampling, preemptions, executions: executionsMax } = wish;
+  return {
+    scenario,
+    options: { overlays, ...(guests === undefined ? {} : { guests }) },
+    search: { executionsMax, preemptions, sampling },
+    guarded: (run) => {
+      try {
+        return run();
+      } catch (error) {
+        const stack = error instanceof Error ? (error.stack ?? "") : "";
+        const culprit = culpritOf(stack, loaded, patches);
+        if (culprit !== null) throw new UserError(`${culprit} ${firstLine(error)}`);
+        if (error instanceof ScenarioError) throw new UserError(`scenario ${wish.file}:${placeIn(stack, loaded.path)} ${firstLine(error)}`);
+        throw error;
+      }
+    },
+    notTheUsers: ({ kind, message }) => {
+      const culprit = kind === "engine" ? culpritOf(message, loaded, patches) : null;
+      if (culprit !== null) throw new UserError(`${culprit} threw in a schedule: ${firstLine(message)}`);
+    },
+  };
+}
 
 /** Loads a scenario and explores it. Throws what is a bug of Faultline's. */
 export async function runCheck(wish: CheckWish, control: CheckControl): Promise<CheckOutcome> {
@@ -58,57 +115,46 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const typeErrors = await module.typeErrors();
     if (typeErrors.length > 0) return { complaints: typeErrors.map((error) => module.complaint(error).message) };
     control.begin();
-    const scenario = await loadScenario(module);
-    const { overlays, loaded } = await overlaysOf(wish);
-    const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario.scenario, wish);
+    const prepared = await prepare(wish);
+    const { scenario } = prepared;
+    const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario, wish);
     const emitted = wish.emitC === undefined ? null : new EmittedFile(wish.emitC, wish);
-    const { guests } = scenario;
-    const options: ExploreOptions = { overlays, ...(guests === undefined ? {} : { guests }), pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
-    const result = guarded(scenario, loaded, () => (wish.replay === undefined ? exploreAll(scenario.scenario, wish, options, control) : replayOne(scenario.scenario, wish.replay, options)));
+    const options: RunOptions = { ...prepared.options, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
+    const result = wish.replay === undefined ? await exploreAll(prepared, options, wish, control) : replayOne(prepared, wish.replay, options);
+    if (result.violation !== null) prepared.notTheUsers(result.violation);
     recorder?.end();
     if (emitted === null || result.violation === null) return { result };
-    return { result: { ...result, omitted: emitted.write(scenario.scenario, result.violation) } };
+    return { result: { ...result, omitted: emitted.write(scenario, result.violation) } };
   } catch (error) {
     if (error instanceof UserError) return { complaints: [error.message] };
     throw error;
   }
 }
 
-function exploreAll(scenario: Scenario, wish: CheckWish, options: ExploreOptions, control: CheckControl): CheckResult {
-  const { sampling, preemptions, executions: executionsMax } = wish;
-  const exploration = new Exploration(scenario, { ...options, executionsMax, preemptions, ...(sampling === undefined ? {} : { sampling }) });
+async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWish, control: CheckControl): Promise<CheckResult> {
+  const { scenario, search: searchOptions, guarded } = prepared;
+  const explorer = new Explorer(scenario, { ...options, ...searchOptions });
+  const here: Pick<Explorer, "explore"> = { explore: (unit, visited, executed) => guarded(() => explorer.explore(unit, visited, executed)) };
+  const saved = new SavedFile(wish, (line) => control.warn(line));
   const start = performance.now();
-  const end = start + wish.seconds * 1000;
-  while (!control.stopped() && performance.now() < end && exploration.step()) control.progress(exploration.executions, exploration.bound);
-  const report = exploration.report();
-  return { report, title: scenario.title, violation: report.violation, seconds: (performance.now() - start) / 1000, interrupted: control.stopped() };
+  const search = await runSearch(wish, searchOptions, here, saved, {
+    executed: (of, executions) => control.progress(executions, of.bound, of.planned),
+    stopped: () => control.stopped(),
+    shared: control.shared,
+  });
+  const { found } = search;
+  if (found !== null) prepared.notTheUsers(found.finding);
+  const seconds = (performance.now() - start) / 1000;
+  const violation = found === null ? null : guarded(() => explorer.explain(found));
+  const report = reportOf(scenario.title, search, violation);
+  const resumable = violation === null && !report.complete;
+  if (resumable) saved.write(search.save());
+  else saved.remove();
+  return { report, title: scenario.title, violation, seconds, interrupted: control.stopped(), resumable };
 }
 
-function replayOne(scenario: Scenario, decisions: readonly Decision[], options: ExploreOptions): CheckResult {
-  return { report: null, title: scenario.title, violation: replay(scenario, decisions, options), seconds: 0, interrupted: false };
-}
-
-/**
- * An exception is no finding where it comes out of the user's own code.
- * @throws UserError that names the file
- */
-function guarded(scenario: LoadedScenario, patches: readonly LoadedPatch[], explore: () => CheckResult): CheckResult {
-  let result: CheckResult;
-  try {
-    result = explore();
-  } catch (error) {
-    const stack = error instanceof Error ? (error.stack ?? "") : "";
-    const culprit = culpritOf(stack, scenario, patches);
-    if (culprit !== null) throw new UserError(`${culprit} ${firstLine(error)}`);
-    if (error instanceof ScenarioError) throw new UserError(`scenario ${scenario.file}:${placeIn(stack, scenario.path)} ${firstLine(error)}`);
-    throw error;
-  }
-  const { violation } = result;
-  if (violation?.kind === "engine") {
-    const culprit = culpritOf(violation.message, scenario, patches);
-    if (culprit !== null) throw new UserError(`${culprit} threw in a schedule: ${firstLine(violation.message)}`);
-  }
-  return result;
+function replayOne({ scenario, guarded }: Prepared, decisions: readonly Decision[], options: RunOptions): CheckResult {
+  return { report: null, title: scenario.title, violation: guarded(() => replay(scenario, decisions, options)), seconds: 0, interrupted: false, resumable: false };
 }
 
 /** The trace of an execution that broke a rule; no file is written before there is one. */

@@ -11,6 +11,8 @@ export enum Shared {
   Executions,
   /** Preemptions that the executions have at most; -1 for no bound. */
   Bound,
+  /** Executions that are known to be left. */
+  Planned,
   /** Of fuzz: programs so far; then, while a finding is shrunk, the operations that are left of it. */
   Programs,
   Operations,

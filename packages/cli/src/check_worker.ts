@@ -4,6 +4,7 @@ import { Shared, type CheckWorkerData } from "./check_shared.js";
 
 const { wish, shared } = workerData as CheckWorkerData;
 
+const warnings: string[] = [];
 const outcome: CheckOutcome = await runCheck(wish, {
   begin: () => {
     Atomics.store(shared, Shared.Begun, 1);
@@ -11,10 +12,13 @@ const outcome: CheckOutcome = await runCheck(wish, {
   pulse: () => {
     Atomics.add(shared, Shared.Pulse, 1);
   },
-  progress: (executions, bound) => {
+  progress: (executions, bound, planned) => {
     Atomics.store(shared, Shared.Bound, bound === Infinity ? -1 : bound);
+    Atomics.store(shared, Shared.Planned, planned);
     Atomics.store(shared, Shared.Executions, executions);
   },
   stopped: () => Atomics.load(shared, Shared.Stop) !== 0,
+  warn: (line) => warnings.push(line),
+  shared,
 });
-parentPort!.postMessage(outcome);
+parentPort!.postMessage({ ...outcome, warnings });

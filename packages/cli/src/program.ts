@@ -9,7 +9,7 @@ import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseSeconds, parseSeed, parseSwap, parseThreads } from "./values.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -41,13 +41,15 @@ Example:
 
 const CHECK_NOTES = `
 Strategies:
-  bounded     every schedule with no preemption, then one, up to --preemptions (the default)
-  exhaustive  every execution that can differ from the others, by partial-order reduction
+  exhaustive  every execution that can differ from the others, those with fewest preemptions first
+              (the default); with --preemptions N, those with at most so many
   pct         whoever has the highest of random priorities, lowered --depth - 1 times
   walk        at each point, anybody
   random      at each point, somebody else one time in eight
 
 A violation is reported with a schedule as short as could be found, and the command that replays it.
+What an exploration that was not complete has learnt is kept (below $XDG_STATE_HOME, or
+~/.local/state), and --resume goes on from there, after Ctrl-C or a crash too.
 
 The exit status is 0 when nothing was found, 1 for a violation, 130 after Ctrl-C, 125 for what
 Faultline itself has to complain about: a scenario that cannot be run, say.
@@ -109,12 +111,14 @@ function buildProgram(finish: (status: number) => void): Command {
   command("check")
     .description("explore the schedules of a scenario, and check each of them")
     .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/scenarios.md)")
-    .addOption(new Option("--strategy <NAME>", `how schedules are chosen: ${STRATEGIES.join(", ")}`).choices(STRATEGIES).default("bounded"))
-    .option("--preemptions <N>", "of bounded: preemptions in one schedule at most (default: 2)", parsePreemptions)
+    .addOption(new Option("--strategy <NAME>", `how schedules are chosen: ${STRATEGIES.join(", ")}`).choices(STRATEGIES).default("exhaustive"))
+    .option("--preemptions <N>", "of exhaustive: preemptions in one schedule at most (default: any number)", parsePreemptions)
     .option("--depth <N>", "of pct: orderings that a bug may need (default: 3)", parseDepth)
     .option("--seed <N>", "of pct, walk and random: the seed of what they draw (default: 1)", parseSeed)
     .option("--executions <N>", "stop after so many executions (pct, walk and random: 10000, unless --seconds is given)", parseExecutions)
     .option("--seconds <SECONDS>", "stop after so much time", parseSeconds)
+    .option("--workers <N>", "threads that share the search; what is found does not depend on it (default: as many as there are CPUs)", parseWorkers)
+    .option("--resume", "go on where an earlier exploration of the same has got to")
     .option("--release <RELEASE>", "behave as this kernel: 7.3 (default), 6.14 or 6.1", DEFAULT_RELEASE)
     .option("--without <PATCH>", "undo one patch (see 'faultline patches'); repeatable", collect, [])
     .option("--patch <FILE.ts>", "apply an overlay of your own; repeatable", collect, [])

@@ -57,6 +57,8 @@ export const parsePreemptions = wholeNumber(0, 64);
 export const parseDepth = wholeNumber(1, 64);
 /** Of a random program: a machine has eight CPUs at most. */
 export const parseThreads = wholeNumber(1, 8);
+/** Threads that share the work of a command. */
+export const parseWorkers = wholeNumber(1, 64);
 export const parseExecutions = wholeNumber(1, 1e12);
 export const parseSeed = wholeNumber(0, 2 ** 32 - 1);
 

@@ -132,6 +132,7 @@ export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
   const slot = m.memmap.private[folio]!;
   for (let i = 0; i < pages; i++) {
     m.touches(Op.FrameRead, folio + i);
+    m.touches(Op.SwapMap, slot + i);
     m.swap.write(slot + i, m.ram.words, folio + i);
   }
   m.swapDisk!.submit(folio, slot, true);

@@ -120,6 +120,14 @@ export class SwapDevice {
     for (const { slot, words } of saved) this.chunks[Math.floor(slot / CHUNK_SLOTS)]!.set(words, (slot % CHUNK_SLOTS) << 10);
   }
 
+  /** What a slot holds: one word if all are the same. */
+  wordsOf(offset: number): ArrayLike<number> & Iterable<number> {
+    const same = this.uniform.get(offset);
+    if (same !== undefined) return [same];
+    const start = (offset % CHUNK_SLOTS) << 10;
+    return this.chunks[Math.floor(offset / CHUNK_SLOTS)]?.subarray(start, start + 1024) ?? [0];
+  }
+
   read(offset: number, words: Int32Array, frame: number): void {
     const same = this.uniform.get(offset);
     if (same !== undefined) {
