@@ -22,6 +22,9 @@ export function* swapCacheGetFolio(k: Kernel, offset: number): Atomic<number> {
     if (yield* k.swap.folioTryGet(k, folio, "swapin")) {
       if (m.swap.cache[offset] === folio) return folio;
       yield* k.swap.folioPut(k, folio, "swapin");
+      // It has left the cache meanwhile; and may be back already, for the same slot.
+      if (m.retries.again("swap_cache_get_folio")) yield SWITCH;
+      continue;
     }
     // Without a reference it is on its way out of the cache: who froze it takes it out.
     if (m.retries.again("swap_cache_get_folio", () => m.swap.cache[offset] !== folio)) yield SWITCH;
