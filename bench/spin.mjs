@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Exploration } from "@faultline/checker";
+import { exploration } from "@faultline/checker";
 
 /** Seconds that an exploration, or a verification, may take. */
 const LIMIT = 30;
@@ -35,13 +35,14 @@ function verify(model, macros) {
   }
 }
 
-function check(scenario, overlays) {
+/** What the exhaustive exploration of a scenario comes to, in words. */
+export function check(scenario, overlays = []) {
   const start = performance.now();
   const seconds = () => (performance.now() - start) / 1000;
-  const exploration = new Exploration(scenario, { preemptions: Infinity, overlays });
-  while (seconds() < LIMIT && exploration.step());
+  const running = exploration(scenario, { preemptions: Infinity, overlays });
+  while (seconds() < LIMIT && running.step());
   const taken = seconds();
-  const { violation, complete, executions, points } = exploration.report();
+  const { violation, complete, executions, points } = running.report();
   const end = violation !== null ? "violation" : complete ? "complete" : "not complete";
   return `${end} after ${taken.toFixed(2)} s, ${executions} executions, ${points} points`;
 }

@@ -9,7 +9,7 @@ export interface ExplorationSpeed {
 }
 
 /**
- * Explores a scenario for about `executions` executions, all invariants on, after as many to warm
+ * Runs a scenario `executions` times with switches at random, all invariants on, after as many to warm
  * up. `now` gives seconds. A scenario with a violation measures nothing: then null.
  */
 export function benchmark(
@@ -19,8 +19,7 @@ export function benchmark(
   const { executions: executionsMax, now } = options;
   const run = (): ExplorationSpeed | null => {
     const start = now();
-    // As many preemptions as it takes: the bound on executions ends it.
-    const report = explore(scenario, { preemptions: 64, executionsMax });
+    const report = explore(scenario, { sampling: { policy: "random" }, executionsMax });
     const seconds = now() - start;
     return report.violation === null ? { executions: report.executions, points: report.points, seconds } : null;
   };

@@ -102,16 +102,28 @@ export class Invariants implements EventSink {
   }
 
   emit(event: Event, a: number, b: number, c: number, d: number): void {
-    if (event === Event.UserAccess) this.userAccess(a, b, c);
-    else if (event === Event.DeviceAccess) this.deviceAccess(a, b, c);
-    else if (event === Event.MmPageFree) this.folioFreed(a, b);
-    else if (event === Event.FolioLock) this.folioLock(a, b !== 0);
-    else if (event === Event.SetPte) this.entryWritten(a, b, c, d);
-    else if (event === Event.MmVmscanWriteFolio) this.folioWritten(a);
-    else if (event === Event.TableFree) this.tableFreed(a);
-    else if (event === Event.VmaFree) this.freedVmas.push(a);
-    else if (event === Event.VmaReach && this.freedVmas.includes(a)) {
-      this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
+    switch (event) {
+      case Event.UserAccess:
+        return this.userAccess(a, b, c);
+      case Event.DeviceAccess:
+        return this.deviceAccess(a, b, c);
+      case Event.MmPageFree:
+        return this.folioFreed(a, b);
+      case Event.FolioLock:
+        return this.folioLock(a, b !== 0);
+      case Event.SetPte:
+        return this.entryWritten(a, b, c, d);
+      case Event.MmVmscanWriteFolio:
+        return this.folioWritten(a);
+      case Event.TableFree:
+        return this.tableFreed(a);
+      case Event.VmaFree:
+        this.freedVmas.push(a);
+        return;
+      case Event.VmaReach:
+        if (this.freedVmas.includes(a)) this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
+        return;
+      default:
     }
   }
 

@@ -72,6 +72,8 @@ interface Counts {
  */
 export class Search {
   readonly counts: Counts;
+  /** Executions that had been run when it was saved. */
+  readonly before: number;
   found: Found | null;
   complete = false;
   private readonly space: StateSpace | null;
@@ -92,6 +94,7 @@ export class Search {
     this.circle = null;
     this.units = saved?.units ?? 0;
     this.counts = { ...(saved?.counts ?? { executions: 0, points: 0, pointsMin: Infinity, pointsMax: 0, retries: 0, forced: 0 }) };
+    this.before = this.counts.executions;
     this.found = saved?.found ?? null;
   }
 

@@ -240,6 +240,7 @@ export class World {
   /** Puts the scenario's threads on their executors, ready to start. */
   startThreads(): void {
     this.guests?.begin();
+    const state = this.options.follower === undefined ? this.state : this.shared.wrap(this.state);
     for (const { name, thread, executor, task } of this.threads) {
       if ("elf" in thread) {
         this.guests!.start(name, executor, (how) => {
@@ -247,7 +248,7 @@ export class World {
         });
       } else {
         const api = this.options.calls?.hearThread(this.api, name) ?? this.api;
-        this.start(task!, this.guarded(name, generatorOf(thread.run(api, this.shared.wrap(this.state)), `thread '${name}'`)));
+        this.start(task!, this.guarded(name, generatorOf(thread.run(api, state), `thread '${name}'`)));
       }
     }
   }

@@ -27,8 +27,8 @@ function found(scenario: Scenario<never>, options: ExploreOptions): Violation {
 test("fault against exclusive against MADV_DONTNEED: every schedule of two preemptions is clean", () => {
   const report = explore(faultExclusiveDontneed);
   expect(report.violation).toBeNull();
-  expect(report).toMatchObject({ complete: true, preemptions: 2 });
-  expect(report.schedules).toBeGreaterThan(10_000);
+  expect(report.complete).toBe(true);
+  expect(report.executions).toBeGreaterThan(10_000);
 });
 
 test("CPU and device add to one word: every schedule of two preemptions sums up", () => {

@@ -40,7 +40,7 @@ describe("schedules", () => {
       }),
       { preemptions: 0 },
     );
-    expect(report).toMatchObject({ complete: true, schedules: 6 });
+    expect(report).toMatchObject({ complete: true, executions: 6 });
     expect([...seen].sort()).toEqual(["00", "01", "10", "11", "20", "21"]);
   });
 

@@ -3,7 +3,7 @@ import type { CheckResult, CheckWish } from "./check_run.js";
 import { shellQuote } from "./values.js";
 
 /** What `--json` prints: one object. A replay has explored nothing, and has no figures. */
-export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, violation, seconds }: CheckResult): string {
+export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, violation, rate }: CheckResult): string {
   const explored =
     report === null
       ? { strategy: "replay" }
@@ -11,7 +11,7 @@ export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, 
           strategy,
           executions: report.executions,
           complete: report.complete,
-          executionsPerSecond: perSecond(report.executions, seconds),
+          executionsPerSecond: rate,
           pointsPerExecution: report.executions === 0 ? 0 : Math.round((10 * report.points) / report.executions) / 10,
           covers: report.covers,
         };
@@ -44,13 +44,13 @@ export function describeCheck(wish: CheckWish, strategy: string, result: CheckRe
   return `${lines.join("\n")}\n`;
 }
 
-function explored(strategy: string, { seconds, interrupted, violation }: CheckResult, report: Report): string[] {
+function explored(strategy: string, { rate, interrupted, violation }: CheckResult, report: Report): string[] {
   const { executions, complete, covers, pointsMin, pointsMax } = report;
   const how = violation !== null ? "up to the violation" : complete ? "complete" : interrupted ? "interrupted" : "not complete";
   const points = pointsMin === pointsMax ? `${pointsMin}` : `${pointsMin} to ${pointsMax}`;
   return [
     `  strategy    ${strategy}`,
-    `  executions  ${executions}, ${how}; ${perSecond(executions, seconds)}/s, of ${points} points`,
+    `  executions  ${executions}, ${how}; ${rate}/s, of ${points} points`,
     `  covered     ${covers}`,
   ];
 }
@@ -77,8 +77,4 @@ export function commandThatReplays(wish: Pick<CheckWish, "file" | "release" | "w
   for (const file of wish.patch) words.push("--patch", file);
   words.push("--replay", formatSchedule(decisions));
   return words.map(shellQuote).join(" ");
-}
-
-export function perSecond(executions: number, seconds: number): number {
-  return seconds > 0 ? Math.round(executions / seconds) : 0;
 }

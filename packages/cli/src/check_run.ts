@@ -10,6 +10,7 @@ import type { LoadedPatch } from "./patch_file.js";
 import { Recording } from "./recording.js";
 import { SavedFile } from "./saved_file.js";
 import { loadScenario, type LoadedScenario } from "./scenario_file.js";
+import { perSecond } from "./values.js";
 import { UserModule } from "./user_module.js";
 
 /** What is to be explored, and for how long. */
@@ -52,7 +53,8 @@ export interface CheckResult {
   readonly report: Report | null;
   readonly title: string;
   readonly violation: Violation | null;
-  readonly seconds: number;
+  /** Executions in a second of this exploration; those before it went on are not its. */
+  readonly rate: number;
   readonly interrupted: boolean;
   /** There is something to go on with. */
   readonly resumable: boolean;
@@ -150,11 +152,11 @@ async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWi
   const resumable = violation === null && !report.complete;
   if (resumable) saved.write(search.save());
   else saved.remove();
-  return { report, title: scenario.title, violation, seconds, interrupted: control.stopped(), resumable };
+  return { report, title: scenario.title, violation, rate: perSecond(report.executions - search.before, seconds), interrupted: control.stopped(), resumable };
 }
 
 function replayOne({ scenario, guarded }: Prepared, decisions: readonly Decision[], options: RunOptions): CheckResult {
-  return { report: null, title: scenario.title, violation: guarded(() => replay(scenario, decisions, options)), seconds: 0, interrupted: false, resumable: false };
+  return { report: null, title: scenario.title, violation: guarded(() => replay(scenario, decisions, options)), rate: 0, interrupted: false, resumable: false };
 }
 
 /** The trace of an execution that broke a rule; no file is written before there is one. */

@@ -1,4 +1,5 @@
-import { describeViolation, jsonOfViolation, perSecond } from "./check_report.js";
+import { describeViolation, jsonOfViolation } from "./check_report.js";
+import { perSecond } from "./values.js";
 import type { FuzzResult, FuzzWish } from "./fuzz_run.js";
 
 /** What `--json` prints: one object. */

@@ -82,3 +82,8 @@ export function parseSeconds(text: string): number {
 export function shellQuote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
+
+/** A rate as it is printed: 0 where no time has passed. */
+export function perSecond(n: number, seconds: number): number {
+  return seconds > 0 ? Math.round(n / seconds) : 0;
+}

@@ -14,15 +14,19 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-const ENVIRONMENT = { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, COLUMNS: "80" };
+/** Where commands keep what they can resume. */
+const STATE = mkdtempSync(join(tmpdir(), "faultline-state-"));
+process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
+
+const ENVIRONMENT = { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, COLUMNS: "80", XDG_STATE_HOME: STATE };
 
 /** Runs the real command line in `cwd`. */
-export function faultline(args: readonly string[], options: { cwd?: string; input?: string | Uint8Array } = {}): Outcome {
+export function faultline(args: readonly string[], options: { cwd?: string; input?: string | Uint8Array; env?: Readonly<Record<string, string>> } = {}): Outcome {
   const { status, stdout, stderr } = spawnSync(process.execPath, [FAULTLINE, ...args], {
     cwd: options.cwd ?? ROOT,
     input: options.input ?? "",
     encoding: "utf8",
-    env: ENVIRONMENT,
+    env: { ...ENVIRONMENT, ...options.env },
     maxBuffer: 2 ** 28,
     // A guest may spin for ever; Ctrl-C ends that.
     timeout: 60_000,

@@ -8,11 +8,11 @@ export interface DeviceEntry {
 
 const WRITE = 1;
 const ATOMIC = 2;
-const NODE_SHIFT = 9;
+const NODE_SHIFT = 6;
 const NODE_ENTRIES = 1 << NODE_SHIFT;
 
 /**
- * A device's own page table: nodes of 512 entries, found by the upper bits of the virtual page
+ * A device's own page table: nodes of 64 entries, found by the upper bits of the virtual page
  * number. An entry is 0, or (page + 1) << 2 with its permissions below.
  */
 export class DeviceTable {
