@@ -1,7 +1,7 @@
 import { Search, type Explorer, type SearchOptions, type Unit, type UnitResult } from "@faultline/checker";
 import { Piscina } from "piscina";
 import type { CheckWish } from "./check_run.js";
-import type { UnitTask, UnitOutcome } from "./check_unit.js";
+import type { UnitOutcome, UnitTask, UnitWorkerData } from "./check_unit.js";
 import { UserError } from "./failure.js";
 import type { SavedFile } from "./saved_file.js";
 
@@ -86,6 +86,7 @@ class Units {
       maxThreads: wish.workers,
       idleTimeout: 10_000,
       concurrentTasksPerWorker: 1,
+      workerData: { wish, shared: control.shared } satisfies UnitWorkerData,
     });
     const visited = search.visited.words;
     // Once one has broken a rule, those behind it are of no interest.
@@ -93,7 +94,7 @@ class Units {
     const outcomes = await Promise.all(
       round.map(async (unit, i) => {
         if (i > last || over()) return null;
-        const outcome = await this.pool!.run({ wish, unit, visited, shared: control.shared });
+        const outcome = await this.pool!.run({ unit, visited });
         if ("complaint" in outcome) throw new UserError(outcome.complaint);
         if (outcome.result.found !== null) last = Math.min(last, i);
         return outcome.result;

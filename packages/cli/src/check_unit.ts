@@ -1,31 +1,42 @@
+import { workerData } from "piscina";
 import { Explorer, HashSet, type Unit, type UnitResult } from "@faultline/checker";
-import { prepare, type CheckWish, type Prepared } from "./check_run.js";
+import { prepare, type CheckWish } from "./check_run.js";
 import { Shared } from "./check_shared.js";
 import { UserError } from "./failure.js";
 
-/** A unit of a search, for a thread of the pool. */
-export interface UnitTask {
+/** What a thread of the pool is made for. */
+export interface UnitWorkerData {
   readonly wish: CheckWish;
+  readonly shared: Int32Array;
+}
+
+/** A unit of the search. */
+export interface UnitTask {
   readonly unit: Unit;
   /** Of the states that were met. */
   readonly visited: Int32Array;
-  readonly shared: Int32Array;
 }
 
 /** Its result, or what the user can put right. */
 export type UnitOutcome = { readonly result: UnitResult } | { readonly complaint: string };
 
-/** The scenario of this thread: all of its units are of one. */
-let ready: Promise<{ readonly prepared: Prepared; readonly explorer: Explorer }> | null = null;
 
-export default async function runUnit({ wish, unit, visited, shared }: UnitTask): Promise<UnitOutcome> {
+const { wish, shared } = workerData as UnitWorkerData;
+
+/** The scenario, once for all units: how a unit is run, or what is wrong. */
+const ready: Promise<((task: UnitTask) => UnitResult) | Error> = prepare(wish).then(
+  ({ scenario, options, search, guarded }) => {
+    const explorer = new Explorer(scenario, { ...options, ...search, pulse: () => void Atomics.add(shared, Shared.Pulse, 1) });
+    return ({ unit, visited }: UnitTask) => guarded(() => explorer.explore(unit, HashSet.of(visited)));
+  },
+  (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+);
+
+export default async function runUnit(task: UnitTask): Promise<UnitOutcome> {
   try {
-    ready ??= prepare(wish).then((prepared) => ({
-      prepared,
-      explorer: new Explorer(prepared.scenario, { ...prepared.options, ...prepared.search, pulse: () => void Atomics.add(shared, Shared.Pulse, 1) }),
-    }));
-    const { prepared, explorer } = await ready;
-    return { result: prepared.guarded(() => explorer.explore(unit, HashSet.of(visited))) };
+    const run = await ready;
+    if (run instanceof Error) throw run;
+    return { result: run(task) };
   } catch (error) {
     if (error instanceof UserError) return { complaint: error.message };
     throw error;
