@@ -108,7 +108,7 @@ function buildProgram(finish: (status: number) => void): Command {
 
   command("check")
     .description("explore the schedules of a scenario, and check each of them")
-    .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/scenarios.md)")
+    .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/checking.md)")
     .addOption(new Option("--strategy <NAME>", `how schedules are chosen: ${STRATEGIES.join(", ")}`).choices(STRATEGIES).default("bounded"))
     .option("--preemptions <N>", "of bounded: preemptions in one schedule at most (default: 2)", parsePreemptions)
     .option("--depth <N>", "of pct: orderings that a bug may need (default: 3)", parseDepth)
