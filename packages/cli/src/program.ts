@@ -110,7 +110,7 @@ function buildProgram(finish: (status: number) => void): Command {
 
   command("check")
     .description("explore the schedules of a scenario, and check each of them")
-    .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/scenarios.md)")
+    .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/checking.md)")
     .addOption(new Option("--strategy <NAME>", `how schedules are chosen: ${STRATEGIES.join(", ")}`).choices(STRATEGIES).default("exhaustive"))
     .option("--preemptions <N>", "of exhaustive: preemptions in one schedule at most (default: any number)", parsePreemptions)
     .option("--depth <N>", "of pct: orderings that a bug may need (default: 3)", parseDepth)
