@@ -293,6 +293,14 @@ export class LocalStates implements Seen, SharedStateListener {
     }
   }
 
+  /** All that the running task knows, whatever it has seen before. */
+  knows(words: Iterable<number>): void {
+    const { values } = this;
+    values.reset();
+    for (const word of words) this.see(word);
+    this.set(values.lo[0]!, values.hi[0]!);
+  }
+
   drew(value: number): void {
     this.add(value + 1000);
   }

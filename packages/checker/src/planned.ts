@@ -181,6 +181,10 @@ export class PlannedExecution extends SteeredExecution implements ExplorationStr
     this.listener.touches?.(executor, op, object);
   }
 
+  registers(words: Iterable<number>): void {
+    this.states.knows(words);
+  }
+
   emit(event: Event, a: number, b: number, c: number, d: number, e?: number, f?: number, g?: number): void {
     // The task goes to the queue of an executor.
     if (event === Event.SchedWakeup) this.states.woke(b);

@@ -148,6 +148,8 @@ export interface EventSink {
   point(executor: number, op: number, object: number): void;
   /** What else the step since the last point touches, while checking. */
   touches?(executor: number, op: number, object: number): void;
+  /** While checking: all that the current task, a program in user mode, knows: its registers, word by word. */
+  registers?(words: Iterable<number>): void;
   /** Arguments as `Event` says, 0 where an event has fewer. */
   emit(event: Event, a: number, b: number, c: number, d: number, e?: number, f?: number, g?: number): void;
 }

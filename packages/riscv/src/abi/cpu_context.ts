@@ -100,7 +100,21 @@ export class CpuContext {
     this.announced = announced;
     const exit = this.run(budget);
     this.announced = false;
+    this.k.m.sink?.registers?.(this.words());
     return exit;
+  }
+
+  /** What the thread's next instructions depend on, besides memory. */
+  private *words(): Generator<number, void, void> {
+    const { hart } = this;
+    yield* hart.xlo;
+    yield* hart.xhi;
+    yield* hart.fw;
+    yield hart.fflags;
+    yield hart.frm;
+    yield hart.pcLo;
+    yield hart.pcHi;
+    yield hart.reservation;
   }
 
   /** While checking: what the CPU's TLB has. A miss leaves the instruction: the walk has a point of its own. */
