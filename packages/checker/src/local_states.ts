@@ -64,6 +64,8 @@ const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
 
 const NONE = -1;
 
+const UNUSED = { lo: 0, hi: 0 };
+
 /** What an object held when it was first touched in this execution, and holds now. */
 interface ObjectState {
   readonly key: number;
@@ -118,6 +120,8 @@ export class LocalStates implements Seen, SharedStateListener {
   private shared = 0;
   private sharedToo = 0;
   private readonly values = new HashChains(1);
+  /** Frames that are free where executions start: the one before has left something in them. */
+  private readonly unused: Uint8Array;
 
   constructor(
     private readonly m: Machine,
@@ -128,6 +132,8 @@ export class LocalStates implements Seen, SharedStateListener {
     frames.seen = this;
     frames.listenToRetries(m);
     this.listenToFlags();
+    const { memmap } = m;
+    this.unused = Uint8Array.from({ length: memmap.nrPages }, (_, page) => (memmap.refcount[memmap.folioOf(page)] === 0 ? 1 : 0));
   }
 
   /** Most turns that a retry loop has taken in one call. */
@@ -346,7 +352,8 @@ export class LocalStates implements Seen, SharedStateListener {
     const key = object * SPACES + space;
     let state = this.objects.get(key);
     if (state === undefined) {
-      const { lo, hi } = this.valueOf(space, object);
+      // Whatever it is that an unused frame holds is the same for every execution.
+      const { lo, hi } = space === Space.Frame && this.unused[object] === 1 ? UNUSED : this.valueOf(space, object);
       this.objects.set(key, (state = { key, space, object, firstLo: lo, firstHi: hi, lo, hi }));
     }
     return state;
