@@ -235,11 +235,12 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** The current task goes on: all that is touched from here on is its step. */
   goesOn(executor: Executor): void {
+    // Nobody is asked where only one task is left to go on.
+    this.endStep();
     const slot = this.slotOf(this.m.current!);
     this.executor = executor.id;
     this.slot = slot;
     if (this.recording) this.accesses = [];
-    this.written.length = 0;
     const op = this.pendingOp[slot]!;
     if (op !== NONE) {
       const object = this.pendingObject[slot]!;

@@ -120,6 +120,7 @@ test.each([
   "mirror-vs-munmap",
   "offline-vs-gup",
   "swap-in-vs-dontneed",
+  "swap-in-vs-reuse",
   "unregister-vs-dontneed",
 ])("%s: what has the same key looks the same, and goes on the same", async (name) => {
   const { default: scenario } = (await import(`../../../scenarios/${name}.ts`)) as { default: Scenario };
