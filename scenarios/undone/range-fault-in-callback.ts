@@ -6,6 +6,7 @@ import type { Dmirror, Kernel, MaySleep, NotifierRange, UserPatch } from "@fault
  */
 const patch: UserPatch = {
   name: "range-fault-in-callback",
+  title: "that an invalidate callback does not fault its own range in",
   apply: (base) => ({
     testHmm: {
       *dmirrorIntervalInvalidate(k: Kernel, dmirror: Dmirror, range: NotifierRange, seq: number): MaySleep<boolean> {

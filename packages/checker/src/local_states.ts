@@ -63,7 +63,7 @@ const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaR
 const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
 
 const NONE = -1;
-const UNKNOWN = { lo: 0, hi: 0 };
+const UNUSED = { lo: 0, hi: 0 };
 
 /** What an object held when it was first touched in this execution, and holds now. */
 interface ObjectState {
@@ -119,19 +119,20 @@ export class LocalStates implements Seen, SharedStateListener {
   private shared = 0;
   private sharedToo = 0;
   private readonly values = new HashChains(1);
-  /** Frames that were in use when the threads started. In the others is what earlier executions have left. */
-  private readonly inUse: Uint8Array;
+  /** Frames that are free where executions start: the one before has left something in them. */
+  private readonly unused: Uint8Array;
 
   constructor(
     private readonly m: Machine,
     private readonly frames: CallFrames,
     shared: SharedState,
   ) {
-    this.inUse = new Uint8Array(m.memmap.nrPages);
     shared.listener = this;
     frames.seen = this;
     frames.listenToRetries(m);
     this.listenToFlags();
+    const { memmap } = m;
+    this.unused = Uint8Array.from({ length: memmap.nrPages }, (_, page) => (memmap.refcount[memmap.folioOf(page)] === 0 ? 1 : 0));
   }
 
   /** Most turns that a retry loop has taken in one call. */
@@ -141,8 +142,6 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** The threads are about to start. */
   begin(): void {
-    const { memmap } = this.m;
-    for (let page = 0; page < memmap.nrPages; page++) this.inUse[page] = memmap.refcount[memmap.folioOf(page)]! > 0 ? 1 : 0;
     this.chains.reset();
     this.frames.begin();
     this.objects.clear();
@@ -236,11 +235,12 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** The current task goes on: all that is touched from here on is its step. */
   goesOn(executor: Executor): void {
+    // Nobody is asked where only one task is left to go on.
+    this.endStep();
     const slot = this.slotOf(this.m.current!);
     this.executor = executor.id;
     this.slot = slot;
     if (this.recording) this.accesses = [];
-    this.written.length = 0;
     const op = this.pendingOp[slot]!;
     if (op !== NONE) {
       const object = this.pendingObject[slot]!;
@@ -361,7 +361,8 @@ export class LocalStates implements Seen, SharedStateListener {
     const key = object * SPACES + space;
     let state = this.objects.get(key);
     if (state === undefined) {
-      const { lo, hi } = space === Space.Frame && this.inUse[object] === 0 ? UNKNOWN : this.valueOf(space, object);
+      // Whatever it is that an unused frame holds is the same for every execution.
+      const { lo, hi } = space === Space.Frame && this.unused[object] === 1 ? UNUSED : this.valueOf(space, object);
       this.objects.set(key, (state = { key, space, object, firstLo: lo, firstHi: hi, lo, hi }));
     }
     return state;

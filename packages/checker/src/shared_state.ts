@@ -18,9 +18,9 @@ export class SharedState {
   private readonly numbers = new WeakMap<object, Map<PropertyKey, number>>();
   private next = 0;
 
-  /** The value itself where it is a primitive, else a proxy of it. */
+  /** What `setup` has returned, for a thread: a proxy, unless it is no object or has a class of its own. */
   wrap(value: unknown): unknown {
-    return isPlain(value) ? this.proxyOf(value) : value;
+    return isData(value) ? this.proxyOf(value) : value;
   }
 
   private proxyOf(target: object): object {
@@ -64,13 +64,17 @@ export class SharedState {
   }
 }
 
+/** Objects and arrays that have no class of their own. */
+function isData(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === Array.prototype;
+}
+
 /**
- * Data, that is. What has functions may be known to the kernel, which would not know its proxy: a
+ * Of those, the ones that the kernel cannot know. What has functions it may know, and not its proxy: a
  * notifier that `setup` has subscribed, say.
  */
 function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype === Array.prototype) return true;
-  return prototype === Object.prototype && Object.values(value).every((property) => typeof property !== "function");
+  return isData(value) && (Array.isArray(value) || Object.values(value).every((property) => typeof property !== "function"));
 }

@@ -1,4 +1,4 @@
-import { SeededChoices, type EventSink, type Executor, type Machine, type Strategy } from "@faultline/kernel";
+import { SeededChoices, type EventSink, type Executor, type Strategy } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
 import gupFastMunmap from "../../../scenarios/gup-fast-munmap.js";
@@ -12,6 +12,7 @@ import vmaLockMunmap from "../../../scenarios/vma-lock-munmap.js";
 import { Checkpoint } from "../src/checkpoint.js";
 import { scenario, type Scenario } from "../src/index.js";
 import { World } from "../src/world.js";
+import { entries, picture } from "./picture.js";
 
 const SCENARIOS = [
   faultExclusiveDontneed,
@@ -69,41 +70,6 @@ function ready(scenario: Scenario): World {
   const world = new World(scenario);
   world.setup();
   return world;
-}
-
-/** All that can be reached from an object, in words: objects are numbered as they are met. */
-function picture(root: object, leaveOut: ReadonlySet<object>): string[] {
-  const numbers = new Map<object, number>([[root, 0]]);
-  const met: object[] = [root];
-  const word = (value: unknown): string => {
-    if ((typeof value !== "object" && typeof value !== "function") || value === null) return String(value);
-    if (leaveOut.has(value)) return "left out";
-    let n = numbers.get(value);
-    if (n === undefined) {
-      numbers.set(value, (n = met.length));
-      met.push(value);
-    }
-    return `#${n}`;
-  };
-  const lines: string[] = [];
-  for (const object of met) {
-    const name = Object.prototype.toString.call(object);
-    const start = `#${lines.length} ${object.constructor?.name ?? name}`;
-    if (ArrayBuffer.isView(object)) lines.push(object.byteLength > 16384 ? start : `${start} ${String(object)}`);
-    else if (typeof object === "function" || name.includes("Generator") || object instanceof ArrayBuffer) lines.push(start);
-    else if (Array.isArray(object)) lines.push(`${start} ${Array.from(object as unknown[], word).join()}`);
-    else if (object instanceof Map) lines.push(`${start} ${[...object].map(([key, value]) => `${word(key)} => ${word(value)}`).join()}`);
-    else if (object instanceof Set) lines.push(`${start} ${[...object].map(word).join()}`);
-    else lines.push(`${start} ${Object.entries(object).map(([key, value]) => `${key}: ${word(value)}`).join()}`);
-  }
-  return lines;
-}
-
-/** The page-table entries that are not empty. */
-function entries({ pt }: Machine): string[] {
-  return Array.from({ length: pt.words.length / 2 }, (_, ptep) => ptep)
-    .filter((ptep) => !pt.isNone(ptep))
-    .map((ptep) => `${ptep}: ${pt.flags(ptep)} ${pt.pfn(ptep)}`);
 }
 
 /** The state of the machine and of the scenario, but for the thread of the swap disk, which starts anew. */

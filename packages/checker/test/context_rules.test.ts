@@ -1,5 +1,6 @@
 import { Errno, Gfp, HmmPfn, Mutex, SWITCH, TaskState, type Atomic, type Dmirror, type HmmRange, type Kernel, type MaySleep, type NotifierRange, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
+import faultExclusiveDontneed from "../../../scenarios/fault-exclusive-dontneed.js";
 import faultExclusive from "../../../scenarios/fault-vs-exclusive.js";
 import mirrorDontneed from "../../../scenarios/mirror-dontneed.js";
 import rangeFaultInCallback from "../../../scenarios/undone/range-fault-in-callback.js";
@@ -153,9 +154,9 @@ describe("an invalidate callback that faults its own range in", () => {
 
   test("the patch in scenarios/undone, where it breaks the setup already", () => {
     const overlays = [rangeFaultInCallback.apply];
-    const { violation } = explore(faultExclusive, { overlays });
+    const { violation } = explore(faultExclusiveDontneed, { overlays });
     expect(violation).toMatchObject({ kind: "notifier-recursion", decisions: [], at: { thread: "setup", executor: "CPU 0" } });
     expect(violation!.trace.some((step) => step.function === "dmirror_interval_invalidate")).toBe(true);
-    expect(replay(faultExclusive as Scenario, [], { overlays })).toEqual(violation);
+    expect(replay(faultExclusiveDontneed as Scenario, [], { overlays })).toEqual(violation);
   });
 });

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { resolvePatches, type UserPatch } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { explore, type Scenario } from "../src/index.js";
+import { guestsOf } from "./guests.js";
 
 const SCENARIOS = join(dirname(fileURLToPath(import.meta.url)), "../../../scenarios");
 const UNDONE = join(SCENARIOS, "undone");
@@ -18,7 +19,8 @@ async function load<T>(folder: string, name: string): Promise<T> {
 }
 
 test.each(modulesIn(SCENARIOS))("%s holds", async (name) => {
-  const report = explore(await load<Scenario>(SCENARIOS, name), { preemptions: ONE_PREEMPTION.includes(name) ? 1 : 2 });
+  const scenario = await load<Scenario>(SCENARIOS, name);
+  const report = explore(scenario, { preemptions: ONE_PREEMPTION.includes(name) ? 1 : 2, guests: guestsOf(scenario) });
   expect(report.violation).toBeNull();
   expect(report.complete).toBe(true);
   // Every loop that waits for somebody says so.

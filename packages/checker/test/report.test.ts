@@ -80,7 +80,7 @@ test("a page that two devices hold exclusively", () => {
   });
   expect(explore(both as Scenario).violation).toMatchObject({
     kind: "exclusive-access",
-    message: "hmm_dmirror1 maps frame 6 as well, which hmm_dmirror0 holds exclusively",
+    message: "hmm_dmirror0 and hmm_dmirror1 both map frame 6 at rest, one of them exclusively",
   });
 });
 

@@ -28,6 +28,8 @@ describe("what the command says of itself", () => {
         run [options] <PROGRAM> [ARGS...]  run a static riscv64 Linux program
         check [options] <SCENARIO.ts>      explore the schedules of a scenario, and
                                            check each of them
+        fuzz [options]                     run random programs on random schedules,
+                                           and check each of them
         trace [options] <FILE>             say what a trace has recorded, or write it
                                            in another format
         patches                            list the releases and patches that are

@@ -347,6 +347,8 @@ export function* shrinkFolio(
     } else if (!(yield* k.rmap.tryToUnmap(k, folio))) return "activate";
   }
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
+    // Read ahead and never mapped, it has left the swap cache since it was isolated: it has no slot, and nobody wants it.
+    if (!memmap.has(folio, PG.swapcache)) return "keep";
     // Somebody else holds it, so it could not be freed after the write either.
     if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio)) return "keep";
     // Writes through a stale translation would come too late once the disk has it.

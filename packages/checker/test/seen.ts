@@ -1,0 +1,34 @@
+import type { Machine } from "@faultline/kernel";
+import type { World } from "../src/world.js";
+import { entries, picture } from "./picture.js";
+
+/** Properties that say nothing to a thread. */
+const UNSEEN: ReadonlySet<string> = new Set([
+  // Time, turns and statistics; who is told, and who decides.
+  ...["timeNs", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "vmstat", "counters", "minorFaults", "majorFaults"],
+  ...["sink", "observer", "refs", "dmesg", "choices", "strategy", "eligible", "retries", "classes"],
+  // What a task is about to do is in the key.
+  ...["body", "k"],
+  // To have found a lock taken is as good as to be about to look: there is nothing to be done before it is free.
+  ...["spinsFor", "contended"],
+]);
+
+/** What threads can see of a machine, whoever runs. */
+export function seen({ m, k, scenario, options, shared }: World): string[] {
+  const leaveOut = new Set<object>([k, scenario, shared, options, options.follower!, m, m.ram, m.memmap, m.pt]);
+  const machine = Object.fromEntries(Object.entries(m).filter(([key]) => key !== "current" && key !== "executor"));
+  return [...picture(machine, leaveOut, UNSEEN), ...entries(m), ...frames(m)];
+}
+
+/** Frames in use: their books, and what is in them. */
+function frames({ memmap, ram }: Machine): string[] {
+  const { refcount, mapcount, flags, mapping, index, private: slot, memcg, order } = memmap;
+  const lines: string[] = [];
+  for (let frame = 0; frame < memmap.nrPages; frame++) {
+    if (refcount[memmap.folioOf(frame)] === 0) continue;
+    const books = [refcount, mapcount, flags, mapping, index, slot, memcg, order].map((array) => array[frame]);
+    const words = ram.words.subarray(frame << 10, (frame + 1) << 10);
+    lines.push(`frame ${frame}: ${books.join(" ")}: ${words.some((word) => word !== 0) ? words.join(" ") : "zero"}`);
+  }
+  return lines;
+}
