@@ -347,9 +347,10 @@ export function* shrinkFolio(
     } else if (!(yield* k.rmap.tryToUnmap(k, folio))) return "activate";
   }
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
-    // Somebody else holds it, so it could not be freed after the write either; or nobody does, and the
-    // swap cache has let go of it before anything mapped it: there is nothing to write.
-    if (memmap.refcount[folio] !== 1 + memmap.folioPages(folio)) return "keep";
+    // Read ahead, and let go by the swap cache before anything mapped it: it has no slot to be written to.
+    if (!memmap.has(folio, PG.swapcache)) return "keep";
+    // Somebody else holds it, so it could not be freed after the write either.
+    if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio)) return "keep";
     // Writes through a stale translation would come too late once the disk has it.
     yield* k.tlbBatch.tryToUnmapFlushDirty(k);
     yield* k.pageIo.swapWritepage(k, folio);
