@@ -100,7 +100,7 @@ function partlyExclusive(work: (t: ThreadApi, addr: number, folio: number) => Ma
       const value = yield* t.load32(s.addr);
       return value === 2 ? null : `the word is ${value}`;
     },
-  }) as Scenario;
+  });
 }
 
 function release(name: string, has: readonly string[] = []): ExploreOptions {
