@@ -6,7 +6,8 @@ export interface GenerateOptions {
   readonly threads?: number;
   /**
    * Whether pages that devices have exclusively can be moved: since 6.15. Before, offlining them goes
-   * on for ever, and no program has large folios either, in which one such page keeps all from moving.
+   * on for ever, and an attempt to move a large folio leaks references where a device has some of its
+   * pages exclusively: no program has these together.
    */
   readonly movable: boolean;
 }
@@ -22,6 +23,8 @@ export const LARGE_PAGES = 4;
 interface Features {
   readonly kinds: readonly Operation["kind"][];
   readonly advice: readonly Advice[];
+  /** Devices may have pages exclusively. */
+  readonly exclusive: boolean;
 }
 
 /** Draws programs. */
@@ -33,7 +36,7 @@ export class Generator {
 
   next(): Program {
     const big = this.oneIn(8);
-    const large = this.oneIn(8) && this.options.movable;
+    const large = this.oneIn(8);
     const pages = large ? LARGE_PAGES : this.oneIn(2) ? 1 : 1 + this.below(big ? 6 : 3);
     const total = this.options.threads ?? (this.oneIn(2) ? 2 : big ? 4 : 3);
     // At least one CPU, for setup and check; devices from none to two.
@@ -71,10 +74,12 @@ export class Generator {
     if (devices > 0) kinds.push(...some(["exclusive", "mirror", "device-load", "device-store", "device-add", "device-add"] as const));
     // Nothing may come to stand in an emptied frame that cannot be moved: page tables, pinned pages.
     const fixed = large || kinds.includes("munmap") || kinds.includes("gup");
-    if (populated.includes(true) && this.oneIn(2)) kinds.push(this.options.movable && !fixed && this.oneIn(2) ? "offline" : "migrate");
+    if (populated.includes(true) && this.oneIn(2)) kinds.push(!fixed && this.oneIn(2) ? "offline" : "migrate");
     if (kinds.includes("munmap")) kinds.push("mmap");
     const advice = some(ADVICE);
-    return { kinds, advice: advice.length === 0 ? ["DONTNEED"] : advice };
+    const moves = kinds.includes("offline") || (large && kinds.includes("migrate"));
+    const exclusive = this.options.movable || !moves;
+    return { kinds: exclusive ? kinds : kinds.filter((kind) => kind !== "exclusive" && kind !== "device-add"), advice: advice.length === 0 ? ["DONTNEED"] : advice, exclusive };
   }
 
   /** What has happened to the pages before the threads meet. */
@@ -90,7 +95,7 @@ export class Generator {
     if (features.advice.includes("PAGEOUT") && this.oneIn(2)) setup.push({ kind: "madvise", ...whole, advice: "PAGEOUT" });
     if (devices > 0 && this.oneIn(2)) {
       const device = this.below(devices);
-      setup.push(this.oneIn(2) ? { kind: "exclusive", ...whole, device } : { kind: "mirror", ...whole, device, write: this.oneIn(2) });
+      setup.push(features.exclusive && this.oneIn(2) ? { kind: "exclusive", ...whole, device } : { kind: "mirror", ...whole, device, write: this.oneIn(2) });
     }
     if (setup.length > 0 && setup.at(-1)!.kind !== "drain" && !this.oneIn(3)) setup.push({ kind: "drain" });
     return setup;
@@ -106,7 +111,7 @@ export class Generator {
     bit: number;
   }): Operation {
     const { features, pages, populated, devices, on } = at;
-    const kind = this.kindFor(features.kinds, "device" in on);
+    const kind = this.kindFor(features, "device" in on);
     const page = this.oneIn(2) ? 0 : this.below(pages);
     const device = "device" in on ? on.device : devices === 0 ? 0 : this.below(devices);
     const range = { page, pages: this.oneIn(2) ? 1 : 1 + this.below(pages - page) };
@@ -147,9 +152,10 @@ export class Generator {
   }
 
   /** A device's own engine does what devices do. */
-  private kindFor(kinds: readonly Operation["kind"][], engine: boolean): Operation["kind"] {
+  private kindFor({ kinds, exclusive }: Features, engine: boolean): Operation["kind"] {
     if (!engine) return this.pick(kinds);
     const mine = kinds.filter((kind) => kind.startsWith("device-") || kind === "exclusive" || kind === "mirror");
-    return this.pick(mine.length === 0 ? (["mirror", "device-add"] as const) : mine);
+    if (mine.length > 0) return this.pick(mine);
+    return exclusive ? this.pick(["mirror", "device-add"] as const) : "mirror";
   }
 }

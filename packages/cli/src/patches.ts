@@ -3,7 +3,6 @@ import pc from "picocolors";
 
 const STATUS: Readonly<Record<Patch["status"], string>> = {
   modelled: "modelled",
-  "no-behaviour": "no behaviour to model",
   "not-yet": "not modelled yet",
 };
 

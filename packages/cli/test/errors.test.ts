@@ -36,7 +36,6 @@ describe("bad input: one line that says what and why, status 125", () => {
       ["run", "--release", "5.4", HELLO],
       ["run", "--without", "nothing", HELLO],
       ["run", "--without", "ksm-exclusive", HELLO],
-      ["run", "--without", "unmap-exclusive", HELLO],
       ["patches", "all"],
     ];
     expect(wrong.map((args) => `${args.join(" ")} → ${complaint(args)}`)).toMatchInlineSnapshot(`
@@ -59,7 +58,6 @@ describe("bad input: one line that says what and why, status 125", () => {
         "run --release 5.4 programs/prebuilt/hello → unknown release '5.4': there are 7.3, 6.14, 6.1",
         "run --without nothing programs/prebuilt/hello → unknown patch 'nothing': see 'faultline patches'",
         "run --without ksm-exclusive programs/prebuilt/hello → patch 'ksm-exclusive' is not modelled yet: there is no KSM yet",
-        "run --without unmap-exclusive programs/prebuilt/hello → patch 'unmap-exclusive' has no behaviour to undo: while exclusive entries are no mappings, unmap never meets one",
         "patches all → too many arguments for 'patches'. Expected 0 arguments but got 1.",
       ]
     `);

@@ -347,7 +347,7 @@ export function* shrinkFolio(
     } else if (!(yield* k.rmap.tryToUnmap(k, folio))) return "activate";
   }
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
-    // Read ahead and never mapped, it has left the swap cache since it was isolated: it has no slot, and nobody wants it.
+    // Read ahead, and let go by the swap cache before anything mapped it: it has no slot to be written to.
     if (!memmap.has(folio, PG.swapcache)) return "keep";
     // Somebody else holds it, so it could not be freed after the write either.
     if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio)) return "keep";

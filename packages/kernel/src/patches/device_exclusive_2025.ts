@@ -155,9 +155,34 @@ function undoNotMigration(base: KernelModules): Overlay {
 }
 
 /**
+ * Before patch 10: reclaim cannot replace an exclusive entry, either (see `undoMigrate`). While such
+ * entries are no mappings it meets them in large folios only, of which a device has some pages.
+ */
+function undoUnmap(base: KernelModules): Overlay {
+  return {
+    rmap: {
+      *unmapOneToSwap(
+        k: Kernel,
+        vma: Vma,
+        vpn: number,
+        folio: number,
+        page: number,
+        ptep: number,
+      ): Atomic<void> {
+        if (k.m.point(Op.PteRead, ptep)) yield SWITCH;
+        if (k.swapops.isDeviceExclusive(k, k.m.pt.flags(ptep))) return;
+        yield* base.rmap.unmapOneToSwap(k, vma, vpn, folio, page, ptep);
+      },
+    },
+  };
+}
+
+/**
  * Before patch 11: migration cannot replace an exclusive entry. (It would take it for a present
  * one, and its bits for those of a frame; here it leaves it alone.) The folio stays mapped, and
- * never moves.
+ * never moves. Before patch 7 as well, what restores the folio's entries then takes the one that is
+ * left for a migration entry, and counts it once more: where exclusive entries are no mappings, that
+ * happens to large folios only, of which some other page is mapped.
  */
 function undoMigrate(base: KernelModules): Overlay {
   return {
@@ -281,8 +306,8 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
     note: "there is no KSM yet",
   }),
   patch("unmap-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_unmap_one()", {
-    status: "no-behaviour",
-    note: "while exclusive entries are no mappings, unmap never meets one",
+    status: "modelled",
+    undo: undoUnmap,
   }),
   patch("migrate-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_migrate_one()", {
     status: "modelled",

@@ -53,10 +53,7 @@ export function resolvePatches(wish: {
   for (const name of wish.without) {
     const patch = PATCHES.find((p) => p.name === name);
     if (patch === undefined) return `unknown patch '${name}': see 'faultline patches'`;
-    if (patch.undo === undefined) {
-      const why = patch.status === "not-yet" ? "is not modelled yet" : "has no behaviour to undo";
-      return `patch '${name}' ${why}: ${patch.note ?? patch.title}`;
-    }
+    if (patch.undo === undefined) return `patch '${name}' is not modelled yet: ${patch.note ?? patch.title}`;
   }
   const gone = new Set([...release.without, ...wish.without]);
   for (const patch of PATCHES) {

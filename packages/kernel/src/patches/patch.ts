@@ -1,10 +1,10 @@
 import type { KernelModules, Overlay } from "../kernel.js";
 
 /**
- * How much of an upstream patch the engine has: `modelled` ones can be undone; `no-behaviour` ones
- * change nothing that could be observed here; `not-yet` ones patch what is not there yet.
+ * How much of an upstream patch the engine has: `modelled` ones can be undone;
+ * `not-yet` ones patch what is not there yet.
  */
-export type PatchStatus = "modelled" | "no-behaviour" | "not-yet";
+export type PatchStatus = "modelled" | "not-yet";
 
 /** One upstream change, by the subject it was merged under. */
 export interface Patch {
