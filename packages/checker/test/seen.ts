@@ -1,4 +1,4 @@
-import type { Machine } from "@faultline/kernel";
+import { PG, type Machine } from "@faultline/kernel";
 import type { World } from "../src/world.js";
 import { entries, picture } from "./picture.js";
 
@@ -28,7 +28,9 @@ function frames({ memmap, ram }: Machine): string[] {
     if (refcount[memmap.folioOf(frame)] === 0) continue;
     const books = [refcount, mapcount, flags, mapping, index, slot, memcg, order].map((array) => array[frame]);
     const words = ram.words.subarray(frame << 10, (frame + 1) << 10);
-    lines.push(`frame ${frame}: ${books.join(" ")}: ${words.some((word) => word !== 0) ? words.join(" ") : "zero"}`);
+    // What is being read from swap holds nothing yet.
+    const read = (flags[frame]! & (PG.swapcache | PG.uptodate)) !== PG.swapcache;
+    lines.push(`frame ${frame}: ${books.join(" ")}: ${read && words.some((word) => word !== 0) ? words.join(" ") : "zero"}`);
   }
   return lines;
 }
