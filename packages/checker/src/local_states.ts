@@ -1,5 +1,6 @@
 import {
   conflicts,
+  NO_PAGE,
   Op,
   RwSem,
   Space,
@@ -55,7 +56,7 @@ const TASKS_MAX = 64;
 const WORDS_PER_FRAME = 1024;
 
 /** Operations that change their object without looking at it. */
-const BLIND: ReadonlySet<Op> = new Set([Op.FrameWrite, Op.TlbFill, Op.TlbFlush, Op.TlbBatchSet, Op.SpinUnlock, Op.FolioUnlock, Op.VmaRelease, Op.NotifierEnd]);
+const BLIND: ReadonlySet<Op> = new Set([Op.FrameWrite, Op.SwapWrite, Op.TlbFill, Op.TlbFlush, Op.TlbBatchSet, Op.SpinUnlock, Op.FolioUnlock, Op.VmaRelease, Op.NotifierEnd]);
 
 /** What nobody can be before: who wants the lock waits until then, and knows nothing of the wait afterwards. */
 const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaRelease]);
@@ -63,6 +64,7 @@ const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaR
 const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
 
 const NONE = -1;
+const PAGE_SPACES: ReadonlySet<number> = new Set([Space.FolioFlags, Space.RefCount, Space.MapCount]);
 const UNUSED = { lo: 0, hi: 0 };
 
 /** What an object held when it was first touched in this execution, and holds now. */
@@ -121,6 +123,15 @@ export class LocalStates implements Seen, SharedStateListener {
   private readonly values = new HashChains(1);
   /** Frames that are free where executions start: the one before has left something in them. */
   private readonly unused: Uint8Array;
+  /** Pages that were no folio's first one where executions start. */
+  private readonly tails: Uint8Array;
+  /** Slots of swap that were unused. */
+  private readonly unusedSlots: Uint8Array;
+
+  /* The map of swap slots and the swap cache: as they are, and as the kernel is given them, so that they tell who reads them. */
+  private readonly swapCount: Uint8Array;
+  private readonly swapCache: Int32Array;
+  private readonly heard: { readonly count: Uint8Array; readonly cache: Int32Array };
 
   constructor(
     private readonly m: Machine,
@@ -131,8 +142,13 @@ export class LocalStates implements Seen, SharedStateListener {
     frames.seen = this;
     frames.listenToRetries(m);
     this.listenToFlags();
-    const { memmap } = m;
+    this.swapCount = m.swap.count;
+    this.swapCache = m.swap.cache;
+    this.heard = { count: this.listenTo(this.swapCount, Space.SwapMap), cache: this.listenTo(this.swapCache, Space.SwapCache) };
+    const { memmap, swap } = m;
     this.unused = Uint8Array.from({ length: memmap.nrPages }, (_, page) => (memmap.refcount[memmap.folioOf(page)] === 0 ? 1 : 0));
+    this.tails = Uint8Array.from({ length: memmap.nrPages }, (_, page) => (memmap.folioOf(page) === page ? 0 : 1));
+    this.unusedSlots = Uint8Array.from({ length: swap.slots }, (_, slot) => (swap.count[slot] === 0 && swap.cache[slot] === NO_PAGE ? 1 : 0));
   }
 
   /** Most turns that a retry loop has taken in one call. */
@@ -142,6 +158,7 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** The threads are about to start. */
   begin(): void {
+    Object.assign(this.m.swap, this.heard);
     this.chains.reset();
     this.frames.begin();
     this.objects.clear();
@@ -362,8 +379,12 @@ export class LocalStates implements Seen, SharedStateListener {
     let state = this.objects.get(key);
     if (state === undefined) {
       // Whatever it is that an unused frame holds is the same for every execution.
-      const { lo, hi } = space === Space.Frame && this.unused[object] === 1 ? UNUSED : this.valueOf(space, object);
-      this.objects.set(key, (state = { key, space, object, firstLo: lo, firstHi: hi, lo, hi }));
+      const unused = (space === Space.Frame && this.unused[object] === 1) || (space === Space.SwapSlot && this.unusedSlots[object] === 1);
+      const { lo, hi } = unused ? UNUSED : this.valueOf(space, object);
+      // A tail's state is its folio's until that is split: what it is by then may be the outcome of much.
+      const first = PAGE_SPACES.has(space) && this.tails[object] === 1 ? UNUSED : { lo, hi };
+      this.objects.set(key, (state = { key, space, object, firstLo: first.lo, firstHi: first.hi, lo, hi }));
+      this.weigh(state, 1);
     }
     return state;
   }
@@ -443,6 +464,26 @@ export class LocalStates implements Seen, SharedStateListener {
     };
   }
 
+  /** An array that tells of each access to an item, which is an object of the space. */
+  private listenTo<A extends Uint8Array | Int32Array>(array: A, space: Space): A {
+    return new Proxy(array, {
+      get: (target, key): unknown => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value === "function") return (value as (...args: unknown[]) => unknown).bind(target);
+        if (this.running && typeof key === "string" && typeof value === "number" && key !== "length") {
+          this.noteAt(Number(key), space, Kind.Read);
+          this.add(value);
+        }
+        return value;
+      },
+      set: (target, key, value: number): boolean => {
+        if (this.running) this.noteAt(Number(key), space, Kind.Write);
+        target[Number(key)] = value;
+        return true;
+      },
+    });
+  }
+
   /** What a lock shows to who takes it: what it guards, and not who else has had it. */
   private acquires(op: Op, id: number): void {
     const lock = this.m.locks.byId[id];
@@ -500,7 +541,7 @@ export class LocalStates implements Seen, SharedStateListener {
         if (memmap.order[object] !== 0) for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.mapcount[object + i]!);
         return;
       case Space.FolioFlags:
-        this.see(memmap.flags[object]!);
+        for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.flags[object + i]!);
         this.see(memmap.mapping[object]!);
         this.see(memmap.private[object]!);
         for (const { task } of m.folioHandoffs.get(object) ?? []) this.see(task.id);
@@ -526,10 +567,13 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.DeviceTable:
         return this.observeDevice(object);
       case Space.SwapMap:
+        this.see(this.swapCount[object]!);
+        return;
       case Space.SwapCache:
-        this.see(swap.count[object]!);
-        this.see(swap.cache[object]!);
-        if (swap.count[object]! > 0) for (const word of swap.wordsOf(object)) this.see(word);
+        this.see(this.swapCache[object]!);
+        return;
+      case Space.SwapSlot:
+        for (const word of swap.wordsOf(object)) this.see(word);
         return;
       case Space.TlbBatch:
         for (const mm of m.mms) if (mm.id === object) this.see(mm.tlbBatchPending - mm.tlbBatchFlushed);
@@ -543,12 +587,12 @@ export class LocalStates implements Seen, SharedStateListener {
         return;
       case Space.Pcp:
         this.see(m.zones.pcpPages(object));
+        this.see(m.memcgs.stockPages(object));
         return;
       case Space.Memcg: {
         const memcg = m.memcgs.get(object);
         this.see(memcg.usage);
         this.see(memcg.swapUsage);
-        this.see(m.memcgs.stockOf(memcg));
         return;
       }
       case Space.Rcu:
@@ -621,8 +665,8 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(swap.used);
     this.see(swap.nextSlot);
     for (let offset = 0; offset < swap.slots; offset++) {
-      this.see(swap.count[offset]!);
-      this.see(swap.cache[offset]!);
+      this.see(this.swapCount[offset]!);
+      this.see(this.swapCache[offset]!);
     }
   }
 

@@ -60,6 +60,8 @@ const VERBS: Partial<Record<Op, string>> = {
   [Op.DeviceTable]: "change device table",
   [Op.SwapMap]: "count of swap %",
   [Op.SwapCache]: "swap cache at %",
+  [Op.SwapRead]: "read %",
+  [Op.SwapWrite]: "write %",
   [Op.Wake]: "wake %",
   [Op.Pcp]: "free pages of %",
   [Op.Memcg]: "charge of %",
@@ -90,6 +92,7 @@ function objectOf(m: Machine, space: Space, object: number): string {
       return `notifier ${object}`;
     case Space.SwapMap:
     case Space.SwapCache:
+    case Space.SwapSlot:
       return `slot ${object}`;
     case Space.Task:
       return m.tasks.get(object)?.comm ?? `task ${object}`;

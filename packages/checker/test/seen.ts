@@ -5,7 +5,7 @@ import { entries, picture } from "./picture.js";
 /** Properties that say nothing to a thread. */
 const UNSEEN: ReadonlySet<string> = new Set([
   // Time, turns and statistics; who is told, and who decides.
-  ...["timeNs", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "vmstat", "counters", "minorFaults", "majorFaults"],
+  ...["timeNs", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "invalidateSeq", "vmstat", "counters", "minorFaults", "majorFaults"],
   ...["sink", "observer", "refs", "dmesg", "choices", "strategy", "eligible", "retries", "classes"],
   // What a task is about to do is in the key.
   ...["body", "k"],
@@ -28,8 +28,8 @@ function frames({ memmap, ram }: Machine): string[] {
     if (refcount[memmap.folioOf(frame)] === 0) continue;
     const books = [refcount, mapcount, flags, mapping, index, slot, memcg, order].map((array) => array[frame]);
     const words = ram.words.subarray(frame << 10, (frame + 1) << 10);
-    // What is being read from swap holds nothing yet.
-    const read = (flags[frame]! & (PG.swapcache | PG.uptodate)) !== PG.swapcache;
+    // What nobody has mapped yet, and nothing was read into, holds what the frame's last user has left.
+    const read = (flags[frame]! & PG.uptodate) !== 0 || mapcount[frame] !== 0;
     lines.push(`frame ${frame}: ${books.join(" ")}: ${read && words.some((word) => word !== 0) ? words.join(" ") : "zero"}`);
   }
   return lines;

@@ -54,9 +54,11 @@ export enum Op {
   DeviceTable, // lock id of the driver's table
   SwapMap, // swap offset
   SwapCache, // swap offset
+  SwapRead, // swap offset: what is in the slot
+  SwapWrite, // swap offset
   Wake, // task id
   Process, // pid of a thread group; 0 for the list of all
-  Pcp, // CPU: its list of free pages
+  Pcp, // CPU: its lists of free pages, and its stock of charged ones
   Memcg, // memcg id
   MmCounter, // mm id: users, and sizes as /proc shows them
   Thp, // 0: settings and queues of transparent huge pages
@@ -88,6 +90,7 @@ export enum Space {
   DeviceTable,
   SwapMap,
   SwapCache,
+  SwapSlot,
   Task,
   Process,
   Pcp,
@@ -149,6 +152,8 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.DeviceTable]: Space.DeviceTable,
   [Op.SwapMap]: Space.SwapMap,
   [Op.SwapCache]: Space.SwapCache,
+  [Op.SwapRead]: Space.SwapSlot,
+  [Op.SwapWrite]: Space.SwapSlot,
   [Op.Wake]: Space.Task,
   [Op.Process]: Space.Process,
   [Op.Pcp]: Space.Pcp,
@@ -177,6 +182,7 @@ const READS: ReadonlySet<Op> = new Set([
   Op.DeviceRead,
   Op.FrameRead,
   Op.DeviceLookup,
+  Op.SwapRead,
   Op.RcuRead,
 ]);
 

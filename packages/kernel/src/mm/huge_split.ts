@@ -83,6 +83,7 @@ export function splitFrozen(k: Kernel, folio: number, memcg: Memcg, isolated: bo
   m.thp.deferredSplit.delete(folio);
   if (onLru) lruvecDelFolio(k, memcg.lruvec, folio);
   memmap.dissolveCompound(folio);
+  m.touches(Op.MapCount, folio);
   memmap.refcount[folio] = cached ? 2 : 1;
   if (onLru) lruvecAddFolio(k, memcg.lruvec, folio, false);
   for (let i = 1; i < pages; i++) {

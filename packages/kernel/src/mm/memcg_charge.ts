@@ -39,9 +39,17 @@ export function* chargeLargeFolio(k: Kernel, folio: number, memcg: Memcg): MaySl
 /** The fast half of `chargePage`: from this CPU's stock, which nobody else touches. */
 export function chargeFast(k: Kernel, page: number, memcg: Memcg): boolean {
   const { m } = k;
+  m.touches(Op.Pcp, m.cpu);
   if (!m.memcgs.consumeStock(m.cpu, memcg, 1)) return false;
   m.memmap.memcg[page] = memcg.id;
   return true;
+}
+
+/** Gives back what the CPUs have in stock. */
+function drainAllStock(k: Kernel): void {
+  const { m } = k;
+  for (let cpu = 0; cpu < m.config.cpus; cpu++) m.touches(Op.Pcp, cpu);
+  m.memcgs.drainAllStock();
 }
 
 export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boolean> {
@@ -51,6 +59,7 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
     if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
     const over = m.memcgs.tryCharge(memcg, batch);
     if (over === null) {
+      m.touches(Op.Pcp, cpu);
       if (batch > 1) m.memcgs.refillStock(cpu, memcg, batch - 1);
       return true;
     }
@@ -66,7 +75,7 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
     }
     const reclaimed = yield* k.vmscan.tryToFreeMemCgroupPages(k, over, 32, "direct");
     if (reclaimed > 0) continue;
-    if (retries === 0) m.memcgs.drainAllStock();
+    if (retries === 0) drainAllStock(k);
     if (++retries < MAX_RECLAIM_RETRIES) continue;
     if (!(yield* k.oom.outOfMemory(k, over))) return false;
     retries = 0;
@@ -77,6 +86,7 @@ export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boole
 export function uncharge(k: Kernel, folio: number): void {
   const { m } = k;
   if (m.memmap.memcg[folio] === 0) return;
+  m.touches(Op.Pcp, m.cpu);
   m.memcgs.refillStock(m.cpu, m.memcgs.get(m.memmap.memcg[folio]!), m.memmap.folioPages(folio));
   m.memmap.memcg[folio] = 0;
 }
@@ -97,7 +107,7 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
     // A signal ends the effort, not the write: the limit stands.
     if (memcg.usage <= pages || m.signals.pending(m.current!)) return 0;
     if (!drained) {
-      m.memcgs.drainAllStock();
+      drainAllStock(k);
       drained = true;
       continue;
     }

@@ -143,6 +143,11 @@ export class Memcgs {
     return pages;
   }
 
+  /** Pages in a CPU's stock. */
+  stockPages(cpu: number): number {
+    return this.stock[cpu]!.pages;
+  }
+
   drainStock(cpu: number): void {
     const stock = this.stock[cpu]!;
     if (stock.memcg !== null && stock.pages > 0) this.uncharge(stock.memcg, stock.pages);

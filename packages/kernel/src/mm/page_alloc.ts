@@ -33,6 +33,7 @@ export function allocFast(k: Kernel, gfp: number): number {
       prepareNewPage(k, page, 0, gfp);
       return page;
     }
+    m.touches(Op.GuardedRead, zone.lock.id);
     if (zone.free > zone.low + zone.lowmemReserve[gfpZone(gfp)]!) break;
   }
   return NO_PAGE;
@@ -202,11 +203,16 @@ export function freeToPcp(k: Kernel, page: number): boolean {
   const pcp = zones.pcpFor(m.cpu, page);
   m.touches(Op.Pcp, m.cpu);
   pcp.pages[pcp.count++] = page;
-  return pcp.count > zones.batch * 4 || zones.zoneOf(page).pcpDisabled > 0 || lowOnMemory(zones.list);
+  return pcp.count > zones.batch * 4 || zones.zoneOf(page).pcpDisabled > 0 || lowOnMemory(k);
 }
 
-function lowOnMemory(zones: readonly Zone[]): boolean {
-  for (const zone of zones) if (zone.managed > 0 && zone.free > zone.low) return false;
+function lowOnMemory(k: Kernel): boolean {
+  const { m } = k;
+  for (const zone of m.zones.list) {
+    if (zone.managed === 0) continue;
+    m.touches(Op.GuardedRead, zone.lock.id);
+    if (zone.free > zone.low) return false;
+  }
   return true;
 }
 

@@ -109,6 +109,7 @@ export function submitRead(k: Kernel, folio: number, offset: number): void {
 export function* endRead(k: Kernel, folio: number, offset: number): Atomic<void> {
   const { m } = k;
   if (m.point(Op.FrameWrite, folio)) yield SWITCH;
+  m.touches(Op.SwapRead, offset);
   m.swap.read(offset, m.ram.words, folio);
   m.vmstat.events.pgpgin += 4;
   m.touches(Op.PageFlags, folio);
@@ -132,7 +133,7 @@ export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
   const slot = m.memmap.private[folio]!;
   for (let i = 0; i < pages; i++) {
     m.touches(Op.FrameRead, folio + i);
-    m.touches(Op.SwapMap, slot + i);
+    m.touches(Op.SwapWrite, slot + i);
     m.swap.write(slot + i, m.ram.words, folio + i);
   }
   m.swapDisk!.submit(folio, slot, true);

@@ -194,6 +194,7 @@ function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean): Atomic<boo
   const { m } = k;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   // A copy that is out of date is of no use, and swap that is more than half full is scarce.
+  m.touches(Op.GuardedRead, m.swap.lock.id);
   return m.memmap.has(folio, PG.swapcache) && (dirtied || m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!)));
 }
 

@@ -12,6 +12,7 @@ export function* folioAllocSwap(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { swap, memmap } = m;
   const pages = memmap.folioPages(folio);
+  m.touches(Op.GuardedRead, swap.lock.id);
   if (swap.free < pages) return false;
   const memcg = m.memcgs.get(memmap.memcg[folio]!);
   if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
@@ -33,14 +34,19 @@ export function* folioAllocSwap(k: Kernel, folio: number): Atomic<boolean> {
     memcg.counters.swapcached += pages;
   }
   if (!swap.lock.tryUnlock()) yield* swap.lock.unlock();
-  if (offset < 0) m.memcgs.unchargeSwap(memcg, pages);
+  if (offset < 0) {
+    m.touches(Op.Memcg, memcg.id);
+    m.memcgs.unchargeSwap(memcg, pages);
+  }
   return offset >= 0;
 }
 
 /** Frees a slot that neither entries nor the cache use; under the swap lock. */
 function releaseSlot(k: Kernel, offset: number): void {
   const { m } = k;
-  m.memcgs.unchargeSwap(m.memcgs.get(m.swap.memcg[offset]!), 1);
+  const memcg = m.memcgs.get(m.swap.memcg[offset]!);
+  m.touches(Op.Memcg, memcg.id);
+  m.memcgs.unchargeSwap(memcg, 1);
   m.swap.release(offset);
 }
 

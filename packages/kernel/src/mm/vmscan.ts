@@ -287,6 +287,7 @@ export function* shrinkFolioList(
     }
     if (verdict === "activate") {
       const { m } = k;
+      m.touches(Op.GuardedRead, m.swap.lock.id);
       if (m.memmap.has(folio, PG.swapcache) && m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!))) {
         yield* k.swapfile.folioFreeSwap(k, folio);
       }
