@@ -19,7 +19,7 @@ const LIMIT = Number(process.argv[2] ?? 60);
 /** One search, as `faultline check --json` tells of it. */
 function check(overlay, scenario, strategy) {
   const patch = `scenarios/undone/${overlay}.ts`;
-  const args = ["check", `scenarios/${scenario}.ts`, "--patch", patch, "--strategy", strategy, "--seconds", String(LIMIT), "--executions", "100000000", "--json"];
+  const args = ["check", `scenarios/${scenario}.ts`, "--patch", patch, "--strategy", strategy, "--seconds", String(LIMIT), "--executions", "100000000", "--workers", "1", "--json"];
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(ROOT, "packages/cli/bin/faultline.js"), ...args], { cwd: ROOT, encoding: "utf8", maxBuffer: 2 ** 28 });
   if (status !== 0 && status !== 1) throw new Error(`faultline ${args.join(" ")}: ${stderr}`);
   return JSON.parse(stdout);

@@ -22,7 +22,7 @@ export interface ExploreOptions extends RunOptions {
   readonly sampling?: Sampling;
   /** Gives up after this many executions; never by default. */
   readonly executionsMax?: number;
-  /** Turns of a retry loop in one call beyond which an execution is followed no further, where states are compared; 2 by default. */
+  /** Turns of a retry loop in one call beyond which an execution is followed no further, where states are compared; 1 by default. */
   readonly retries?: number;
 }
 

@@ -6,7 +6,7 @@ import { SteeredExecution } from "./steered.js";
 import type { Decision, ExplorationStrategy } from "./strategy.js";
 
 /** Turns of a retry loop within one call of a function, beyond which an execution is followed no further. */
-export const RETRIES_MAX = 2;
+export const RETRIES_MAX = 1;
 
 /** A decision that a plan makes: at which question, and the executor that goes on, or the value that is drawn. */
 export interface PlannedDecision {

@@ -43,7 +43,7 @@ export interface SearchOptions {
   readonly sampling?: Sampling | undefined;
   /** Gives up after this many executions; never by default. */
   readonly executionsMax?: number | undefined;
-  /** Turns of a retry loop in one call beyond which an execution is followed no further; 2 by default. */
+  /** Turns of a retry loop in one call beyond which an execution is followed no further; 1 by default. */
   readonly retries?: number | undefined;
 }
 

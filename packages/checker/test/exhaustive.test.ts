@@ -196,5 +196,5 @@ test.each([
 test.each([migrateFault].map((s) => [s.title, s as Scenario] as const))("%s: clean in every execution that can differ", (_title, s) => {
   const report = explore(s, { preemptions: Infinity });
   expect(report.violation).toBeNull();
-  expect(report).toMatchObject({ complete: true, covers: "all sequentially consistent interleavings, retries up to 2 in a call" });
+  expect(report).toMatchObject({ complete: true, covers: "all sequentially consistent interleavings, retries up to 1 in a call" });
 });

@@ -12,6 +12,7 @@ import { shellQuote } from "./values.js";
 export interface CheckOptions extends KernelOptions {
   readonly strategy: StrategyName;
   readonly preemptions?: number;
+  readonly retries?: number;
   readonly depth?: number;
   readonly seed?: number;
   readonly replay?: readonly Decision[];
@@ -70,10 +71,11 @@ export async function check(file: string, options: CheckOptions): Promise<number
 }
 
 function wishOf(file: string, options: CheckOptions): CheckWish {
-  const { strategy, preemptions, depth, seed, replay, trace, emitC, seconds = Infinity, release, without, patch } = options;
+  const { strategy, preemptions, retries, depth, seed, replay, trace, emitC, seconds = Infinity, release, without, patch } = options;
   const samples = strategy === "pct" || strategy === "walk" || strategy === "random";
   const refuse = (option: string): UserError => new UserError(`--${option} has no meaning with --strategy ${strategy}`);
   if (preemptions !== undefined && samples) throw refuse("preemptions");
+  if (retries !== undefined && samples) throw refuse("retries");
   if (depth !== undefined && strategy !== "pct") throw refuse("depth");
   if (seed !== undefined && !samples) throw refuse("seed");
   const { executions = samples && options.seconds === undefined ? SAMPLES : Infinity } = options;
@@ -83,6 +85,7 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
     without,
     patch,
     preemptions: preemptions ?? Infinity,
+    ...(retries === undefined ? {} : { retries }),
     ...(samples ? { sampling: { policy: strategy, ...(seed === undefined ? {} : { seed }), ...(depth === undefined ? {} : { depth }) } } : {}),
     ...(replay === undefined ? {} : { replay }),
     ...(trace === undefined ? {} : { trace }),

@@ -18,6 +18,8 @@ export interface CheckWish extends KernelOptions {
   readonly file: string;
   /** Infinity: every order that can differ. */
   readonly preemptions: number;
+  /** Turns of a retry loop in one call beyond which an execution is followed no further. */
+  readonly retries?: number;
   readonly sampling?: Sampling;
   /** This execution alone. */
   readonly replay?: readonly Decision[];
@@ -87,11 +89,11 @@ export async function prepare(wish: CheckWish): Promise<Prepared> {
   const loaded = await loadScenario(new UserModule("scenario", wish.file));
   const { overlays, loaded: patches } = await overlaysOf(wish);
   const { scenario, guests } = loaded;
-  const { sampling, preemptions, executions: executionsMax } = wish;
+  const { sampling, preemptions, retries, executions: executionsMax } = wish;
   return {
     scenario,
     options: { overlays, ...(guests === undefined ? {} : { guests }) },
-    search: { executionsMax, preemptions, sampling },
+    search: { executionsMax, preemptions, retries, sampling },
     guarded: (run) => {
       try {
         return run();

@@ -9,7 +9,7 @@ import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -113,6 +113,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .argument("<SCENARIO.ts>", "a module whose default export is a scenario (docs/checking.md)")
     .addOption(new Option("--strategy <NAME>", `how schedules are chosen: ${STRATEGIES.join(", ")}`).choices(STRATEGIES).default("exhaustive"))
     .option("--preemptions <N>", "of exhaustive: preemptions in one schedule at most (default: any number)", parsePreemptions)
+    .option("--retries <N>", "of exhaustive: turns of a retry loop in one call, beyond which a schedule is followed no further (default: 1)", parseRetries)
     .option("--depth <N>", "of pct: orderings that a bug may need (default: 3)", parseDepth)
     .option("--seed <N>", "of pct, walk and random: the seed of what they draw (default: 1)", parseSeed)
     .option("--executions <N>", "stop after so many executions (pct, walk and random: 10000, unless --seconds is given)", parseExecutions)

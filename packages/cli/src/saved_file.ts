@@ -26,9 +26,9 @@ export class SavedFile {
     private readonly wish: CheckWish,
     private readonly warn: (line: string) => void,
   ) {
-    const { file, release, without, patch, preemptions, sampling } = wish;
+    const { file, release, without, patch, preemptions, retries, sampling } = wish;
     const folder = process.env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state");
-    const name = hashOf([resolve(file), release, ...without, ...patch.map((name) => resolve(name)), String(preemptions), JSON.stringify(sampling ?? null)]);
+    const name = hashOf([resolve(file), release, ...without, ...patch.map((name) => resolve(name)), String(preemptions), String(retries), JSON.stringify(sampling ?? null)]);
     this.path = join(folder, "faultline", `check-${name}`);
     this.fingerprint = hashOf([...[file, ...patch].map((name) => readFileSync(name, "utf8")), engineText()]);
   }

@@ -53,6 +53,8 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 export const parseCpus = wholeNumber(1, MAX_CPUS);
 /** More than that many switches away from those who could go on need no bound, but the exhaustive strategy. */
 export const parsePreemptions = wholeNumber(0, 64);
+/** Each more multiplies the states. */
+export const parseRetries = wholeNumber(0, 64);
 /** Orderings that a bug needs; more than a handful is no search any more. */
 export const parseDepth = wholeNumber(1, 64);
 /** Of a random program: a machine has eight CPUs at most. */

@@ -64,7 +64,7 @@ describe("check", () => {
         kernel      7.3
         strategy    exhaustive
         executions  20874, complete; N/s, of 3 to 277 points
-        covered     all sequentially consistent interleavings, retries up to 2 in a call
+        covered     all sequentially consistent interleavings, retries up to 1 in a call
 
       Nothing found.
       "
@@ -84,7 +84,7 @@ describe("check", () => {
         kernel      7.3 --without exclusive-fault-ref
         strategy    exhaustive
         executions  8, up to the violation; N/s, of 24 to 90 points
-        covered     of the sequentially consistent interleavings, retries up to 2 in a call: those with fewer than 1 preemption, and some with 1
+        covered     of the sequentially consistent interleavings, retries up to 1 in a call: those with fewer than 1 preemption, and some with 1
 
       VIOLATION (lock-on-free): fault takes the folio lock of frame 6, which is free
         rule        nobody takes or releases the folio lock of a folio that is free
@@ -198,10 +198,10 @@ describe("check", () => {
   test("the exhaustive strategy says what it covers", () => {
     const { status, json } = checkJson(["scenarios/migrate-fault.ts"]);
     expect(status).toBe(0);
-    expect(json).toMatchObject({ strategy: "exhaustive", complete: true, violations: [], covers: "all sequentially consistent interleavings, retries up to 2 in a call" });
+    expect(json).toMatchObject({ strategy: "exhaustive", complete: true, violations: [], covers: "all sequentially consistent interleavings, retries up to 1 in a call" });
     expect(json.executions).toBeGreaterThan(100);
     const bounded = checkJson(["scenarios/migrate-fault.ts", "--preemptions", "1"]);
-    expect(bounded.json).toMatchObject({ complete: true, covers: "all sequentially consistent interleavings with at most 1 preemption, retries up to 2 in a call" });
+    expect(bounded.json).toMatchObject({ complete: true, covers: "all sequentially consistent interleavings with at most 1 preemption, retries up to 1 in a call" });
     expect(bounded.json.executions).toBeLessThan(json.executions);
   });
 
@@ -209,7 +209,7 @@ describe("check", () => {
     const { status, json } = checkJson(["scenarios/reclaim-store.ts", "--executions", "100"]);
     expect(status).toBe(0);
     expect(json).toMatchObject({ executions: 100, complete: false });
-    expect(json.covers).toMatch(/^of the sequentially consistent interleavings, retries up to 2 in a call: those with fewer than 1 preemption, and some with 1$/);
+    expect(json.covers).toMatch(/^of the sequentially consistent interleavings, retries up to 1 in a call: those with fewer than 1 preemption, and some with 1$/);
   });
 
   test.each([
