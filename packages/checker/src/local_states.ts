@@ -391,6 +391,10 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** An access of this step. */
   private note({ key }: ObjectState, kind: Kind): void {
+    this.noteKey(key, kind);
+  }
+
+  private noteKey(key: number, kind: Kind): void {
     if (!this.recording) return;
     const access = key * KINDS + kind;
     const { accesses } = this;
@@ -437,11 +441,29 @@ export class LocalStates implements Seen, SharedStateListener {
   /** Flags of pages are read and written in many places, which points do not all announce: they tell of themselves. */
   private listenToFlags(): void {
     const { memmap } = this.m;
-    const { has, set, clear, isAnon } = memmap;
+    const { has, set, clear, isAnon, isLarge } = memmap;
+    const folioOf = memmap.folioOf.bind(memmap);
+    // Which folio a page belongs to, and of how many pages that is, is among the flags.
+    memmap.folioOf = (page) => {
+      const folio = folioOf(page);
+      if (this.running) {
+        this.noteKey(page * SPACES + Space.FolioFlags, Kind.Read);
+        this.add(folio);
+      }
+      return folio;
+    };
+    memmap.isLarge = (folio) => {
+      const result = isLarge.call(memmap, folio);
+      if (this.running) {
+        this.noteAt(folio, Space.FolioFlags, Kind.Read);
+        this.add(result ? 5 : 6);
+      }
+      return result;
+    };
     memmap.has = (page, flag) => {
       const result = has.call(memmap, page, flag);
       if (this.running) {
-        this.noteAt(memmap.folioOf(page), Space.FolioFlags, Kind.Read);
+        this.noteAt(folioOf(page), Space.FolioFlags, Kind.Read);
         this.add(result ? 1 : 2);
       }
       return result;
@@ -455,11 +477,11 @@ export class LocalStates implements Seen, SharedStateListener {
       return result;
     };
     memmap.set = (page, flag) => {
-      if (this.running) this.noteAt(memmap.folioOf(page), Space.FolioFlags, Kind.Write);
+      if (this.running) this.noteAt(folioOf(page), Space.FolioFlags, Kind.Write);
       set.call(memmap, page, flag);
     };
     memmap.clear = (page, flag) => {
-      if (this.running) this.noteAt(memmap.folioOf(page), Space.FolioFlags, Kind.Write);
+      if (this.running) this.noteAt(folioOf(page), Space.FolioFlags, Kind.Write);
       clear.call(memmap, page, flag);
     };
   }

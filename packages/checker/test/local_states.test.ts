@@ -116,11 +116,16 @@ test.each([
   "gup-fast-munmap",
   "large-folio-split",
   "lazyfree-vs-store",
+  "migrate-exclusive",
   "migrate-fault",
   "mirror-vs-munmap",
+  "mirror-vs-offline",
+  "mprotect-reclaim",
   "offline-vs-gup",
+  "offline-vs-store",
   "swap-in-vs-dontneed",
   "swap-in-vs-reuse",
+  "two-devices",
   "unregister-vs-dontneed",
 ])("%s: what has the same key looks the same, and goes on the same", async (name) => {
   const { default: scenario } = (await import(`../../../scenarios/${name}.ts`)) as { default: Scenario };

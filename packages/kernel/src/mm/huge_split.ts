@@ -82,6 +82,7 @@ export function splitFrozen(k: Kernel, folio: number, memcg: Memcg, isolated: bo
   m.touches(Op.Thp, 0);
   m.thp.deferredSplit.delete(folio);
   if (onLru) lruvecDelFolio(k, memcg.lruvec, folio);
+  m.touches(Op.PageFlags, folio);
   memmap.dissolveCompound(folio);
   m.touches(Op.MapCount, folio);
   memmap.refcount[folio] = cached ? 2 : 1;
