@@ -200,6 +200,7 @@ export function freeToPcp(k: Kernel, page: number): boolean {
   m.pageOwner?.freed(page);
   m.sink?.emit(Event.MmPageFree, page, 0, 0, 0);
   m.vmstat.events.pgfree++;
+  m.touches(Op.PageFlags, page);
   memmap.flags[page] = 0;
   memmap.mapping[page] = 0;
   memmap.memcg[page] = 0;
