@@ -304,6 +304,7 @@ export class LocalStates implements Seen, SharedStateListener {
     if (!RELEASES.has(op)) this.note(state, kind);
     if (space === Space.Lock) this.acquires(op, object);
     else if (op === Op.RefPut) this.add(this.m.memmap.refcount[object] === 1 ? 1 : 0);
+    else if (op === Op.PageFlags) this.showFolio(object);
     else if (!BLIND.has(op)) {
       chains.add(slot, state.lo);
       chains.add(slot, state.hi);
@@ -519,6 +520,14 @@ export class LocalStates implements Seen, SharedStateListener {
     this.add(this.values.hi[0]!);
   }
 
+  /** What a step on a folio's flags shows besides those that are asked for, which tell of themselves: see `listenToFlags`. */
+  private showFolio(folio: number): void {
+    this.values.reset();
+    this.observeFolio(folio);
+    this.add(this.values.lo[0]!);
+    this.add(this.values.hi[0]!);
+  }
+
   private readonly value = { lo: 0, hi: 0 };
 
   private valueOf(space: number, object: number): { readonly lo: number; readonly hi: number } {
@@ -563,11 +572,8 @@ export class LocalStates implements Seen, SharedStateListener {
         if (memmap.order[object] !== 0) for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.mapcount[object + i]!);
         return;
       case Space.FolioFlags:
-        for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.flags[object + i]!);
-        this.see(memmap.mapping[object]!);
-        this.see(memmap.private[object]!);
-        for (const { task } of m.folioHandoffs.get(object) ?? []) this.see(task.id);
-        return;
+        this.see(memmap.flags[object]!);
+        return this.observeFolio(object);
       case Space.Frame:
         return this.observeFrame(object);
       case Space.Tlb:
@@ -636,6 +642,15 @@ export class LocalStates implements Seen, SharedStateListener {
       default:
         return this.history();
     }
+  }
+
+  /** All of a folio's flags and fields but the flags of its first page. */
+  private observeFolio(folio: number): void {
+    const { memmap, folioHandoffs } = this.m;
+    for (let i = 1; i < memmap.folioPages(folio); i++) this.see(memmap.flags[folio + i]!);
+    this.see(memmap.mapping[folio]!);
+    this.see(memmap.private[folio]!);
+    for (const { task } of folioHandoffs.get(folio) ?? []) this.see(task.id);
   }
 
   private observeTable(object: number): void {

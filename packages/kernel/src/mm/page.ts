@@ -130,7 +130,7 @@ export class Memmap {
 
   /** The references that the swap cache has to a folio: one for each of its pages. */
   swapcacheRefs(folio: number): number {
-    return (this.flags[folio]! & PG.swapcache) !== 0 ? 1 << this.order[folio]! : 0;
+    return this.has(folio, PG.swapcache) ? 1 << this.order[folio]! : 0;
   }
 
   /* Of a large folio, the first tail page's otherwise unused fields count mappings, as in Linux. */

@@ -84,21 +84,20 @@ function smapsAccount(
 ): void {
   const { memmap } = k.m;
   const folio = memmap.folioOf(page);
-  const flags = memmap.flags[folio]!;
   const anon = memmap.isAnon(folio);
-  const isDirty = dirty || (flags & PG.dirty) !== 0;
+  const isDirty = dirty || memmap.has(folio, PG.dirty);
   if (anon) {
     mss.anonymous += PAGE_SIZE;
-    if ((flags & PG.swapbacked) === 0 && !isDirty) mss.lazyfree += PAGE_SIZE;
+    if (!memmap.has(folio, PG.swapbacked) && !isDirty) mss.lazyfree += PAGE_SIZE;
   }
   mss.resident += PAGE_SIZE;
-  if (young || (flags & (PG.young | PG.referenced)) !== 0) mss.referenced += PAGE_SIZE;
+  if (young || memmap.has(folio, PG.young | PG.referenced)) mss.referenced += PAGE_SIZE;
   // Entries that are not present count as the only mapping: the map count may be in motion.
   const mappings = present ? Math.max(1, memmap.pageMapcount(page)) : 1;
   const share = Math.floor((PAGE_SIZE * PSS_ONE) / mappings);
   mss.pss += share;
   if (anon) mss.pssAnon += share;
-  else if ((flags & PG.swapbacked) !== 0) mss.pssShmem += share;
+  else if (memmap.has(folio, PG.swapbacked)) mss.pssShmem += share;
   else mss.pssFile += share;
   if (locked) mss.pssLocked += share;
   if (isDirty) {
