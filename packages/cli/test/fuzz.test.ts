@@ -16,7 +16,7 @@ const ENDLESS = LAZY.replace("return 0;", "for (;;);");
 const TELLING = `import { writeSync } from "node:fs";
 let calls = 0;
 export default (base) => ({ mmap: { *doMmap(...args) {
-  if (++calls === 20) writeSync(2, "under way");
+  if (++calls === 100) writeSync(2, "under way");
   return yield* base.mmap.doMmap(...args);
 } } });
 `;
