@@ -1,4 +1,5 @@
 import { scenario } from "@faultline/checker";
+import { Madv } from "@faultline/kernel";
 
 /**
  * MADV_DONTNEED meets a swap entry whose page this CPU may still have in its TLB: reclaim flushes later
@@ -12,6 +13,9 @@ export default scenario({
     const page = yield* t.mmap(1);
     yield* t.store32(page, 7);
     yield* t.drainLruBatches();
+    // Reclaim would keep a page that was used just now.
+    yield* t.madvise(page, 1, Madv.COLD);
+    yield* t.drainLruBatches();
     return { page, seen: 0 };
   },
 
@@ -19,14 +23,14 @@ export default scenario({
     dontneed: {
       on: { cpu: 0 },
       *run(t, s) {
-        yield* t.madvise(s.page, 1, 4);
+        yield* t.madvise(s.page, 1, Madv.DONTNEED);
         s.seen = yield* t.load32(s.page);
       },
     },
     reclaim: {
       on: { cpu: 1 },
       *run(t) {
-        yield* t.reclaim(1);
+        yield* t.shrinkLruvec();
       },
     },
   },

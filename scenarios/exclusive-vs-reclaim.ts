@@ -1,5 +1,4 @@
 import { scenario } from "@faultline/checker";
-import { Madv } from "@faultline/kernel";
 
 /**
  * A page that a device has exclusively, and uses, is swapped out ("mm/rmap: keep mapcount untouched for
@@ -19,8 +18,8 @@ export default scenario({
   threads: {
     reclaim: {
       on: { cpu: 0 },
-      *run(t, s) {
-        yield* t.madvise(s.page, 1, Madv.PAGEOUT);
+      *run(t) {
+        yield* t.shrinkLruvec();
       },
     },
     exclusive: {

@@ -28,8 +28,8 @@ export default scenario({
     },
     reclaim: {
       on: { cpu: 1 },
-      *run(t, s) {
-        yield* t.madvise(s.page, 1, Madv.PAGEOUT);
+      *run(t) {
+        yield* t.shrinkLruvec();
       },
     },
   },

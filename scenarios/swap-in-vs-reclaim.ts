@@ -28,7 +28,7 @@ export default scenario({
     reclaim: {
       on: { cpu: 1 },
       *run(t) {
-        yield* t.reclaim(1);
+        yield* t.shrinkLruvec();
       },
     },
   },
