@@ -20,7 +20,6 @@ export interface UnitTask {
 /** Its result, or what the user can put right. */
 export type UnitOutcome = { readonly result: UnitResult } | { readonly complaint: string };
 
-
 const { wish, shared } = workerData as UnitWorkerData;
 
 /** The scenario, once for all units: how a unit is run, or what is wrong. */
