@@ -1,7 +1,7 @@
 // Writes the table of docs/undone.md: how long each strategy takes to find each overlay of
 // scenarios/undone/ in the scenario that found.json names for it, one after the other.
-// `node scripts/undone-table.mjs [SECONDS]`: how long a
-// search may go on, 60 by default.
+// `node scripts/undone-table.mjs [SECONDS]`: how long a search
+// may go on, 60 by default.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";

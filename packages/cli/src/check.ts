@@ -1,11 +1,11 @@
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
 import type { Decision } from "@faultline/checker";
 import { describeCheck, jsonOfCheck } from "./check_report.js";
-import type { CheckOutcome, CheckWish } from "./check_run.js";
-import { Shared } from "./check_shared.js";
+import type { CheckWish } from "./check_run.js";
+import { Shared, type CheckAnswer } from "./check_shared.js";
 import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./failure.js";
 import { HostOutput } from "./host_io.js";
+import { inWorker } from "./in_worker.js";
 import type { KernelOptions } from "./kernel_options.js";
 import { shellQuote } from "./values.js";
 
@@ -32,11 +32,6 @@ export type StrategyName = (typeof STRATEGIES)[number];
 const SAMPLES = 10_000;
 /** A scenario broke a rule. */
 const EXIT_VIOLATION = 1;
-/** The longest execution, 20000 points, takes a fraction of a second. */
-const STUCK_MS = 10_000;
-const LOOK_MS = 250;
-/** What Node says of a module that awaits something when there is nothing left that could happen. */
-const UNSETTLED = 13;
 
 /** Explores a scenario; returns the command's exit status. */
 export async function check(file: string, options: CheckOptions): Promise<number> {
@@ -44,9 +39,9 @@ export async function check(file: string, options: CheckOptions): Promise<number
   const stdout = new HostOutput(1);
   const stderr = new HostOutput(2);
   const words = ["faultline", "check", ...process.argv.slice(3)];
-  let outcome: (CheckOutcome & { readonly warnings: readonly string[] }) | null;
+  let outcome: CheckAnswer | null;
   try {
-    outcome = await inWorker<CheckOutcome & { readonly warnings: readonly string[] }>("./check_worker.js", wish, `scenario ${wish.file}`, progressOf);
+    outcome = await inWorker<CheckAnswer>("./check_worker.js", wish, `scenario ${wish.file}`, progressOf);
   } catch (error) {
     if (error instanceof UserError) throw error;
     stderr.text(describeBug(error, `while it explored ${file}`, words.map(shellQuote).join(" ")));
@@ -95,71 +90,6 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
     workers: options.workers ?? availableParallelism(),
     resume: options.resume === true,
   };
-}
-
-/**
- * Explores in a thread of its own, so that this one hears Ctrl-C, and sees when nothing moves any
- * more: JavaScript of the user's that runs for ever cannot be stopped from within. Null when the
- * user ended it before there was anything to tell.
- * @throws UserError when `culprit` does not come to a point any more
- */
-export function inWorker<Outcome>(script: string, wish: unknown, culprit: string, progressOf: (shared: Int32Array, rate: number) => string): Promise<Outcome | null> {
-  const shared = new Int32Array(new SharedArrayBuffer(4 * Shared.Words));
-  const worker = new Worker(new URL(script, import.meta.url), { workerData: { wish, shared } });
-  const progress = new Progress(shared, progressOf);
-  return new Promise<Outcome | null>((resolve, reject) => {
-    let pulse = -1;
-    let since = performance.now();
-    const look = setInterval(() => {
-      progress.draw();
-      const now = Atomics.load(shared, Shared.Pulse);
-      if (now !== pulse || Atomics.load(shared, Shared.Begun) === 0) {
-        pulse = now;
-        since = performance.now();
-      } else if (performance.now() - since > STUCK_MS) {
-        reject(new UserError(`${culprit}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, or in a patch, does not end`));
-      }
-    }, LOOK_MS);
-    const interrupted = (): void => {
-      // The second time, or where there is nothing to tell yet, at once.
-      if (Atomics.exchange(shared, Shared.Stop, 1) !== 0 || Atomics.load(shared, Shared.Executions) === 0) resolve(null);
-    };
-    process.on("SIGINT", interrupted);
-    const over = (): void => {
-      clearInterval(look);
-      process.off("SIGINT", interrupted);
-    };
-    worker.on("message", (outcome: Outcome) => resolve(outcome));
-    worker.on("error", (error: NodeJS.ErrnoException) => reject(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new UserError(`${culprit}: it, or a patch, takes more memory than there is`) : error));
-    worker.on("exit", (code) => reject(new UserError(`${culprit}: ${code === UNSETTLED ? "it, or a patch, awaits what never comes" : `it, or a patch, has ended the exploration (process.exit(${code}))`}`)));
-    worker.on("exit", over);
-  }).finally(() => {
-    progress.clear();
-    return worker.terminate();
-  });
-}
-
-/** A line on a terminal that says how far it is; nothing elsewhere. */
-class Progress {
-  private readonly start = performance.now();
-  private shown = false;
-
-  constructor(
-    private readonly shared: Int32Array,
-    private readonly progressOf: (shared: Int32Array, rate: number) => string,
-  ) {}
-
-  draw(): void {
-    if (!process.stderr.isTTY) return;
-    const rate = Math.round(Atomics.load(this.shared, Shared.Executions) / ((performance.now() - this.start) / 1000));
-    const what = this.progressOf(this.shared, rate);
-    process.stderr.write(`\r\u001b[K  ${what}`);
-    this.shown = true;
-  }
-
-  clear(): void {
-    if (this.shown) process.stderr.write("\r\u001b[K");
-  }
 }
 
 function progressOf(shared: Int32Array, rate: number): string {

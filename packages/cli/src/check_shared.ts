@@ -1,4 +1,4 @@
-import type { CheckWish } from "./check_run.js";
+import type { CheckOutcome, CheckWish } from "./check_run.js";
 
 /** Words of the memory that the command's two threads share. */
 export enum Shared {
@@ -23,3 +23,6 @@ export interface CheckWorkerData {
   readonly wish: CheckWish;
   readonly shared: Int32Array;
 }
+
+/** What the thread that explores answers with. */
+export type CheckAnswer = CheckOutcome & { readonly warnings: readonly string[] };

@@ -1,11 +1,11 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { runCheck, type CheckOutcome } from "./check_run.js";
-import { Shared, type CheckWorkerData } from "./check_shared.js";
+import { runCheck } from "./check_run.js";
+import { Shared, type CheckAnswer, type CheckWorkerData } from "./check_shared.js";
 
 const { wish, shared } = workerData as CheckWorkerData;
 
 const warnings: string[] = [];
-const outcome: CheckOutcome = await runCheck(wish, {
+const outcome = await runCheck(wish, {
   begin: () => {
     Atomics.store(shared, Shared.Begun, 1);
   },
@@ -21,4 +21,4 @@ const outcome: CheckOutcome = await runCheck(wish, {
   warn: (line) => warnings.push(line),
   shared,
 });
-parentPort!.postMessage({ ...outcome, warnings });
+parentPort!.postMessage({ ...outcome, warnings } satisfies CheckAnswer);

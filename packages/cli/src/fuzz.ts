@@ -1,4 +1,4 @@
-import { inWorker } from "./check.js";
+import { inWorker } from "./in_worker.js";
 import { Shared } from "./check_shared.js";
 import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./failure.js";
 import { describeFuzz, jsonOfFuzz } from "./fuzz_report.js";

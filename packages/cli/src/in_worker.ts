@@ -1,0 +1,74 @@
+import { Worker } from "node:worker_threads";
+import { Shared } from "./check_shared.js";
+import { UserError } from "./failure.js";
+
+/** The longest execution, 20000 points, takes a fraction of a second. */
+const STUCK_MS = 10_000;
+const LOOK_MS = 250;
+/** What Node says of a module that awaits something when there is nothing left that could happen. */
+const UNSETTLED = 13;
+
+/**
+ * Explores in a thread of its own, so that this one hears Ctrl-C, and sees when nothing moves any
+ * more: JavaScript of the user's that runs for ever cannot be stopped from within. Null when the
+ * user ended it before there was anything to tell.
+ * @throws UserError when `culprit` does not come to a point any more
+ */
+export function inWorker<Outcome>(script: string, wish: unknown, culprit: string, progressOf: (shared: Int32Array, rate: number) => string): Promise<Outcome | null> {
+  const shared = new Int32Array(new SharedArrayBuffer(4 * Shared.Words));
+  const worker = new Worker(new URL(script, import.meta.url), { workerData: { wish, shared } });
+  const progress = new Progress(shared, progressOf);
+  return new Promise<Outcome | null>((resolve, reject) => {
+    let pulse = -1;
+    let since = performance.now();
+    const look = setInterval(() => {
+      progress.draw();
+      const now = Atomics.load(shared, Shared.Pulse);
+      if (now !== pulse || Atomics.load(shared, Shared.Begun) === 0) {
+        pulse = now;
+        since = performance.now();
+      } else if (performance.now() - since > STUCK_MS) {
+        reject(new UserError(`${culprit}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, or in a patch, does not end`));
+      }
+    }, LOOK_MS);
+    const interrupted = (): void => {
+      // The second time, or where there is nothing to tell yet, at once.
+      if (Atomics.exchange(shared, Shared.Stop, 1) !== 0 || Atomics.load(shared, Shared.Executions) === 0) resolve(null);
+    };
+    process.on("SIGINT", interrupted);
+    const over = (): void => {
+      clearInterval(look);
+      process.off("SIGINT", interrupted);
+    };
+    worker.on("message", (outcome: Outcome) => resolve(outcome));
+    worker.on("error", (error: NodeJS.ErrnoException) => reject(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? new UserError(`${culprit}: it, or a patch, takes more memory than there is`) : error));
+    worker.on("exit", (code) => reject(new UserError(`${culprit}: ${code === UNSETTLED ? "it, or a patch, awaits what never comes" : `it, or a patch, has ended the exploration (process.exit(${code}))`}`)));
+    worker.on("exit", over);
+  }).finally(() => {
+    progress.clear();
+    return worker.terminate();
+  });
+}
+
+/** A line on a terminal that says how far it is; nothing elsewhere. */
+class Progress {
+  private readonly start = performance.now();
+  private shown = false;
+
+  constructor(
+    private readonly shared: Int32Array,
+    private readonly progressOf: (shared: Int32Array, rate: number) => string,
+  ) {}
+
+  draw(): void {
+    if (!process.stderr.isTTY) return;
+    const rate = Math.round(Atomics.load(this.shared, Shared.Executions) / ((performance.now() - this.start) / 1000));
+    const what = this.progressOf(this.shared, rate);
+    process.stderr.write(`\r\u001b[K  ${what}`);
+    this.shown = true;
+  }
+
+  clear(): void {
+    if (this.shown) process.stderr.write("\r\u001b[K");
+  }
+}
