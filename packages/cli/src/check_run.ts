@@ -70,6 +70,8 @@ export type CheckOutcome = { readonly result: CheckResult } | { readonly complai
 /** A scenario, ready to be explored. */
 export interface Prepared {
   readonly scenario: Scenario;
+  /** Paths of all that is the user's: the scenario, its programs, the patches. */
+  readonly files: readonly string[];
   readonly options: RunOptions;
   readonly search: SearchOptions;
   /**
@@ -92,6 +94,7 @@ export async function prepare(wish: CheckWish): Promise<Prepared> {
   const { sampling, preemptions, retries, executions: executionsMax } = wish;
   return {
     scenario,
+    files: [loaded.path, ...loaded.programs, ...patches.map(({ path }) => path)],
     options: { overlays, ...(guests === undefined ? {} : { guests }) },
     search: { executionsMax, preemptions, retries, sampling },
     guarded: (run) => {
@@ -136,10 +139,10 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
 }
 
 async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWish, control: CheckControl): Promise<CheckResult> {
-  const { scenario, search: searchOptions, guarded } = prepared;
+  const { scenario, files, search: searchOptions, guarded } = prepared;
   const explorer = new Explorer(scenario, { ...options, ...searchOptions });
   const here: Pick<Explorer, "explore"> = { explore: (unit, visited, executed) => guarded(() => explorer.explore(unit, visited, executed)) };
-  const saved = new SavedFile(wish, (line) => control.warn(line));
+  const saved = new SavedFile(wish, files, (line) => control.warn(line));
   const start = performance.now();
   const search = await runSearch(wish, searchOptions, here, saved, {
     executed: (of, executions) => control.progress(executions, of.bound, of.planned),

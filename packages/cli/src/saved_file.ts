@@ -24,13 +24,14 @@ export class SavedFile {
 
   constructor(
     private readonly wish: CheckWish,
+    files: readonly string[],
     private readonly warn: (line: string) => void,
   ) {
     const { file, release, without, patch, preemptions, retries, sampling } = wish;
     const folder = process.env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state");
     const name = hashOf([resolve(file), release, ...without, ...patch.map((name) => resolve(name)), String(preemptions), String(retries), JSON.stringify(sampling ?? null)]);
     this.path = join(folder, "faultline", `check-${name}`);
-    this.fingerprint = hashOf([...[file, ...patch].map((name) => readFileSync(name, "utf8")), engineText()]);
+    this.fingerprint = hashOf([...files.map((path) => readFileSync(path)), engineText()]);
   }
 
   /**
@@ -52,7 +53,7 @@ export class SavedFile {
     } catch {
       throw new UserError(`--resume: ${this.path} is damaged: without --resume, the exploration begins anew`);
     }
-    if (saved.fingerprint !== this.fingerprint) throw new UserError("--resume: the scenario, a patch, or faultline has changed since: without --resume, the exploration begins anew");
+    if (saved.fingerprint !== this.fingerprint) throw new UserError("--resume: the scenario, a program, a patch, or faultline has changed since: without --resume, the exploration begins anew");
     return saved.search;
   }
 
@@ -78,7 +79,7 @@ export class SavedFile {
   }
 }
 
-function hashOf(texts: readonly string[]): string {
+function hashOf(texts: readonly (string | Uint8Array)[]): string {
   const hash = createHash("sha256");
   for (const text of texts) hash.update(text).update("\0");
   return hash.digest("hex").slice(0, 16);

@@ -12,6 +12,8 @@ export interface LoadedScenario {
   /** As the user wrote it. */
   readonly file: string;
   readonly path: string;
+  /** Paths of the programs that are threads of it. */
+  readonly programs: readonly string[];
   readonly scenario: Scenario;
   /** Runs the threads that are programs; absent where none is. */
   readonly guests?: Guests;
@@ -27,7 +29,8 @@ export async function loadScenario(module: UserModule): Promise<LoadedScenario> 
   if (wrong !== null) throw module.complaint(wrong);
   const scenario = exported as Scenario;
   const programs = readPrograms(module, scenario);
-  return { file: module.file, path: module.path, scenario, ...(programs.size === 0 ? {} : { guests: new ScenarioGuests(programs) }) };
+  const paths = [...programs.keys()].map((elf) => resolve(dirname(module.path), elf));
+  return { file: module.file, path: module.path, programs: paths, scenario, ...(programs.size === 0 ? {} : { guests: new ScenarioGuests(programs) }) };
 }
 
 /** The files of the threads that are programs, by the names that the scenario has for them. */

@@ -251,7 +251,7 @@ describe("check", () => {
         const resume = (): ReturnType<typeof faultline> => faultline(["check", file, "--resume", "--executions", "600"], { env });
         expect(resume()).toMatchObject({ status: 0, stderr: "faultline: --resume: nothing was saved of such an exploration, which begins anew\n" });
         writeFileSync(file, `${readFileSync(file, "utf8")}// changed\n`);
-        expect(resume()).toMatchObject({ status: 125, stdout: "", stderr: "faultline: --resume: the scenario, a patch, or faultline has changed since: without --resume, the exploration begins anew\n" });
+        expect(resume()).toMatchObject({ status: 125, stdout: "", stderr: "faultline: --resume: the scenario, a program, a patch, or faultline has changed since: without --resume, the exploration begins anew\n" });
         const [saved] = readdirSync(join(folder, "faultline"));
         writeFileSync(join(folder, "faultline", saved!), "no such thing");
         expect(resume()).toMatchObject({ status: 125, stdout: "" });

@@ -39,6 +39,20 @@ describe("check with a program", () => {
     });
   });
 
+  test("is not gone on with where a program has changed", () => {
+    const scenario = readFileSync(join(ROOT, "scenarios/guest-add.ts"), "utf8");
+    const [, elf] = /elf: "([^"]+)"/.exec(scenario)!;
+    const program = readFileSync(join(ROOT, "scenarios", elf!));
+    withFiles({ "mine.ts": scenario.replaceAll(elf!, "program"), program }, (folder) => {
+      const check = (...more: readonly string[]): ReturnType<typeof faultline> => faultline(["check", join(folder, "mine.ts"), "--executions", "300", ...more], { env: { XDG_STATE_HOME: folder } });
+      expect(check()).toMatchObject({ status: 0, stderr: "" });
+      expect(check("--resume")).toMatchObject({ status: 0, stderr: "" });
+      writeFileSync(join(folder, "program"), Buffer.concat([program, Buffer.of(0)]));
+      const { status, stderr } = check("--resume");
+      expect({ status, stderr }).toMatchObject({ status: 125, stderr: expect.stringMatching(/^faultline: --resume: the scenario, a program, [^\n]* has changed since: [^\n]*\n$/) as string });
+    });
+  });
+
   test.each([
     ["on: { cpu: 0 }, elf: 'nowhere'", /^thread 'only': \S+nowhere: no such file$/],
     ["on: { cpu: 0 }, elf: '.'", /^thread 'only': \S+: is a directory$/],
