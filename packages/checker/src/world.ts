@@ -269,7 +269,8 @@ export class World {
       const stuck = this.alone(this.checker, false, function* (): MaySleep<void> {
         answer = yield* generatorOf(scenario.check!(api, state), "check");
       });
-      if (stuck !== null) throw new ScenarioError(stuck.message);
+      // What waits or retries for ever does so in the kernel; what goes on and on may be the check's own loop.
+      if (stuck !== null) throw this.undisturbed.endless ? new ScenarioError(stuck.message) : stuck;
       if (answer !== null && typeof answer !== "string") throw new ScenarioError(`check must return null, or what is wrong as a string, and returned ${String(answer)}`);
       if (answer !== null) return answer;
     }
@@ -307,8 +308,14 @@ export class World {
     const end = m.sched.run(ALONE_TURNS);
     if (end === "finished") return null;
     if (this.undisturbed.endless || end === "paused") return new EndlessError("livelock", `${task.comm} does not end: it goes on and on`);
-    const waits = [...m.tasks.values()].map((t) => (t.waitingFor === "" ? `${t.comm} retries what nothing changes` : `${t.comm} waits for ${t.waitingFor}`)).join(", ");
-    return new EndlessError("deadlock", `${task.comm} does not end: ${waits}`);
+    let reason: EndlessError["reason"] = "deadlock";
+    const where = [...m.tasks.values()].map((t) => {
+      if (t.waitingFor !== "") return `${t.comm} waits for ${t.waitingFor}`;
+      const site = m.retries.siteOf(t.executor);
+      if (site !== null) reason = "livelock";
+      return site === null ? `${t.comm} cannot run` : `${t.comm} retries ${site}, and nothing changes any more`;
+    });
+    return new EndlessError(reason, `${task.comm} does not end: ${where.join(", ")}`);
   }
 
   private task(name: string, executor: Executor): Task {

@@ -1,5 +1,6 @@
 import { PATCHES, resolvePatches, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
+import exclusiveVsOffline from "../../../scenarios/exclusive-vs-offline.js";
 import migrateDontneed from "../../../scenarios/migrate-dontneed.js";
 import migrateExclusive from "../../../scenarios/migrate-exclusive.js";
 import migrateFault from "../../../scenarios/migrate-fault.js";
@@ -39,6 +40,12 @@ describe("a page that a device has exclusively never moves", () => {
     const overlays = resolvePatches({ release: "6.14", without: [] });
     never(overlays as OverlayFactory[]);
   });
+});
+
+test("a check that retries for ever is a livelock of the kernel, not a mistake of the scenario", () => {
+  const overlays = resolvePatches({ release: "6.14", without: [] });
+  const { violation } = explore(exclusiveVsOffline, { overlays: overlays as OverlayFactory[] });
+  expect(violation).toMatchObject({ kind: "livelock", message: "check does not end: check retries offline_pages, and nothing changes any more" });
 });
 
 test("what is not exclusive moves on 6.14 as well", () => {
