@@ -63,6 +63,9 @@ const RELEASES: ReadonlySet<Op> = new Set([Op.SpinUnlock, Op.SemRelease, Op.VmaR
 
 const LOCKS: ReadonlySet<Op> = new Set([Op.SpinLock, Op.SemRead, Op.SemWrite]);
 
+/** What there is to say of VMAs is in `key`, whoever has touched them: that changes with what is done to others. */
+const VMA_SPACES: ReadonlySet<number> = new Set([Space.VmaTree, Space.VmaLock, Space.VmaSeq]);
+
 const NONE = -1;
 const PAGE_SPACES: ReadonlySet<number> = new Set([Space.FolioFlags, Space.RefCount, Space.MapCount]);
 const UNUSED = { lo: 0, hi: 0 };
@@ -80,6 +83,9 @@ interface ObjectState {
 
 /** Locks that guard nothing but what has operations of its own. What others guard is not known, unless it is spelt out below. */
 const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror"]);
+
+/** Locks that guard VMAs. */
+const VMA_LOCKS = new Set(["mmap_lock", "anon_vma"]);
 
 /**
  * Hashes of the state of a machine, by which executions are recognised that have come to the same
@@ -115,6 +121,8 @@ export class LocalStates implements Seen, SharedStateListener {
   /* What each task has announced, and not done yet; -1 for nothing. */
   private readonly pendingOp = new Int32Array(TASKS_MAX);
   private readonly pendingObject = new Float64Array(TASKS_MAX);
+  /** What each task's last `Retries.mark` was, or -1: whether anybody has run since. */
+  private readonly marks = new Float64Array(TASKS_MAX);
   /** What objects were when they were first touched in this execution, and are, two words each. */
   private readonly objects = new Map<number, ObjectState>();
   /** The sum over all objects of what has become of them. */
@@ -141,6 +149,7 @@ export class LocalStates implements Seen, SharedStateListener {
     shared.listener = this;
     frames.seen = this;
     frames.listenToRetries(m);
+    this.listenToMarks();
     this.listenToFlags();
     this.swapCount = m.swap.count;
     this.swapCache = m.swap.cache;
@@ -167,6 +176,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.tasks.length = 0;
     this.beganOp.fill(NONE);
     this.pendingOp.fill(NONE);
+    this.marks.fill(NONE);
     this.shared = this.sharedToo = 0;
     this.running = false;
   }
@@ -209,7 +219,12 @@ export class LocalStates implements Seen, SharedStateListener {
       values.add(0, this.pendingOp[slot]!);
       values.add(0, this.pendingObject[slot]!);
     }
-    for (const mm of this.m.mms) this.keyOfSequences(mm);
+    const { turns } = this.m.sched;
+    for (const slot of tasks.keys()) if (this.marks[slot] !== NONE) values.add(0, this.marks[slot] === turns ? 1 : 0);
+    for (const mm of this.m.mms) {
+      this.keyOfVmas(mm);
+      this.keyOfSequences(mm);
+    }
     const { swap, batches, swapDisk } = this.m;
     if (swapDisk !== null) {
       values.add(0, swap.raHits * 64 + swap.raPrevWindow);
@@ -221,8 +236,31 @@ export class LocalStates implements Seen, SharedStateListener {
       }
     }
     values.add(0, batches.disabled);
+    values.add(0, this.m.memoryBlocks.migrateRatelimit.printed);
+    this.keyOfQueues();
     into[0] = values.lo[0]!;
     into[1] = values.hi[0]!;
+  }
+
+  private keyOfVmas(mm: Mm): void {
+    this.see(mm.lockSeq);
+    for (const vma of mm.vmas) {
+      this.seeVma(vma);
+      this.see(vma.readers);
+      this.see(vma.lockSeq);
+      if (vma.anonVma !== null) for (const { id } of vma.anonVma.vmas) this.see(id);
+    }
+  }
+
+  /** In which order tasks run that share an executor, and are woken that wait for one folio. */
+  private keyOfQueues(): void {
+    const { values, m } = this;
+    for (const { queue } of m.sched.executors) {
+      if (queue.length > 1) for (const { id } of queue) values.add(0, id);
+    }
+    for (const waiters of m.folioWaiters.values()) {
+      for (const id of waiters.order()) values.add(0, id);
+    }
   }
 
   /** Which notifiers, and which readers, have the sequence number of the last invalidation; and which readers that of their notifier. */
@@ -305,6 +343,7 @@ export class LocalStates implements Seen, SharedStateListener {
     if (space === Space.Lock) this.acquires(op, object);
     else if (op === Op.RefPut) this.add(this.m.memmap.refcount[object] === 1 ? 1 : 0);
     else if (op === Op.PageFlags) this.showFolio(object);
+    else if (VMA_SPACES.has(space)) this.showVmas(space, object);
     else if (!BLIND.has(op)) {
       chains.add(slot, state.lo);
       chains.add(slot, state.hi);
@@ -439,6 +478,16 @@ export class LocalStates implements Seen, SharedStateListener {
     this.sharedToo = (this.sharedToo + sign * (b ^ (b >>> 13))) | 0;
   }
 
+  private listenToMarks(): void {
+    const { retries } = this.m;
+    const { mark } = retries;
+    retries.mark = () => {
+      const made = mark.call(retries);
+      if (this.running) this.marks[this.slot] = made;
+      return made;
+    };
+  }
+
   /** Flags of pages are read and written in many places, which points do not all announce: they tell of themselves. */
   private listenToFlags(): void {
     const { memmap } = this.m;
@@ -528,6 +577,21 @@ export class LocalStates implements Seen, SharedStateListener {
     this.add(this.values.hi[0]!);
   }
 
+  private showVmas(space: number, object: number): void {
+    const { m } = this;
+    this.values.reset();
+    if (space === Space.VmaLock) this.observeVma(object);
+    else {
+      for (const mm of m.mms) {
+        if (mm.id !== object) continue;
+        this.see(mm.lockSeq);
+        if (space === Space.VmaTree) this.observeVmas(mm);
+      }
+    }
+    this.add(this.values.lo[0]!);
+    this.add(this.values.hi[0]!);
+  }
+
   private readonly value = { lo: 0, hi: 0 };
 
   private valueOf(space: number, object: number): { readonly lo: number; readonly hi: number } {
@@ -579,12 +643,9 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.Tlb:
         return this.observeTlb(m.sched.executors[object]!);
       case Space.VmaTree:
-        for (const mm of m.mms) if (mm.id === object) this.observeVmas(mm);
-        return;
       case Space.VmaLock:
-        return this.observeVma(object);
       case Space.VmaSeq:
-        for (const mm of m.mms) if (mm.id === object) this.see(mm.lockSeq);
+        // Part of `key`, and shown by `showVmas`.
         return;
       case Space.Notifier:
         for (const mm of m.mms) if (mm.id === object) this.observeNotifiers(mm);
@@ -604,7 +665,12 @@ export class LocalStates implements Seen, SharedStateListener {
         for (const word of swap.wordsOf(object)) this.see(word);
         return;
       case Space.TlbBatch:
-        for (const mm of m.mms) if (mm.id === object) this.see(mm.tlbBatchPending - mm.tlbBatchFlushed);
+        for (const mm of m.mms) {
+          if (mm.id !== object) continue;
+          // Whoever flushes remembers how much was pending.
+          this.see(mm.tlbBatchPending);
+          this.see(mm.tlbBatchFlushed);
+        }
         return;
       case Space.LruBatch:
         for (const batch of m.batches.of(object)) {
@@ -614,7 +680,7 @@ export class LocalStates implements Seen, SharedStateListener {
         this.see(m.batches.disabled);
         return;
       case Space.Pcp:
-        this.see(m.zones.pcpPages(object));
+        for (const page of m.zones.pcpPagesInOrder(object)) this.see(page);
         this.see(m.memcgs.stockPages(object));
         return;
       case Space.Memcg: {
@@ -675,7 +741,7 @@ export class LocalStates implements Seen, SharedStateListener {
       this.see(lock.writer === null ? -1 : lock.writer.id);
       for (const { id: waiter } of lock.waitingTasks()) this.see(waiter);
     }
-    this.observeGuarded(id);
+    if (!VMA_LOCKS.has(lock?.cls ?? "")) this.observeGuarded(id);
   }
 
   private observeGuarded(id: number): void {
@@ -683,7 +749,7 @@ export class LocalStates implements Seen, SharedStateListener {
     const cls: string = lock?.cls ?? "";
     if (lock === undefined) this.history();
     else if (cls === "lruvec") this.observeLru(lock);
-    else if (cls === "mmap_lock" || cls === "anon_vma") for (const mm of this.m.mms) this.observeVmas(mm);
+    else if (VMA_LOCKS.has(cls)) for (const mm of this.m.mms) this.observeVmas(mm);
     else if (cls === "zone") this.observeZones();
     else if (cls === "swap") this.observeSwap();
     else if (!TRANSPARENT_LOCKS.has(cls)) this.history();

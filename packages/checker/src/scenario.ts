@@ -229,13 +229,13 @@ export class ThreadApi {
     const { k } = this;
     yield* k.swap.lruCacheDisable(k);
     for (;;) {
-      const { turns } = k.m.sched;
+      const mark = k.m.retries.mark();
       if (k.m.point(Op.RefCompare, frame)) yield SWITCH;
       const references = k.m.memmap.refcount[frame];
       if (references === 0) break;
       yield* this.migrate(frame);
       // Much may be in the way; none of it goes while nobody else runs.
-      if (k.m.retries.again("offline_pages", () => k.m.sched.turns !== turns || k.m.memmap.refcount[frame] !== references)) yield SWITCH;
+      if (k.m.retries.again("offline_pages", () => k.m.retries.mark() !== mark || k.m.memmap.refcount[frame] !== references)) yield SWITCH;
     }
     yield* k.swap.lruCacheEnable(k);
   }

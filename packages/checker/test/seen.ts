@@ -1,11 +1,11 @@
-import { PG, type Machine } from "@faultline/kernel";
+import { PG, Tlb, WaitQueue, type Machine } from "@faultline/kernel";
 import type { World } from "../src/world.js";
 import { entries, picture } from "./picture.js";
 
 /** Properties that say nothing to a thread. */
 const UNSEEN: ReadonlySet<string> = new Set([
   // Time, turns and statistics; who is told, and who decides.
-  ...["timeNs", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "invalidateSeq", "vmstat", "counters", "minorFaults", "majorFaults"],
+  ...["nextId", "timeNs", "begin", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "invalidateSeq", "vmstat", "counters", "minorFaults", "majorFaults"],
   ...["sink", "observer", "refs", "dmesg", "choices", "strategy", "eligible", "retries", "classes"],
   // What a task is about to do is in the key.
   ...["body", "k"],
@@ -15,9 +15,23 @@ const UNSEEN: ReadonlySet<string> = new Set([
 
 /** What threads can see of a machine, whoever runs. */
 export function seen({ m, k, scenario, options, shared }: World): string[] {
-  const leaveOut = new Set<object>([k, scenario, shared, options, options.follower!, m, m.ram, m.memmap, m.pt]);
+  const leaveOut = new Set<object>([k, scenario, shared, options, options.follower!, m, m.locks.byId, m.ram, m.memmap, m.pt]);
   const machine = Object.fromEntries(Object.entries(m).filter(([key]) => key !== "current" && key !== "executor"));
-  return [...picture(machine, leaveOut, UNSEEN), ...entries(m), ...frames(m)];
+  return [...picture(machine, leaveOut, UNSEEN, brief), ...entries(m), ...frames(m)];
+}
+
+/** What has left-overs beside what counts, and orders that nobody can tell. */
+function brief(object: object): string | null {
+  if (object instanceof WaitQueue) return object.order().join();
+  if (object instanceof Tlb) {
+    const { readTag, writeTag, execTag, frame } = object;
+    return Array.from(frame, (to, slot) => {
+      const tags = [readTag[slot]!, writeTag[slot]!, execTag[slot]!];
+      return tags.some((tag) => tag >= 0) ? `${slot}: ${tags.join(" ")} -> ${to}` : "";
+    }).join();
+  }
+  if ("pages" in object && object.pages instanceof Int32Array && "count" in object) return object.pages.subarray(0, Number(object.count)).join();
+  return null;
 }
 
 /** Frames in use: their books, and what is in them. */

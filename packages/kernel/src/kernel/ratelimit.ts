@@ -6,7 +6,8 @@ const BURST = 10;
 /** Lets ten through in five seconds, and says how many it did not when it lets one through again. */
 export class Ratelimit {
   private begin = -1;
-  private printed = 0;
+  /** How many it has let through in the interval that runs. */
+  printed = 0;
   private missed = 0;
 
   /** `who`: the function that is limited, as its message names it. */

@@ -48,6 +48,11 @@ export class Retries {
     return true;
   }
 
+  /** For loops that cannot say what they have read: `changed` compares it with another, to see whether anybody has run since. */
+  mark(): number {
+    return this.m.sched.turns;
+  }
+
   /** True while another turn of the executor's loop would be like the last. A task that is to die goes on. */
   isWaiting(executor: Executor): boolean {
     const entry = executor.id < this.waiting.length ? this.waiting[executor.id]! : null;

@@ -461,6 +461,11 @@ export class WaitQueue {
     return this.waiters.length === 0;
   }
 
+  /** Who waits, by number: first those of the first executor, each in the order in which they are woken. */
+  order(): number[] {
+    return this.waiters.toSorted((a, b) => a.executor.id - b.executor.id).map(({ id }) => id);
+  }
+
   /**
    * Sleeps once; the caller rechecks its condition in a loop, with no point between check and
    * call. Returns false when a signal ended the sleep. `on` is for `Task.waitingOn`.

@@ -35,12 +35,17 @@ export class AnonVmas {
     return this.byId.get(id);
   }
 
+  /** Forgets one that no VMA has. */
+  drop(anonVma: AnonVma): void {
+    this.byId.delete(anonVma.id);
+  }
+
   unlink(vma: Vma): void {
     const { anonVma } = vma;
     if (anonVma === null) return;
     vma.anonVma = null;
     anonVma.vmas.delete(vma);
     // A folio that outlives its VMAs (in the swap cache, say) then walks to nobody.
-    if (anonVma.vmas.size === 0) this.byId.delete(anonVma.id);
+    if (anonVma.vmas.size === 0) this.drop(anonVma);
   }
 }

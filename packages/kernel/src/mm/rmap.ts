@@ -30,6 +30,8 @@ export function* anonVmaPrepare(k: Kernel, vma: Vma): MaySleep<void> {
   }
   if (!mm.pageTableLock.tryUnlock()) yield* mm.pageTableLock.unlock();
   if (!candidate.lock.tryUnlock()) yield* candidate.lock.unlock();
+  // Another fault was faster.
+  if (candidate.vmas.size === 0) m.anonVmas.drop(candidate);
 }
 
 /** A new folio gets its first mappings, page by page: nobody else can see it yet, so there is no point. */

@@ -417,6 +417,15 @@ export class Zones {
     return n;
   }
 
+  /** The pages on a CPU's lists, in the order in which they were put there. */
+  *pcpPagesInOrder(cpu: number): Iterable<number> {
+    const perCpu = NR_ZONES * MIGRATE_PCPTYPES;
+    for (let i = cpu * perCpu; i < (cpu + 1) * perCpu; i++) {
+      const pcp = this.pcps[i];
+      if (pcp !== undefined) for (let j = 0; j < pcp.count; j++) yield pcp.pages[j]!;
+    }
+  }
+
   /** The zone of a page that is online. */
   zoneOf(page: number): Zone {
     return this.list[this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER]!]!;
