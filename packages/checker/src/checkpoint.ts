@@ -1,3 +1,9 @@
+/** Hears what has changed since a checkpoint, in an order that is always the same. */
+export interface ChangeListener {
+  /** A property, numbered, is something else now; or has, where it is a collection, something else in it. */
+  changed(cell: number, value: unknown): void;
+}
+
 /**
  * The state of an object graph at one moment, to go back to. Whatever is reachable from the root
  * by properties, arrays, maps and sets is covered; what only closures and suspended generators
@@ -9,38 +15,47 @@
 export class Checkpoint {
   /** Objects by their constructor and the names of their properties. */
   private readonly shapes = new Map<object | null, Shape[]>();
-  private readonly arrays: { readonly array: unknown[]; readonly saved: readonly unknown[] }[] = [];
-  private readonly maps: { readonly map: Map<unknown, unknown>; readonly saved: readonly (readonly [unknown, unknown])[] }[] = [];
-  private readonly sets: { readonly set: Set<unknown>; readonly saved: readonly unknown[] }[] = [];
-  private readonly numbers: { readonly array: NumberArray; readonly saved: NumberArray }[] = [];
-  /** What puts each shape back; made when it is wanted. */
-  private restorers: (() => void)[] | null = null;
+  private readonly collections: Collection[] = [];
+  /** By object that was saved: its number. */
+  private readonly ids = new Map<object, number>();
+  /** By shape, made when they are wanted. */
+  private comparers: Comparer[] | null = null;
+  private undoers: Undoer[] = [];
+  /** By shape: the objects that `compare` has found to differ, each by its place. */
+  private readonly dirty: number[][] = [];
+  private readonly dirtyCollections: Collection[] = [];
 
   /**
    * @param skip objects that are left alone, with all that only they reach
    * @param contents for typed arrays: false to leave the contents alone
+   * @param unheard names of properties that `compare` does not tell of, by the prototype of what has them
    */
-  constructor(root: object, skip: Iterable<object>, contents: (array: NumberArray) => boolean) {
-    const seen = new Set<object>(skip);
-    const pending: object[] = [root];
+  constructor(
+    root: object,
+    skip: Iterable<object>,
+    contents: (array: NumberArray) => boolean,
+    private readonly unheard: (prototype: object | null) => ReadonlySet<string> = () => new Set(),
+  ) {
+    const { ids, collections } = this;
+    for (const object of skip) ids.set(object, ids.size);
+    const pending: object[] = [];
     const found = (value: unknown): void => {
-      if (typeof value === "object" && value !== null && !seen.has(value)) {
-        seen.add(value);
-        pending.push(value);
-      }
+      if (typeof value !== "object" || value === null || ids.has(value)) return;
+      ids.set(value, ids.size);
+      pending.push(value);
     };
-    seen.add(root);
+    found(root);
     for (let object = pending.pop(); object !== undefined; object = pending.pop()) {
       if (isNumberArray(object)) {
-        if (contents(object) && object.length > 0) this.numbers.push({ array: object, saved: object.slice() });
+        if (contents(object) && object.length > 0) collections.push(new SavedNumbers(object));
       } else if (Array.isArray(object)) {
-        this.arrays.push({ array: object, saved: [...(object as unknown[])] });
+        collections.push(new SavedArray(object));
         object.forEach(found);
       } else if (object instanceof Map) {
-        this.maps.push({ map: object, saved: [...object] });
+        collections.push(new SavedMap(object));
         for (const entry of object) entry.forEach(found);
       } else if (object instanceof Set) {
-        this.sets.push({ set: object, saved: [...object] });
+        collections.push(new SavedSet(object));
         object.forEach(found);
       } else if (!isOpaque(object)) {
         const values: unknown[] = Object.values(object);
@@ -52,24 +67,52 @@ export class Checkpoint {
 
   /** Makes everything what it was. */
   restore(): void {
-    this.restorers ??= [...this.shapes.values()].flat().map((shape) => shape.restorer());
-    for (const restorer of this.restorers) restorer();
-    for (const { array, saved } of this.arrays) {
-      if (array.length !== saved.length) array.length = saved.length;
-      for (let i = 0; i < saved.length; i++) if (array[i] !== saved[i]) array[i] = saved[i];
+    this.compare(NOBODY);
+    this.undo();
+  }
+
+  /** The first half of `restore`: finds, and tells, what is not as it was. */
+  compare(listener: ChangeListener): void {
+    const { dirty, collections, dirtyCollections } = this;
+    this.comparers ??= this.compile();
+    for (let i = 0; i < this.comparers.length; i++) this.comparers[i]!(listener, dirty[i]!);
+    for (let i = 0; i < collections.length; i++) {
+      const collection = collections[i]!;
+      if (!collection.differs()) continue;
+      dirtyCollections.push(collection);
+      listener.changed(-1 - i, collection.object);
     }
-    for (const { map, saved } of this.maps) {
-      if (hasEntries(map, saved)) continue;
-      // Emptying makes a new table, even of a map that is empty.
-      if (map.size > 0) map.clear();
-      for (const [key, value] of saved) map.set(key, value);
+  }
+
+  /** The second half: nothing has changed since the first. */
+  undo(): void {
+    const { dirty, dirtyCollections } = this;
+    for (let i = 0; i < dirty.length; i++) {
+      if (dirty[i]!.length === 0) continue;
+      this.undoers[i]!(dirty[i]!);
+      dirty[i]!.length = 0;
     }
-    for (const { set, saved } of this.sets) {
-      if (hasValues(set, saved)) continue;
-      if (set.size > 0) set.clear();
-      for (const value of saved) set.add(value);
+    for (const collection of dirtyCollections) collection.putBack();
+    dirtyCollections.length = 0;
+  }
+
+  /** The number of an object that was saved or left alone; undefined for one that is new. */
+  idOf(object: object): number | undefined {
+    return this.ids.get(object);
+  }
+
+  private compile(): Comparer[] {
+    let cells = 0;
+    const comparers: Comparer[] = [];
+    for (const [prototype, shapes] of this.shapes) {
+      for (const shape of shapes) {
+        comparers.push(shape.comparer(cells, this.unheard(prototype)));
+        cells += shape.cells;
+        this.undoers.push(shape.undoer());
+        this.dirty.push([]);
+      }
     }
-    for (const { array, saved } of this.numbers) array.set(saved);
+    return comparers;
   }
 
   private shapeOf(object: object): Shape {
@@ -83,7 +126,18 @@ export class Checkpoint {
   }
 }
 
-/** Objects that have the same properties, and the values of those, object by object. */
+const NOBODY: ChangeListener = { changed: () => {} };
+
+/** Tells of each value that differs, and lists the objects by their places. */
+type Comparer = (listener: ChangeListener, dirty: number[]) => void;
+/** Gives the objects in these places their values back. */
+type Undoer = (dirty: readonly number[]) => void;
+
+/**
+ * Objects that have the same properties, and the values of those, object by object. They are gone
+ * through by functions of the shape's own, with the properties named in them: engines are several
+ * times slower where one line meets objects of all shapes.
+ */
 class Shape {
   private readonly objects: object[] = [];
   private readonly values: unknown[] = [];
@@ -94,27 +148,142 @@ class Shape {
     return keys.length === this.keys.length && keys.every((key, i) => key === this.keys[i]);
   }
 
+  /** Values that are kept, of all objects. */
+  get cells(): number {
+    return this.values.length;
+  }
+
   add(object: object, values: readonly unknown[]): void {
     this.objects.push(object);
     this.values.push(...values);
   }
 
-  /**
-   * Gives the objects their values back. A function of the shape's own, with the properties named
-   * in it: engines are several times slower where one line meets objects of all shapes.
-   */
-  restorer(): () => void {
+  /** @param first the number of the first value */
+  comparer(first: number, unheard: ReadonlySet<string>): Comparer {
     const { objects, values, keys } = this;
     const lines = keys.map((key) => {
       const property = `o[${JSON.stringify(key)}]`;
-      return `if (${property} !== values[i]) ${property} = values[i];\ni++;\n`;
+      const tell = unheard.has(key) ? "" : `listener.changed(${first} + i, ${property});`;
+      return `if (${property} !== values[i]) { differs = true; ${tell} }\ni++;\n`;
     });
-    // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names of properties, quoted, and nothing else
-    const restore = new Function("objects", "values", `"use strict";\nlet i = 0;\nfor (const o of objects) {\n${lines.join("")}}`) as (
-      objects: readonly object[],
-      values: readonly unknown[],
-    ) => void;
-    return () => restore(objects, values);
+    const body = `let i = 0;\nfor (let n = 0; n < objects.length; n++) {\nconst o = objects[n];\nlet differs = false;\n${lines.join("")}if (differs) dirty.push(n);\n}`;
+    const compare = compiled("objects", "values", "listener", "dirty", body);
+    return (listener, dirty) => compare(objects, values, listener, dirty);
+  }
+
+  undoer(): Undoer {
+    const { objects, values, keys } = this;
+    const lines = keys.map((key, at) => {
+      const property = `o[${JSON.stringify(key)}]`;
+      return `if (${property} !== values[i + ${at}]) ${property} = values[i + ${at}];\n`;
+    });
+    const undo = compiled("objects", "values", "dirty", `for (const n of dirty) {\nconst o = objects[n];\nconst i = n * ${keys.length};\n${lines.join("")}}`);
+    return (dirty) => undo(objects, values, dirty);
+  }
+}
+
+/** A function of names of properties, quoted, and nothing else that is not written here. The last word is its body. */
+function compiled(...words: string[]): (...args: unknown[]) => void {
+  const body = words.pop()!;
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- see above
+  return new Function(...words, `"use strict";\n${body}`) as (...args: unknown[]) => void;
+}
+
+/** Something with contents, and those as they were. */
+interface Collection {
+  readonly object: object;
+  differs(): boolean;
+  putBack(): void;
+}
+
+class SavedNumbers implements Collection {
+  private readonly saved: NumberArray;
+
+  constructor(readonly object: NumberArray) {
+    this.saved = object.slice();
+  }
+
+  differs(): boolean {
+    const { object, saved } = this;
+    for (let i = 0; i < saved.length; i++) if (object[i] !== saved[i]) return true;
+    return false;
+  }
+
+  putBack(): void {
+    this.object.set(this.saved);
+  }
+}
+
+class SavedArray implements Collection {
+  private readonly saved: readonly unknown[];
+
+  constructor(readonly object: unknown[]) {
+    this.saved = [...object];
+  }
+
+  differs(): boolean {
+    const { object, saved } = this;
+    if (object.length !== saved.length) return true;
+    for (let i = 0; i < saved.length; i++) if (object[i] !== saved[i]) return true;
+    return false;
+  }
+
+  putBack(): void {
+    const { object, saved } = this;
+    if (object.length !== saved.length) object.length = saved.length;
+    for (let i = 0; i < saved.length; i++) if (object[i] !== saved[i]) object[i] = saved[i];
+  }
+}
+
+class SavedMap implements Collection {
+  private readonly saved: readonly (readonly [unknown, unknown])[];
+
+  constructor(readonly object: Map<unknown, unknown>) {
+    this.saved = [...object];
+  }
+
+  /** In order, too. */
+  differs(): boolean {
+    const { object, saved } = this;
+    if (object.size !== saved.length) return true;
+    if (object.size === 0) return false;
+    let i = 0;
+    for (const [key, value] of object) {
+      const [savedKey, savedValue] = saved[i++]!;
+      if (key !== savedKey || value !== savedValue) return true;
+    }
+    return false;
+  }
+
+  putBack(): void {
+    const { object, saved } = this;
+    // Emptying makes a new table, even of a map that is empty.
+    if (object.size > 0) object.clear();
+    for (const [key, value] of saved) object.set(key, value);
+  }
+}
+
+class SavedSet implements Collection {
+  private readonly saved: readonly unknown[];
+
+  constructor(readonly object: Set<unknown>) {
+    this.saved = [...object];
+  }
+
+  /** In order, too. */
+  differs(): boolean {
+    const { object, saved } = this;
+    if (object.size !== saved.length) return true;
+    if (object.size === 0) return false;
+    let i = 0;
+    for (const value of object) if (value !== saved[i++]) return true;
+    return false;
+  }
+
+  putBack(): void {
+    const { object, saved } = this;
+    if (object.size > 0) object.clear();
+    for (const value of saved) object.add(value);
   }
 }
 
@@ -128,25 +297,4 @@ function isNumberArray(object: object): object is NumberArray {
 function isOpaque(object: object): boolean {
   const name = Object.prototype.toString.call(object);
   return object instanceof ArrayBuffer || object instanceof DataView || name.includes("WebAssembly") || name.includes("Generator");
-}
-
-/** Whether a map has these entries in this order. */
-function hasEntries(map: ReadonlyMap<unknown, unknown>, entries: readonly (readonly [unknown, unknown])[]): boolean {
-  if (map.size !== entries.length) return false;
-  if (map.size === 0) return true;
-  let i = 0;
-  for (const [key, value] of map) {
-    const [savedKey, savedValue] = entries[i++]!;
-    if (key !== savedKey || value !== savedValue) return false;
-  }
-  return true;
-}
-
-/** Whether a set has these values in this order. */
-function hasValues(set: ReadonlySet<unknown>, values: readonly unknown[]): boolean {
-  if (set.size !== values.length) return false;
-  if (set.size === 0) return true;
-  let i = 0;
-  for (const value of set) if (value !== values[i++]) return false;
-  return true;
 }

@@ -3,6 +3,7 @@ import { BoundedExploration } from "./bounded.js";
 import { CallFrames } from "./call_frames.js";
 import type { Calls } from "./calls.js";
 import { DirectedExecution, MoveDirector, ReplayDirector, shrinkMoves, type Move } from "./directed.js";
+import { EndStates } from "./end_states.js";
 import type { Guests } from "./guest.js";
 import { Invariants } from "./invariants.js";
 import { LocalStates } from "./local_states.js";
@@ -57,6 +58,7 @@ export class Runner {
   private memory: FrameMemory | null = null;
   private pooled: { world: World; invariants: Invariants } | null = null;
   private states: LocalStates | null = null;
+  private ends: EndStates | null = null;
   private finding: Finding | null = null;
   private recorder: ExecutionRecorder | null = null;
   /** What programs wrote in the last execution. */
@@ -138,6 +140,9 @@ export class Runner {
     world.m.sink = recorder;
     world.setup();
     if (recorder === null) world.save([this.lockOrder]);
+    // Who looks on wants to see everything, and programs have state of their own.
+    const everything = recorder !== null || this.options.sink !== undefined || this.options.freshMachines === true;
+    this.ends = everything || world.runsPrograms ? null : new EndStates(world);
     return { world, invariants };
   }
 
@@ -224,9 +229,11 @@ export class Runner {
     invariants.atRest();
     for (const signal of world.signals) this.report({ kind: "outcome", message: signal });
     if (this.finding !== null) return;
+    if (this.ends?.known() === true) return;
     const wrong = world.finish();
     if (wrong !== null) this.report({ kind: "outcome", message: wrong });
     else invariants.afterExit();
+    if (this.finding === null) this.ends?.add();
   }
 
   /** Who waits for whom. Who holds what is known of an execution that is written down. */

@@ -2,8 +2,13 @@ import {
   assembleKernel,
   Machine,
   PG,
+  Ratelimit,
+  Retries,
+  Scheduler,
   startSwapDisk,
+  SwapDisk,
   Task,
+  ThreadState,
   type Choices,
   type Dmirror,
   type Executor,
@@ -19,7 +24,7 @@ import {
 } from "@faultline/kernel";
 import type { CallFrames } from "./call_frames.js";
 import type { CallLog } from "./calls.js";
-import { Checkpoint } from "./checkpoint.js";
+import { Checkpoint, type ChangeListener } from "./checkpoint.js";
 import { GuestOutput, type GuestMachine, type Guests } from "./guest.js";
 import { EndlessError, openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioThread } from "./scenario.js";
 import { SharedState } from "./shared_state.js";
@@ -125,6 +130,8 @@ export class World {
   /** What threads died of, and how programs failed, in order. */
   readonly signals: string[] = [];
   private checkpoint: Checkpoint | null = null;
+  /** Nothing has changed since `compare`. */
+  private compared = false;
   /** Page tables and the frames in use, as they were at the checkpoint. */
   private tables: SavedTables | null = null;
   private frames: { readonly frame: number; readonly words: Int32Array }[] = [];
@@ -160,6 +167,10 @@ export class World {
     if (swapSlots > 0) startSwapDisk(this.k);
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
     this.guests = programs.length === 0 ? null : runtime!.machine(this.k, devices, (thread, bytes) => this.output.write(thread, bytes));
+  }
+
+  get runsPrograms(): boolean {
+    return this.guests !== null;
   }
 
   /** An address space on every CPU, the devices opened on it, then the scenario's own setup. */
@@ -220,7 +231,7 @@ export class World {
     // Frames and slots that are free now are written before anybody reads them.
     const mine: object[] = [this.tables, pt, this.frames, this.slots, this.shared, this.k, this.scenario];
     for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);
-    this.checkpoint = new Checkpoint([this, this.tables.locks], [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX);
+    this.checkpoint = new Checkpoint([this, this.tables.locks], [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX, unheardOf);
   }
 
   /**
@@ -228,13 +239,26 @@ export class World {
    * forgotten, with all that they wait for, hold and have promised.
    */
   restore(): void {
-    const { checkpoint } = this;
-    checkpoint!.restore();
+    const { checkpoint, compared } = this;
+    if (compared) checkpoint!.undo();
+    else checkpoint!.restore();
     this.checkpoint = checkpoint;
+    this.compared = false;
     this.m.pt.restore(this.tables!);
     this.m.swapDisk?.idle();
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
     this.m.swap.restoreContents(this.slots);
+  }
+
+  /** Tells what has changed since `save`, but for page tables, frames and slots; until more does, `restore` is quick. */
+  compare(listener: ChangeListener): void {
+    this.checkpoint!.compare(listener);
+    this.compared = true;
+  }
+
+  /** The number of an object that is as old as `save`. */
+  idOf(object: object): number | undefined {
+    return this.checkpoint!.idOf(object);
   }
 
   /** Puts the scenario's threads on their executors, ready to start. */
@@ -261,6 +285,7 @@ export class World {
 
   /** The scenario's own check, then exit: the devices are closed, the address space torn down. */
   finish(): string | null {
+    this.compared = false;
     const { k, mm, mirrors, scenario } = this;
     let answer: string | null = null;
     const { state } = this;
@@ -348,4 +373,27 @@ function generatorOf<T>(returned: MaySleep<T>, what: string): MaySleep<T> {
   const { next, [Symbol.iterator]: iterator } = Object(returned) as Partial<MaySleep<T>>;
   if (typeof next !== "function" || typeof iterator !== "function") throw new ScenarioError(`${what} is no generator function: write it with a *, as *run(t, s) { … }`);
   return returned;
+}
+
+/**
+ * What neither a check nor the end of an address space depends on: clocks, how they got there, and who looks on.
+ * By class, so that nothing is meant that a scenario calls the same.
+ */
+const UNHEARD: ReadonlyMap<object | null, ReadonlySet<string>> = new Map<object, ReadonlySet<string>>([
+  [Machine.prototype, new Set(["timeNs", "quantumLeft", "quantumStart", "executor", "sink"])],
+  [Scheduler.prototype, new Set(["strategy", "turns"])],
+  [Task.prototype, new Set(["body", "sliceEnd"])],
+  [ThreadState.prototype, new Set(["userTimeNs", "systemTimeNs"])],
+  [Retries.prototype, new Set(["most"])],
+  [SwapDisk.prototype, new Set(["busyUntil"])],
+  [Ratelimit.prototype, new Set(["begin"])],
+  [SwitchedChoices.prototype, new Set(["from"])],
+  [World.prototype, new Set(["checkpoint", "compared"])],
+]);
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** Properties that `World.compare` does not tell of, by the prototype of what has them. */
+export function unheardOf(prototype: object | null): ReadonlySet<string> {
+  return UNHEARD.get(prototype) ?? NOTHING;
 }

@@ -33,7 +33,7 @@ export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRang
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { Memmap, NO_PAGE, PG } from "./mm/page.js";
-export { startSwapDisk } from "./mm/page_io.js";
+export { startSwapDisk, SwapDisk } from "./mm/page_io.js";
 export type { SavedSlots } from "./mm/swap_device.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export { ZoneId } from "./mm/zone.js";
@@ -43,9 +43,11 @@ export { maybeMkwrite, vmPageProt } from "./mm/vm_prot.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */
 export { SeededChoices, type Choices } from "./kernel/choices.js";
-export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from "./kernel/process.js";
+export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, ThreadState } from "./kernel/process.js";
+export { Ratelimit } from "./kernel/ratelimit.js";
+export { Retries } from "./kernel/retry.js";
 export { initialLimits, maxThreads, RLIM_NLIMITS, Rlimit, STACK_LIMIT } from "./kernel/rlimit.js";
-export { Executor, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
+export { Executor, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
 export { NSIG, Restart, SA, SI, Sig, signalBit, SignalHandlers, signalName, Signals, SIGRTMIN, type SignalAction, type SignalInfo } from "./kernel/signal.js";
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 

@@ -182,15 +182,20 @@ export class PageTables {
     return i * 32 + 31 - Math.clz32(bits & -bits);
   }
 
-  /** All tables as they are, to go back to; the state of their locks is not among it. */
-  save(): SavedTables {
-    const entries: SavedTables["entries"][number][] = [];
+  /** Every entry that is not empty, table by table. */
+  eachUsed(visit: (ptep: number, flags: number, pfn: number) => void): void {
     for (let node = 0; node < this.nodes; node++) {
       for (let i = this.nextUsed(node, 0); i < PTRS_PER_TABLE; i = this.nextUsed(node, i + 1)) {
         const ptep = node * PTRS_PER_TABLE + i;
-        entries.push({ ptep, flags: this.flags(ptep), pfn: this.pfn(ptep) });
+        visit(ptep, this.flags(ptep), this.pfn(ptep));
       }
     }
+  }
+
+  /** All tables as they are, to go back to; the state of their locks is not among it. */
+  save(): SavedTables {
+    const entries: SavedTables["entries"][number][] = [];
+    this.eachUsed((ptep, flags, pfn) => entries.push({ ptep, flags, pfn }));
     const { nodes, free, locks, frames, levels } = this;
     return { entries, nodes, free: [...free], locks: [...locks], frames: [...frames], levels: [...levels] };
   }

@@ -56,6 +56,11 @@ export class SwapDisk {
     this.thread!.body = this.k.pageIo.swapDiskThread(this.k);
   }
 
+  /** Whether the handler waits for requests, and there are none. */
+  get isIdle(): boolean {
+    return this.next() === null && this.thread!.waitingFor === "idle";
+  }
+
   next(): Bio | null {
     return this.at(0);
   }
