@@ -21,7 +21,7 @@ const LONGER = 10;
 const FAULT_ROUNDS = 100;
 const FAULTS = FAULT_ROUNDS * 4096;
 const EXCLUSIVE_ROUNDS = 12;
-const EXECUTIONS = 50_000;
+const EXECUTIONS = 250_000;
 const EXCLUSIVE_PAGES = EXCLUSIVE_ROUNDS * 4096;
 
 /** The shortest of a few rounds, in seconds. */
@@ -177,11 +177,12 @@ async function spin() {
 
 const folder = mkdtempSync(join(tmpdir(), "faultline-bench-"));
 try {
+  // As `faultline check` does it: before any program has run in this process.
+  await explorer();
   warmUp();
   integer();
   faults(folder);
   exclusive();
-  await explorer();
   await memory();
   await spin();
 } finally {
