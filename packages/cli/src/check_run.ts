@@ -94,7 +94,7 @@ export async function prepare(wish: CheckWish): Promise<Prepared> {
   const { sampling, preemptions, retries, executions: executionsMax } = wish;
   return {
     scenario,
-    files: [loaded.path, ...loaded.programs, ...patches.map(({ path }) => path)],
+    files: [...loaded.programs, ...patches.flatMap(({ sources }) => sources)],
     options: { overlays, ...(guests === undefined ? {} : { guests }) },
     search: { executionsMax, preemptions, retries, sampling },
     guarded: (run) => {
@@ -127,7 +127,7 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario, wish);
     const emitted = wish.emitC === undefined ? null : new EmittedFile(wish.emitC, wish);
     const options: RunOptions = { ...prepared.options, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
-    const result = wish.replay === undefined ? await exploreAll(prepared, options, wish, control) : replayOne(prepared, wish.replay, options);
+    const result = wish.replay === undefined ? await exploreAll(prepared, options, wish, module.sources, control) : replayOne(prepared, wish.replay, options);
     if (result.violation !== null) prepared.notTheUsers(result.violation);
     recorder?.end();
     if (emitted === null || result.violation === null) return { result };
@@ -138,11 +138,11 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
   }
 }
 
-async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWish, control: CheckControl): Promise<CheckResult> {
+async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWish, sources: readonly string[], control: CheckControl): Promise<CheckResult> {
   const { scenario, files, search: searchOptions, guarded } = prepared;
   const explorer = new Explorer(scenario, { ...options, ...searchOptions });
   const here: Pick<Explorer, "explore"> = { explore: (unit, visited, executed) => guarded(() => explorer.explore(unit, visited, executed)) };
-  const saved = new SavedFile(wish, files, (line) => control.warn(line));
+  const saved = new SavedFile(wish, [...sources, ...files], (line) => control.warn(line));
   const start = performance.now();
   const search = await runSearch(wish, searchOptions, here, saved, {
     executed: (of, executions) => control.progress(executions, of.bound, of.planned),

@@ -7,6 +7,8 @@ export interface LoadedPatch {
   /** As the user wrote it. */
   readonly file: string;
   readonly path: string;
+  /** Paths of all modules that it consists of. */
+  readonly sources: readonly string[];
   readonly patch: UserPatch;
   readonly overlay: OverlayFactory;
 }
@@ -28,7 +30,7 @@ export async function loadPatch(file: string): Promise<LoadedPatch> {
   }
   const overlay = patch.apply.bind(patch);
   checkOverlay(overlay, complain);
-  return { file, path: module.path, patch, overlay };
+  return { file, path: module.path, sources: module.sources, patch, overlay };
 }
 
 function isUserPatch(value: unknown): value is UserPatch {

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { deserialize, serialize } from "node:v8";
 import type { SavedSearch } from "@faultline/checker";
-import { MAINLINE } from "@faultline/kernel";
 import type { CheckWish } from "./check_run.js";
 import { UserError } from "./failure.js";
 
@@ -31,7 +31,7 @@ export class SavedFile {
     const folder = process.env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state");
     const name = hashOf([resolve(file), release, ...without, ...patch.map((name) => resolve(name)), String(preemptions), String(retries), JSON.stringify(sampling ?? null)]);
     this.path = join(folder, "faultline", `check-${name}`);
-    this.fingerprint = hashOf([...files.map((path) => readFileSync(path)), engineText()]);
+    this.fingerprint = hashOf([...files.map((path) => readFileSync(path)), ...ownCode()]);
   }
 
   /**
@@ -85,9 +85,11 @@ function hashOf(texts: readonly (string | Uint8Array)[]): string {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** The kernel's functions: what was learnt of others is worth nothing. */
-function engineText(): string {
-  return Object.values(MAINLINE)
-    .flatMap((module) => Object.values(module).map(String))
-    .join("\n");
+/** All of the code that explores and is explored: what was learnt of other code is worth nothing. */
+function ownCode(): Buffer[] {
+  return ["@faultline/kernel", "@faultline/checker", "@faultline/riscv"].flatMap((name) => {
+    const folder = dirname(fileURLToPath(import.meta.resolve(name)));
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".js"));
+    return files.sort().map((file) => readFileSync(join(folder, file)));
+  });
 }

@@ -15,6 +15,8 @@ function entryOf(name: string): string {
 /** A module that the user wrote, in TypeScript or JavaScript. */
 export class UserModule {
   readonly path: string;
+  /** Paths of all modules of the user's that it consists of, once `typeErrors` has found them. */
+  sources: readonly string[] = [];
 
   /** @throws UserError unless the file is there */
   constructor(
@@ -76,6 +78,7 @@ export class UserModule {
       skipLibCheck: true,
       types: [],
     });
+    this.sources = program.getSourceFiles().flatMap((file) => (file.isDeclarationFile || program.isSourceFileFromExternalLibrary(file) ? [] : [resolve(file.fileName)]));
     // What follows a syntax error is mostly nonsense.
     const [syntax] = program.getSyntacticDiagnostics();
     return (syntax === undefined ? ts.getPreEmitDiagnostics(program) : [syntax]).map(({ file, start, messageText }) => {

@@ -245,13 +245,19 @@ describe("check", () => {
     });
 
     test("begins anew where nothing was saved, and refuses what has changed or is damaged", () => {
-      withFiles({ "mine.ts": readFileSync(join(ROOT, args[0]!), "utf8") }, (folder) => {
+      const mine = `import "./help.js";\n${readFileSync(join(ROOT, args[0]!), "utf8")}`;
+      withFiles({ "mine.ts": mine, "help.ts": "export {};\n" }, (folder) => {
         const env = { XDG_STATE_HOME: folder };
         const file = join(folder, "mine.ts");
         const resume = (): ReturnType<typeof faultline> => faultline(["check", file, "--resume", "--executions", "600"], { env });
         expect(resume()).toMatchObject({ status: 0, stderr: "faultline: --resume: nothing was saved of such an exploration, which begins anew\n" });
-        writeFileSync(file, `${readFileSync(file, "utf8")}// changed\n`);
-        expect(resume()).toMatchObject({ status: 125, stdout: "", stderr: "faultline: --resume: the scenario, a program, a patch, or faultline has changed since: without --resume, the exploration begins anew\n" });
+        for (const path of [file, join(folder, "help.ts")]) {
+          const before = readFileSync(path, "utf8");
+          writeFileSync(path, `${before}// changed\n`);
+          const stderr = "faultline: --resume: the scenario, a program, a patch, or faultline has changed since: without --resume, the exploration begins anew\n";
+          expect(resume()).toMatchObject({ status: 125, stdout: "", stderr });
+          writeFileSync(path, before);
+        }
         const [saved] = readdirSync(join(folder, "faultline"));
         writeFileSync(join(folder, "faultline", saved!), "no such thing");
         expect(resume()).toMatchObject({ status: 125, stdout: "" });
