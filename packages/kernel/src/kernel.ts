@@ -16,6 +16,7 @@ import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
 import * as zap from "./mm/zap.js";
 import * as pageIsolation from "./mm/page_isolation.js";
+import * as copyRange from "./mm/copy_range.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
 import * as pageAlloc from "./mm/page_alloc.js";
@@ -33,6 +34,7 @@ import * as vmscan from "./mm/vmscan.js";
 import * as folioLock from "./mm/folio_lock.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exit from "./kernel/exit.js";
+import * as fork from "./kernel/fork.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
 import * as signal from "./kernel/signal.js";
@@ -43,10 +45,12 @@ import type { Machine } from "./machine.js";
 
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
+  copyRange,
   debug,
   exit,
   fault,
   folioLock,
+  fork,
   futex,
   gup,
   hmm,

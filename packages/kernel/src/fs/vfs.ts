@@ -214,7 +214,15 @@ export interface UtsName {
 
 /** A process's file descriptors. */
 export class FileTable {
-  private readonly files: ({ file: OpenFile; cloexec: boolean } | undefined)[] = [];
+  /** Processes that have this table. */
+  users = 1;
+  private readonly files: ({ file: OpenFile; cloexec: boolean } | undefined)[];
+
+  /** The same files at the same descriptors, where there is another table to copy. */
+  constructor(other: FileTable | null = null) {
+    this.files = (other?.files ?? []).map((entry) => entry && { ...entry });
+    for (const entry of this.files) if (entry !== undefined) entry.file.references++;
+  }
 
   get(fd: number): OpenFile | null {
     return this.files[fd]?.file ?? null;

@@ -1,11 +1,21 @@
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { Errno } from "./errno.js";
 import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from "./futex.js";
 import { Op } from "./op.js";
 import type { Process } from "./process.js";
-import { SI, Sig } from "./signal.js";
-import type { Task } from "./sched.js";
+import { Restart, SA, Sig, SIG_IGN, type SignalInfo } from "./signal.js";
+import { TaskState, WaitQueue, type Task } from "./sched.js";
 import { Event } from "../trace.js";
+
+/** si_code of SIGCHLD. */
+enum CLD {
+  EXITED = 1,
+  KILLED = 2,
+  DUMPED = 3,
+}
+/** In a status as wait(2) has it. */
+const CORE_DUMPED = 0x80;
 
 /** A robust list may have at most this many entries: it is user memory and may be circular. */
 const ROBUST_LIST_LIMIT = 2048;
@@ -61,6 +71,9 @@ export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
   if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
   const process = task.process!;
   process.maxRssPages = Math.max(process.maxRssPages, mm.highRss, mm.rssPages());
+  // A parent in vfork(2) runs on what the child has left.
+  process.vforkDone?.wakeAll();
+  process.vforkDone = null;
   if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
   task.mm = null;
 }
@@ -103,6 +116,7 @@ export function* futexOwnerDied(k: Kernel, address: number, task: Task): MaySlee
 
 /** Closes every file of a process. */
 export function* exitFiles(k: Kernel, process: Process): MaySleep<void> {
+  if (--process.files.users > 0) return;
   for (const [fd] of [...process.files.entries()]) {
     const file = process.files.remove(fd);
     if (file !== null) yield* k.m.vfs.put(k, file);
@@ -121,14 +135,72 @@ export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
     if (child.zombie) k.exit.reap(k, child);
   }
   process.children.clear();
-  const { parent } = process;
+  const { parent, exitSignal } = process;
   // Init and the operator's shell wait for their children at all times.
-  if (parent === null || parent.pid === 1 || parent.isOperator) k.exit.reap(k, process);
-  else m.signals.send(parent, null, { signo: Sig.SIGCHLD, code: SI.KERNEL, addr: 0, pid: process.pid });
+  if (parent === null || parent.pid === 1 || parent.isOperator) return k.exit.reap(k, process);
+  // Who ignores the signal does not want to hear of the child, and cannot wait for it.
+  const { handler, flags } = parent.handlers.get(Sig.SIGCHLD);
+  const unwanted = exitSignal === Sig.SIGCHLD && (handler === SIG_IGN || (flags & SA.NOCLDWAIT) !== 0);
+  if (exitSignal !== 0 && handler !== SIG_IGN) {
+    m.signals.send(parent, null, k.exit.childInfo(process, exitSignal));
+  }
+  if (unwanted) k.exit.reap(k, process);
+  parent.childWait?.wakeAll();
+}
+
+/** What a parent is told of a child's end. */
+export function childInfo({ pid, exitStatus }: Process, signo: number): SignalInfo {
+  const status = exitStatus!;
+  const signal = status & 127;
+  if (signal === 0) return { signo, code: CLD.EXITED, addr: 0, pid, status: status >> 8 };
+  return { signo, code: (status & CORE_DUMPED) === 0 ? CLD.KILLED : CLD.DUMPED, addr: 0, pid, status: signal };
 }
 
 /** Frees the pid of a zombie. Its status stays readable in the Process. */
 export function reap(k: Kernel, process: Process): void {
   process.parent?.children.delete(process);
   k.m.processes.delete(process.pid);
+}
+
+/** Which children are waited for. */
+export interface WaitFor {
+  /** True for a child that is meant. */
+  readonly meant: (child: Process) => boolean;
+  /** Also children whose end raises no SIGCHLD, and those alone (__WCLONE); every child with __WALL. */
+  readonly clones: "no" | "only" | "too";
+  /** WNOHANG. */
+  readonly once: boolean;
+  /** WNOWAIT: it stays a zombie. */
+  readonly leave: boolean;
+}
+
+/**
+ * Waits for the end of a child: which it was; null when none has ended (WNOHANG); -ECHILD when no
+ * child is meant; -ERESTARTSYS after a signal.
+ */
+export function* doWait(k: Kernel, { meant, clones, once, leave }: WaitFor): MaySleep<Process | number | null> {
+  const { m } = k;
+  const process = m.current!.process!;
+  for (;;) {
+    if (m.point(Op.Process, process.pid)) yield SWITCH;
+    const children = [...process.children].filter((child) => (clones === "too" || (child.exitSignal === Sig.SIGCHLD) === (clones === "no")) && meant(child));
+    if (children.length === 0) return -Errno.ECHILD;
+    const ended = children.find((child) => child.zombie);
+    if (ended !== undefined) {
+      if (!leave) {
+        addTimes(process, ended);
+        k.exit.reap(k, ended);
+      }
+      return ended;
+    }
+    if (once) return null;
+    process.childWait ??= new WaitQueue(m);
+    if (!(yield* process.childWait.sleep(TaskState.Interruptible, "do_wait"))) return -Restart.ERESTARTSYS;
+  }
+}
+
+function addTimes(parent: Process, child: Process): void {
+  const { reaped } = parent;
+  for (const key of Object.keys(reaped) as (keyof typeof reaped)[]) reaped[key] += child.gone[key] + child.reaped[key];
+  parent.reapedMaxRssPages = Math.max(parent.reapedMaxRssPages, child.maxRssPages, child.reapedMaxRssPages);
 }

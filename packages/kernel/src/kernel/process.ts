@@ -2,8 +2,8 @@ import type { FileTable } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
 import type { ResourceLimit } from "./rlimit.js";
-import type { Task, TimerHandle } from "./sched.js";
-import type { SignalHandlers, SignalInfo } from "./signal.js";
+import type { Task, TimerHandle, WaitQueue } from "./sched.js";
+import { Sig, type SignalHandlers, type SignalInfo } from "./signal.js";
 
 /** sigaltstack(2) flags. */
 export const SS_ONSTACK = 1;
@@ -44,6 +44,12 @@ export class Process {
   leaderStatus: number | null = null;
   /** All threads are gone. */
   zombie = false;
+  /** The signal that tells the parent of the end; 0 for none. */
+  exitSignal: number = Sig.SIGCHLD;
+  /** Threads of this process that wait for children; made when the first does. */
+  childWait: WaitQueue | null = null;
+  /** A parent that sleeps in vfork(2) until this process has left its address space. */
+  vforkDone: WaitQueue | null = null;
   readonly children = new Set<Process>();
   /** Signals sent to the group and taken by whichever thread is first. */
   readonly sharedPending = new Set<number>();
@@ -61,8 +67,11 @@ export class Process {
   realTimer: { handle: TimerHandle; deadline: number; interval: number } | null = null;
   /** What threads that are gone have used. */
   readonly gone = { userTimeNs: 0, systemTimeNs: 0, minorFaults: 0, majorFaults: 0 };
-  /** Largest number of resident pages an earlier address space had. */
+  /** What children have used that were waited for, and theirs. */
+  readonly reaped = { userTimeNs: 0, systemTimeNs: 0, minorFaults: 0, majorFaults: 0 };
+  /** Largest number of resident pages an earlier address space had, and that a reaped child had. */
   maxRssPages = 0;
+  reapedMaxRssPages = 0;
 
   constructor(
     readonly pid: number,

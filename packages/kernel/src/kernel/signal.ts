@@ -73,6 +73,8 @@ export interface SignalInfo {
   readonly addr: number;
   /** Sender, else 0. */
   readonly pid?: number;
+  /** si_status of SIGCHLD: the exit code, or the signal. */
+  readonly status?: number;
   /** Exact si_addr where it does not fit a number. */
   readonly addrBig?: bigint;
   /** si_value of rt_sigqueueinfo and the like. */
@@ -93,7 +95,12 @@ const DEFAULT_ACTION: SignalAction = { handler: SIG_DFL, flags: 0, mask: 0n };
 
 /** Dispositions of a process, by signal number. */
 export class SignalHandlers {
-  readonly actions = new Map<number, SignalAction>();
+  readonly actions: Map<number, SignalAction>;
+
+  /** What another process does, where it is a copy of that. */
+  constructor(other: SignalHandlers | null = null) {
+    this.actions = new Map([...(other?.actions ?? [])].map(([signo, action]) => [signo, { ...action }]));
+  }
 
   get(signo: number): SignalAction {
     return this.actions.get(signo) ?? DEFAULT_ACTION;

@@ -1,4 +1,5 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
@@ -368,6 +369,45 @@ export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: num
 /** A VMA is about to end (or begin) at a page: no huge entry may reach across. */
 export function* vmaAdjustTransHuge(k: Kernel, vma: Vma, vpn: number): MaySleep<void> {
   if (pmdStart(vpn) !== vpn) yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+}
+
+/**
+ * Gives a child the huge entry of its parent, read-only on both sides: 0, -ENOMEM, or -EAGAIN where
+ * it is huge no more, and the last level must be looked at.
+ */
+export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: number): MaySleep<number> {
+  const { m } = k;
+  const start = pmdStart(vpn);
+  const table = yield* k.pageAlloc.allocTable(k);
+  if (table === NO_PAGE) return -Errno.ENOMEM;
+  const zero = !src.mm.hasHugeZero || (yield* k.hugeMemory.mmGetHugeZero(k, dst.mm));
+  const to = zero ? yield* k.memory.pmdAlloc(k, dst.mm, vpn) : -1;
+  if (to < 0) {
+    yield* k.pageAlloc.freeTable(k, table);
+    return -Errno.ENOMEM;
+  }
+  const [dstPtl, srcPtl] = [m.pt.lockOf(to), m.pt.lockOf(from)];
+  if (!dstPtl.tryLock()) yield* dstPtl.lock();
+  if (!srcPtl.tryLock()) yield* srcPtl.lock();
+  if (m.point(Op.PteRead, from)) yield SWITCH;
+  const huge = m.pt.isLeaf(from);
+  if (huge) {
+    const pfn = m.pt.pfn(from);
+    if ((m.pt.flags(from) & PTE.SPECIAL) === 0) {
+      const folio = m.memmap.pfnToPage(pfn);
+      yield* k.swap.folioGetUnowned(k, folio);
+      yield* k.rmap.folioDupAnonRmapPmd(k, folio);
+      dst.mm.addRss(RssKind.anon, HPAGE_PMD_NR);
+    }
+    depositTable(dst.mm, table);
+    yield* k.memory.ptepModify(k, src.mm, start, from, (now) => now & ~PTE.W);
+    yield* k.memory.setPteAt(k, dst.mm, start, to, m.pt.flags(from) & ~PTE.A, pfn);
+  }
+  if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
+  if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
+  if (huge) return 0;
+  yield* k.pageAlloc.freeTable(k, table);
+  return -Errno.EAGAIN;
 }
 
 /** Takes a huge entry out and hands its folio to the gather; false when it is huge no more. */

@@ -157,6 +157,23 @@ export class Mm {
     this.invalidateWait = new WaitQueue(m);
   }
 
+  /** Is laid out as its parent's address space. */
+  inherit(parent: Mm): void {
+    this.startBrk = parent.startBrk;
+    this.brk = parent.brk;
+    this.mmapBase = parent.mmapBase;
+    this.startStack = parent.startStack;
+    this.stackLimitPages = parent.stackLimitPages;
+    this.startCode = parent.startCode;
+    this.endCode = parent.endCode;
+    this.startData = parent.startData;
+    this.endData = parent.endData;
+    this.argStart = parent.argStart;
+    this.argEnd = parent.argEnd;
+    this.envStart = parent.envStart;
+    this.envEnd = parent.envEnd;
+  }
+
   newVma(startVpn: number, endVpn: number, flags: number, pgoff: number, name = "", file: OpenFile | null = null): Vma {
     return new Vma(this, this.id * 100_000 + this.nextVmaId++, startVpn, endVpn, flags, pgoff, name, file);
   }

@@ -94,6 +94,24 @@ export function* folioAddAnonRmapPte(
   if (exclusive) memmap.set(page, PG.anonExclusive);
 }
 
+/** A child maps an anonymous page, too, under the parent's page-table lock: neither of them has it alone. */
+export function* folioDupAnonRmapPte(k: Kernel, folio: number, page: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  m.touches(Op.PageFlags, folio);
+  m.memmap.addMapcount(folio, page, 1);
+  m.memmap.clear(page, PG.anonExclusive);
+}
+
+/** The same for a folio that a PMD entry maps as a whole. */
+export function* folioDupAnonRmapPmd(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  m.touches(Op.PageFlags, folio);
+  m.memmap.addEntireMapcount(folio, 1);
+  m.memmap.clear(folio, PG.anonExclusive);
+}
+
 /** A mapping is gone. The reference that it had is still there. */
 export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, _vma: Vma): Atomic<void> {
   if (k.m.point(Op.MapCount, folio)) yield SWITCH;

@@ -39,6 +39,13 @@ export function* folioPutUnowned(k: Kernel, folio: number): Atomic<void> {
   if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolio(k, folio);
 }
 
+/** Takes a reference that goes with a mapping, of a folio that is known to have others. */
+export function* folioGetUnowned(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  m.memmap.refcount[folio]!++;
+}
+
 /** Drops this task's references to many folios, and frees those that had no other. */
 export function* releaseFolios(k: Kernel, folios: readonly number[], site: string): Atomic<void> {
   const { m } = k;

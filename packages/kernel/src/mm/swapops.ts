@@ -65,6 +65,12 @@ export function makeReadableExclusiveMigration(k: Kernel, flags: number): number
   return withSwapType(migrationReadExclusiveType(k)) | (flags & marks);
 }
 
+/** A migration entry of a page that is shared from now on, whatever its other bits. */
+export function makeReadableMigration(k: Kernel, flags: number): number {
+  const marks = PTE.SWP_SOFT_DIRTY | PTE.SWP_UFFD_WP | PTE.SWP_MIG_YOUNG | PTE.SWP_MIG_DIRTY;
+  return withSwapType(migrationReadType(k)) | (flags & marks);
+}
+
 /** Whether a device-exclusive entry counts as a mapping of its page, as any other entry does. */
 export function exclusiveEntriesAreMapped(): boolean {
   return true;

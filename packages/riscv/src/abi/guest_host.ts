@@ -14,6 +14,8 @@ export interface GuestHost {
   newThread(): GuestThread;
   /** Where the code is in an address space that calls rt_sigreturn. */
   vdsoOf(mm: Mm): { readonly sigreturn: number };
+  /** A program's address space has been copied. */
+  forked(child: Mm, parent: Mm): void;
   /** A thread has ended. */
   threadGone(thread: GuestThread): void;
 }

@@ -162,6 +162,10 @@ export class LinuxMachine implements GuestHost {
     return this.vdso.get(mm) ?? { sigreturn: 0 };
   }
 
+  forked(child: Mm, parent: Mm): void {
+    this.vdso.set(child, this.vdsoOf(parent));
+  }
+
   /** Starts the program, from the operator's shell: what it does when the lines ahead are done. */
   startProgram(parent: Process): void {
     const { m, options } = this;

@@ -157,6 +157,8 @@ class Harts implements GuestHost {
     return this.vdso;
   }
 
+  forked(): void {}
+
   threadGone({ task, death }: GuestThread): void {
     const process = task.process!;
     if (death !== null) this.deaths.set(process, `is killed by ${signalName(death.signo)} (code ${death.code}) at 0x${death.addr.toString(16)}`);

@@ -318,6 +318,24 @@ export function rlimit(output: boolean): Format {
 
 export const RANDOM_FLAGS = flags([[1, "GRND_NONBLOCK"], [2, "GRND_RANDOM"], [4, "GRND_INSECURE"]]);
 
+export const WAIT_OPTIONS = flags([
+  [1, "WNOHANG"], [2, "WSTOPPED"], [4, "WEXITED"], [8, "WCONTINUED"], [0x1000000, "WNOWAIT"],
+  [0x20000000, "__WNOTHREAD"], [0x40000000, "__WALL"], [0x80000000, "__WCLONE"],
+]);
+export const ID_TYPE = oneOf({ 0: "P_ALL", 1: "P_PID", 2: "P_PGID", 3: "P_PIDFD" });
+
+/** What wait4(2) stores of a child's end. */
+export const WAIT_STATUS: Format = {
+  output: true,
+  show(t, value, args, result) {
+    const view = result <= 0 ? null : peek(t, value, 4);
+    if (view === null) return POINTER.show(t, value, args, result);
+    const status = view.getInt32(0, true);
+    const signo = status & 127;
+    return signo === 0 ? `[{WIFEXITED(s) && WEXITSTATUS(s) == ${status >> 8}}]` : `[{WIFSIGNALED(s) && WTERMSIG(s) == ${signalName(signo)}}]`;
+  },
+};
+
 /** Where a thread's id is stored: `[7]`. */
 export const TID_OUT: Format = {
   output: true,

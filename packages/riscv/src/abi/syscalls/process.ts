@@ -1,112 +1,11 @@
-import { Errno, Event, maxThreads, NSIG, Op, RLIM_NLIMITS, Rlimit, SWITCH, Task, type Atomic, type MaySleep, type Process } from "@faultline/kernel";
+import { Errno, Event, RLIM_NLIMITS, Rlimit, type MaySleep, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { REG_A0, REG_SP, REG_TP } from "../registers.js";
-import { encodeText, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
+import { encodeText, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
+import { clone, clone3 } from "./clone.js";
+import { rusageBytes, type Usage } from "./rusage.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
-
-enum Clone {
-  VM = 0x100,
-  FS = 0x200,
-  FILES = 0x400,
-  SIGHAND = 0x800,
-  THREAD = 0x10000,
-  SYSVSEM = 0x40000,
-  SETTLS = 0x80000,
-  PARENT_SETTID = 0x100000,
-  CHILD_CLEARTID = 0x200000,
-  DETACHED = 0x400000,
-  CHILD_SETTID = 0x1000000,
-}
-/** What makes a thread; without all of these it would be a process of its own. */
-const THREAD_FLAGS = Clone.VM | Clone.SIGHAND | Clone.THREAD;
-const OPTIONAL_FLAGS =
-  Clone.FS | Clone.FILES | Clone.SYSVSEM | Clone.SETTLS | Clone.PARENT_SETTID | Clone.CHILD_CLEARTID | Clone.DETACHED | Clone.CHILD_SETTID;
-
-interface CloneArgs {
-  readonly flags: number;
-  /** Stack pointer of the child; 0 keeps the parent's. */
-  readonly sp: number;
-  readonly tls: number;
-  readonly parentTid: number;
-  readonly childTid: number;
-}
-
-function* cloneThread(t: GuestThread, args: CloneArgs): MaySleep<number> {
-  const { k, task, linux } = t;
-  const { m } = k;
-  const process = task.process!;
-  const flags = args.flags & ~255;
-  if ((flags & Clone.THREAD) !== 0 && (flags & Clone.SIGHAND) === 0) return -Errno.EINVAL;
-  if ((flags & Clone.SIGHAND) !== 0 && (flags & Clone.VM) === 0) return -Errno.EINVAL;
-  if ((flags & THREAD_FLAGS) !== THREAD_FLAGS || (flags & ~(THREAD_FLAGS | OPTIONAL_FLAGS)) !== 0) {
-    m.dmesg.printOnce(`${task.comm}[${task.id}]: clone with flags 0x${args.flags.toString(16)} is not implemented: only threads`);
-    return -Errno.ENOSYS;
-  }
-  if (m.tasks.size >= maxThreads(m)) return -Errno.EAGAIN;
-  const child = linux.newThread();
-  const parentHart = t.load();
-  child.registers.saveFrom(parentHart);
-  child.registers.instret = 0;
-  const { xlo, xhi } = child.registers;
-  const setX = (register: number, value: number): void => {
-    xlo[register] = value | 0;
-    xhi[register] = Math.floor(value / 2 ** 32) | 0;
-  };
-  setX(REG_A0, 0);
-  if (args.sp !== 0) setX(REG_SP, args.sp);
-  if ((flags & Clone.SETTLS) !== 0) setX(REG_TP, args.tls);
-
-  const tid = m.sched.allocateTaskId();
-  if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, tid);
-  const executor = m.sched.leastLoadedCpu(task.thread.affinity);
-  const begin = function* (): MaySleep<boolean> {
-    // The child writes this itself, in its own time, as in Linux.
-    if ((flags & Clone.CHILD_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.childTid, tid);
-    return true;
-  };
-  const created = new Task(tid, task.comm, executor, child.body(begin), { process, mm: task.mm, memcg: task.memcg });
-  child.task = created;
-  created.blockedSignals = task.blockedSignals;
-  created.thread.affinity = task.thread.affinity;
-  if ((flags & Clone.CHILD_CLEARTID) !== 0) created.clearChildTid = args.childTid;
-  yield* addThread(t, process, created, flags);
-  return tid;
-}
-
-/** Makes a new thread visible and runnable; one that joins a group which is exiting exits at once. */
-function* addThread(t: GuestThread, process: Process, created: Task, cloneFlags: number): Atomic<void> {
-  const { m } = t.k;
-  if (m.point(Op.Process, process.pid)) yield SWITCH;
-  created.mm!.users++;
-  process.threads.add(created);
-  m.tasks.set(created.id, created);
-  if (process.exitStatus !== null) created.pendingSignals.add(9);
-  m.sched.start(created, cloneFlags);
-}
-
-const clone: Handler = function* (t, [flags, sp, parentTid, tls, childTid]) {
-  return yield* cloneThread(t, { flags: flags!, sp: sp!, parentTid: parentTid!, tls: tls!, childTid: childTid! });
-};
-
-const clone3: Handler = function* (t, [address, size]) {
-  if (size! < 64) return -Errno.EINVAL;
-  if (size! > 4096) return -Errno.E2BIG;
-  const view = yield* readStruct(t.k, address!, Math.min(size!, 88));
-  if (view === null) return -Errno.EFAULT;
-  const stack = getU64(view, 40);
-  const stackSize = getU64(view, 48);
-  if ((stack === 0) !== (stackSize === 0)) return -Errno.EINVAL;
-  const signal = getU64(view, 32);
-  if (signal > NSIG) return -Errno.EINVAL;
-  return yield* cloneThread(t, {
-    flags: getU64(view, 0) + signal,
-    sp: stack + stackSize,
-    parentTid: getU64(view, 24),
-    childTid: getU64(view, 16),
-    tls: getU64(view, 56),
-  });
-};
+import { wait4, waitid } from "./wait.js";
 
 const exit: Handler = function* (t, [code]) {
   t.exiting = (code! & 255) << 8;
@@ -280,23 +179,17 @@ const RUSAGE_THREAD = 1;
 
 const getrusage: Handler = function* (t, [who, buf]) {
   const process = t.task.process!;
-  const view = new DataView(new ArrayBuffer(144));
-  const { thread, minorFaults, majorFaults } = t.task;
-  let times;
-  if (int(who!) === RUSAGE_SELF) times = processTimes(process);
+  const { thread, minorFaults, majorFaults, mm } = t.task;
+  const own = Math.max(process.maxRssPages, mm!.highRss, mm!.rssPages());
+  let usage: Usage;
+  if (int(who!) === RUSAGE_SELF) usage = { ...processTimes(process), maxRssPages: own };
   else if (int(who!) === RUSAGE_THREAD) {
-    times = { userNs: thread.userTimeNs, systemNs: thread.systemTimeNs, minor: minorFaults, major: majorFaults };
-  } else if (int(who!) === RUSAGE_CHILDREN) times = { userNs: 0, systemNs: 0, minor: 0, major: 0 };
-  else return -Errno.EINVAL;
-  [times.userNs, times.systemNs].forEach((ns, i) => {
-    setI64(view, i * 16, Math.floor(ns / 1e9));
-    setI64(view, i * 16 + 8, Math.floor((ns % 1e9) / 1000));
-  });
-  const mm = t.task.mm!;
-  if (int(who!) !== RUSAGE_CHILDREN) setI64(view, 32, Math.max(process.maxRssPages, mm.highRss, mm.rssPages()) * 4);
-  setI64(view, 64, times.minor);
-  setI64(view, 72, times.major);
-  return yield* t.k.uaccess.copyToUser(t.k, buf!, structBytes(view));
+    usage = { userNs: thread.userTimeNs, systemNs: thread.systemTimeNs, minor: minorFaults, major: majorFaults, maxRssPages: own };
+  } else if (int(who!) === RUSAGE_CHILDREN) {
+    const { userTimeNs: userNs, systemTimeNs: systemNs, minorFaults: minor, majorFaults: major } = process.reaped;
+    usage = { userNs, systemNs, minor, major, maxRssPages: process.reapedMaxRssPages };
+  } else return -Errno.EINVAL;
+  return yield* t.k.uaccess.copyToUser(t.k, buf!, rusageBytes(usage));
 };
 
 const prlimit64: Handler = function* (t, [pid, resource, newLimit, oldLimit]) {
@@ -366,14 +259,12 @@ const hwprobe: Handler = function* (t, [pairs, count, cpuBytes, , flags]) {
   return yield* k.uaccess.copyToUser(k, pairs!, structBytes(view));
 };
 
-const wait4: Handler = constant(-Errno.ECHILD);
-
 export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [90, call("capget", [F.POINTER, F.POINTER], null)],
   [92, call("personality", [F.HEX], constant(0), "always the native one")],
   [93, call("exit", [F.INT], exit, "", "none")],
   [94, call("exit_group", [F.INT], exitGroup, "", "none")],
-  [95, call("waitid", [F.INT, F.INT, F.OUT, F.HEX], wait4, "there are no children")],
+  [95, call("waitid", [F.ID_TYPE, F.INT, F.OUT, F.WAIT_OPTIONS, F.OUT], waitid, "no stopped children")],
   [96, call("set_tid_address", [F.POINTER], setTidAddress)],
   [97, call("unshare", [F.CLONE_FLAGS], null)],
   [99, call("set_robust_list", [F.POINTER, F.SIZE], setRobustList)],
@@ -400,12 +291,12 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [177, call("getegid", [], constant(0))],
   [178, call("gettid", [], gettid)],
   [179, call("sysinfo", [F.OUT], sysinfo)],
-  [220, call("clone", [F.named("flags", F.CLONE_FLAGS), F.named("child_stack", F.POINTER), F.named("parent_tid", F.TID_OUT), F.named("tls", F.HEX), F.named("child_tidptr", F.POINTER)], clone, "threads only")],
+  [220, call("clone", [F.named("flags", F.CLONE_FLAGS), F.named("child_stack", F.POINTER), F.named("parent_tid", F.TID_OUT), F.named("tls", F.HEX), F.named("child_tidptr", F.POINTER)], clone, "no namespaces")],
   [221, call("execve", [F.PATH, F.POINTER, F.POINTER], null)],
   [258, call("riscv_hwprobe", [F.POINTER, F.SIZE, F.SIZE, F.POINTER, F.HEX], hwprobe)],
-  [260, call("wait4", [F.INT, F.OUT, F.HEX, F.OUT], wait4, "there are no children")],
+  [260, call("wait4", [F.INT, F.WAIT_STATUS, F.WAIT_OPTIONS, F.OUT], wait4, "no stopped children")],
   [261, call("prlimit64", [F.INT, F.RESOURCE, F.rlimit(false), F.rlimit(true)], prlimit64, "limits but that of the stack are not enforced")],
   [278, call("getrandom", [F.READ_BUFFER, F.SIZE, F.RANDOM_FLAGS], getrandom)],
   [293, call("rseq", [F.POINTER, F.SIZE, F.HEX, F.HEX], null)],
-  [435, call("clone3", [F.POINTER, F.SIZE], clone3, "threads only")],
+  [435, call("clone3", [F.POINTER, F.SIZE], clone3, "no namespaces")],
 ];

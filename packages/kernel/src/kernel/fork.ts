@@ -1,0 +1,99 @@
+import { FileTable } from "../fs/vfs.js";
+import { VM, type Mm, type Vma } from "../mm/mm_types.js";
+import type { Kernel } from "../kernel.js";
+import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { Errno } from "./errno.js";
+import { Op } from "./op.js";
+import { Process } from "./process.js";
+import { SignalHandlers } from "./signal.js";
+
+/** What a child and its parent have together, where each could have its own. */
+export interface Sharing {
+  readonly files: boolean;
+  readonly handlers: boolean;
+  /** The signal that tells the parent of the child's end; 0 for none. */
+  readonly exitSignal: number;
+}
+
+/** A copy of an address space, its pages shared until somebody writes; null when memory is out. */
+export function* dupMm(k: Kernel, old: Mm): MaySleep<Mm | null> {
+  const mm = yield* k.mmap.mmAlloc(k);
+  if (mm === null) return null;
+  mm.inherit(old);
+  if ((yield* k.fork.dupMmap(k, mm, old)) === 0) return mm;
+  mm.users = 0;
+  yield* k.mmap.exitMmap(k, mm);
+  return null;
+}
+
+/**
+ * Copies the VMAs of an address space, and what they map. Nobody else knows the copy yet but
+ * reverse walks, which do not take its mmap_lock. 0 or a negated errno.
+ */
+export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
+  const { m } = k;
+  if (!old.mmapLock.tryWrite()) yield* old.mmapLock.write();
+  let error = 0;
+  for (const src of old.vmas) {
+    yield* k.memory.vmaStartWrite(k, src);
+    if ((src.flags & VM.DONTCOPY) !== 0) continue;
+    if (m.signals.fatalPending(m.current!)) error = -Errno.EINTR;
+    else if ((src.flags & VM.ACCOUNT) !== 0 && !k.mmap.enoughMemory(k, src.pages)) error = -Errno.ENOMEM;
+    else {
+      const vma = yield* k.fork.dupVma(k, mm, src);
+      if ((src.flags & VM.WIPEONFORK) === 0) error = yield* k.copyRange.copyPageRange(k, vma, src);
+    }
+    if (error !== 0) break;
+  }
+  // What the parent's CPUs may still write by.
+  yield* k.tlbflush.flushTlbMm(k, old);
+  yield* k.memory.mmapWriteUnlock(k, old);
+  return error;
+}
+
+/** A VMA of the child like one of the parent's. Locked memory is not inherited. */
+export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
+  const { m } = k;
+  const vma = mm.newVma(src.startVpn, src.endVpn, src.flags & ~VM.LOCKED, src.pgoff, src.name, src.file);
+  if (src.file !== null) src.file.references++;
+  const { anonVma } = src;
+  if (anonVma !== null && (src.flags & VM.WIPEONFORK) === 0) {
+    // Reverse walks from the parent's pages come to the child as well, and to the parent first.
+    if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+    vma.anonVma = anonVma;
+    anonVma.vmas.add(vma);
+    if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  }
+  if (m.point(Op.VmaTree, mm.id)) yield SWITCH;
+  mm.vmas.push(vma);
+  mm.totalVm += vma.pages;
+  mm.highVm = Math.max(mm.highVm, mm.totalVm);
+  return vma;
+}
+
+/** A child of the current task's process, without threads and without an address space. */
+export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSignal }: Sharing): Atomic<Process> {
+  const { m } = k;
+  const task = m.current!;
+  const parent = task.process!;
+  if (m.point(Op.Process, parent.pid)) yield SWITCH;
+  const limits = parent.limits.slice();
+  const child = new Process(
+    pid,
+    task.comm,
+    parent,
+    files ? parent.files : new FileTable(parent.files),
+    handlers ? parent.handlers : new SignalHandlers(parent.handlers),
+    parent.memcg,
+    false,
+    limits,
+  );
+  child.exitSignal = exitSignal;
+  child.umask = parent.umask;
+  child.cwd = parent.cwd;
+  child.exe = parent.exe;
+  child.oomScoreAdj = parent.oomScoreAdj;
+  child.startTimeNs = m.now();
+  m.processes.set(pid, child);
+  return child;
+}

@@ -1,0 +1,156 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op, tableObject } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
+import { RssKind, VM, type Vma } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+
+/** More entries than this cannot name one swap slot. */
+const SWAP_COUNT_MAX = 255;
+
+/** An entry of the parent that has been looked at. */
+export enum Copied {
+  Done,
+  /** It is an ordinary entry now: look again. */
+  Again,
+  /** The folio lock that this takes is somebody else's: fork fails rather than waits. */
+  Busy,
+  NoMemory,
+}
+
+/** Whether a write to a private mapping copies the page first. */
+function isCow({ flags }: Vma): boolean {
+  return (flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
+}
+
+/**
+ * Gives a VMA of a child what the parent's has: entries that share the pages, read-only on both
+ * sides where a write is to copy. The caller holds the parent's mmap_lock for writing, has locked
+ * its VMA, and flushes the parent's TLBs afterwards. 0, -ENOMEM, or -EBUSY: what has been copied
+ * until then stays for the child's own end.
+ */
+export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
+  // Never written: faults find the same again.
+  if (src.anonVma === null) return 0;
+  const cow = isCow(src);
+  const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
+  if (cow) yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  let error = 0;
+  for (let vpn = src.startVpn; vpn < src.endVpn && error === 0; ) {
+    const end = Math.min(src.endVpn, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
+    error = yield* k.copyRange.copyPmd(k, dst, src, vpn, end);
+    vpn = end;
+  }
+  if (cow) yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  return error;
+}
+
+/** The part of `copyPageRange` below one level-1 entry. */
+export function* copyPmd(k: Kernel, dst: Vma, src: Vma, vpn: number, end: number): MaySleep<number> {
+  const { m } = k;
+  if (m.point(Op.TableRead, tableObject(src.mm.id, vpn))) yield SWITCH;
+  const pmd = m.pt.pmd(src.mm.pgd, vpn);
+  if (pmd < 0 || m.pt.isNone(pmd)) return 0;
+  if (m.pt.isLeaf(pmd)) {
+    const error = yield* k.hugeMemory.copyHugePmd(k, dst, src, vpn, pmd);
+    if (error !== -Errno.EAGAIN) return error;
+  }
+  if (m.point(Op.TableRead, tableObject(src.mm.id, vpn))) yield SWITCH;
+  const node = m.pt.child(pmd);
+  if (node < 0) return 0;
+  const dstPmd = yield* k.memory.pmdAlloc(k, dst.mm, vpn);
+  const first = dstPmd < 0 ? -1 : yield* k.memory.pteAlloc(k, dst.mm, vpn, dstPmd);
+  if (first < 0) return -Errno.ENOMEM;
+  return yield* k.copyRange.copyPteRange(k, dst, src, vpn, end, first, node * PTRS_PER_TABLE + tableIndex(vpn, 0));
+}
+
+/** Copies the entries of [start, end), which one table has on each side; the first of each is given. */
+export function* copyPteRange(k: Kernel, dst: Vma, src: Vma, start: number, end: number, firstDst: number, firstSrc: number): MaySleep<number> {
+  const { m } = k;
+  const [dstPtl, srcPtl] = [m.pt.lockOf(firstDst), m.pt.lockOf(firstSrc)];
+  let result: Copied = Copied.Done;
+  if (!dstPtl.tryLock()) yield* dstPtl.lock();
+  if (!srcPtl.tryLock()) yield* srcPtl.lock();
+  for (let vpn = start; vpn < end && result <= Copied.Again; ) {
+    result = yield* k.copyRange.copyEntry(k, dst, src, vpn, firstDst + (vpn - start), firstSrc + (vpn - start));
+    if (result !== Copied.Again) vpn++;
+  }
+  if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
+  if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
+  if (result === Copied.Busy) return -Errno.EBUSY;
+  if (result === Copied.NoMemory) return -Errno.ENOMEM;
+  yield* m.sched.condResched();
+  return 0;
+}
+
+/** One entry, from one table to the other; both are locked. */
+export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<Copied> {
+  const { m } = k;
+  if (m.point(Op.PteRead, from)) yield SWITCH;
+  const flags = m.pt.flags(from);
+  if (flags === 0) return Copied.Done;
+  if (!ptePresent(flags)) return yield* k.copyRange.copyNonpresentPte(k, dst, src, vpn, to, from);
+  yield* k.copyRange.copyPresentPte(k, dst, src, vpn, to, from);
+  return Copied.Done;
+}
+
+/** The child maps the page as well: neither has it alone any more, so that the first write copies it. */
+export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if ((m.pt.flags(from) & PTE.SPECIAL) === 0) {
+    const page = memmap.pfnToPage(m.pt.pfn(from));
+    const folio = memmap.folioOf(page);
+    yield* k.swap.folioGetUnowned(k, folio);
+    yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
+    dst.mm.addRss(RssKind.anon, 1);
+  }
+  let flags = m.pt.flags(from);
+  if (isCow(src) && (flags & PTE.W) !== 0) {
+    yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W);
+    flags = m.pt.flags(from);
+  }
+  // Young is what the parent has used.
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, flags & ~PTE.A, m.pt.pfn(from));
+}
+
+/** An entry in swap, on its way to another frame, or with a device. */
+export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<Copied> {
+  const { m } = k;
+  const { swapops } = k;
+  const flags = m.pt.flags(from);
+  const pfn = m.pt.pfn(from);
+  if (swapops.isDeviceExclusive(k, flags)) return yield* k.copyRange.tryRestoreExclusivePte(k, src, vpn, from);
+  let copy = flags;
+  if (swapops.isSwapEntry(k, flags)) {
+    if (m.point(Op.SwapMap, pfn)) yield SWITCH;
+    if (m.swap.count[pfn] === SWAP_COUNT_MAX) return Copied.NoMemory;
+    m.swap.count[pfn]!++;
+    copy &= ~PTE.SWP_EXCLUSIVE;
+    dst.mm.addRss(RssKind.swap, 1);
+  } else if (swapops.isMigration(k, flags)) {
+    // Who moves the folio gives both of them the new frame.
+    if (isCow(src)) copy = swapops.makeReadableMigration(k, flags);
+    dst.mm.addRss(RssKind.anon, 1);
+  }
+  if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, vpn, from, copy, pfn);
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy, pfn);
+  return Copied.Done;
+}
+
+/**
+ * A page that a device has exclusively becomes the parent's again, and is then shared like any
+ * other ("mm: Device exclusive memory access", 2021: so that what the child sees is what the
+ * parent had). The device knows from the notifier. Under the page-table lock the folio's can
+ * only be tried for.
+ */
+export function* tryRestoreExclusivePte(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<Copied> {
+  const { m } = k;
+  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
+  const folio = m.memmap.folioOf(page);
+  if (!(yield* k.folioLock.folioTrylock(k, folio))) return Copied.Busy;
+  yield* k.memory.restoreExclusivePte(k, vma, folio, page, vpn, ptep, m.pt.flags(ptep));
+  yield* k.folioLock.folioUnlock(k, folio);
+  return Copied.Again;
+}
