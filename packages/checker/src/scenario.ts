@@ -2,6 +2,7 @@ import {
   Access,
   Dmirror,
   DmirrorDevice,
+  Errno,
   FollFlag,
   Madv,
   MapFlag,
@@ -10,6 +11,7 @@ import {
   Prot,
   SWITCH,
   ZoneId,
+  type Atomic,
   type Kernel,
   type MaySleep,
   type Mm,
@@ -119,6 +121,37 @@ export class ThreadApi {
 
   *mprotect(addr: number, pages: number, prot: number): MaySleep<number> {
     return yield* this.k.mprotect.doMprotect(this.k, this.mm, addr, pages * 4096, prot);
+  }
+
+  /**
+   * fork(2), but for the child's task: a copy of the address space, by the number that `inChild`
+   * wants; -12 (ENOMEM) where memory is out, or a device's page is locked just then.
+   */
+  *fork(): MaySleep<number> {
+    const child = yield* this.k.fork.dupMm(this.k, this.mm);
+    return child === null ? -Errno.ENOMEM : child.id;
+  }
+
+  /**
+   * Does something in a child's address space, as the child would on this CPU; there are no devices in it.
+   * @throws ScenarioError where there is no such child
+   */
+  *inChild<T>(child: number, body: (t: ThreadApi) => MaySleep<T>): MaySleep<T> {
+    const { m } = this.k;
+    const mm = m.mms.find(({ id }) => id === child);
+    if (mm === undefined || mm === this.mm) throw new ScenarioError(`inChild: there is no child ${child}`);
+    yield* this.use(mm);
+    const result = yield* body(new ThreadApi(this.k, mm, []));
+    yield* this.use(this.mm);
+    return result;
+  }
+
+  private *use(mm: Mm): Atomic<void> {
+    const { m } = this.k;
+    const executor = m.executor!;
+    if (m.point(Op.TlbFlush, executor.id)) yield SWITCH;
+    m.current!.mm = mm;
+    m.switchMm(executor, mm);
   }
 
   /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */

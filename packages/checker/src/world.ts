@@ -301,7 +301,7 @@ export class World {
     }
     const stuck = this.alone(this.exiter, false, function* (): MaySleep<void> {
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
-      yield* k.mmap.exitMmap(k, mm);
+      for (const each of [mm, ...k.m.mms.filter((other) => other !== mm)]) yield* k.mmap.exitMmap(k, each);
       // What waits in batches is held by nobody else now.
       yield* k.swap.lruAddDrainAll(k);
       // A folio that reclaim met between unmapping and freeing stays in the swap cache, which

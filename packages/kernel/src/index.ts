@@ -42,6 +42,7 @@ export { makeSwap, restoredBits } from "./mm/swapops.js";
 export { maybeMkwrite, vmPageProt } from "./mm/vm_prot.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */
+export { Copied } from "./mm/copy_range.js";
 export type { WaitFor } from "./kernel/exit.js";
 export { SeededChoices, type Choices } from "./kernel/choices.js";
 export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, ThreadState } from "./kernel/process.js";

@@ -1,0 +1,17 @@
+import type { Atomic, Kernel, UserPatch, Vma } from "@faultline/kernel";
+
+/** The parent writes to pages that the child has, too. */
+const patch: UserPatch = {
+  name: "fork-wrprotect",
+  title: "the write protection of the parent's entries in fork",
+  apply: (base) => ({
+    copyRange: {
+      *copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<void> {
+        const flags = k.m.pt.flags(from);
+        yield* base.copyRange.copyPresentPte(k, dst, src, vpn, to, from);
+        yield* k.memory.setPteAt(k, src.mm, vpn, from, flags, k.m.pt.pfn(from));
+      },
+    },
+  }),
+};
+export default patch;
