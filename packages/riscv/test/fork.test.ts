@@ -36,3 +36,18 @@ test("a machine that is full lets fork fail, and goes on", () => {
   const run = runGuest("fork", { memoryBytes: 8 * 2 ** 20, swapBytes: 0 });
   expect(run.result.end).toBe("exited");
 });
+
+/** What the program prints on a Linux that has nothing to do with this one. */
+const TREES = { 1: "835c9835861d2cac", 2: "333d224634dd36c7", 3: "64ba71d17af05514" } as const;
+
+test.each(Object.entries(TREES))("a tree of processes, each with memory of its own (seed %s)", (seed, sum) => {
+  expect(runGuest("fork-tree", { args: [seed] }).stdout).toBe(`${sum}\n`);
+});
+
+test.each(Object.entries(TREES))("the same where most of that memory is in swap (seed %s)", (seed, sum) => {
+  const run = runGuest("fork-tree", { args: [seed], memoryBytes: 12 * 2 ** 20, swapBytes: 256 * 2 ** 20, cpus: 3 });
+  expect(run.stdout).toBe(`${sum}\n`);
+  expect(run.machine.m.vmstat.events.pswpout).toBeGreaterThan(1000);
+  // What was being written when its last owner exited stays in the swap cache, for reclaim to find.
+  expect(run.machine.m.swap.count.every((count) => count === 0)).toBe(true);
+});

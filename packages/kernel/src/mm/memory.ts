@@ -479,8 +479,12 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     if (old === NO_PAGE) vma.mm.addRss(RssKind.anon, 1);
     else yield* k.rmap.folioRemoveRmapPte(k, old, memmap.pfnToPage(vmf.origPfn), vma);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
-    // The mapping's reference to the old page goes with it.
-    if (old !== NO_PAGE) yield* k.swap.folioPutUnowned(k, old);
+    if (old !== NO_PAGE) {
+      // Nobody may want what swap has of it any more.
+      if (memmap.has(old, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, old);
+      // The mapping's reference to the old page goes with it.
+      yield* k.swap.folioPutUnowned(k, old);
+    }
   } else {
     yield* k.swap.folioPut(k, folio, "alloc");
   }
