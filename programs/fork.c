@@ -6,6 +6,7 @@
 #include "dmirror.h"
 #include <linux/wait.h>
 
+#define O_NONBLOCK 04000
 #define PAGES 64
 #define HUGE (2 * MIB)
 #define PROT_RW (PROT_READ | PROT_WRITE)
@@ -159,6 +160,60 @@ static void advice(volatile char *p)
 	print("not inherited: signal %d\n", wait_for(pid) & 0x7f);
 }
 
+static char big[200000];
+
+/* More than a pipe holds, so that either side has to wait for the other. */
+static void pipes(void)
+{
+	int to[2], from[2];
+	size_t n = 0;
+	long sum = 0, back = 0;
+	long pid;
+
+	if (syscall2(__NR_pipe2, to, 0) != 0 || syscall2(__NR_pipe2, from, 0) != 0)
+		fail("pipe2", -1);
+	pid = sys_fork(0);
+	if (pid == 0) {
+		syscall1(__NR_close, to[1]);
+		for (;;) {
+			long got = syscall3(__NR_read, to[0], big, 70000);
+
+			if (got <= 0)
+				break;
+			for (long i = 0; i < got; i++)
+				sum += (unsigned char)big[i];
+		}
+		syscall3(__NR_write, from[1], &sum, sizeof(sum));
+		exit_group(0);
+	}
+	syscall1(__NR_close, to[0]);
+	syscall1(__NR_close, from[1]);
+	for (size_t i = 0; i < sizeof(big); i++) {
+		big[i] = (char)(i * 7);
+		sum += (unsigned char)big[i];
+	}
+	n = (size_t)syscall3(__NR_write, to[1], big, sizeof(big));
+	syscall1(__NR_close, to[1]);
+	syscall3(__NR_read, from[0], &back, sizeof(back));
+	print("through a pipe: %d bytes, the same sum %d, then %d\n", (long)n, (long)(sum == back),
+	      syscall3(__NR_read, from[0], &back, sizeof(back)));
+	wait_for(pid);
+
+	/* Nobody reads. */
+	pid = sys_fork(0);
+	if (pid == 0) {
+		syscall1(__NR_close, from[0]);
+		syscall2(__NR_pipe2, to, O_NONBLOCK);
+		print("nothing there: %d, ", syscall3(__NR_read, to[0], big, 1));
+		print("full after %d\n", syscall3(__NR_write, to[1], big, sizeof(big)));
+		syscall1(__NR_close, to[0]);
+		syscall3(__NR_write, to[1], big, 1);
+		exit_group(1);
+	}
+	print("nobody to read it: signal %d\n", wait_for(pid) & 0x7f);
+	syscall1(__NR_close, from[0]);
+}
+
 /* From here on: swap, and the test device. */
 
 static unsigned long pagemap(volatile char *p)
@@ -230,6 +285,7 @@ int main(int argc, char **argv, char **envp)
 	generations(small);
 	endings();
 	vforked(small);
+	pipes();
 	advice(map_anonymous(4 * PAGE_SIZE));
 	if (argc > 1 && string_equal(argv[1], "all")) {
 		swapped(map_anonymous(PAGES * PAGE_SIZE));

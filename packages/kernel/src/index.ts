@@ -58,4 +58,5 @@ export { KPF, stablePageFlags } from "./fs/proc/page.js";
 export { PM } from "./fs/proc/task_mmu.js";
 export { mountAll, type MountOptions } from "./fs/mount_all.js";
 export { StdStreams, type HostStreams } from "./fs/stdio.js";
-export { FileTable, O, OpenFile, pathOf, type CharDevice, type FileOps, type Inode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";
+export { makePipe } from "./fs/pipe.js";
+export { FileTable, O, OpenFile, pathOf, Poll, type CharDevice, type FileOps, type Inode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

@@ -102,6 +102,10 @@ export class Machine {
   readonly folioHandoffs = new Map<number, { readonly task: Task; granted: boolean }[]>();
   /** Where kswapd sleeps until somebody finds memory low. */
   readonly kswapdWait: WaitQueue;
+  /** Threads in poll(2). */
+  readonly pollWait: WaitQueue;
+  /** Behind those of the standard streams. */
+  nextPipeIno = 4;
   /** A bit for the highest zone of each kind of allocation that kswapd was woken for, until it has seen to it. */
   kswapdZones = 0;
 
@@ -139,6 +143,7 @@ export class Machine {
     this.anonVmas = new AnonVmas(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);
+    this.pollWait = new WaitQueue(this);
   }
 
   /**

@@ -27,6 +27,15 @@ export enum O {
   TMPFILE = 0o20200000,
 }
 
+/** Events of poll(2). */
+export enum Poll {
+  IN = 1,
+  OUT = 4,
+  ERR = 8,
+  HUP = 0x10,
+  NVAL = 0x20,
+}
+
 export const SEEK_SET = 0;
 export const SEEK_CUR = 1;
 export const SEEK_END = 2;
@@ -60,6 +69,11 @@ export interface FileOps {
   mmap?(k: Kernel, file: OpenFile, vma: Vma): MaySleep<number>;
   /** The last reference is gone. */
   release?(k: Kernel, file: OpenFile): MaySleep<void>;
+  /**
+   * What of `Poll` is so now; what it depends on wakes `Machine.pollWait` when it changes. Without
+   * it the file is always ready for what it was opened for.
+   */
+  poll?(): number;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
   readonly stream?: boolean;
 }

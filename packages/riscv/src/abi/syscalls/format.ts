@@ -336,6 +336,15 @@ export const WAIT_STATUS: Format = {
   },
 };
 
+/** What pipe2(2) stores: `[3, 4]`. */
+export const FD_PAIR: Format = {
+  output: true,
+  show(t, value, args, result) {
+    const view = result < 0 ? null : peek(t, value, 8);
+    return view === null ? POINTER.show(t, value, args, result) : `[${view.getInt32(0, true)}, ${view.getInt32(4, true)}]`;
+  },
+};
+
 /** Where a thread's id is stored: `[7]`. */
 export const TID_OUT: Format = {
   output: true,

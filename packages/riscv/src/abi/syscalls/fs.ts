@@ -1,4 +1,4 @@
-import { Errno, O, OpenFile, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { Errno, makePipe, O, OpenFile, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -473,12 +473,8 @@ const umask: Handler = function* (t, [mask]) {
   return old;
 };
 
-const POLLIN = 1;
-const POLLOUT = 4;
-const POLLNVAL = 0x20;
-
 /**
- * ppoll(2): every open file is ready for whatever it was opened for, as regular files are. With
+ * ppoll(2): all but pipes are ready for whatever they were opened for, as regular files are. With
  * no descriptors it is a sleep.
  */
 const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
@@ -502,22 +498,58 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
     t.task.thread.savedSigmask = t.task.blockedSignals;
     k.signal.setBlocked(k, mask.getBigUint64(0, true));
   }
+  for (;;) {
+    const ready = lookAt(t, table, n);
+    if (ready > 0 || k.m.now() >= deadline) {
+      if (n > 0 && (yield* k.uaccess.copyToUser(k, fds!, structBytes(table))) < 0) return -Errno.EFAULT;
+      return ready;
+    }
+    const timer = deadline === Infinity ? null : k.m.sched.addTimer(deadline, t.task.isUser, () => k.m.sched.wake(t.task));
+    const woken = yield* k.m.pollWait.sleep(TaskState.Interruptible, n === 0 ? "a signal or a timeout" : "poll");
+    timer?.cancel();
+    if (!woken) return -Restart.ERESTARTNOHAND;
+  }
+};
+
+/** Writes what each file is ready for into a table of struct pollfd; how many are for anything. */
+function lookAt(t: GuestThread, table: DataView, n: number): number {
   let ready = 0;
   for (let i = 0; i < n; i++) {
     const fd = table.getInt32(i * 8, true);
-    const events = table.getInt16(i * 8 + 4, true);
-    let revents = 0;
-    if (fd >= 0) {
-      const file = fileOf(t, fd);
-      if (file === null) revents = POLLNVAL;
-      else revents = events & ((file.readable ? POLLIN : 0) | (file.writable ? POLLOUT : 0));
-    }
+    const file = fd < 0 ? null : fileOf(t, fd);
+    const wanted = table.getInt16(i * 8 + 4, true) | Poll.ERR | Poll.HUP;
+    let now = 0;
+    if (file !== null) now = file.ops.poll?.() ?? (file.readable ? Poll.IN : 0) | (file.writable ? Poll.OUT : 0);
+    else if (fd >= 0) now = Poll.NVAL;
+    const revents = file === null ? now : now & wanted;
     table.setInt16(i * 8 + 6, revents, true);
     if (revents !== 0) ready++;
   }
-  if (n > 0 && (yield* k.uaccess.copyToUser(k, fds!, structBytes(table))) < 0) return -Errno.EFAULT;
-  if (ready > 0) return ready;
-  return (yield* k.time.sleepUntil(k, deadline, n === 0 ? "a signal or a timeout" : "poll")) ? 0 : -Restart.ERESTARTNOHAND;
+  return ready;
+}
+
+const pipe2: Handler = function* (t, [fds, flags]) {
+  const { k } = t;
+  const { files } = t.task.process!;
+  if ((int(flags!) & ~(O.CLOEXEC | O.NONBLOCK | O.DIRECT)) !== 0) return -Errno.EINVAL;
+  const cloexec = (int(flags!) & O.CLOEXEC) !== 0;
+  const [reading, writing] = makePipe(k, int(flags!));
+  const from = yield* installOrPut(t, reading, cloexec, 0);
+  if (from < 0) {
+    yield* k.m.vfs.put(k, writing);
+    return from;
+  }
+  const to = yield* installOrPut(t, writing, cloexec, 0);
+  const view = new DataView(new ArrayBuffer(8));
+  view.setInt32(0, from, true);
+  view.setInt32(4, to, true);
+  const error = to < 0 ? to : yield* k.uaccess.copyToUser(k, fds!, structBytes(view));
+  if (error >= 0) return 0;
+  for (const fd of [from, to]) {
+    const file = fd < 0 ? null : files.remove(fd);
+    if (file !== null) yield* k.m.vfs.put(k, file);
+  }
+  return error;
 };
 
 const PATH_AT = [F.DIRFD, F.PATH];
@@ -544,7 +576,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [53, call("fchmodat", [...PATH_AT, F.OCTAL], fchmodat)],
   [56, call("openat", [...PATH_AT, F.OPEN_FLAGS, F.OPEN_MODE], openat)],
   [57, call("close", [F.INT], close)],
-  [59, call("pipe2", [F.OUT, F.OPEN_FLAGS], null)],
+  [59, call("pipe2", [F.FD_PAIR, F.OPEN_FLAGS], pipe2, "no packets")],
   [61, call("getdents64", [F.INT, F.OUT, F.SIZE], getdents64)],
   [62, call("lseek", [F.INT, F.INT, F.WHENCE], lseek)],
   [63, call("read", [F.INT, F.READ_BUFFER, F.SIZE], transfer(readInto, false))],
@@ -555,7 +587,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [68, call("pwrite64", [F.INT, F.buffer(2), F.SIZE, F.SIZE], transfer(writeFrom, true))],
   [69, call("preadv", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(readInto, true))],
   [70, call("pwritev", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(writeFrom, true))],
-  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll, "files are always ready")],
+  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll, "all but pipes are always ready")],
   [78, call("readlinkat", [...PATH_AT, F.READ_BUFFER, F.SIZE], readlinkat)],
   [79, call("newfstatat", [...PATH_AT, F.STAT, F.AT_FLAGS], newfstatat)],
   [80, call("fstat", [F.INT, F.STAT], fstat)],
