@@ -51,3 +51,11 @@ test.each(Object.entries(TREES))("the same where most of that memory is in swap 
   // What was being written when its last owner exited stays in the swap cache, for reclaim to find.
   expect(run.machine.m.swap.count.every((count) => count === 0)).toBe(true);
 });
+
+test("strace says whose each line is once there are two", () => {
+  const { strace } = runGuest("fork");
+  const first = strace.findIndex((line) => line.startsWith("[pid "));
+  expect(strace[first]).toMatch(/clone\(flags=SIGCHLD|exit_group/);
+  expect(strace.slice(first).every((line) => /^\[pid +\d+\] /.test(line))).toBe(true);
+  expect(strace.join("\n")).toMatch(/wait4\(\d+, \[\{WIFEXITED\(s\) && WEXITSTATUS\(s\) == 3\}\], 0, NULL\)/);
+});

@@ -21,13 +21,17 @@ export class Strace {
   private readonly open = new Map<number, string>();
   /** The thread whose half line stands at the end of the output. */
   private unfinished: GuestThread | null = null;
-  private severalThreads = false;
+  private first: number | null = null;
+  /** From the second thread or process on, each line says whose it is. */
+  private several = false;
 
   constructor(private readonly sink: (line: string) => void) {}
 
   private prefix(t: GuestThread): string {
-    if (t.task.process!.threads.size > 1) this.severalThreads = true;
-    return this.severalThreads ? `[pid ${String(t.task.id).padStart(5)}] ` : "";
+    // The first thread is the program's own.
+    this.first ??= t.task.id;
+    if (t.task.id !== this.first || t.task.process!.threads.size > 1 || t.task.process!.children.size > 0) this.several = true;
+    return this.several ? `[pid ${String(t.task.id).padStart(5)}] ` : "";
   }
 
   entering(t: GuestThread, nr: number, args: readonly number[]): void {
