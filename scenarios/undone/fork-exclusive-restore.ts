@@ -6,9 +6,9 @@ const patch: UserPatch = {
   title: "that fork takes pages back from a device, rather than copy its entries",
   apply: (base) => ({
     copyRange: {
-      *copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<Copied> {
+      *copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number, flags: number, pfn: number): Atomic<Copied> {
         const blind: Kernel = { ...k, swapops: { ...k.swapops, isDeviceExclusive: () => false } };
-        return yield* base.copyRange.copyNonpresentPte(blind, dst, src, vpn, to, from);
+        return yield* base.copyRange.copyNonpresentPte(blind, dst, src, vpn, to, from, flags, pfn);
       },
     },
   }),

@@ -6,10 +6,9 @@ const patch: UserPatch = {
   title: "the write protection of the parent's entries in fork",
   apply: (base) => ({
     copyRange: {
-      *copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<void> {
-        const flags = k.m.pt.flags(from);
-        yield* base.copyRange.copyPresentPte(k, dst, src, vpn, to, from);
-        yield* k.memory.setPteAt(k, src.mm, vpn, from, flags, k.m.pt.pfn(from));
+      *copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number, flags: number, pfn: number): Atomic<void> {
+        yield* base.copyRange.copyPresentPte(k, dst, src, vpn, to, from, flags, pfn);
+        yield* k.memory.setPteAt(k, src.mm, vpn, from, flags, pfn);
       },
     },
   }),

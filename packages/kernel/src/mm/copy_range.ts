@@ -89,39 +89,35 @@ export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: numbe
   const { m } = k;
   if (m.point(Op.PteRead, from)) yield SWITCH;
   const flags = m.pt.flags(from);
+  const pfn = m.pt.pfn(from);
   if (flags === 0) return Copied.Done;
-  if (!ptePresent(flags)) return yield* k.copyRange.copyNonpresentPte(k, dst, src, vpn, to, from);
-  yield* k.copyRange.copyPresentPte(k, dst, src, vpn, to, from);
+  if (!ptePresent(flags)) return yield* k.copyRange.copyNonpresentPte(k, dst, src, vpn, to, from, flags, pfn);
+  yield* k.copyRange.copyPresentPte(k, dst, src, vpn, to, from, flags, pfn);
   return Copied.Done;
 }
 
 /** The child maps the page as well: neither has it alone any more, so that the first write copies it. */
-export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<void> {
-  const { m } = k;
-  const { memmap } = m;
-  if ((m.pt.flags(from) & PTE.SPECIAL) === 0) {
-    const page = memmap.pfnToPage(m.pt.pfn(from));
+export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number, flags: number, pfn: number): Atomic<void> {
+  const { memmap } = k.m;
+  let copy = flags;
+  if ((flags & PTE.SPECIAL) === 0) {
+    const page = memmap.pfnToPage(pfn);
     const folio = memmap.folioOf(page);
     yield* k.swap.folioGetUnowned(k, folio);
     yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
     dst.mm.addRss(RssKind.anon, 1);
   }
-  let flags = m.pt.flags(from);
-  if (isCow(src) && (flags & PTE.W) !== 0) {
-    yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W);
-    flags = m.pt.flags(from);
-  }
+  // Dirty, too, if the hardware has marked it so until then.
+  if (isCow(src) && (flags & PTE.W) !== 0) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   // Young is what the parent has used.
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, flags & ~PTE.A, m.pt.pfn(from));
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy & ~PTE.A, pfn);
 }
 
 /** An entry in swap, on its way to another frame, or with a device. */
-export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<Copied> {
+export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number, flags: number, pfn: number): Atomic<Copied> {
   const { m } = k;
   const { swapops } = k;
-  const flags = m.pt.flags(from);
-  const pfn = m.pt.pfn(from);
-  if (swapops.isDeviceExclusive(k, flags)) return yield* k.copyRange.tryRestoreExclusivePte(k, src, vpn, from);
+  if (swapops.isDeviceExclusive(k, flags)) return yield* k.copyRange.tryRestoreExclusivePte(k, src, vpn, from, flags, pfn);
   let copy = flags;
   if (swapops.isSwapEntry(k, flags)) {
     if (m.point(Op.SwapMap, pfn)) yield SWITCH;
@@ -145,12 +141,12 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
  * parent had). The device knows from the notifier. Under the page-table lock the folio's can
  * only be tried for.
  */
-export function* tryRestoreExclusivePte(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<Copied> {
-  const { m } = k;
-  const page = m.memmap.pfnToPage(m.pt.pfn(ptep));
-  const folio = m.memmap.folioOf(page);
+export function* tryRestoreExclusivePte(k: Kernel, vma: Vma, vpn: number, ptep: number, flags: number, pfn: number): Atomic<Copied> {
+  const { memmap } = k.m;
+  const page = memmap.pfnToPage(pfn);
+  const folio = memmap.folioOf(page);
   if (!(yield* k.folioLock.folioTrylock(k, folio))) return Copied.Busy;
-  yield* k.memory.restoreExclusivePte(k, vma, folio, page, vpn, ptep, m.pt.flags(ptep));
+  yield* k.memory.restoreExclusivePte(k, vma, folio, page, vpn, ptep, flags);
   yield* k.folioLock.folioUnlock(k, folio);
   return Copied.Again;
 }
