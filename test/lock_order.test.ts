@@ -50,6 +50,7 @@ const GUESTS: readonly [string, GuestSettings][] = [
     lines: ["cat /proc/$PID/smaps", "echo 1M > /sys/fs/cgroup/a/memory.reclaim", `echo offline > ${BLOCK}`, `echo online_movable > ${BLOCK}`],
   }],
   ["calls", {}],
+  ["mremap", {}],
   ["counter", { args: ["3", "500"] }],
   ["oom", {}],
 ];

@@ -6,6 +6,7 @@ import {
   FollFlag,
   Madv,
   MapFlag,
+  Mremap,
   Op,
   PG,
   Prot,
@@ -113,6 +114,12 @@ export class ThreadApi {
 
   *munmap(addr: number, pages: number): MaySleep<number> {
     return yield* this.k.mmap.doMunmap(this.k, this.mm, addr, pages * 4096);
+  }
+
+  /** Moves memory, and makes it larger or smaller: to an address, or anywhere. The new address, or a negated errno. */
+  *mremap(addr: number, pages: number, newPages: number, to?: number): MaySleep<number> {
+    const flags = to === undefined ? Mremap.MAYMOVE : Mremap.MAYMOVE | Mremap.FIXED;
+    return yield* this.k.mremap.doMremap(this.k, this.mm, addr, pages * 4096, newPages * 4096, flags, to ?? 0);
   }
 
   *madvise(addr: number, pages: number, advice: Madv): MaySleep<number> {

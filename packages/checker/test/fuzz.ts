@@ -2,6 +2,7 @@ import {
   FrameMemory,
   Madv,
   MapFlag,
+  Mremap,
   Prot,
   type EventSink,
   type Executor,
@@ -72,6 +73,8 @@ export interface FuzzOptions {
   readonly switchOneIn: number;
   /** Orders of large folios that faults use; none by default. Memory is aligned to the largest. */
   readonly orders?: readonly number[];
+  /** Whether threads move their pages away and back; not by default. */
+  readonly moves?: boolean;
 }
 
 /** What a page of a thread's own should contain: its first word, and the word that all others are. */
@@ -86,6 +89,8 @@ interface State {
   /** Address of each thread's own pages, and of the shared ones. */
   readonly own: readonly number[];
   readonly shared: number;
+  /** Where each thread's pages move to, and a page more, so that they lie differently to page tables and large folios. */
+  readonly room: readonly number[];
   /** Room for each thread's device commands. */
   readonly mirror: readonly number[];
   /** What was added to each shared page. */
@@ -112,12 +117,14 @@ function program(o: FuzzOptions): Scenario<State> {
       for (const order of orders) t.k.m.thp.setSizeEnabled(order, "always");
       const own: number[] = [];
       const mirror: number[] = [];
+      const room: number[] = [];
       for (let cpu = 0; cpu < o.cpus; cpu++) {
         own.push(yield* mapAligned(t, o.ownPages, Math.max(0, ...orders)));
         mirror.push(yield* t.mmap(1));
+        if (o.moves === true) room.push(yield* mapAligned(t, o.ownPages + 1, Math.max(0, ...orders)));
       }
       const shared = yield* t.mmap(o.sharedPages);
-      return { own, shared, mirror, added: new Array<number>(o.sharedPages).fill(0), wrong: [] };
+      return { own, shared, room, mirror, added: new Array<number>(o.sharedPages).fill(0), wrong: [] };
     },
     threads,
     *check(t, s) {
@@ -196,7 +203,7 @@ class CpuThread {
     const value = random.below(2 ** 31);
     const sharedPage = random.below(o.sharedPages);
     const device = o.devices === 0 ? -1 : random.below(o.devices);
-    switch (random.below(22)) {
+    switch (random.below(o.moves === true ? 26 : 22)) {
       case 0:
       case 1:
       case 2:
@@ -249,6 +256,14 @@ class CpuThread {
       case 21:
         // Whatever is in a frame, and whoever has it.
         yield* t.migrate(2 + random.below(o.frames - 2));
+        break;
+      case 22:
+      case 23:
+        yield* this.moveAway(page, pages);
+        break;
+      case 24:
+      case 25:
+        yield* this.moveAway(0, o.ownPages);
         break;
       case 15:
       case 16:
@@ -331,6 +346,22 @@ class CpuThread {
     if (value % 2 === 0) {
       yield* t.store32(addr, value);
       yield* this.wrote(page, value);
+    }
+  }
+
+  /** Moves pages somewhere else and back, and looks at them in between. */
+  private *moveAway(page: number, pages: number): MaySleep<void> {
+    const { k, t, s, cpu, random } = this;
+    const here = this.address(page);
+    const there = s.room[cpu]! + (page + random.below(2)) * 4096;
+    for (const [from, to] of [[here, there], [there, here]] as const) {
+      const flags = Mremap.MAYMOVE | Mremap.FIXED | (random.below(3) === 0 ? Mremap.DONTUNMAP : 0);
+      const at = yield* k.mremap.doMremap(k, t.mm, from, pages * 4096, pages * 4096, flags, to);
+      if (at !== to) s.wrong.push(`mremap from ${from} to ${to} gives ${at}`);
+      const bytes = new Uint8Array(4096);
+      const looked = random.below(pages);
+      if ((yield* k.uaccess.copyFromUser(k, to + looked * 4096, bytes)) !== 0) s.wrong.push(`page ${page + looked} of CPU ${cpu} cannot be read`);
+      else this.compare(page + looked, new Int32Array(bytes.buffer), "moved");
     }
   }
 

@@ -32,6 +32,7 @@ export { MapFlag } from "./mm/mmap.js";
 export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRange } from "./mm/mmu_notifier.js";
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
+export { Mremap } from "./mm/mremap.js";
 export { Memmap, NO_PAGE, PG } from "./mm/page.js";
 export { startSwapDisk, SwapDisk } from "./mm/page_io.js";
 export type { SavedSlots } from "./mm/swap_device.js";

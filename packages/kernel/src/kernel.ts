@@ -11,6 +11,7 @@ import * as mmap from "./mm/mmap.js";
 import * as mmGather from "./mm/mmu_gather.js";
 import * as mmuNotifier from "./mm/mmu_notifier.js";
 import * as mprotect from "./mm/mprotect.js";
+import * as mremap from "./mm/mremap.js";
 import * as oom from "./mm/oom_kill.js";
 import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
@@ -67,6 +68,7 @@ export const MAINLINE = {
   mmGather,
   mmuNotifier,
   mprotect,
+  mremap,
   oom,
   pageAlloc,
   pageIo,

@@ -1,6 +1,7 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
+import { Rlimit } from "../kernel/rlimit.js";
 import type { Kernel } from "../kernel.js";
 import type { OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
@@ -32,7 +33,7 @@ const MIN_VPN = 16;
 /** Distance kept below a stack: 256 pages. */
 export const STACK_GUARD_PAGES = 256;
 /** vm.max_map_count. */
-const MAX_MAP_COUNT = 65_530;
+export const MAX_MAP_COUNT = 65_530;
 
 /** A new address space with an empty page table and one user; null when memory is out. */
 export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
@@ -80,14 +81,14 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
 /* Finding room. */
 
 /** True when [start, start + pages) is free. */
-function rangeFree(mm: Mm, start: number, pages: number): boolean {
+export function rangeFree(_k: Kernel, mm: Mm, start: number, pages: number): boolean {
   const i = mm.findVmaIndex(start);
   return i < 0 || mm.vmas[i]!.startVpn >= start + pages;
 }
 
 /** Where a mapping without a fixed address goes: top down from mmap_base, else bottom up. -1: no room. */
-export function getUnmappedArea(_k: Kernel, mm: Mm, hint: number, pages: number): number {
-  if (hint >= MIN_VPN && hint + pages <= USER_VPN_END && rangeFree(mm, hint, pages)) return hint;
+export function getUnmappedArea(k: Kernel, mm: Mm, hint: number, pages: number): number {
+  if (hint >= MIN_VPN && hint + pages <= USER_VPN_END && k.mmap.rangeFree(k, mm, hint, pages)) return hint;
   const known = mm.noGapAbove;
   let end = known !== null && pages >= known.pages ? known.vpn : Math.floor(mm.mmapBase / 4096);
   const above = mm.findVmaIndex(end);
@@ -123,16 +124,25 @@ export function thpGetUnmappedArea(k: Kernel, mm: Mm, pages: number): number {
   return below === 0 ? padded + HPAGE_PMD_NR : padded + HPAGE_PMD_NR - below;
 }
 
+/** Room for private anonymous memory: at the hint, a page, where that is free, else anywhere. -1: no room. */
+export function getUnmappedAnonArea(k: Kernel, mm: Mm, hint: number, pages: number): number {
+  const couldBeHuge = hint === 0 && pages % HPAGE_PMD_NR === 0;
+  return couldBeHuge ? k.mmap.thpGetUnmappedArea(k, mm, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
+}
+
 /* Changing the list of VMAs. All under mmap_lock for writing. */
 
-function insertVma(mm: Mm, vma: Vma): void {
+/** Puts a VMA into its place; the caller has announced it. */
+export function insertVma(_k: Kernel, mm: Mm, vma: Vma): void {
   const i = mm.findVmaIndex(vma.startVpn);
   if (i < 0) mm.vmas.push(vma);
   else mm.vmas.splice(i, 0, vma);
 }
 
-function account(mm: Mm, pages: number): void {
+/** Counts pages that a VMA has got, or (negative) has no more. */
+export function account(_k: Kernel, { mm, flags }: Vma, pages: number): void {
   mm.totalVm += pages;
+  if ((flags & VM.LOCKED) !== 0) mm.lockedVm += pages;
   if (mm.totalVm > mm.highVm) mm.highVm = mm.totalVm;
 }
 
@@ -151,12 +161,12 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
     anonVma.vmas.add(upper);
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     vma.endVpn = vpn;
-    insertVma(mm, upper);
+    k.mmap.insertVma(k, mm, upper);
     if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   } else {
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     vma.endVpn = vpn;
-    insertVma(mm, upper);
+    k.mmap.insertVma(k, mm, upper);
   }
   return upper;
 }
@@ -317,18 +327,19 @@ export function* mmapRegion(
   let start: number;
   if ((flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0) {
     start = addr / 4096;
-    if ((flags & MapFlag.FIXED_NOREPLACE) !== 0 && !rangeFree(mm, start, pages)) return -Errno.EEXIST;
+    if ((flags & MapFlag.FIXED_NOREPLACE) !== 0 && !k.mmap.rangeFree(k, mm, start, pages)) return -Errno.EEXIST;
   } else {
     const hint = Math.ceil(addr / 4096);
-    const couldBeHuge = file === null && hint === 0 && (flags & MapFlag.TYPE) === MapFlag.PRIVATE && pages % HPAGE_PMD_NR === 0;
-    start = couldBeHuge ? k.mmap.thpGetUnmappedArea(k, mm, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
+    const anonymous = file === null && (flags & MapFlag.TYPE) === MapFlag.PRIVATE;
+    start = anonymous ? k.mmap.getUnmappedAnonArea(k, mm, hint, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
     if (start < 0) return -Errno.ENOMEM;
   }
   if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
   const promises = (flags & MapFlag.NORESERVE) === 0 && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
   if (promises && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
-  if (!rangeFree(mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
+  if (!k.mmap.mayExpandVm(k, mm, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
+  if (!k.mmap.rangeFree(k, mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
 
   let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
   if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) vmFlags |= VM.SHARED;
@@ -348,10 +359,26 @@ export function* mmapRegion(
     }
   }
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-  insertVma(mm, vma);
-  account(mm, pages);
+  k.mmap.insertVma(k, mm, vma);
+  k.mmap.account(k, vma, pages);
   yield* k.mmap.mergeAround(k, mm, vma);
   return start * 4096;
+}
+
+/** Pages of [start, start + pages) that are mapped. */
+function mappedPages(mm: Mm, start: number, pages: number): number {
+  let mapped = 0;
+  for (let i = mm.findVmaIndex(start); i >= 0 && i < mm.vmas.length && mm.vmas[i]!.startVpn < start + pages; i++) {
+    const { startVpn, endVpn } = mm.vmas[i]!;
+    mapped += Math.min(endVpn, start + pages) - Math.max(startVpn, start);
+  }
+  return mapped;
+}
+
+/** Whether RLIMIT_AS of the caller's process leaves room for so many more pages. */
+export function mayExpandVm(k: Kernel, mm: Mm, pages: number): boolean {
+  const limit = k.m.current?.process?.limits[Rlimit.AS]?.current;
+  return limit === undefined || BigInt(mm.totalVm + pages) <= limit >> 12n;
 }
 
 /** Heuristic overcommit: only an obvious overcommit is refused (vm/overcommit-accounting). */
@@ -388,7 +415,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
   for (const vma of gone) {
     yield* k.memory.vmaStartWrite(k, vma);
     vma.detached = true;
-    account(mm, -vma.pages);
+    k.mmap.account(k, vma, -vma.pages);
   }
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   mm.vmas.splice(mm.vmas.indexOf(gone[0]!, from), gone.length);
@@ -433,13 +460,13 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (newEnd < oldEnd) yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd);
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
-    if (!rangeFree(mm, oldEnd, pages) || !k.mmap.enoughMemory(k, pages)) return mm.brk;
+    if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !k.mmap.mayExpandVm(k, mm, pages) || !k.mmap.enoughMemory(k, pages)) return mm.brk;
     const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
     vma.lockSeq = mm.lockSeq;
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-    insertVma(mm, vma);
-    account(mm, pages);
+    k.mmap.insertVma(k, mm, vma);
+    k.mmap.account(k, vma, pages);
     yield* k.mmap.mergeAround(k, mm, vma);
   }
   mm.brk = brk;
@@ -458,8 +485,8 @@ export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> 
   const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
   vma.lockSeq = mm.lockSeq;
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-  insertVma(mm, vma);
-  account(mm, 33);
+  k.mmap.insertVma(k, mm, vma);
+  k.mmap.account(k, vma, 33);
   yield* k.memory.mmapWriteUnlock(k, mm);
   return top * 4096;
 }
@@ -484,7 +511,7 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
     if (below === undefined || vpn - below.endVpn >= gap) {
       yield* k.memory.vmaStartWrite(k, vma);
       if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-      account(mm, vma.startVpn - vpn);
+      k.mmap.account(k, vma, vma.startVpn - vpn);
       vma.pgoff -= vma.startVpn - vpn;
       vma.startVpn = vpn;
     }

@@ -24,6 +24,10 @@ const munmap: Handler = function* (t, [address, length]) {
   return yield* t.k.mmap.doMunmap(t.k, t.task.mm!, address!, length!);
 };
 
+const mremap: Handler = function* (t, [address, oldLength, newLength, flags, newAddress]) {
+  return yield* t.k.mremap.doMremap(t.k, t.task.mm!, address!, oldLength!, newLength!, int(flags!), newAddress!);
+};
+
 const brk: Handler = function* (t, [address]) {
   return yield* t.k.mmap.doBrk(t.k, t.task.mm!, address!);
 };
@@ -110,7 +114,7 @@ const RANGE = [F.POINTER, F.SIZE];
 export const MM: readonly (readonly [number, Syscall])[] = [
   [214, call("brk", [F.POINTER], brk, "", "address")],
   [215, call("munmap", RANGE, munmap)],
-  [216, call("mremap", [...RANGE, F.SIZE, F.HEX, F.POINTER], null)],
+  [216, call("mremap", [...RANGE, F.SIZE, F.MREMAP_FLAGS, F.MREMAP_ADDRESS], mremap, "there is no shared memory, so that old_size 0 is always EINVAL", "address")],
   [222, call("mmap", [F.POINTER, F.SIZE, F.PROT, F.MAP_FLAGS, F.INT, F.OFFSET], mmap, "what the memory management refuses", "address")],
   [226, call("mprotect", [...RANGE, F.PROT], mprotect)],
   [227, call("msync", [...RANGE, F.HEX], msync, "there is nothing to write back to")],
