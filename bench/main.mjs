@@ -21,6 +21,7 @@ const LONGER = 10;
 const FAULT_ROUNDS = 100;
 const FAULTS = FAULT_ROUNDS * 4096;
 const EXCLUSIVE_ROUNDS = 12;
+const MAPPING_ROUNDS = 20;
 const EXECUTIONS = 250_000;
 const EXCLUSIVE_PAGES = EXCLUSIVE_ROUNDS * 4096;
 
@@ -38,7 +39,7 @@ function say(text) {
 function guest(name, args) {
   const bytes = readFileSync(join(ROOT, "programs/prebuilt", name));
   const linux = new LinuxMachine({
-    memoryBytes: 2 ** 28,
+    memoryBytes: 2 ** 30,
     swapBytes: 0,
     cpus: 1,
     seed: 1,
@@ -131,6 +132,31 @@ function exclusive() {
   row("pages made exclusive, and taken back", "pages/s", EXCLUSIVE_PAGES / here, null);
 }
 
+/** Work of bench-mm: what it is called, what is counted, and how many of that a round has. */
+const MAPPINGS = [
+  ["fork", "pages of a process of 256 MiB, forked", "pages/s", 65_536],
+  ["cow", "pages written in a child", "pages/s", 4096],
+  ["mprotect", "mprotect of a page", "calls/s", 2 * 4096],
+  ["mremap", "mremap of a page to elsewhere", "calls/s", 2 * 4096],
+  ["munmap", "munmap and mmap of a page, and its fault", "pages/s", 4096],
+];
+
+function mappings(folder) {
+  const native = has("gcc") ? compileNatively(folder, "bench-mm") : null;
+  for (const [work, title, unit, each] of MAPPINGS) {
+    say(`${work} …`);
+    const args = [work, String(MAPPING_ROUNDS)];
+    const here = best(() => guest("bench-mm", args).seconds);
+    let other = null;
+    if (native !== null) {
+      host(native, args);
+      other = { name: "native", perSecond: (MAPPING_ROUNDS * each) / best(() => host(native, args)) };
+    }
+    row(title, unit, (MAPPING_ROUNDS * each) / here, other);
+  }
+  if (native === null) skipped.push("gcc is not installed: no comparison of mappings");
+}
+
 const jiti = createJiti(import.meta.url);
 const load = (name) => jiti.import(join(ROOT, `scenarios/${name}.ts`), { default: true });
 
@@ -183,6 +209,7 @@ try {
   integer();
   faults(folder);
   exclusive();
+  mappings(folder);
   await memory();
   await spin();
 } finally {
