@@ -20,8 +20,8 @@ test.each(readdirSync(SCENARIOS).filter((file) => file.endsWith(".ts")))("%s doe
   }
 });
 
-test("random operations do what their points say", () => {
-  const machine = { cpus: 3, devices: 2, frames: 160, swapSlots: 256, memoryMax: 30, ownPages: 8, sharedPages: 4, operations: 40 };
+test.each([false, true])("random operations do what their points say, memory that moves among them: %s", (moves) => {
+  const machine = { cpus: 3, devices: 2, frames: 160, swapSlots: 256, memoryMax: 30, ownPages: 8, sharedPages: 4, operations: 40, moves };
   for (let seed = 0; seed < SEEDS; seed++) {
     expect(fuzz({ ...machine, seed, switchOneIn: 3 }, null, watch)).toBeNull();
   }
