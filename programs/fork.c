@@ -214,6 +214,27 @@ static void pipes(void)
 	syscall1(__NR_close, from[0]);
 }
 
+/* A child with CLONE_FILES closes and opens its parent's files, and does not take them along. */
+static void shared_files(void)
+{
+	int fds[2], more[2];
+	char byte = 0;
+	long pid;
+
+	syscall2(__NR_pipe2, fds, 0);
+	pid = sys_fork(CLONE_FILES);
+	if (pid == 0) {
+		syscall3(__NR_write, fds[1], "x", 1);
+		syscall1(__NR_close, fds[1]);
+		exit_group((int)syscall2(__NR_pipe2, more, 0) + more[1] - fds[1]);
+	}
+	print("with shared files: the child's lie %d behind, ", (long)wait_for(pid) >> 8);
+	print("to write to a closed one: %d, ", syscall3(__NR_write, fds[1] - 1, "y", 1));
+	print("to read what it wrote: %d\n", syscall3(__NR_read, fds[0], &byte, 1));
+	for (int fd = fds[0]; fd < fds[0] + 4; fd++)
+		print("close: %d\n", syscall1(__NR_close, fd));
+}
+
 /* From here on: swap, and the test device. */
 
 static unsigned long pagemap(volatile char *p)
@@ -286,6 +307,7 @@ int main(int argc, char **argv, char **envp)
 	endings();
 	vforked(small);
 	pipes();
+	shared_files();
 	advice(map_anonymous(4 * PAGE_SIZE));
 	if (argc > 1 && string_equal(argv[1], "all")) {
 		swapped(map_anonymous(PAGES * PAGE_SIZE));

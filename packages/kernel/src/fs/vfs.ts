@@ -238,6 +238,12 @@ export class FileTable {
     for (const entry of this.files) if (entry !== undefined) entry.file.references++;
   }
 
+  /** The table itself, for one process more. */
+  share(): FileTable {
+    this.users++;
+    return this;
+  }
+
   get(fd: number): OpenFile | null {
     return this.files[fd]?.file ?? null;
   }

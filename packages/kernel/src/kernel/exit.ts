@@ -72,8 +72,8 @@ export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
   const process = task.process!;
   process.maxRssPages = Math.max(process.maxRssPages, mm.highRss, mm.rssPages());
   // A parent in vfork(2) runs on what the child has left.
-  process.vforkDone?.wakeAll();
-  process.vforkDone = null;
+  task.thread.vforkDone?.wakeAll();
+  task.thread.vforkDone = null;
   if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
   task.mm = null;
 }

@@ -82,7 +82,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSign
     pid,
     task.comm,
     parent,
-    files ? parent.files : new FileTable(parent.files),
+    files ? parent.files.share() : new FileTable(parent.files),
     handlers ? parent.handlers : new SignalHandlers(parent.handlers),
     parent.memcg,
     false,

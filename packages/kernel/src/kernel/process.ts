@@ -30,6 +30,8 @@ export class ThreadState {
   systemTimeNs = 0;
   /** Address of the instruction whose page fault the thread handles; -1 when it is the kernel's own. */
   faultPc = -1;
+  /** Where whoever made this thread sleeps until it has left its address space (CLONE_VFORK). */
+  vforkDone: WaitQueue | null = null;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
   syscall = "";
 }
@@ -48,8 +50,6 @@ export class Process {
   exitSignal: number = Sig.SIGCHLD;
   /** Threads of this process that wait for children; made when the first does. */
   childWait: WaitQueue | null = null;
-  /** A parent that sleeps in vfork(2) until this process has left its address space. */
-  vforkDone: WaitQueue | null = null;
   readonly children = new Set<Process>();
   /** Signals sent to the group and taken by whichever thread is first. */
   readonly sharedPending = new Set<number>();

@@ -54,10 +54,10 @@ function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   if ((flags & Clone.VM) !== 0) yield* shareMm(k, mm);
   else t.linux.forked(mm, task.mm!);
   const done = (flags & Clone.VFORK) === 0 ? null : new WaitQueue(m);
-  process.vforkDone ??= done;
+  created.thread.vforkDone = done;
   yield* addThread(t, process, created, args.flags);
   // The child has the stack, until it has left.
-  while (done !== null && process.vforkDone === done && !m.signals.fatalPending(task)) yield* done.sleep(TaskState.Killable, "vfork");
+  while (done !== null && created.thread.vforkDone === done && !m.signals.fatalPending(task)) yield* done.sleep(TaskState.Killable, "vfork");
   return id;
 }
 
