@@ -11,5 +11,6 @@ export default defineConfig({
     exclude: [...defaultExclude, "test/browser/**"],
     // Whole programs run in some tests; nothing here asserts a time.
     testTimeout: 120_000,
+    maxWorkers: "100%",
   },
 });
