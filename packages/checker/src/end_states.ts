@@ -1,6 +1,6 @@
 import { NO_PAGE, PG } from "@faultline/kernel";
 import type { ChangeListener } from "./checkpoint.js";
-import { HashSet } from "./hash64.js";
+import { Hash64, HashSet } from "./hash64.js";
 import { unheardOf, type World } from "./world.js";
 
 /** States remembered at most, so that memory does not grow with the executions. */
@@ -18,20 +18,19 @@ const WORDS_PER_FRAME = 1024;
  * they need not be gone through again. A state is all that has changed since the threads started, and is
  * known again by a hash of 64 bits.
  */
-export class EndStates implements ChangeListener {
+export class EndStates extends Hash64 implements ChangeListener {
   private readonly states = new HashSet();
   private tried = 0;
   private met = 0;
-  /** Of the execution that has ended last. */
-  private lo = 0;
-  private hi = 0;
-  /** False when it holds what cannot be compared: functions. */
+  /** False when the end of the last execution holds what cannot be compared: functions. */
   private comparable = false;
   /** Objects that are new since the checkpoint, numbered as they are met. */
   private readonly fresh = new Map<object, number>();
   private readonly names = new Map<unknown, number>();
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: World) {
+    super();
+  }
 
   /** The threads have ended: whether others have ended like this, and all was well. */
   known(): boolean {
@@ -41,8 +40,7 @@ export class EndStates implements ChangeListener {
     if (m.memmap.nrPages > PAGES_MAX || (m.swapDisk !== null && !m.swapDisk.isIdle)) return false;
     this.tried++;
     this.comparable = true;
-    this.lo = 0x2545f491;
-    this.hi = 0x4f6cdd1d;
+    this.begin();
     if (this.fresh.size > 0) this.fresh.clear();
     this.world.compare(this);
     this.tables();
@@ -154,26 +152,5 @@ export class EndStates implements ChangeListener {
     let name = this.names.get(constructor);
     if (name === undefined) this.names.set(constructor, (name = this.names.size));
     return name;
-  }
-
-  private number(value: number): void {
-    const low = value | 0;
-    this.word(low);
-    if (low === value) return;
-    this.word(Math.floor(value / 2 ** 32));
-    if (!Number.isInteger(value)) this.string(String(value));
-  }
-
-  private string(value: string): void {
-    let h = value.length;
-    for (let i = 0; i < value.length; i++) h = Math.imul(h ^ value.charCodeAt(i), 0x01000193);
-    this.word(h);
-  }
-
-  private word(value: number): void {
-    const a = Math.imul(this.lo ^ value, 0x9e3779b1);
-    const b = Math.imul((this.hi + value) | 0, 0x85ebca6b);
-    this.lo = ((a ^ (a >>> 15)) + 0x7f4a7c15) | 0;
-    this.hi = ((b ^ (b >>> 13)) + 0x165667b1 + (a >>> 7)) | 0;
   }
 }

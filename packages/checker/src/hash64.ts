@@ -25,6 +25,46 @@ export class HashChains {
   }
 }
 
+/** A hash of two 32-bit words of everything it was given, in order. */
+export class Hash64 {
+  lo = 0;
+  hi = 0;
+
+  /** Forgets what it was given. */
+  begin(): void {
+    this.lo = 0x1b873593;
+    this.hi = 0x38b34ae5;
+  }
+
+  /** Any number at all. */
+  number(value: number): void {
+    const low = value | 0;
+    this.word(low);
+    if (low === value) return;
+    this.word(Math.floor(value / 2 ** 32));
+    if (!Number.isInteger(value)) this.string(String(value));
+  }
+
+  /** A 32-bit integer. */
+  word(value: number): void {
+    const a = Math.imul(this.lo ^ value, 0x9e3779b1);
+    const b = Math.imul((this.hi + value) | 0, 0x85ebca6b);
+    this.lo = ((a ^ (a >>> 15)) + 0x7f4a7c15) | 0;
+    this.hi = ((b ^ (b >>> 13)) + 0x165667b1 + (a >>> 7)) | 0;
+  }
+
+  string(value: string): void {
+    this.word(hashOf(value));
+  }
+}
+
+/** A string as 32 bits. */
+export function hashOf(text: string): number {
+  let h = text.length;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h;
+}
+
 const MIN_SLOTS = 1 << 12;
 
 /**

@@ -1,4 +1,5 @@
 import { Dmirror, Machine, Memmap, type Kernel } from "@faultline/kernel";
+import { Hash64, hashOf } from "./hash64.js";
 
 const DEPTH_MAX = 4;
 /**
@@ -13,9 +14,7 @@ function isKernel(value: object): boolean {
 }
 
 /** Hashes values as a thread can tell them apart: two words, in `lo` and `hi`. */
-export class ValueHash {
-  lo = 0;
-  hi = 0;
+export class ValueHash extends Hash64 {
   /** A function was among the values that is no kernel function: what it reaches is not known. */
   opaque = false;
 
@@ -24,36 +23,20 @@ export class ValueHash {
   readonly sequences: number[] = [];
 
   /** @param known functions that reach nothing but what they are given */
-  constructor(private readonly known: WeakSet<object>) {}
+  constructor(private readonly known: WeakSet<object>) {
+    super();
+  }
 
-  begin(): void {
-    this.lo = 0x1b873593;
-    this.hi = 0x38b34ae5;
+  override begin(): void {
+    super.begin();
     this.opaque = false;
     this.sequences.length = 0;
   }
 
-  number(value: number): void {
-    if (value >= SEQUENCE_BASE && value < SEQUENCE_END) {
-      this.sequences.push(value);
-      return this.word(17);
-    }
-    const low = value | 0;
-    this.word(low);
-    if (low === value) return;
-    this.word(Math.floor(value / 2 ** 32));
-    if (!Number.isInteger(value)) this.string(String(value));
-  }
-
-  word(value: number): void {
-    const a = Math.imul(this.lo ^ value, 0x9e3779b1);
-    const b = Math.imul((this.hi + value) | 0, 0x85ebca6b);
-    this.lo = ((a ^ (a >>> 15)) + 0x7f4a7c15) | 0;
-    this.hi = ((b ^ (b >>> 13)) + 0x165667b1 + (a >>> 7)) | 0;
-  }
-
-  string(value: string): void {
-    this.word(hashOf(value));
+  override number(value: number): void {
+    if (value < SEQUENCE_BASE || value >= SEQUENCE_END) return super.number(value);
+    this.sequences.push(value);
+    this.word(17);
   }
 
   /**
@@ -122,12 +105,6 @@ export class ValueHash {
     }
     return known;
   }
-}
-
-function hashOf(text: string): number {
-  let h = text.length;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  return h;
 }
 
 /** How objects of a class are told apart. */
