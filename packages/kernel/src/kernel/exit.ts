@@ -140,11 +140,9 @@ export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
   if (parent === null || parent.pid === 1 || parent.isOperator) return k.exit.reap(k, process);
   // Who ignores the signal does not want to hear of the child, and cannot wait for it.
   const { handler, flags } = parent.handlers.get(Sig.SIGCHLD);
-  const unwanted = exitSignal === Sig.SIGCHLD && (handler === SIG_IGN || (flags & SA.NOCLDWAIT) !== 0);
-  if (exitSignal !== 0 && handler !== SIG_IGN) {
-    m.signals.send(parent, null, k.exit.childInfo(process, exitSignal));
-  }
-  if (unwanted) k.exit.reap(k, process);
+  const ignored = exitSignal === Sig.SIGCHLD && handler === SIG_IGN;
+  if (exitSignal !== 0 && !ignored) m.signals.send(parent, null, k.exit.childInfo(process, exitSignal));
+  if (ignored || (exitSignal === Sig.SIGCHLD && (flags & SA.NOCLDWAIT) !== 0)) k.exit.reap(k, process);
   parent.childWait?.wakeAll();
 }
 

@@ -66,8 +66,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
   }
   if (m.point(Op.VmaTree, mm.id)) yield SWITCH;
   mm.vmas.push(vma);
-  mm.totalVm += vma.pages;
-  mm.highVm = Math.max(mm.highVm, mm.totalVm);
+  k.mmap.account(k, vma, vma.pages);
   return vma;
 }
 
