@@ -59,5 +59,5 @@ export { KPF, stablePageFlags } from "./fs/proc/page.js";
 export { PM } from "./fs/proc/task_mmu.js";
 export { mountAll, type MountOptions } from "./fs/mount_all.js";
 export { StdStreams, type HostStreams } from "./fs/stdio.js";
-export { makePipe } from "./fs/pipe.js";
+export { makePipe, PIPE_CAPACITY } from "./fs/pipe.js";
 export { FileTable, O, OpenFile, pathOf, Poll, type CharDevice, type FileOps, type Inode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

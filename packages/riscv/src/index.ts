@@ -11,4 +11,7 @@ export { exitCodeOf, LinuxMachine, type LinuxOptions, type LinuxResult } from ".
 export { ScenarioGuests, type GuestProgram } from "./abi/scenario_guests.js";
 export { parseOperatorLine, type OperatorLine, type OperatorOutput } from "./abi/operator.js";
 export { SYSCALLS } from "./abi/syscalls/table.js";
+export { acceptedValues, surfaceImage, surfaceTrials, type Trial } from "./abi/syscalls/surface/trials.js";
+export { SURFACES } from "./abi/syscalls/surface/index.js";
+export type { Accepted, Surface } from "./abi/syscalls/surface/surface.js";
 export type { Syscall } from "./abi/syscalls/syscall.js";

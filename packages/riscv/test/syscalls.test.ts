@@ -1,8 +1,37 @@
 import { fileURLToPath } from "node:url";
+import { Errno } from "@faultline/kernel";
 import { expect, test } from "vitest";
-import { SYSCALLS } from "../src/index.js";
+import { acceptedValues, SURFACES, SYSCALLS, type Accepted, type Surface, type Syscall } from "../src/index.js";
 
-/** docs/syscalls.md, made from the table. */
+/** An argument's values by their names, and what comes of others. */
+function argumentText(call: Syscall, index: number, accepted: Accepted): string {
+  const names = new Map(call.args[index]?.names ?? []);
+  const known: string[] = [];
+  if (accepted.kind === "values") for (const value of acceptedValues(accepted)) known.push(names.get(value) ?? String(value));
+  else {
+    let rest = acceptedValues(accepted).reduce((sum, value) => sum | value, 0) >>> 0;
+    for (const [bit, name] of [...names].sort(([a], [b]) => a - b)) {
+      if ((rest & bit) === 0) continue;
+      known.push(name);
+      rest = (rest & ~bit) >>> 0;
+    }
+    if (rest !== 0) known.push(`0x${rest.toString(16)}`);
+  }
+  return `${known.map((name) => `\`${name}\``).join(" ")}; ${accepted.other === 0 ? "others are ignored" : `others: ${Errno[accepted.other]}`}`;
+}
+
+function takesText(call: Syscall, surface: Surface): string {
+  return Object.entries(surface.takes ?? {}).map(([index, accepted]) => argumentText(call, Number(index), accepted)).join("<br>");
+}
+
+/** Errnos, each with all that it is given for. */
+function refusesText({ refuses = [] }: Surface): string {
+  const reasons = new Map<number, string[]>();
+  for (const [errno, when] of refuses) reasons.set(errno, [...(reasons.get(errno) ?? []), when]);
+  return [...reasons].map(([errno, whens]) => `${Errno[errno]}: ${[...new Set(whens)].join("; ")}`).join("<br>");
+}
+
+/** docs/syscalls.md, made from the tables. */
 function page(): string {
   const calls = [...SYSCALLS];
   const handled = calls.filter(([, call]) => call.handler !== null);
@@ -11,12 +40,17 @@ function page(): string {
     "# System calls",
     "",
     `Of Linux's riscv64 system calls, ${handled.length} are there. Others return \`ENOSYS\`, and the kernel log`,
-    "(`--dmesg`) names each the first time. This page is made from the table in",
-    "`packages/riscv/src/abi/syscalls/`; `npx vitest run packages/riscv/test/syscalls.test.ts -u` makes it anew.",
+    "(`--dmesg`) names each the first time. This page is made from the tables in",
+    "`packages/riscv/src/abi/syscalls/`: what a call is in `table.ts`, what it takes and refuses in `surface/`.",
+    "`npx vitest run packages/riscv/test/syscalls.test.ts -u` makes it anew; `surface.test.ts` beside it tries",
+    "each flag that a call takes, each bit that it does not, and each refusal.",
     "",
-    "| number | call | known differences from Linux |",
-    "|---:|---|---|",
-    ...handled.map(([number, call]) => `| ${number} | \`${call.name}\` | ${call.limits} |`),
+    "| number | call | flags and choices | refuses | known differences from Linux |",
+    "|---:|---|---|---|---|",
+    ...handled.map(([number, call]) => {
+      const surface = SURFACES[call.name] ?? { example: null };
+      return `| ${number} | \`${call.name}\` | ${takesText(call, surface)} | ${refusesText(surface)} | ${call.limits} |`;
+    }),
     "",
     "Known by name (for `--strace`), and not there yet: " + refused.map(([, call]) => `\`${call.name}\``).join(", ") + ".",
     "",

@@ -7,13 +7,13 @@ import type { Kernel } from "../kernel.js";
 import { O, OpenFile, Poll, type FileOps, type Inode } from "./vfs.js";
 
 /** Bytes that a pipe holds (pipe(7)). */
-const CAPACITY = 65_536;
+export const PIPE_CAPACITY = 65_536;
 /** Writes of up to so many bytes come in one piece. */
 const PIPE_BUF = 4096;
 
 /** What was written and not read yet, and who could still do either. */
 class Pipe {
-  private readonly bytes = new Uint8Array(CAPACITY);
+  private readonly bytes = new Uint8Array(PIPE_CAPACITY);
   private start = 0;
   length = 0;
   readers = 1;
@@ -27,13 +27,13 @@ class Pipe {
   }
 
   get room(): number {
-    return CAPACITY - this.length;
+    return PIPE_CAPACITY - this.length;
   }
 
   take(into: Uint8Array): number {
     const n = Math.min(into.length, this.length);
-    for (let i = 0; i < n; i++) into[i] = this.bytes[(this.start + i) % CAPACITY]!;
-    this.start = (this.start + n) % CAPACITY;
+    for (let i = 0; i < n; i++) into[i] = this.bytes[(this.start + i) % PIPE_CAPACITY]!;
+    this.start = (this.start + n) % PIPE_CAPACITY;
     this.length -= n;
     return n;
   }
@@ -41,7 +41,7 @@ class Pipe {
   /** As many as there is room for. */
   put(from: Uint8Array): number {
     const n = Math.min(from.length, this.room);
-    for (let i = 0; i < n; i++) this.bytes[(this.start + this.length + i) % CAPACITY] = from[i]!;
+    for (let i = 0; i < n; i++) this.bytes[(this.start + this.length + i) % PIPE_CAPACITY] = from[i]!;
     this.length += n;
     return n;
   }

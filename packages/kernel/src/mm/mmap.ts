@@ -301,7 +301,6 @@ export function* doMmap(
   const fixed = (flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0;
   if (fixed && addr % 4096 !== 0) return -Errno.EINVAL;
   if (fixed && (addr < 0 || addr / 4096 + pages > USER_VPN_END)) return -Errno.ENOMEM;
-  if (fixed && addr / 4096 < MIN_VPN) return -Errno.EPERM;
   // Shared memory needs a file system underneath, and regular files are not mappable yet.
   if (file === null && shared) return -Errno.ENODEV;
   if (file !== null && file.ops.mmap === undefined) return -Errno.ENODEV;

@@ -6,6 +6,8 @@ import { getI64, getU64, peekString, peekUser } from "../user.js";
 export interface Format {
   /** Filled in by the call: shown only when it has returned. */
   readonly output?: boolean;
+  /** Bits or values that have a name. */
+  readonly names?: readonly (readonly [number, string])[];
   /** Null leaves the argument out. */
   show(t: GuestThread, value: number, args: readonly number[], result: number): string | null;
 }
@@ -45,11 +47,11 @@ function flagsText(value: number, names: readonly (readonly [number, string])[],
 
 /** A word of flags. The first entry that contains others must stand before them. */
 export function flags(names: readonly (readonly [number, string])[], none = "0"): Format {
-  return { show: (_t, value) => flagsText(value, names, none) };
+  return { names, show: (_t, value) => flagsText(value, names, none) };
 }
 
 export function oneOf(names: Readonly<Record<number, string>>): Format {
-  return { show: (_t, value) => names[value] ?? hex(value) };
+  return { names: Object.entries(names).map(([value, name]) => [Number(value), name]), show: (_t, value) => names[value] ?? names[value | 0] ?? hex(value) };
 }
 
 export const INT: Format = { show: (_t, value) => String(value | 0) };
@@ -172,19 +174,20 @@ export const IOCTL_ARG: Format = {
   },
 };
 
-export const PROT = flags([[1, "PROT_READ"], [2, "PROT_WRITE"], [4, "PROT_EXEC"]], "PROT_NONE");
+export const PROT = flags([[1, "PROT_READ"], [2, "PROT_WRITE"], [4, "PROT_EXEC"], [8, "PROT_SEM"], [0x1000000, "PROT_GROWSDOWN"], [0x2000000, "PROT_GROWSUP"]], "PROT_NONE");
+const OPEN_NAMES: readonly (readonly [number, string])[] = [
+  [0o20200000, "O_TMPFILE"], [0o100, "O_CREAT"], [0o200, "O_EXCL"], [0o400, "O_NOCTTY"], [0o1000, "O_TRUNC"],
+  [0o2000, "O_APPEND"], [0o4000, "O_NONBLOCK"], [0o200000, "O_DIRECTORY"], [0o400000, "O_NOFOLLOW"],
+  [0o2000000, "O_CLOEXEC"], [0o10000000, "O_PATH"], [0o4010000, "O_SYNC"], [0o10000, "O_DSYNC"], [0o40000, "O_DIRECT"],
+];
 export const OPEN_FLAGS: Format = {
+  names: OPEN_NAMES,
   show(_t, value) {
     const access = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"][value & 3]!;
     const rest = flagsText(value & ~3 & ~0o100000, OPEN_NAMES, "");
     return rest === "" ? access : `${access}|${rest}`;
   },
 };
-const OPEN_NAMES: readonly (readonly [number, string])[] = [
-  [0o20200000, "O_TMPFILE"], [0o100, "O_CREAT"], [0o200, "O_EXCL"], [0o400, "O_NOCTTY"], [0o1000, "O_TRUNC"],
-  [0o2000, "O_APPEND"], [0o4000, "O_NONBLOCK"], [0o200000, "O_DIRECTORY"], [0o400000, "O_NOFOLLOW"],
-  [0o2000000, "O_CLOEXEC"], [0o10000000, "O_PATH"], [0o4010000, "O_SYNC"], [0o10000, "O_DSYNC"],
-];
 /** The mode of openat, which matters only to what creates a file. */
 export const OPEN_MODE: Format = { show: (_t, value, args) => ((args[2]! & 0o20000100) !== 0 ? `0${(value & 0o7777).toString(8)}` : null) };
 
@@ -277,7 +280,8 @@ export const STAT: Format = {
   },
 };
 
-export const AT_FLAGS = flags([[0x1000, "AT_EMPTY_PATH"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x800, "AT_NO_AUTOMOUNT"], [0x200, "AT_REMOVEDIR"]]);
+export const AT_FLAGS = flags([[0x1000, "AT_EMPTY_PATH"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x800, "AT_NO_AUTOMOUNT"], [0x200, "AT_REMOVEDIR"], [0x2000, "AT_STATX_FORCE_SYNC"], [0x4000, "AT_STATX_DONT_SYNC"]]);
+export const ACCESS_FLAGS = flags([[0x200, "AT_EACCESS"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x1000, "AT_EMPTY_PATH"]]);
 
 const SA_NAMES: readonly (readonly [number, string])[] = [
   [1, "SA_NOCLDSTOP"], [2, "SA_NOCLDWAIT"], [4, "SA_SIGINFO"], [0x8000000, "SA_ONSTACK"], [0x10000000, "SA_RESTART"],
@@ -361,3 +365,25 @@ export const TID_OUT: Format = {
 export function named(name: string, format: Format): Format {
   return { ...format, show: (t, value, args, result) => `${name}=${format.show(t, value, args, result) ?? ""}` };
 }
+
+export const PIPE_FLAGS = flags([[0o200, "O_NOTIFICATION_PIPE"], [0o4000, "O_NONBLOCK"], [0o40000, "O_DIRECT"], [0o2000000, "O_CLOEXEC"]]);
+export const MSYNC_FLAGS = flags([[1, "MS_ASYNC"], [2, "MS_INVALIDATE"], [4, "MS_SYNC"]]);
+export const MEMBARRIER_COMMAND = oneOf({
+  0: "MEMBARRIER_CMD_QUERY", 1: "MEMBARRIER_CMD_GLOBAL", 2: "MEMBARRIER_CMD_GLOBAL_EXPEDITED", 4: "MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED",
+  8: "MEMBARRIER_CMD_PRIVATE_EXPEDITED", 16: "MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED", 32: "MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE",
+  64: "MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE",
+});
+export const FLUSH_ICACHE_FLAGS = flags([[1, "SYS_RISCV_FLUSH_ICACHE_LOCAL"]]);
+export const CLOSE_RANGE_FLAGS = flags([[2, "CLOSE_RANGE_UNSHARE"], [4, "CLOSE_RANGE_CLOEXEC"]]);
+export const FCNTL_COMMAND = oneOf({
+  0: "F_DUPFD", 1: "F_GETFD", 2: "F_SETFD", 3: "F_GETFL", 4: "F_SETFL", 5: "F_GETLK", 6: "F_SETLK", 7: "F_SETLKW", 8: "F_SETOWN",
+  9: "F_GETOWN", 10: "F_SETSIG", 11: "F_GETSIG", 1024: "F_SETLEASE", 1025: "F_GETLEASE", 1026: "F_NOTIFY", 1030: "F_DUPFD_CLOEXEC",
+  1031: "F_SETPIPE_SZ", 1032: "F_GETPIPE_SZ", 1033: "F_ADD_SEALS", 1034: "F_GET_SEALS",
+});
+export const RUSAGE_WHO = oneOf({ [-1]: "RUSAGE_CHILDREN", 0: "RUSAGE_SELF", 1: "RUSAGE_THREAD" });
+export const TIMER_FLAGS = flags([[1, "TIMER_ABSTIME"]]);
+export const PRCTL_OPTION = oneOf({
+  1: "PR_SET_PDEATHSIG", 2: "PR_GET_PDEATHSIG", 3: "PR_GET_DUMPABLE", 4: "PR_SET_DUMPABLE", 15: "PR_SET_NAME", 16: "PR_GET_NAME",
+  22: "PR_SET_SECCOMP", 35: "PR_SET_MM", 38: "PR_SET_NO_NEW_PRIVS", 39: "PR_GET_NO_NEW_PRIVS", 41: "PR_SET_THP_DISABLE",
+  42: "PR_GET_THP_DISABLE", 65: "PR_SET_MDWE", 66: "PR_GET_MDWE", 67: "PR_SET_MEMORY_MERGE", 68: "PR_GET_MEMORY_MERGE", 0x53564d41: "PR_SET_VMA",
+});

@@ -1,4 +1,4 @@
-import { Errno, makePipe, O, OpenFile, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { Errno, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -8,6 +8,11 @@ const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 const AT_EMPTY_PATH = 0x1000;
+const AT_NO_AUTOMOUNT = 0x800;
+const AT_EACCESS = 0x200;
+/** AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC. */
+const AT_STATX_SYNC_TYPE = 0x6000;
+const AT_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
 const PATH_MAX = 4096;
 /** Kernel memory that one transfer takes at a time. */
 const CHUNK = 128 * 1024;
@@ -214,6 +219,8 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
     case Fcntl.SETFL:
       file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
       return 0;
+    case Fcntl.GETPIPE_SZ:
+      return file.inode.kind === "pipe" ? PIPE_CAPACITY : -Errno.EBADF;
     default:
       return -Errno.EINVAL;
   }
@@ -289,6 +296,7 @@ function statxBytes(stat: Stat): Uint8Array {
 /** The file that the stat family is asked about. */
 function* statAt(t: GuestThread, dirfd: number, name: number, flags: number): MaySleep<Stat | number> {
   const { k } = t;
+  if ((flags & ~AT_STAT_FLAGS) !== 0) return -Errno.EINVAL;
   // With AT_EMPTY_PATH a null path stands for an empty one.
   const text = name === 0 && (flags & AT_EMPTY_PATH) !== 0 ? "" : yield* path(t, name);
   if (typeof text === "number") return text;
@@ -314,7 +322,11 @@ const fstat: Handler = function* (t, [fd, buf]) {
   return yield* t.k.uaccess.copyToUser(t.k, buf!, statBytes(yield* t.k.m.vfs.fstat(t.k, file)));
 };
 
-const statx: Handler = function* (t, [dirfd, name, flags, , buf]) {
+const STATX_RESERVED = 0x8000_0000;
+
+const statx: Handler = function* (t, [dirfd, name, flags, mask, buf]) {
+  const both = (int(flags!) & AT_STATX_SYNC_TYPE) === AT_STATX_SYNC_TYPE;
+  if (both || (mask! & STATX_RESERVED) !== 0) return -Errno.EINVAL;
   const stat = yield* statAt(t, dirfd!, name!, int(flags!));
   return typeof stat === "number" ? stat : yield* t.k.uaccess.copyToUser(t.k, buf!, statxBytes(stat));
 };
@@ -353,8 +365,13 @@ const faccessat: Handler = function* (t, [dirfd, name, mode]) {
 };
 
 const faccessat2: Handler = function* (t, [dirfd, name, mode, flags]) {
+  if ((int(flags!) & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -Errno.EINVAL;
   const at = yield* pathAt(t, dirfd!, name!);
   if (typeof at === "number") return at;
+  if (at.path === "" && (flags! & AT_EMPTY_PATH) !== 0) {
+    const node = at.base?.node ?? null;
+    return yield* t.k.m.vfs.access(t.k, node === null ? "." : pathOf(node), int(mode!));
+  }
   return yield* t.k.m.vfs.access(t.k, at.path, int(mode!), at.base, (flags! & AT_SYMLINK_NOFOLLOW) === 0);
 };
 
@@ -462,8 +479,10 @@ const fchmod: Handler = function* (t, [fd, mode]) {
   return yield* t.k.m.vfs.chmod(t.k, pathOf(file.node), int(mode!) & 0o7777);
 };
 
-const sync: Handler = function* (t, [fd]) {
-  return fileOf(t, fd!) === null ? -Errno.EBADF : 0;
+const fsync: Handler = function* (t, [fd]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  return file.inode.kind === "file" || file.inode.kind === "directory" ? 0 : -Errno.EINVAL;
 };
 
 const umask: Handler = function* (t, [mask]) {
@@ -487,9 +506,9 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
   if (timeout !== 0) {
     const ts = yield* readStruct(k, timeout!, 16);
     if (ts === null) return -Errno.EFAULT;
-    const ns = getI64(ts, 0) * NSEC_PER_SEC + getI64(ts, 8);
-    if (ns < 0) return -Errno.EINVAL;
-    deadline = k.m.now() + ns;
+    const ns = getI64(ts, 8);
+    if (getI64(ts, 0) < 0 || ns < 0 || ns >= NSEC_PER_SEC) return -Errno.EINVAL;
+    deadline = k.m.now() + getI64(ts, 0) * NSEC_PER_SEC + ns;
   }
   if (sigmask !== 0) {
     if (size !== 8) return -Errno.EINVAL;
@@ -528,10 +547,14 @@ function lookAt(t: GuestThread, table: DataView, n: number): number {
   return ready;
 }
 
+/** Pipes of watch_queue, which is not configured. */
+const O_NOTIFICATION_PIPE = 0o200;
+
 const pipe2: Handler = function* (t, [fds, flags]) {
   const { k } = t;
   const { files } = t.task.process!;
-  if ((int(flags!) & ~(O.CLOEXEC | O.NONBLOCK | O.DIRECT)) !== 0) return -Errno.EINVAL;
+  if ((int(flags!) & ~(O.CLOEXEC | O.NONBLOCK | O.DIRECT | O_NOTIFICATION_PIPE)) !== 0) return -Errno.EINVAL;
+  if ((int(flags!) & O_NOTIFICATION_PIPE) !== 0) return -Errno.ENOPKG;
   const cloexec = (int(flags!) & O.CLOEXEC) !== 0;
   const [reading, writing] = makePipe(k, int(flags!));
   const from = yield* installOrPut(t, reading, cloexec, 0);
@@ -558,7 +581,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [17, call("getcwd", [F.OUT, F.SIZE], getcwd)],
   [23, call("dup", [F.INT], dup)],
   [24, call("dup3", [F.INT, F.INT, F.OPEN_FLAGS], dup3)],
-  [25, call("fcntl", [F.INT, F.INT, F.HEX], fcntl, "no locks, no owners")],
+  [25, call("fcntl", [F.INT, F.FCNTL_COMMAND, F.HEX], fcntl, "no locks, no owners")],
   [29, call("ioctl", [F.INT, F.IOCTL, F.IOCTL_ARG], ioctl)],
   [34, call("mkdirat", [...PATH_AT, F.OCTAL], mkdirat)],
   [35, call("unlinkat", [...PATH_AT, F.AT_FLAGS], unlinkat)],
@@ -576,7 +599,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [53, call("fchmodat", [...PATH_AT, F.OCTAL], fchmodat)],
   [56, call("openat", [...PATH_AT, F.OPEN_FLAGS, F.OPEN_MODE], openat)],
   [57, call("close", [F.INT], close)],
-  [59, call("pipe2", [F.FD_PAIR, F.OPEN_FLAGS], pipe2, "no packets")],
+  [59, call("pipe2", [F.FD_PAIR, F.PIPE_FLAGS], pipe2, "no packets")],
   [61, call("getdents64", [F.INT, F.OUT, F.SIZE], getdents64)],
   [62, call("lseek", [F.INT, F.INT, F.WHENCE], lseek)],
   [63, call("read", [F.INT, F.READ_BUFFER, F.SIZE], transfer(readInto, false))],
@@ -592,11 +615,11 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [79, call("newfstatat", [...PATH_AT, F.STAT, F.AT_FLAGS], newfstatat)],
   [80, call("fstat", [F.INT, F.STAT], fstat)],
   [81, call("sync", [], constant(0))],
-  [82, call("fsync", [F.INT], sync)],
-  [83, call("fdatasync", [F.INT], sync)],
+  [82, call("fsync", [F.INT], fsync)],
+  [83, call("fdatasync", [F.INT], fsync)],
   [166, call("umask", [F.OCTAL], umask, "", "octal")],
   [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no flags")],
-  [291, call("statx", [...PATH_AT, F.HEX, F.HEX, F.OUT], statx)],
-  [436, call("close_range", [F.INT, F.INT, F.HEX], closeRange)],
-  [439, call("faccessat2", [...PATH_AT, F.INT, F.AT_FLAGS], faccessat2)],
+  [291, call("statx", [...PATH_AT, F.AT_FLAGS, F.HEX, F.OUT], statx)],
+  [436, call("close_range", [F.INT, F.INT, F.CLOSE_RANGE_FLAGS], closeRange)],
+  [439, call("faccessat2", [...PATH_AT, F.INT, F.ACCESS_FLAGS], faccessat2)],
 ];

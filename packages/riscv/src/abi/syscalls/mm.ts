@@ -1,7 +1,7 @@
 import { Errno, MapFlag, Op, PAGE_SIZE, Prot, ptePresent, SWITCH, tableObject, USER_VPN_END, type Atomic } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
-import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
+import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const mmap: Handler = function* (t, [address, length, prot, flags, fd, offset]) {
   const { k, task } = t;
@@ -109,6 +109,12 @@ const flushIcache: Handler = function* (t, [, , flags]) {
   return 0;
 };
 
+const readahead: Handler = function* (t, [fd]) {
+  const file = t.task.process!.files.get(int(fd!));
+  if (file === null || !file.readable) return -Errno.EBADF;
+  return file.inode.kind === "file" ? 0 : -Errno.EINVAL;
+};
+
 const RANGE = [F.POINTER, F.SIZE];
 
 export const MM: readonly (readonly [number, Syscall])[] = [
@@ -117,21 +123,21 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [216, call("mremap", [...RANGE, F.SIZE, F.MREMAP_FLAGS, F.MREMAP_ADDRESS], mremap, "there is no shared memory, so that old_size 0 is always EINVAL", "address")],
   [222, call("mmap", [F.POINTER, F.SIZE, F.PROT, F.MAP_FLAGS, F.INT, F.OFFSET], mmap, "what the memory management refuses", "address")],
   [226, call("mprotect", [...RANGE, F.PROT], mprotect)],
-  [227, call("msync", [...RANGE, F.HEX], msync, "there is nothing to write back to")],
+  [227, call("msync", [...RANGE, F.MSYNC_FLAGS], msync, "there is nothing to write back to")],
   [228, call("mlock", RANGE, null)],
   [229, call("munlock", RANGE, null)],
   [230, call("mlockall", [F.HEX], null)],
   [231, call("munlockall", [], null)],
   [232, call("mincore", [...RANGE, F.OUT], mincore)],
   [233, call("madvise", [...RANGE, F.MADVICE], madvise, "what the memory management refuses")],
-  [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.HEX], flushIcache)],
+  [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
   [270, call("process_vm_readv", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
   [271, call("process_vm_writev", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
-  [283, call("membarrier", [F.INT, F.HEX, F.INT], membarrier, "no rseq commands")],
+  [283, call("membarrier", [F.MEMBARRIER_COMMAND, F.HEX, F.INT], membarrier, "no rseq commands")],
   [284, call("mlock2", [...RANGE, F.HEX], null)],
   [239, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.HEX], null)],
   [235, call("mbind", [...RANGE, F.INT, F.POINTER, F.SIZE, F.HEX], null)],
   [282, call("userfaultfd", [F.HEX], null)],
   [462, call("mseal", [...RANGE, F.HEX], null)],
-  [213, call("readahead", [F.INT, F.SIZE, F.SIZE], constant(0))],
+  [213, call("readahead", [F.INT, F.SIZE, F.SIZE], readahead)],
 ];

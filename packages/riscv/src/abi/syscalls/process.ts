@@ -74,7 +74,9 @@ const setsid: Handler = function* (t) {
   return process.pid;
 };
 
-const getgroups: Handler = constant(0);
+const getgroups: Handler = function* (_t, [size]) {
+  return int(size!) < 0 ? -Errno.EINVAL : 0;
+};
 
 /** Three ids, all root's. */
 const getresid: Handler = function* (t, args) {
@@ -221,11 +223,14 @@ const setrlimit: Handler = function* (t, [resource, limit]) {
   return yield* prlimit64(t, [0, resource!, limit!, 0]);
 };
 
+const GRND_RANDOM = 2;
+const GRND_INSECURE = 4;
 const GRND_KNOWN = 7;
 const GRND_MAX_BYTES = 0x1ff_ffff;
 
 const getrandom: Handler = function* (t, [buf, length, flags]) {
   if ((int(flags!) & ~GRND_KNOWN) !== 0) return -Errno.EINVAL;
+  if ((flags! & GRND_RANDOM) !== 0 && (flags! & GRND_INSECURE) !== 0) return -Errno.EINVAL;
   const n = length! < 0 ? GRND_MAX_BYTES : Math.min(length!, GRND_MAX_BYTES);
   for (let done = 0; done < n; ) {
     const bytes = Uint8Array.from({ length: Math.min(n - done, 4096) }, () => t.k.m.choices.pick("getrandom", 256));
@@ -281,8 +286,8 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [160, call("uname", [F.OUT], uname)],
   [163, call("getrlimit", [F.RESOURCE, F.rlimit(true)], getrlimit, "limits but that of the stack are not enforced")],
   [164, call("setrlimit", [F.RESOURCE, F.rlimit(false)], setrlimit, "limits but that of the stack are not enforced")],
-  [165, call("getrusage", [F.INT, F.OUT], getrusage, "no I/O and no context switches")],
-  [167, call("prctl", [F.INT, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "names only")],
+  [165, call("getrusage", [F.RUSAGE_WHO, F.OUT], getrusage, "no I/O and no context switches")],
+  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "names only")],
   [172, call("getpid", [], getpid)],
   [173, call("getppid", [], getppid)],
   [174, call("getuid", [], constant(0))],

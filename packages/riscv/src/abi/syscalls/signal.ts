@@ -154,7 +154,7 @@ const rtTgsigqueueinfo: Handler = function* (t, [tgid, tid, signo, uinfo]) {
   const info = yield* readInfo(t, int(signo!), uinfo!);
   if (info === null) return -Errno.EFAULT;
   if ((info.code >= 0 || info.code === SI.TKILL) && int(tgid!) !== t.task.process!.pid) return -Errno.EPERM;
-  if (int(signo!) < 0 || int(signo!) > 64 || int(tid!) <= 0) return -Errno.EINVAL;
+  if (int(signo!) < 0 || int(signo!) > 64 || int(tid!) <= 0 || int(tgid!) <= 0) return -Errno.EINVAL;
   const task = k.m.tasks.get(int(tid!));
   if (task === undefined || task.process?.pid !== int(tgid!)) return -Errno.ESRCH;
   if (int(signo!) !== 0) yield* k.signal.sendToThread(k, task, info);

@@ -267,7 +267,7 @@ export const TIME: readonly (readonly [number, Syscall])[] = [
   [103, call("setitimer", [F.INT, F.POINTER, F.OUT], setitimer, "ITIMER_REAL only")],
   [113, call("clock_gettime", [F.CLOCK, F.TIMESPEC_OUT], clockGettime)],
   [114, call("clock_getres", [F.CLOCK, F.TIMESPEC_OUT], clockGetres)],
-  [115, call("clock_nanosleep", [F.CLOCK, F.HEX, F.TIMESPEC, F.OUT], clockNanosleep)],
+  [115, call("clock_nanosleep", [F.CLOCK, F.TIMER_FLAGS, F.TIMESPEC, F.OUT], clockNanosleep)],
   [119, call("sched_setscheduler", [F.INT, F.INT, F.POINTER], constant(0), "accepted, without effect")],
   [120, call("sched_getscheduler", [F.INT], constant(0))],
   [121, call("sched_getparam", [F.INT, F.OUT], getparam)],

@@ -1,0 +1,131 @@
+import { Errno, O } from "@faultline/kernel";
+import { AT, AT_FDCWD, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surface, type Surfaces } from "./surface.js";
+
+const { EINVAL, EBADF, EEXIST, ENOENT, ENOTDIR, EISDIR, ESPIPE } = Errno;
+const noSuch = (index: number): Refusal => [ENOENT, "no such file", { [index]: "new" }];
+const noSuchDirectory = (index: number): Refusal => [ENOENT, "no such directory", { [index]: "missing/new" }];
+const throughFile = (index: number): Refusal => [ENOTDIR, "a path through a file", { [index]: "file/new" }];
+/** Of a dirfd and the path behind it. */
+const at = (index: number): readonly Refusal[] => [
+  [EBADF, "no such directory descriptor", { [index]: FD.closed }],
+  [ENOTDIR, "descriptor of a file", { [index]: FD.file }],
+  noMemory(index + 1),
+  throughFile(index + 1),
+  [Errno.ENAMETOOLONG, "a path of 4096 bytes", { [index + 1]: "/".repeat(4096) }],
+];
+
+/** read, write and their like. */
+function transfer(fd: number, wrongWay: number, rest: readonly (number | readonly number[])[], positioned: boolean): Surface {
+  return {
+    example: [fd, ...rest],
+    refuses: [
+      noFd(0),
+      [EBADF, "opened the other way only", { 0: wrongWay }],
+      noMemory(1),
+      ...(positioned ? ([[EINVAL, "negative offset", { 3: -1 }], [ESPIPE, "a pipe", { 0: wrongWay === FD.writing ? FD.pipeOut : FD.pipeIn }]] as const) : []),
+    ],
+  };
+}
+const VECTOR = [AT.page, 8, AT.page + 8, 8];
+function vectored(fd: number, wrongWay: number, positioned: boolean): Surface {
+  const plain = transfer(fd, wrongWay, positioned ? [VECTOR, 2, 0] : [VECTOR, 2], positioned);
+  return { ...plain, refuses: [...plain.refuses!, [EINVAL, "more than 1024 parts", { 2: 1025 }], [EINVAL, "negative length", { 1: [AT.page, -1, AT.page, 1] }]] };
+}
+
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_REMOVEDIR = 0x200;
+
+export const FS: Surfaces = {
+  getcwd: { example: [AT.page, PAGE], refuses: [[Errno.ERANGE, "too short", { 1: 3 }], noMemory(0)] },
+  dup: { example: [FD.file], refuses: [noFd(0)] },
+  dup3: {
+    example: [FD.file, 20, 0],
+    takes: { 2: bits([0, O.CLOEXEC], EINVAL) },
+    refuses: [noFd(0), [EINVAL, "onto itself", { 1: FD.file }], [EBADF, "beyond the limit", { 1: 1 << 24 }]],
+  },
+  fcntl: {
+    example: [FD.file, 1, 0],
+    takes: { 1: values([0, 1, 2, 3, 4, 1030, [1032, { 0: FD.pipeOut }]], EINVAL) },
+    refuses: [noFd(0), [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }]],
+  },
+  ioctl: { example: [FD.file, 0x5451, 0], refuses: [noFd(0), [Errno.ENOTTY, "what the file does not know", { 1: 0x1234 }]] },
+  mkdirat: { example: [AT_FDCWD, "new", 0o755], refuses: [...at(0), [EEXIST, "there already", { 1: "sub" }], noSuchDirectory(1)] },
+  unlinkat: {
+    example: [AT_FDCWD, "file", 0],
+    takes: { 2: bits([0, [AT_REMOVEDIR, { 1: "sub" }]], EINVAL) },
+    refuses: [...at(0), noSuch(1), [EISDIR, "a directory", { 1: "sub" }], [ENOTDIR, "AT_REMOVEDIR and a file", { 2: AT_REMOVEDIR }]],
+  },
+  symlinkat: { example: ["file", AT_FDCWD, "new"], refuses: [...at(1), [EEXIST, "there already", { 2: "file" }], noMemory(0)] },
+  linkat: { example: [AT_FDCWD, "file", AT_FDCWD, "new", 0], refuses: [...at(0), noSuch(1), [EEXIST, "there already", { 3: "link" }]] },
+  renameat: { example: [AT_FDCWD, "file", AT_FDCWD, "new"], refuses: [...at(0), noSuch(1), [EISDIR, "a file onto a directory", { 3: "sub" }]] },
+  renameat2: {
+    example: [AT_FDCWD, "file", AT_FDCWD, "new", 0],
+    refuses: [...at(0), noSuch(1), [EINVAL, "unknown flags", { 4: 0x80 }]],
+  },
+  statfs: { example: [".", AT.page], refuses: [noSuch(0), noMemory(0), noMemory(1)] },
+  fstatfs: { example: [FD.file, AT.page], refuses: [noFd(0), noMemory(1)] },
+  truncate: { example: ["file", 1], refuses: [noSuch(0), [EINVAL, "negative length", { 1: -1 }], [EISDIR, "a directory", { 0: "sub" }], noMemory(0)] },
+  ftruncate: { example: [FD.file, 1], refuses: [noFd(0), [EINVAL, "negative length", { 1: -1 }], [EINVAL, "opened for reading", { 0: FD.reading }]] },
+  faccessat: { example: [AT_FDCWD, "file", 4], refuses: [...at(0), noSuch(1), [EINVAL, "unknown mode", { 2: 8 }]] },
+  faccessat2: {
+    example: [AT_FDCWD, "file", 4, 0],
+    takes: { 3: bits([0, AT_SYMLINK_NOFOLLOW, 0x200, 0x1000], EINVAL) },
+    refuses: [...at(0), noSuch(1), [EINVAL, "unknown mode", { 2: 8 }]],
+  },
+  chdir: { example: ["sub"], refuses: [noSuch(0), [ENOTDIR, "a file", { 0: "file" }], noMemory(0)] },
+  fchdir: { example: [FD.directory], refuses: [noFd(0), [ENOTDIR, "a file", { 0: FD.file }]] },
+  fchmod: { example: [FD.file, 0o600], refuses: [noFd(0)] },
+  fchmodat: { example: [AT_FDCWD, "file", 0o600], refuses: [...at(0), noSuch(1)] },
+  openat: {
+    example: [AT_FDCWD, "file", O.RDONLY, 0],
+    refuses: [
+      ...at(0),
+      noSuch(1),
+      [EEXIST, "O_CREAT and O_EXCL, and there already", { 2: O.RDWR | O.CREAT | O.EXCL }],
+      [EISDIR, "a directory, to be written", { 1: "sub", 2: O.RDWR }],
+      [ENOTDIR, "O_DIRECTORY and a file", { 2: O.DIRECTORY }],
+      [Errno.ELOOP, "O_NOFOLLOW and a symbolic link", { 1: "link", 2: O.NOFOLLOW }],
+      [EINVAL, "O_TMPFILE, and not to be written", { 1: ".", 2: O.TMPFILE }],
+    ],
+  },
+  close: { example: [FD.file], refuses: [noFd(0)] },
+  close_range: { example: [20, 30, 0], takes: { 2: bits([0, 2, 4], EINVAL) }, refuses: [[EINVAL, "the last before the first", { 1: 10 }]] },
+  pipe2: { example: [AT.page, 0], takes: { 1: bits([0, O.CLOEXEC, O.NONBLOCK, O.DIRECT], EINVAL, [0o200]) }, refuses: [noMemory(0), [Errno.ENOPKG, "O_NOTIFICATION_PIPE", { 1: 0o200 }]] },
+  getdents64: { example: [FD.directory, AT.page, PAGE], refuses: [noFd(0), [ENOTDIR, "a file", { 0: FD.file }], [EINVAL, "too short", { 2: 1 }], noMemory(1)] },
+  lseek: { example: [FD.file, 0, 0], takes: { 2: values([0, 1, 2, 3, 4], EINVAL) }, refuses: [noFd(0), [EINVAL, "before the beginning", { 1: -1 }], [ESPIPE, "a pipe", { 0: FD.pipeOut }]] },
+  read: transfer(FD.file, FD.writing, [AT.page, 8], false),
+  write: transfer(FD.file, FD.reading, [AT.page, 8], false),
+  readv: vectored(FD.file, FD.writing, false),
+  writev: vectored(FD.file, FD.reading, false),
+  pread64: transfer(FD.file, FD.writing, [AT.page, 8, 0], true),
+  pwrite64: transfer(FD.file, FD.reading, [AT.page, 8, 0], true),
+  preadv: vectored(FD.file, FD.writing, true),
+  pwritev: vectored(FD.file, FD.reading, true),
+  ppoll: {
+    example: [[(1 << 16) * 2 ** 16 + FD.file], 1, [0, 0], 0, 0],
+    refuses: [
+      noMemory(0),
+      noMemory(2),
+      [EINVAL, "a billion nanoseconds", { 2: [0, 1_000_000_000] }],
+      [EINVAL, "more descriptors than may be open", { 1: 1 << 24 }],
+      [EINVAL, "a signal mask of another size", { 3: [0], 4: 4 }],
+    ],
+  },
+  readlinkat: { example: [AT_FDCWD, "link", AT.page, 64], refuses: [...at(0), noSuch(1), [EINVAL, "not a symbolic link", { 1: "file" }], [EINVAL, "no length", { 3: 0 }], noMemory(2)] },
+  newfstatat: {
+    example: [AT_FDCWD, "file", AT.page, 0],
+    takes: { 3: bits([0, AT_SYMLINK_NOFOLLOW, 0x800, [0x1000, { 0: FD.file, 1: "" }]], EINVAL, [0x2000, 0x4000]) },
+    refuses: [...at(0), noSuch(1), [ENOENT, "an empty path", { 1: "" }], noMemory(2)],
+  },
+  fstat: { example: [FD.file, AT.page], refuses: [noFd(0), noMemory(1)] },
+  sync: { example: [] },
+  fsync: { example: [FD.file], refuses: [noFd(0), [EINVAL, "a pipe", { 0: FD.pipeOut }]] },
+  fdatasync: { example: [FD.file], refuses: [noFd(0), [EINVAL, "a pipe", { 0: FD.pipeOut }]] },
+  umask: { example: [0o22] },
+  statx: {
+    example: [AT_FDCWD, "file", 0, 0x7ff, AT.page],
+    takes: { 2: bits([0, AT_SYMLINK_NOFOLLOW, 0x800, [0x1000, { 0: FD.file, 1: "" }]], EINVAL, [0x2000, 0x4000]) },
+    refuses: [...at(0), noSuch(1), [ENOENT, "an empty path", { 1: "" }], [EINVAL, "reserved bit of the mask", { 3: 0x8000_0000 }],
+      [EINVAL, "AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC", { 2: 0x6000 }], noMemory(4)],
+  },
+};

@@ -1,0 +1,9 @@
+import { FS } from "./fs.js";
+import { MM } from "./mm.js";
+import { PROCESS } from "./process.js";
+import { SIGNAL } from "./signal.js";
+import type { Surfaces } from "./surface.js";
+import { TIME } from "./time.js";
+
+/** What each system call of the table takes and refuses, by its name. */
+export const SURFACES: Surfaces = { ...FS, ...MM, ...PROCESS, ...SIGNAL, ...TIME };

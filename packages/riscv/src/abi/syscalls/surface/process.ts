@@ -1,0 +1,84 @@
+import { Errno } from "@faultline/kernel";
+import { AT, bits, noMemory, PAGE, values, type Refusal, type Surfaces } from "./surface.js";
+
+const { EINVAL, ESRCH, ECHILD, EFAULT } = Errno;
+const NOBODY = 4_000_000;
+const noProcess = (index: number): Refusal => [ESRCH, "no such process", { [index]: NOBODY }];
+/** Of a fork: as fork(2) does it. */
+const SIGCHLD = 17;
+const CLONE = { VM: 0x100, SIGHAND: 0x800, THREAD: 0x10000 } as const;
+const resource: Refusal = [EINVAL, "no such resource", { 0: 16 }];
+
+export const PROCESS: Surfaces = {
+  personality: { example: [0xffff_ffff] },
+  exit: { example: [0] },
+  exit_group: { example: [0] },
+  waitid: {
+    example: [0, 0, 0, 4, 0],
+    gives: ECHILD,
+    takes: { 0: values([0, [1, { 1: NOBODY }], 2], EINVAL), 3: bits([4, 4 | 1, 4 | 2, 4 | 8, 4 | 0x100_0000, 4 | 0x2000_0000, 4 | 0x4000_0000, 4 | 0x8000_0000], EINVAL) },
+    refuses: [[EINVAL, "nothing to wait for", { 3: 1 }], [EINVAL, "process 0", { 0: 1 }], [EINVAL, "a negative group", { 0: 2, 1: -1 }]],
+  },
+  set_tid_address: { example: [AT.page] },
+  set_robust_list: { example: [AT.page, 24], refuses: [[EINVAL, "a head of another size", { 1: 16 }]] },
+  get_robust_list: { example: [0, AT.page, AT.page + 8], refuses: [noProcess(0), noMemory(1), noMemory(2)] },
+  setgid: { example: [0] },
+  setuid: { example: [0] },
+  getresuid: { example: [AT.page, AT.page, AT.page], refuses: [noMemory(0), noMemory(1), noMemory(2)] },
+  getresgid: { example: [AT.page, AT.page, AT.page], refuses: [noMemory(0), noMemory(1), noMemory(2)] },
+  setpgid: { example: [0, 0], refuses: [noProcess(0), [EINVAL, "negative group", { 1: -1 }]] },
+  getpgid: { example: [0], refuses: [noProcess(0)] },
+  getsid: { example: [0], refuses: [noProcess(0)] },
+  setsid: { example: [] },
+  getgroups: { example: [0, 0], refuses: [[EINVAL, "negative size", { 0: -1 }]] },
+  uname: { example: [AT.page], refuses: [noMemory(0)] },
+  getrlimit: { example: [3, AT.page], refuses: [resource, noMemory(1)] },
+  setrlimit: { example: [4, [0, 0]], refuses: [resource, noMemory(1), [EINVAL, "more than its maximum", { 1: [2, 1] }]] },
+  getrusage: { example: [0, AT.page], takes: { 0: values([-1, 0, 1], EINVAL) }, refuses: [noMemory(1)] },
+  prctl: {
+    example: [15, "name", 0, 0, 0],
+    takes: { 0: values([[1, { 1: 0 }], 3, [4, { 1: 1 }], 15, [16, { 1: AT.page }], [38, { 1: 1 }]], EINVAL) },
+    refuses: [noMemory(1)],
+  },
+  getpid: { example: [] },
+  getppid: { example: [] },
+  getuid: { example: [] },
+  geteuid: { example: [] },
+  getgid: { example: [] },
+  getegid: { example: [] },
+  gettid: { example: [] },
+  sysinfo: { example: [AT.page], refuses: [noMemory(0)] },
+  clone: {
+    example: [SIGCHLD, 0, 0, 0, 0],
+    refuses: [
+      [EINVAL, "CLONE_THREAD without CLONE_SIGHAND", { 0: CLONE.THREAD | CLONE.VM }],
+      [EINVAL, "CLONE_SIGHAND without CLONE_VM", { 0: CLONE.SIGHAND }],
+    ],
+  },
+  riscv_hwprobe: { example: [[3, 0], 1, 0, 0, 0], refuses: [[EINVAL, "unknown flags", { 4: 2 }], noMemory(0)] },
+  wait4: {
+    example: [-1, 0, 0, 0],
+    gives: ECHILD,
+    takes: { 2: bits([0, 1, 2, 8, 0x2000_0000, 0x4000_0000, 0x8000_0000], EINVAL) },
+    refuses: [[ESRCH, "the most negative process id", { 0: -(2 ** 31) }]],
+  },
+  prlimit64: {
+    example: [0, 3, 0, AT.page],
+    refuses: [[EINVAL, "no such resource", { 1: 16 }], noProcess(0), noMemory(2), noMemory(3), [EINVAL, "more than its maximum", { 2: [2, 1] }]],
+  },
+  getrandom: {
+    example: [AT.page, 8, 0],
+    takes: { 2: bits([0, 1, 2, 4], EINVAL) },
+    refuses: [noMemory(0), [EINVAL, "GRND_RANDOM and GRND_INSECURE", { 2: 6 }]],
+  },
+  clone3: {
+    example: [[0, 0, 0, 0, SIGCHLD, 0, 0, 0], 64],
+    refuses: [
+      [EINVAL, "a structure of less than 64 bytes", { 1: 56 }],
+      [Errno.E2BIG, "a structure of more than a page", { 1: PAGE + 8 }],
+      [EFAULT, "memory that is not mapped", { 0: AT.hole }],
+      [EINVAL, "a stack without a size", { 0: [0, 0, 0, 0, SIGCHLD, AT.page, 0, 0] }],
+      [EINVAL, "no such signal", { 0: [0, 0, 0, 0, 65, 0, 0, 0] }],
+    ],
+  },
+};
