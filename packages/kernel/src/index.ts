@@ -29,6 +29,7 @@ export type { Vmf } from "./mm/memory.js";
 export { Mm, RssKind, VM, Vma } from "./mm/mm_types.js";
 export { MigrateMode } from "./mm/migrate_mode.js";
 export { MapFlag } from "./mm/mmap.js";
+export { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./mm/pte_marker.js";
 export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRange } from "./mm/mmu_notifier.js";
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";

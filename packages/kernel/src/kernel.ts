@@ -21,6 +21,7 @@ import * as copyRange from "./mm/copy_range.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
 import * as pageAlloc from "./mm/page_alloc.js";
+import * as pteMarker from "./mm/pte_marker.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
 import * as rmap from "./mm/rmap.js";
 import * as swap from "./mm/swap.js";
@@ -74,6 +75,7 @@ export const MAINLINE = {
   pageIo,
   pageIsolation,
   pageVmaMapped,
+  pteMarker,
   rcu,
   rmap,
   signal,

@@ -17,6 +17,8 @@ export interface SignalInfo {
   readonly signo: number;
   readonly code: number;
   readonly addr: number;
+  /** Of broken memory: how much of it, as the number of low bits of the address that say nothing. */
+  readonly addrLsb?: number;
 }
 
 const SIGBUS = 7;
@@ -24,6 +26,8 @@ const SIGSEGV = 11;
 const SEGV_MAPERR = 1;
 const SEGV_ACCERR = 2;
 const BUS_ADRERR = 2;
+const BUS_MCEERR_AR = 4;
+const PAGE_SHIFT = 12;
 
 /** The exception code of a page fault: load, store, instruction (privileged specification, mcause). */
 const SCAUSE = [13, 15, 12] as const;
@@ -156,6 +160,7 @@ function finish(k: Kernel, addr: number, result: number): SignalInfo | null {
   if ((result & VmFault.ERROR) !== 0) {
     // An out-of-memory fault is retried: by then the OOM killer has had its turn.
     if ((result & VmFault.OOM) !== 0) return null;
+    if ((result & VmFault.HWPOISON) !== 0) return { signo: SIGBUS, code: BUS_MCEERR_AR, addr, addrLsb: PAGE_SHIFT };
     if ((result & VmFault.SIGBUS) !== 0) return { signo: SIGBUS, code: BUS_ADRERR, addr };
     return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
   }

@@ -71,6 +71,8 @@ export interface SignalInfo {
   readonly code: number;
   /** si_addr of faults, else 0. */
   readonly addr: number;
+  /** si_addr_lsb of SIGBUS for broken memory. */
+  readonly addrLsb?: number;
   /** Sender, else 0. */
   readonly pid?: number;
   /** si_status of SIGCHLD: the exit code, or the signal. */

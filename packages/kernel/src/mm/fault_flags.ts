@@ -21,6 +21,8 @@ export enum VmFault {
   OOM = 1 << 0,
   SIGBUS = 1 << 1,
   MAJOR = 1 << 2,
+  /** The memory is broken. */
+  HWPOISON = 1 << 4,
   SIGSEGV = 1 << 6,
   /** Nothing was done: it must be done with smaller pages. */
   FALLBACK = 1 << 11,
@@ -28,5 +30,5 @@ export enum VmFault {
   RETRY = 1 << 10,
   /** Done, and the lock has been dropped. */
   COMPLETED = 1 << 14,
-  ERROR = OOM | SIGBUS | SIGSEGV,
+  ERROR = OOM | SIGBUS | SIGSEGV | HWPOISON,
 }

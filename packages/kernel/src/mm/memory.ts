@@ -500,6 +500,7 @@ export function* doSwapPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     return 0;
   }
   if (k.swapops.isDeviceExclusive(k, vmf.origFlags)) return yield* k.memory.removeDeviceExclusiveEntry(k, vmf);
+  if (k.pteMarker.pteMarker(vmf.origFlags, vmf.origPfn) !== 0) return yield* k.pteMarker.handlePteMarker(k, vmf);
   if (!k.swapops.isSwapEntry(k, vmf.origFlags)) return VmFault.SIGBUS;
   return yield* k.swapState.swapInFault(k, vmf);
 }

@@ -25,6 +25,7 @@ export function writeSigInfo(view: DataView, info: SignalInfo): void {
   const fault = signo === Sig.SIGSEGV || signo === Sig.SIGBUS || signo === Sig.SIGILL || signo === Sig.SIGFPE || signo === Sig.SIGTRAP;
   if (fault && info.code > 0 && info.code !== SI.KERNEL) {
     view.setBigUint64(16, BigInt.asUintN(64, info.addrBig ?? BigInt(info.addr)), true);
+    view.setInt16(24, info.addrLsb ?? 0, true);
     return;
   }
   view.setInt32(16, info.pid ?? 0, true);
@@ -111,7 +112,7 @@ export function siCodeName(info: SignalInfo): string {
   const common: Record<number, string> = { 0: "SI_USER", [SI.TKILL]: "SI_TKILL", [SI.TIMER]: "SI_TIMER", [SI.KERNEL]: "SI_KERNEL", [-1]: "SI_QUEUE" };
   const perSignal: Record<number, readonly string[]> = {
     [Sig.SIGSEGV]: ["SEGV_MAPERR", "SEGV_ACCERR"],
-    [Sig.SIGBUS]: ["BUS_ADRALN", "BUS_ADRERR"],
+    [Sig.SIGBUS]: ["BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR"],
     [Sig.SIGILL]: ["ILL_ILLOPC"],
     [Sig.SIGTRAP]: ["TRAP_BRKPT"],
   };

@@ -66,7 +66,7 @@ const mincore: Handler = function* (t, [address, length, vec]) {
   return error < 0 ? error : yield* k.uaccess.copyToUser(k, vec!, bytes);
 };
 
-/** A swapped page counts while the swap cache has it; other special entries count always. */
+/** A swapped page counts while the swap cache has it; other special entries count always, but markers, behind which no page is. */
 function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const { k } = t;
   const { m } = k;
@@ -75,6 +75,7 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   if (flags === 0 || ptePresent(flags)) return flags !== 0;
+  if (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) return false;
   return !k.swapops.isSwapEntry(k, flags) || m.swap.cache[m.pt.pfn(ptep)]! >= 0;
 }
 
