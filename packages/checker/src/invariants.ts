@@ -377,11 +377,13 @@ export class Invariants implements EventSink {
   private pageBooks(): void {
     const { memmap, batches, refs } = this.k.m;
     let anonMapped = 0;
+    let mlocked = 0;
     for (let page = 0; page < memmap.nrPages; page++) {
       const refcount = memmap.refcount[page]!;
       // A free page: most are.
       if (refcount === 0 && memmap.mapcount[page] === 0 && this.referenced[page] === 0 && memmap.order[page] === 0 && (memmap.flags[page]! & ~PG.buddy) === 0) continue;
       const folio = memmap.folioOf(page);
+      if (folio === page && memmap.has(page, PG.mlocked)) mlocked += memmap.folioPages(page);
       if (memmap.pageMapcount(page) > 0 && memmap.isAnon(folio)) anonMapped++;
       if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
       if (memmap.has(page, PG.reserved) || folio === this.k.m.thp.hugeZeroFolio) continue;
@@ -412,6 +414,7 @@ export class Invariants implements EventSink {
       }
       if (memmap.has(page, PG.locked)) this.fail("leak", `the folio lock of ${this.frame(page)} is still held`, { page });
     }
+    this.compare("lru", "Mlocked", this.k.m.vmstat.pages.mlock, mlocked, "pages of folios that are so marked");
     this.compare("rss", "the number of mapped anonymous pages", this.k.m.vmstat.pages.anonMapped, anonMapped, "such pages");
   }
 

@@ -816,6 +816,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(vma.flags);
     this.see(vma.pgoff);
     this.see(vma.anonVma === null ? 0 : vma.anonVma.id);
+    this.see(vma.anonId * 2 + (vma.forked ? 1 : 0));
   }
 
   private observeVma(id: number): void {

@@ -7,6 +7,8 @@ import * as memcg from "./mm/memcg_charge.js";
 import * as memory from "./mm/memory.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
 import * as migrate from "./mm/migrate.js";
+import * as mlock from "./mm/mlock.js";
+import * as mlockFolio from "./mm/mlock_folio.js";
 import * as mmap from "./mm/mmap.js";
 import * as mmGather from "./mm/mmu_gather.js";
 import * as mmuNotifier from "./mm/mmu_notifier.js";
@@ -15,11 +17,13 @@ import * as mremap from "./mm/mremap.js";
 import * as oom from "./mm/oom_kill.js";
 import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
+import * as vma from "./mm/vma.js";
 import * as zap from "./mm/zap.js";
 import * as pageIsolation from "./mm/page_isolation.js";
 import * as copyRange from "./mm/copy_range.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
+import * as populate from "./mm/populate.js";
 import * as pageAlloc from "./mm/page_alloc.js";
 import * as pteMarker from "./mm/pte_marker.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
@@ -65,6 +69,8 @@ export const MAINLINE = {
   memoryDevice,
   memoryHotplug,
   migrate,
+  mlock,
+  mlockFolio,
   mmap,
   mmGather,
   mmuNotifier,
@@ -76,6 +82,7 @@ export const MAINLINE = {
   pageIsolation,
   pageVmaMapped,
   pteMarker,
+  populate,
   rcu,
   rmap,
   signal,
@@ -89,6 +96,7 @@ export const MAINLINE = {
   tlbBatch,
   tlbflush,
   uaccess,
+  vma,
   vmscan,
   zap,
 };

@@ -1,5 +1,5 @@
 import { FileTable } from "../fs/vfs.js";
-import { VM, type Mm, type Vma } from "../mm/mm_types.js";
+import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "../mm/mm_types.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
@@ -54,13 +54,15 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
 /** A VMA of the child like one of the parent's. Locked memory is not inherited. */
 export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
   const { m } = k;
-  const vma = mm.newVma(src.startVpn, src.endVpn, src.flags & ~VM.LOCKED, src.pgoff, src.name, src.file);
+  const vma = mm.newVma(src.startVpn, src.endVpn, src.flags & ~VM_LOCKED_MASK, src.pgoff, src.name, src.file);
   if (src.file !== null) src.file.references++;
   const { anonVma } = src;
   if (anonVma !== null && (src.flags & VM.WIPEONFORK) === 0) {
     // Reverse walks from the parent's pages come to the child as well, and to the parent first.
     if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
     vma.anonVma = anonVma;
+    vma.anonId = m.anonVmas.newId();
+    vma.forked = true;
     anonVma.vmas.add(vma);
     if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   }
@@ -89,6 +91,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSign
   );
   child.exitSignal = exitSignal;
   child.umask = parent.umask;
+  child.capabilities = parent.capabilities;
   child.cwd = parent.cwd;
   child.exe = parent.exe;
   child.oomScoreAdj = parent.oomScoreAdj;

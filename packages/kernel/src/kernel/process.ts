@@ -1,6 +1,7 @@
 import type { FileTable } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
+import { FULL_CAPABILITIES, type Capabilities } from "./capability.js";
 import type { ResourceLimit } from "./rlimit.js";
 import type { Task, TimerHandle, WaitQueue } from "./sched.js";
 import { Sig, type SignalHandlers, type SignalInfo } from "./signal.js";
@@ -57,6 +58,8 @@ export class Process {
   pgid: number;
   sid: number;
   umask = 0o022;
+  /** capabilities(7), a bit for each; a child has its parent's. */
+  capabilities: Capabilities = FULL_CAPABILITIES;
   cwd = "/";
   /** Path of the program, as /proc/PID/exe and AT_EXECFN show it. */
   exe = "";

@@ -22,6 +22,7 @@ export class AnonVma {
 export class AnonVmas {
   private readonly byId = new Map<number, AnonVma>();
   private nextId = 1;
+  private nextVmaId = 1;
 
   constructor(private readonly m: Machine) {}
 
@@ -29,6 +30,11 @@ export class AnonVmas {
     const anonVma = new AnonVma(this.m, this.nextId++);
     this.byId.set(anonVma.id, anonVma);
     return anonVma;
+  }
+
+  /** A number for `Vma.anonId`. */
+  newId(): number {
+    return this.nextVmaId++;
   }
 
   get(id: number): AnonVma | undefined {

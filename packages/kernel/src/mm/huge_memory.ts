@@ -107,7 +107,7 @@ export function* mapHugeFolio(
     if (oldFlags !== 0) yield* k.hugeMemory.pmdClearFlush(k, vma, start, pmd);
     vma.mm.addRss(RssKind.anon, HPAGE_PMD_NR);
     k.rmap.folioAddNewAnonRmapPmd(k, folio, vma, start);
-    yield* k.swap.folioAddLru(k, folio);
+    yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
     if (table !== NO_PAGE) depositTable(vma.mm, table);
     const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
     yield* k.memory.setPteAt(k, vma.mm, start, pmd, flags, m.memmap.pageToPfn(folio));
@@ -435,6 +435,7 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
     if (m.point(Op.MapCount, folio)) yield SWITCH;
     vma.mm.addRss(RssKind.anon, -HPAGE_PMD_NR);
     k.rmap.dropPmdMapping(k, folio);
+    yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
     full = k.mmGather.tlbRemovePage(k, tlb, folio);
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();

@@ -9,7 +9,7 @@ import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
 /** What each page of a split folio takes over from it. */
 const INHERITED_FLAGS =
-  PG.referenced | PG.uptodate | PG.dirty | PG.active | PG.workingset | PG.swapbacked | PG.unevictable | PG.young | PG.idle;
+  PG.referenced | PG.uptodate | PG.dirty | PG.active | PG.workingset | PG.swapbacked | PG.unevictable | PG.mlocked | PG.young | PG.idle;
 
 /** Folios of the deferred-split queue that one call looks at. */
 const DEFERRED_SPLIT_BATCH = 32;
@@ -102,6 +102,7 @@ export function splitFrozen(k: Kernel, folio: number, memcg: Memcg, isolated: bo
       memmap.set(page, PG.swapcache);
       swap.cache[slot + i] = page;
     }
+    memmap.mlockCount[page] = 0;
     if (onLru) {
       memmap.set(page, PG.lru);
       lruvecAddFolio(k, memcg.lruvec, page, false);

@@ -2,7 +2,7 @@ import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
-import { RssKind } from "./mm_types.js";
+import { RssKind, VM } from "./mm_types.js";
 import { PG } from "./page.js";
 import { releaseWalk, startWalk } from "./page_vma_mapped.js";
 
@@ -15,6 +15,7 @@ export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
   const { memmap } = m;
   let discarded = true;
   yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    if ((vma.flags & VM.LOCKED) !== 0 && (yield* k.rmap.lockMissed(k, folio, vma, vpn))) return (discarded = false);
     const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
     const walk = startWalk(k, folio, vma, vpn);

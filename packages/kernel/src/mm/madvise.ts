@@ -3,8 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
-import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
-import { FaultFlag, VmFault } from "./fault_flags.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -57,7 +56,7 @@ export function* doMadvise(k: Kernel, mm: Mm, addr: number, len: number, advice:
   const end = start + Math.ceil(len / 4096);
   if (end === start) return 0;
   if (advice === Madv.POPULATE_READ || advice === Madv.POPULATE_WRITE) {
-    return yield* k.madvise.populate(k, mm, start, end, advice);
+    return yield* k.populate.madvisePopulate(k, mm, start, end, advice === Madv.POPULATE_WRITE);
   }
   const write = flagAdvice !== undefined;
   if (write) {
@@ -116,7 +115,7 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
       yield* k.zap.zapPageRange(k, vma, start, end);
       return 0;
     case Madv.FREE:
-      if (vma.file !== null || (vma.flags & VM.SHARED) !== 0) return -Errno.EINVAL;
+      if (locked || vma.file !== null || (vma.flags & VM.SHARED) !== 0) return -Errno.EINVAL;
       yield* k.madvise.freeRange(k, vma, start, end);
       return 0;
     case Madv.COLD:
@@ -335,53 +334,4 @@ export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MayS
     const folio = yield* k.swapState.readSwapCacheAsync(k, offset);
     if (folio >= 0) yield* k.swap.folioPut(k, folio, "swapin");
   }
-}
-
-/**
- * Faults a range in, as MADV_POPULATE_READ and _WRITE (and, with null, mmap's POPULATE) do: 0, -ENOMEM for a
- * hole, -EFAULT for a signal, -EINVAL where permissions forbid it, -EINTR.
- */
-export function* populate(
-  k: Kernel,
-  mm: Mm,
-  start: number,
-  end: number,
-  advice: Madv.POPULATE_READ | Madv.POPULATE_WRITE | null,
-): MaySleep<number> {
-  const { m } = k;
-  if (end > USER_VPN_END) return -Errno.ENOMEM;
-  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-  let result = 0;
-  for (let vpn = start; vpn < end && result === 0; ) {
-    const vma = mm.vmaAt(vpn);
-    if (vma === null) {
-      result = -Errno.ENOMEM;
-      break;
-    }
-    // mmap's own POPULATE writes private writable memory, so that it is not faulted twice.
-    const write = advice === null ? (vma.flags & (VM.WRITE | VM.SHARED)) === VM.WRITE : advice === Madv.POPULATE_WRITE;
-    const needed = write ? VM.WRITE : VM.READ | VM.WRITE;
-    if ((vma.flags & needed) === 0) {
-      result = -Errno.EINVAL;
-      break;
-    }
-    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
-    const ptep = m.pt.find(mm.pgd, vpn);
-    m.touches(Op.PteRead, ptep);
-    const need = write ? PTE.V | PTE.W : PTE.V;
-    if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {
-      vpn++;
-      continue;
-    }
-    const flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | (write ? FaultFlag.WRITE : 0);
-    const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
-    if ((fault & VmFault.RETRY) !== 0) {
-      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-    } else if ((fault & VmFault.OOM) !== 0) result = -Errno.ENOMEM;
-    else if ((fault & VmFault.ERROR) !== 0) result = -Errno.EFAULT;
-    if (m.signals.fatalPending(m.current!)) result = -Errno.EINTR;
-    yield* m.sched.condResched();
-  }
-  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  return result;
 }

@@ -304,7 +304,9 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   vma.mm.addRss(RssKind.anon, 1);
   k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
-  const full = k.swap.batchNewFolio(k, folio);
+  const locked = (vma.flags & VM.LOCKED) !== 0;
+  const full = !locked && k.swap.batchNewFolio(k, folio);
+  if (locked) yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
   const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
   if (m.point(Op.PteWrite, vmf.ptep)) yield SWITCH;
   k.memory.setPte(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(folio));
@@ -347,7 +349,7 @@ export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
     memmap.refcount[folio]! += pages - 1;
     vma.mm.addRss(RssKind.anon, pages);
     k.rmap.folioAddNewAnonRmap(k, folio, vma, start);
-    yield* k.swap.folioAddLru(k, folio);
+    yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
     const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
     for (let i = 0; i < pages; i++) {
       yield* k.memory.setPteAt(k, vma.mm, start + i, first + i, flags, memmap.pageToPfn(folio + i));
@@ -471,7 +473,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     // Cleared and flushed before the new page shows, so that no two CPUs see different pages.
     yield* k.memory.ptepClearFlush(k, vma, vpn, vmf.ptep);
     k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
-    yield* k.swap.folioAddLru(k, folio);
+    yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
     let flags = vmPageProt(vma.flags) | PTE.SOFT_DIRTY;
     if ((vmf.flags & FaultFlag.UNSHARE) === 0) flags = maybeMkwrite(flags, vma.flags) | PTE.D;
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));

@@ -16,25 +16,43 @@ export enum VM {
   MAYWRITE = 1 << 5,
   MAYEXEC = 1 << 6,
   GROWSDOWN = 1 << 8,
+  /** Pages without a folio of their own: nothing to count, move or swap. */
+  PFNMAP = 1 << 10,
   LOCKED = 1 << 13,
+  IO = 1 << 14,
   SEQ_READ = 1 << 15,
   RAND_READ = 1 << 16,
   DONTCOPY = 1 << 17,
   DONTEXPAND = 1 << 18,
+  /** With LOCKED: what is faulted in stays, and nothing is faulted in for it. */
+  LOCKONFAULT = 1 << 19,
   /** Counts towards Committed_AS: private memory that is, or once was, writable. */
   ACCOUNT = 1 << 20,
   NORESERVE = 1 << 21,
+  /** MAP_DROPPABLE. Linux has it, and SEALED, above bit 31. */
+  DROPPABLE = 1 << 23,
+  /** mseal(): its mapping stays as it is. */
+  SEALED = 1 << 24,
   WIPEONFORK = 1 << 25,
   DONTDUMP = 1 << 26,
   HUGEPAGE = 1 << 29,
   NOHUGEPAGE = 1 << 30,
+  /** KSM may share its pages. */
+  MERGEABLE = 1 << 31,
 }
 
 export const VM_ACCESS = VM.READ | VM.WRITE | VM.EXEC;
+export const VM_LOCKED_MASK = VM.LOCKED | VM.LOCKONFAULT;
+/** Mappings of a driver's own: never merged, locked or moved page by page. */
+export const VM_SPECIAL = VM.IO | VM.DONTEXPAND | VM.PFNMAP;
 
 /** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has a file. */
 export class Vma {
   anonVma: AnonVma | null = null;
+  /** Which anon_vma it would have on Linux, where a child's are not its parent's: VMAs of two do not merge. 0 without. */
+  anonId = 0;
+  /** Its anonVma has come by fork: nothing merges with it that has another one, or none. */
+  forked = false;
   /** Readers that hold the per-VMA lock. */
   readers = 0;
   /** Equal to the mm's lockSeq while a writer has this VMA locked. */
@@ -111,6 +129,8 @@ export class Mm {
   hasHugeZero = false;
   totalVm = 0;
   lockedVm = 0;
+  /** VM flags that new mappings get besides their own (mlockall with MCL_FUTURE). */
+  defFlags = 0;
   highRss = 0;
   highVm = 0;
   users = 0;

@@ -6,8 +6,7 @@ import type { Kernel } from "../kernel.js";
 import type { OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
-import type { AnonVma } from "./anon_vma.js";
-import { Mm, VM, VM_ACCESS, type Vma } from "./mm_types.js";
+import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
 
@@ -23,6 +22,7 @@ export enum MapFlag {
   LOCKED = 0x2000,
   NORESERVE = 0x4000,
   POPULATE = 0x8000,
+  NONBLOCK = 0x10000,
   STACK = 0x20000,
   HUGETLB = 0x40000,
   FIXED_NOREPLACE = 0x100000,
@@ -158,6 +158,8 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
     const { anonVma } = vma;
     if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
     upper.anonVma = anonVma;
+    upper.anonId = vma.anonId;
+    upper.forked = vma.forked;
     anonVma.vmas.add(upper);
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     vma.endVpn = vpn;
@@ -188,7 +190,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.name === upper.name &&
     (lower.flags & (VM.DONTEXPAND | VM.GROWSDOWN)) === 0 &&
     lower.linearIndex(lower.endVpn) === upper.pgoff &&
-    (lower.anonVma === null || upper.anonVma === null || lower.anonVma === upper.anonVma)
+    (lower.anonId === upper.anonId || (lower.anonId === 0 && !upper.forked) || (upper.anonId === 0 && !lower.forked))
   );
 }
 
@@ -212,6 +214,10 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   const anonVma = lower.anonVma ?? upper.anonVma;
   if (anonVma !== null && !anonVma.lock.tryWrite()) yield* anonVma.lock.write();
   if (anonVma !== null) {
+    if (lower.anonVma === null) {
+      lower.anonId = upper.anonId;
+      lower.forked = upper.forked;
+    }
     lower.anonVma = anonVma;
     anonVma.vmas.add(lower);
     anonVma.vmas.delete(upper);
@@ -227,11 +233,11 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   return lower;
 }
 
-/** The anon_vma of a neighbour that this VMA could merge with later, were it to share it. */
-export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): AnonVma | null {
+/** A neighbour that this VMA could merge with later, were it to share its anon_vma. */
+export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): Vma | null {
   const i = mm.findVmaIndex(vma.startVpn);
   for (const other of [mm.vmas[i + 1], mm.vmas[i - 1]]) {
-    if (other?.anonVma == null) continue;
+    if (other?.anonVma == null || other.forked) continue;
     const [lower, upper] = other.startVpn < vma.startVpn ? [other, vma] : [vma, other];
     const alike =
       lower.endVpn === upper.startVpn &&
@@ -239,7 +245,7 @@ export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): AnonVma | nu
       // Permissions may differ now and agree later.
       ((lower.flags ^ upper.flags) & ~VM_ACCESS) === 0 &&
       lower.linearIndex(lower.endVpn) === upper.pgoff;
-    if (alike) return other.anonVma;
+    if (alike) return other;
   }
   return null;
 }
@@ -250,6 +256,8 @@ export function* unlinkAnonVma(k: Kernel, vma: Vma): MaySleep<void> {
   const { lock } = vma.anonVma;
   if (!lock.tryWrite()) yield* lock.write();
   k.m.anonVmas.unlink(vma);
+  vma.anonId = 0;
+  vma.forked = false;
   if (!lock.tryUnlock()) yield* lock.unlock();
 }
 
@@ -308,8 +316,10 @@ export function* doMmap(
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, file, pgoff);
   yield* k.memory.mmapWriteUnlock(k, mm);
-  const populate = (flags & (MapFlag.POPULATE | MapFlag.LOCKED)) !== 0;
-  if (result >= 0 && populate) yield* k.madvise.populate(k, mm, result / 4096, result / 4096 + pages, null);
+  if (result < 0) return result;
+  // NONBLOCK is for what the page cache has, and takes the effect of POPULATE for everything else.
+  const populate = (mm.defFlags & VM.LOCKED) !== 0 || (flags & MapFlag.LOCKED) !== 0 || (flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE;
+  if (populate) yield* k.populate.mmPopulate(k, mm, result / 4096, result / 4096 + pages, true);
   return result;
 }
 
@@ -334,6 +344,9 @@ export function* mmapRegion(
     if (start < 0) return -Errno.ENOMEM;
   }
   if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+  if ((flags & MapFlag.LOCKED) !== 0 && !k.mlock.canDoMlock(k)) return -Errno.EPERM;
+  const lockFlags = mm.defFlags | ((flags & MapFlag.LOCKED) !== 0 ? VM.LOCKED : 0);
+  if (!k.mlock.mlockFutureOk(k, mm, lockFlags, pages)) return -Errno.EAGAIN;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
   const promises = (flags & MapFlag.NORESERVE) === 0 && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
   if (promises && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
@@ -343,7 +356,7 @@ export function* mmapRegion(
   let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
   if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) vmFlags |= VM.SHARED;
   if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
-  if ((flags & MapFlag.LOCKED) !== 0) vmFlags |= VM.LOCKED;
+  vmFlags |= lockFlags;
   if ((flags & MapFlag.NORESERVE) !== 0) vmFlags |= VM.NORESERVE;
   if ((vmFlags & (VM.NORESERVE | VM.SHARED | VM.WRITE)) === VM.WRITE) vmFlags |= VM.ACCOUNT;
   // The linear index of private memory is the address it was mapped at.
@@ -357,6 +370,7 @@ export function* mmapRegion(
       return error;
     }
   }
+  if (!k.mlock.vmaSupportsMlock(k, vma)) vma.flags &= ~VM_LOCKED_MASK;
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   k.mmap.insertVma(k, mm, vma);
   k.mmap.account(k, vma, pages);
@@ -447,8 +461,10 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
 /** brk(2): the new break, or the old one when it cannot be. */
 export function* doBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const old = Math.ceil(mm.brk / 4096);
   const result = yield* k.mmap.setBrk(k, mm, brk);
   yield* k.memory.mmapWriteUnlock(k, mm);
+  if (result > old * 4096 && (mm.defFlags & VM.LOCKED) !== 0) yield* k.populate.mmPopulate(k, mm, old, Math.ceil(result / 4096), true);
   return result;
 }
 
@@ -459,8 +475,8 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (newEnd < oldEnd) yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd);
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
-    if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !k.mmap.mayExpandVm(k, mm, pages) || !k.mmap.enoughMemory(k, pages)) return mm.brk;
-    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT;
+    if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !k.mmap.mayExpandVm(k, mm, pages) || !k.mmap.enoughMemory(k, pages) || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;
+    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT | mm.defFlags;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
     vma.lockSeq = mm.lockSeq;
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
@@ -504,7 +520,7 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const vma = candidate();
-  if (vma !== null && vma.startVpn > vpn && vma.endVpn - vpn <= mm.stackLimitPages) {
+  if (vma !== null && vma.startVpn > vpn && vma.endVpn - vpn <= mm.stackLimitPages && k.mlock.mlockFutureOk(k, mm, vma.flags, vma.startVpn - vpn)) {
     const below = mm.vmas[mm.findVmaIndex(vma.startVpn) - 1];
     const gap = below === undefined || (below.flags & VM_ACCESS) === 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {

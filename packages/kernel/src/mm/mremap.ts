@@ -4,7 +4,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { MAX_MAP_COUNT } from "./mmap.js";
-import { VM, type Mm, type Vma } from "./mm_types.js";
+import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 
 /** MREMAP_* as the generic ABI has them. */
@@ -70,7 +70,7 @@ export function* doMremap(
   if (result < 0) return result;
   // What is locked is all there: the rest is faulted in, as mmap does with MAP_LOCKED.
   if (grown !== null && (grown.flags & VM.LOCKED) !== 0 && request.newPages > request.oldPages) {
-    yield* k.madvise.populate(k, mm, result + request.oldPages, result + request.newPages, null);
+    yield* k.populate.mmPopulate(k, mm, result + request.oldPages, result + request.newPages, true);
   }
   return result * 4096;
 }
@@ -110,6 +110,7 @@ export function* remap(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
 /** Whether an area may have so many more pages: 0, or the errno that says no. */
 export function mayGrow(k: Kernel, vma: Vma, pages: number): number {
   if ((vma.flags & VM.DONTEXPAND) !== 0) return -Errno.EFAULT;
+  if (!k.mlock.mlockFutureOk(k, vma.mm, vma.flags, pages)) return -Errno.EAGAIN;
   if (!k.mmap.mayExpandVm(k, vma.mm, pages)) return -Errno.ENOMEM;
   if ((vma.flags & VM.ACCOUNT) !== 0 && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
   return 0;
@@ -222,6 +223,8 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   if (anonVma !== null) {
     if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
     copy.anonVma = anonVma;
+    copy.anonId = vma.anonId;
+    copy.forked = vma.forked;
     anonVma.vmas.add(copy);
   }
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
@@ -236,7 +239,7 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
  * a whole forgets its anon_vma. VmLck goes on counting what was locked, for good: so does Linux 6.18's.
  */
 export function* dontunmapComplete(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
-  vma.flags &= ~VM.LOCKED;
+  vma.flags &= ~VM_LOCKED_MASK;
   if (vma.startVpn === start && vma.endVpn === end) yield* k.mmap.unlinkAnonVma(k, vma);
 }
 

@@ -60,6 +60,8 @@ export class Memmap {
   readonly order: Uint8Array;
   /** For tails: the folio's first page. Kept apart, since most folios have none. */
   readonly head: Int32Array;
+  /** While a folio is on the unevictable list: by how many locked VMAs it is known to be mapped. */
+  readonly mlockCount: Int32Array;
   readonly nrPages: number;
   /** Told of each folio whose flags change: for who follows what steps touch (`EventSink.touches`). */
   flagsWritten: ((folio: number) => void) | null = null;
@@ -78,6 +80,7 @@ export class Memmap {
     this.memcg = new Uint16Array(frames);
     this.order = new Uint8Array(frames);
     this.head = new Int32Array(frames);
+    this.mlockCount = new Int32Array(frames);
     for (let page = 0; page < frames; page += 1 << SECTION_SHIFT) {
       this.sectionToPage.set((RAM_BASE_PFN + page) >>> SECTION_SHIFT, page);
     }

@@ -3,13 +3,13 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { FollFlag } from "./gup_flags.js";
-import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
+import { RssKind, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, PG } from "./page.js";
-import { startWalk } from "./page_vma_mapped.js";
+import { releaseWalk, startWalk } from "./page_vma_mapped.js";
 import { makeSwap, restoredBits } from "./swapops.js";
 import { vmPageProt } from "./vm_prot.js";
 
@@ -21,11 +21,14 @@ export function* anonVmaPrepare(k: Kernel, vma: Vma): MaySleep<void> {
   const { mm } = vma;
   if (vma.anonVma !== null) return;
   // A neighbour that could be merged with shares its anon_vma, so that merging stays possible.
-  const candidate = k.mmap.findMergeableAnonVma(k, mm, vma) ?? m.anonVmas.create();
+  const neighbour = k.mmap.findMergeableAnonVma(k, mm, vma);
+  const candidate = neighbour?.anonVma ?? m.anonVmas.create();
+  const id = neighbour?.anonId ?? m.anonVmas.newId();
   if (!candidate.lock.tryWrite()) yield* candidate.lock.write();
   if (!mm.pageTableLock.tryLock()) yield* mm.pageTableLock.lock();
   if (vma.anonVma === null) {
     vma.anonVma = candidate;
+    vma.anonId = id;
     candidate.vmas.add(vma);
   }
   if (!mm.pageTableLock.tryUnlock()) yield* mm.pageTableLock.unlock();
@@ -92,6 +95,7 @@ export function* folioAddAnonRmapPte(
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn) - (page - folio);
   if (exclusive) memmap.set(page, PG.anonExclusive);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockVmaFolio(k, folio, vma);
 }
 
 /** A child maps an anonymous page, too, under the parent's page-table lock: neither of them has it alone. */
@@ -113,9 +117,10 @@ export function* folioDupAnonRmapPmd(k: Kernel, folio: number): Atomic<void> {
 }
 
 /** A mapping is gone. The reference that it had is still there. */
-export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, _vma: Vma): Atomic<void> {
+export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, vma: Vma): Atomic<void> {
   if (k.m.point(Op.MapCount, folio)) yield SWITCH;
   k.rmap.dropMapping(k, folio, page);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
 }
 
 /** The step of `folioRemoveRmapPte` itself, for callers that have passed its point. */
@@ -174,9 +179,13 @@ export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<
 
 /* Reclaim asks who used a folio, and takes it out of the page tables. */
 
+/** What `folioReferenced` says of a folio that a locked VMA maps. */
+export const LOCKED_VMA = -1;
+
 /**
  * How many mappings have used the folio since it was last asked: clears their accessed bits.
- * Not flushed from the TLBs: a stale bit costs reclaim some precision, nothing else.
+ * Not flushed from the TLBs: a stale bit costs reclaim some precision, nothing else. LOCKED_VMA
+ * where a locked VMA maps it: then it is marked so, if all of it is in there.
  */
 export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   const { m } = k;
@@ -184,6 +193,11 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   if (m.memmap.folioMapcount(folio) === 0) return 0;
   let referenced = 0;
   yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    if ((vma.flags & VM.LOCKED) !== 0) {
+      if (!(yield* k.rmap.lockMissed(k, folio, vma, vpn))) return true;
+      referenced = LOCKED_VMA;
+      return false;
+    }
     const walk = startWalk(k, folio, vma, vpn);
     while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
       if (!ptePresent(m.pt.flags(walk.entry))) continue;
@@ -193,6 +207,29 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
     return true;
   });
   return referenced;
+}
+
+/**
+ * Reclaim meets a locked VMA: false when no entry of it maps the folio. Where entries of one table map
+ * all of it, or it is a single page, the folio is marked as the VMA's locking should have done.
+ */
+export function* lockMissed(k: Kernel, folio: number, vma: Vma, vpn: number): Atomic<boolean> {
+  const { memmap } = k.m;
+  const pages = memmap.folioPages(folio);
+  const walk = startWalk(k, folio, vma, vpn);
+  let found = 0;
+  let first = 0;
+  while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
+    if (found === 0) first = walk.vpn;
+    found++;
+    const oneTable = (first | (HPAGE_PMD_NR - 1)) === (walk.vpn | (HPAGE_PMD_NR - 1));
+    if (walk.huge || (found === pages && oneTable)) {
+      if ((vma.flags & VM_SPECIAL) === 0) yield* k.mlockFolio.mlockFolio(k, folio);
+      break;
+    }
+  }
+  yield* releaseWalk(walk);
+  return found > 0;
 }
 
 /**
@@ -208,11 +245,15 @@ export function* tryToUnmap(k: Kernel, folio: number): MaySleep<boolean> {
 
 /**
  * One VMA's share of `tryToUnmap`. A device-exclusive entry is in no TLB, so nothing is flushed for
- * it: the notifier has told the device.
+ * it: the notifier has told the device. What a locked VMA maps stays where it is.
  */
 export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
   const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  if ((vma.flags & VM.LOCKED) !== 0 && (yield* k.rmap.lockMissed(k, folio, vma, vpn))) {
+    yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+    return false;
+  }
   const walk = startWalk(k, folio, vma, vpn);
   while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
     // Swap entries are single: 2 MiB mapped as one are split first, then met page by page.
@@ -278,8 +319,14 @@ export function* tryToMigrateOne(k: Kernel, folio: number, vma: Vma, vpn: number
     else replaced = yield* k.rmap.setMigrationPte(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
   if (!replaced) yield* k.pageVmaMapped.releaseWalk(walk);
+  yield* drainLocked(k, vma);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   return replaced;
+}
+
+/** So that the references of this CPU's mlock batch do not keep a folio from moving. */
+function* drainLocked(k: Kernel, vma: Vma): Atomic<void> {
+  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockDrain(k, k.m.cpu);
 }
 
 /**
@@ -333,6 +380,7 @@ export function* removeMigrationPte(
     yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, memmap.pageToPfn(page));
   }
+  yield* drainLocked(k, vma);
 }
 
 /** Puts the page of zeros where a migration entry for a page of zeros stands; false where it must be the page itself. */

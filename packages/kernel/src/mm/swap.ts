@@ -76,10 +76,11 @@ export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> 
       locked = lruvec;
     }
     lruvecDelFolio(k, lruvec, folio);
-    m.memmap.clear(folio, PG.lru);
+    m.memmap.clear(folio, PG.lru | PG.unevictable);
   }
   if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
   for (const folio of folios) {
+    k.mlockFolio.clearMlocked(k, folio);
     if (m.point(Op.Memcg, m.memmap.memcg[folio]!)) yield SWITCH;
     k.memcg.uncharge(k, folio);
     if (m.memmap.isLarge(folio)) yield* k.pageAlloc.freeLargeFolio(k, folio);
@@ -182,6 +183,7 @@ function pagemapFlags(k: Kernel, folio: number): number {
 function moveFolio(k: Kernel, lruvec: Lruvec, folio: number, kind: BatchKind): void {
   const { memmap, vmstat } = k.m;
   if (kind === BatchKind.lruAdd) {
+    k.mlockFolio.chooseList(k, folio);
     memmap.set(folio, PG.lru);
     lruvecAddFolio(k, lruvec, folio, false);
     k.m.sink?.emit(Event.MmLruInsertion, folio, folioLruList(k, folio), pagemapFlags(k, folio), 0);
@@ -216,6 +218,7 @@ export function* lruAddDrain(k: Kernel): Atomic<void> {
   for (const kind of DRAINED) {
     if (!m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
   }
+  if (!m.batches.mlockIsEmpty(cpu)) yield* k.mlockFolio.mlockDrain(k, cpu);
 }
 
 /** Drains the batches of every CPU, as the work items of lru_add_drain_all() do. */
@@ -224,6 +227,7 @@ export function* lruAddDrainAll(k: Kernel): MaySleep<void> {
     for (const kind of DRAINED) {
       if (!k.m.batches.isEmpty(cpu, kind)) yield* k.swap.drainBatch(k, cpu, kind);
     }
+    if (!k.m.batches.mlockIsEmpty(cpu)) yield* k.mlockFolio.mlockDrain(k, cpu);
   }
 }
 

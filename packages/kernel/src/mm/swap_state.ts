@@ -183,19 +183,19 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   // What was this task's reference is the mapping's now. So the folio lock goes while the entry
   // cannot: MADV_DONTNEED, which takes no folio lock, would free the folio under us.
   m.refs?.put(folio, "swapin");
-  if (yield* shouldFreeSwap(k, folio, exclusive && write)) yield* k.swapfile.folioFreeSwap(k, folio);
+  if (yield* shouldFreeSwap(k, folio, exclusive && write, (vma.flags & VM.LOCKED) !== 0)) yield* k.swapfile.folioFreeSwap(k, folio);
   yield* k.folioLock.folioUnlock(k, folio);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   // A write to a page that is shared with somebody copies it on the next attempt.
   return result;
 }
 
-function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean): Atomic<boolean> {
+function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean, locked: boolean): Atomic<boolean> {
   const { m } = k;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
-  // A copy that is out of date is of no use, and swap that is more than half full is scarce.
+  // A copy of what stays in memory, or that is out of date, is of no use, and swap that is more than half full is scarce.
   m.touches(Op.GuardedRead, m.swap.lock.id);
-  return m.memmap.has(folio, PG.swapcache) && (dirtied || m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!)));
+  return m.memmap.has(folio, PG.swapcache) && (dirtied || locked || m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!)));
 }
 
 function* giveUp(k: Kernel, folio: number, result: number): Atomic<number> {

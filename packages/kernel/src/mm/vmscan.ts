@@ -10,6 +10,7 @@ import type { Memcg } from "./memcontrol.js";
 import { GFP_KERNEL, gfpZone } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { ZoneId } from "./zone.js";
+import { LOCKED_VMA } from "./rmap.js";
 import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
 /** Folios taken from a list in one go. */
@@ -178,6 +179,7 @@ export function* putbackFolios(k: Kernel, folios: readonly number[]): Atomic<voi
     const { lruvec } = m.memcgs.get(memmap.memcg[folio]!);
     if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    k.mlockFolio.chooseList(k, folio);
     memmap.set(folio, PG.lru);
     lruvecAddFolio(k, lruvec, folio, false);
     if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
@@ -199,6 +201,7 @@ export function* shrinkActiveList(
   for (const folio of folios) {
     const pages = m.memmap.folioPages(folio);
     m.vmstat.events.pgrefill += pages;
+    if (!k.mlockFolio.folioEvictable(k, folio)) continue;
     yield* k.rmap.folioReferenced(k, folio);
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
     m.memmap.clear(folio, PG.active);
@@ -291,10 +294,12 @@ export function* shrinkFolioList(
       if (m.memmap.has(folio, PG.swapcache) && m.memcgs.swapFull(m.memcgs.get(m.memmap.memcg[folio]!))) {
         yield* k.swapfile.folioFreeSwap(k, folio);
       }
-      m.memmap.set(folio, PG.active);
-      const pages = m.memmap.folioPages(folio);
-      m.vmstat.events.pgactivate += pages;
-      outcome.activated += pages;
+      if (k.mlockFolio.folioEvictable(k, folio)) {
+        m.memmap.set(folio, PG.active);
+        const pages = m.memmap.folioPages(folio);
+        m.vmstat.events.pgactivate += pages;
+        outcome.activated += pages;
+      }
     }
     yield* k.folioLock.folioUnlock(k, folio);
     outcome.kept.push(folio);
@@ -325,7 +330,7 @@ export function* shrinkFolio(
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
-  if (memmap.has(folio, PG.unevictable)) return "activate";
+  if (!k.mlockFolio.folioEvictable(k, folio)) return "activate";
   if (memmap.has(folio, PG.writeback)) {
     // Not waited for: when it is written, it goes to the tail of its list, and is met again.
     memmap.set(folio, PG.reclaim);
@@ -383,6 +388,8 @@ export function* addToSwap(k: Kernel, folio: number, outcome: ShrinkOutcome): Ma
 export function* folioCheckReferences(k: Kernel, folio: number): MaySleep<"reclaim" | "keep" | "activate"> {
   const { memmap } = k.m;
   const referencedPtes = yield* k.rmap.folioReferenced(k, folio);
+  // It belongs to a locked VMA, which was missed until now.
+  if (referencedPtes === LOCKED_VMA) return "activate";
   const marked = memmap.has(folio, PG.referenced);
   memmap.clear(folio, PG.referenced);
   if (referencedPtes === 0) return "reclaim";

@@ -37,6 +37,12 @@ export const VM_EVENTS = [
   "thp_migration_success",
   "thp_migration_fail",
   "thp_migration_split",
+  "unevictable_pgs_culled",
+  "unevictable_pgs_rescued",
+  "unevictable_pgs_mlocked",
+  "unevictable_pgs_munlocked",
+  "unevictable_pgs_cleared",
+  "unevictable_pgs_stranded",
   "thp_fault_alloc",
   "thp_fault_fallback",
   "thp_fault_fallback_charge",
@@ -59,6 +65,8 @@ export interface PageStates {
   anonMapped: number;
   /** Of anonymous folios that PMD entries map. */
   anonThp: number;
+  /** Of folios with PG.mlocked. */
+  mlock: number;
   pageTables: number;
   kernelStack: number;
   writeback: number;
@@ -73,6 +81,7 @@ export class VmStat {
   readonly pages: PageStates = {
     anonMapped: 0,
     anonThp: 0,
+    mlock: 0,
     pageTables: 0,
     kernelStack: 0,
     writeback: 0,

@@ -3,7 +3,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
-import { RssKind, type Mm, type Vma } from "./mm_types.js";
+import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
@@ -68,6 +68,7 @@ export function* zapPteRange(
     if (ptePresent(flags)) {
       if (m.point(Op.MapCount, m.memmap.folioOf(m.memmap.pfnToPage(pfn)))) yield SWITCH;
       full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
+      if ((vma.flags & VM.LOCKED) !== 0 && (flags & PTE.SPECIAL) === 0) yield* k.mlockFolio.munlockVmaFolio(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn)), vma);
     } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isMigration(k, flags)) {
       // It has no reference and no map count; who moves the folio finds one entry less.

@@ -1,6 +1,7 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Process } from "../../kernel/process.js";
+import { CAP_FULL_SET, FULL_CAPABILITIES } from "../../kernel/capability.js";
 import { initialLimits, limitText, Rlimit } from "../../kernel/rlimit.js";
 import { TaskState, type Task } from "../../kernel/sched.js";
 import { NSIG, SIG_IGN } from "../../kernel/signal.js";
@@ -109,7 +110,6 @@ export function cpuList(n: number): string {
   return n === 1 ? "0" : `0-${n - 1}`;
 }
 
-const ALL_CAPABILITIES = "000001ffffffffff";
 
 /** /proc/PID/status. */
 export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
@@ -143,6 +143,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
   if (mm !== null && process?.zombie !== true) lines.push(...memoryLines(mm));
   const pending = task === null ? [] : task.pendingSignals;
   const shared = process?.sharedPending ?? [];
+  const capabilities = process?.capabilities ?? FULL_CAPABILITIES;
   const limits = process?.limits ?? initialLimits(k.m);
   const queued = [...pending].length + [...shared].length;
   lines.push(
@@ -153,10 +154,10 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
     `SigBlk:\t${hex(task?.blockedSignals ?? 0n)}`,
     `SigIgn:\t${hex(ignored)}`,
     `SigCgt:\t${hex(caught)}`,
-    "CapInh:\t0000000000000000",
-    `CapPrm:\t${ALL_CAPABILITIES}`,
-    `CapEff:\t${ALL_CAPABILITIES}`,
-    `CapBnd:\t${ALL_CAPABILITIES}`,
+    `CapInh:\t${hex(capabilities.inheritable)}`,
+    `CapPrm:\t${hex(capabilities.permitted)}`,
+    `CapEff:\t${hex(capabilities.effective)}`,
+    `CapBnd:\t${hex(CAP_FULL_SET)}`,
     "CapAmb:\t0000000000000000",
     "NoNewPrivs:\t0",
     "Seccomp:\t0",

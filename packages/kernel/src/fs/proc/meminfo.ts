@@ -62,7 +62,7 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("Active(file)", activeFile);
   line("Inactive(file)", inactiveFile);
   line("Unevictable", lru[Lru.unevictable]!);
-  line("Mlocked", 0);
+  line("Mlocked", vmstat.pages.mlock);
   line("SwapTotal", swap.total);
   line("SwapFree", swap.free);
   kbLine("Zswap", 0);
@@ -121,6 +121,7 @@ export function* showVmstat(k: Kernel): MaySleep<string> {
     ["nr_free_pages", free],
     ...lists.map(([name, n]): [string, number] => [`nr_zone_${name}`, n]),
     ["nr_zone_write_pending", pages.dirty + pages.writeback],
+    ["nr_mlock", pages.mlock],
     ...lists.map(([name, n]): [string, number] => [`nr_${name}`, n]),
     ["nr_anon_pages", pages.anonMapped],
     ["nr_mapped", 0],

@@ -197,6 +197,8 @@ export const MAP_FLAGS = flags([
   [0x10000, "MAP_NONBLOCK"], [0x20000, "MAP_STACK"], [0x40000, "MAP_HUGETLB"], [0x100000, "MAP_FIXED_NOREPLACE"],
 ]);
 
+export const MLOCK_FLAGS = flags([[1, "MLOCK_ONFAULT"]]);
+export const MLOCKALL_FLAGS = flags([[1, "MCL_CURRENT"], [2, "MCL_FUTURE"], [4, "MCL_ONFAULT"]]);
 export const MREMAP_FLAGS = flags([[1, "MREMAP_MAYMOVE"], [2, "MREMAP_FIXED"], [4, "MREMAP_DONTUNMAP"]]);
 /** Where a mapping moves: no argument unless the flags ask for it. */
 export const MREMAP_ADDRESS: Format = { show: (t, value, args, result) => ((args[3]! & 6) !== 0 ? POINTER.show(t, value, args, result) : null) };

@@ -265,7 +265,6 @@ const hwprobe: Handler = function* (t, [pairs, count, cpuBytes, , flags]) {
 };
 
 export const PROCESS: readonly (readonly [number, Syscall])[] = [
-  [90, call("capget", [F.POINTER, F.POINTER], null)],
   [92, call("personality", [F.HEX], constant(0), "always the native one")],
   [93, call("exit", [F.INT], exit, "", "none")],
   [94, call("exit_group", [F.INT], exitGroup, "", "none")],

@@ -52,6 +52,11 @@ export const MM: Surfaces = {
       [Errno.ENODEV, "a directory", { 3: PRIVATE, 4: FD.directory }],
     ],
   },
+  mlock: { example: [AT.page, PAGE], refuses: [unmapped(0), tooLong(1, EINVAL)] },
+  mlock2: { example: [AT.page, PAGE, 0], takes: { 2: bits([0, 1], EINVAL) }, refuses: [unmapped(0)] },
+  munlock: { example: [AT.page, PAGE], refuses: [unmapped(0), tooLong(1, EINVAL)] },
+  mlockall: { example: [1], takes: { 0: bits([1, 2, 5, 6], EINVAL, [4]) }, refuses: [[EINVAL, "no flags", { 0: 0 }], [EINVAL, "MCL_ONFAULT alone", { 0: 4 }]] },
+  munlockall: { example: [] },
   mprotect: {
     example: [AT.page, PAGE, Prot.READ],
     takes: { 2: bits([0, Prot.READ, Prot.WRITE, Prot.EXEC, Prot.SEM], EINVAL, [Prot.GROWSDOWN, Prot.GROWSUP]) },

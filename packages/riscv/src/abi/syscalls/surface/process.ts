@@ -30,6 +30,8 @@ export const PROCESS: Surfaces = {
   getpgid: { example: [0], refuses: [noProcess(0)] },
   getsid: { example: [0], refuses: [noProcess(0)] },
   setsid: { example: [] },
+  capget: { example: [[0x2008_0522], AT.page], refuses: [[EINVAL, "a version that is not known", { 0: [1] }], noMemory(0), noMemory(1)] },
+  capset: { example: [[0x2008_0522], [0, 0, 0]], refuses: [[EINVAL, "a version that is not known", { 0: [1] }], [Errno.EPERM, "of another process", { 0: [0x1_2008_0522] }], noMemory(0), noMemory(1)] },
   getgroups: { example: [0, 0], refuses: [[EINVAL, "negative size", { 0: -1 }]] },
   uname: { example: [AT.page], refuses: [noMemory(0)] },
   getrlimit: { example: [3, AT.page], refuses: [resource, noMemory(1)] },

@@ -1,0 +1,33 @@
+import type { Kernel } from "../kernel.js";
+
+/** CAP_*: the numbers of the ABI, those that are asked for here. */
+export enum Cap {
+  KILL = 5,
+  IPC_LOCK = 14,
+  SYS_RAWIO = 17,
+  SYS_PTRACE = 19,
+  SYS_ADMIN = 21,
+  SYS_NICE = 23,
+  SYS_RESOURCE = 24,
+}
+
+/** CAP_LAST_CAP. */
+export const CAP_LAST = 40;
+/** All of them, as init has them. */
+export const CAP_FULL_SET = (1n << BigInt(CAP_LAST + 1)) - 1n;
+
+/** The sets of a process, each a bit for each capability; replaced, never changed. */
+export interface Capabilities {
+  readonly effective: bigint;
+  readonly permitted: bigint;
+  readonly inheritable: bigint;
+}
+
+/** What a process of root's begins with. */
+export const FULL_CAPABILITIES: Capabilities = { effective: CAP_FULL_SET, permitted: CAP_FULL_SET, inheritable: 0n };
+
+/** Whether the current task's process may do what a capability stands for. Kernel threads and scenarios may do everything. */
+export function capable(k: Kernel, cap: Cap): boolean {
+  const process = k.m.current?.process;
+  return process == null || (process.capabilities.effective & (1n << BigInt(cap))) !== 0n;
+}

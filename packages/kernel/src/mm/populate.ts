@@ -1,0 +1,92 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op, tableObject } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, USER_VPN_END } from "../arch/pgtable.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { VM, VM_ACCESS, type Mm } from "./mm_types.js";
+
+/**
+ * Faults in what is mapped in [start, end), for mlock and MAP_POPULATE: what is private and writable as
+ * by a write, so that it is not faulted twice. What VMAs with LOCKONFAULT or of drivers have is left.
+ * With `ignoreErrors` goes on behind a mapping that fails; else stops: 0, -EFAULT for PROT_NONE and
+ * for what raises a signal, -ENOMEM, -EINTR.
+ */
+export function* mmPopulate(k: Kernel, mm: Mm, start: number, end: number, ignoreErrors: boolean): MaySleep<number> {
+  let result = 0;
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  for (let vpn = start; vpn < end; ) {
+    const i = mm.findVmaIndex(vpn);
+    const vma = i < 0 ? undefined : mm.vmas[i];
+    if (vma === undefined || vma.startVpn >= end) break;
+    const from = Math.max(vpn, vma.startVpn);
+    const to = Math.min(end, vma.endVpn);
+    vpn = to;
+    if ((vma.flags & (VM.IO | VM.PFNMAP | VM.LOCKONFAULT)) !== 0) continue;
+    const write = (vma.flags & (VM.WRITE | VM.SHARED)) === VM.WRITE;
+    result = (vma.flags & VM_ACCESS) === 0 ? -Errno.EFAULT : yield* k.populate.faultinRange(k, mm, from, to, write);
+    if (result === 0) continue;
+    if (!ignoreErrors) break;
+    result = 0;
+    if (k.m.signals.fatalPending(k.m.current!)) break;
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return result;
+}
+
+/**
+ * Faults a range in under mmap_lock, which may be dropped and taken again: 0, -ENOMEM where memory or
+ * a mapping is missing, -EFAULT for a signal, -EHWPOISON, -EINTR.
+ */
+export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, write: boolean): MaySleep<number> {
+  const { m } = k;
+  const need = write ? PTE.V | PTE.W : PTE.V;
+  for (let vpn = start; vpn < end; ) {
+    const vma = mm.vmaAt(vpn);
+    if (vma === null) return -Errno.ENOMEM;
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+    const ptep = m.pt.find(mm.pgd, vpn);
+    m.touches(Op.PteRead, ptep);
+    if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {
+      vpn++;
+      continue;
+    }
+    const flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | (write ? FaultFlag.WRITE : 0);
+    const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    if ((fault & VmFault.RETRY) !== 0) {
+      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    } else if ((fault & VmFault.OOM) !== 0) return -Errno.ENOMEM;
+    else if ((fault & VmFault.ERROR) !== 0) return -Errno.EFAULT;
+    if (m.signals.fatalPending(m.current!)) return -Errno.EINTR;
+    yield* m.sched.condResched();
+  }
+  return 0;
+}
+
+/**
+ * MADV_POPULATE_READ and _WRITE: 0, -ENOMEM for a hole, -EFAULT for a signal, -EINVAL where permissions
+ * forbid it or the mapping is a driver's, -EHWPOISON, -EINTR.
+ */
+export function* madvisePopulate(k: Kernel, mm: Mm, start: number, end: number, write: boolean): MaySleep<number> {
+  if (end > USER_VPN_END) return -Errno.ENOMEM;
+  let result = 0;
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  for (let vpn = start; vpn < end && result === 0; ) {
+    const vma = mm.vmaAt(vpn);
+    if (vma === null) {
+      result = -Errno.ENOMEM;
+      break;
+    }
+    // What may be written may be read, as on every architecture but by its entries.
+    const needed = write ? VM.WRITE : VM.READ | VM.WRITE;
+    if ((vma.flags & needed) === 0 || (vma.flags & (VM.IO | VM.PFNMAP)) !== 0) {
+      result = -Errno.EINVAL;
+      break;
+    }
+    const to = Math.min(end, vma.endVpn);
+    result = yield* k.populate.faultinRange(k, mm, vpn, to, write);
+    vpn = to;
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return result;
+}

@@ -1,0 +1,36 @@
+import { Errno } from "../kernel/errno.js";
+import type { MaySleep } from "../kernel/coroutine.js";
+import type { Kernel } from "../kernel.js";
+import { MAX_MAP_COUNT } from "./mmap.js";
+import type { Mm, Vma } from "./mm_types.js";
+
+/**
+ * Gives [start, end) of a VMA other flags: what covers that range then, merged with its neighbours
+ * where they agree. -ENOMEM where it must be cut, and there are too many VMAs already.
+ */
+export function* modifyVma(k: Kernel, mm: Mm, vma: Vma, start: number, end: number, flags: number): MaySleep<Vma | number> {
+  const i = mm.findVmaIndex(vma.startVpn);
+  // What goes to a neighbour needs no VMA of its own.
+  const joins =
+    (start === vma.startVpn && wouldMerge(k, mm.vmas[i - 1], vma, vma, flags)) || (end === vma.endVpn && wouldMerge(k, vma, mm.vmas[i + 1], vma, flags));
+  let part = vma;
+  for (const at of [start, end]) {
+    if (at <= part.startVpn || at >= part.endVpn) continue;
+    if (!joins && mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+    const upper = yield* k.mmap.splitVma(k, mm, part, at);
+    if (at === start) part = upper;
+  }
+  yield* k.memory.vmaStartWrite(k, part);
+  part.flags = flags;
+  return yield* k.mmap.mergeAround(k, mm, part);
+}
+
+/** Whether two neighbours could be one if one of them had these flags. */
+function wouldMerge(k: Kernel, lower: Vma | undefined, upper: Vma | undefined, changed: Vma, flags: number): boolean {
+  if (lower === undefined || upper === undefined) return false;
+  const old = changed.flags;
+  changed.flags = flags;
+  const can = k.mmap.canMerge(k, lower, upper);
+  changed.flags = old;
+  return can;
+}
