@@ -76,7 +76,7 @@ function exclusiveInBlock(linux: LinuxMachine, block: number): BlockSample {
     for (let vpn = vma.startVpn; vpn < vma.endVpn; vpn++) {
       const ptep = m.pt.lookup(mm.pgd, vpn);
       if (ptep < 0) continue;
-      const { flags, frame } = k.taskMmu.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfn(ptep));
+      const { flags, frame } = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfn(ptep));
       const type = frame % 32;
       const exclusive = type === k.swapops.SWP_DEVICE_EXCLUSIVE || type === k.swapops.SWP_DEVICE_EXCLUSIVE_READ;
       if ((flags & PM.SWAP) === 0 || !exclusive) continue;

@@ -59,7 +59,7 @@ export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 
 /* Files. */
 export { KPF, stablePageFlags } from "./fs/proc/page.js";
-export { PM } from "./fs/proc/task_mmu.js";
+export { PM } from "./fs/proc/pagemap.js";
 export { mountAll, type MountOptions } from "./fs/mount_all.js";
 export { StdStreams, type HostStreams } from "./fs/stdio.js";
 export { makePipe, PIPE_CAPACITY } from "./fs/pipe.js";

@@ -38,6 +38,8 @@ import * as uaccess from "./arch/uaccess.js";
 import * as fault from "./arch/fault.js";
 import * as vmscan from "./mm/vmscan.js";
 import * as folioLock from "./mm/folio_lock.js";
+import * as clearRefs from "./fs/proc/clear_refs.js";
+import * as pagemap from "./fs/proc/pagemap.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exit from "./kernel/exit.js";
 import * as fork from "./kernel/fork.js";
@@ -51,6 +53,7 @@ import type { Machine } from "./machine.js";
 
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
+  clearRefs,
   copyRange,
   debug,
   exit,
@@ -81,6 +84,7 @@ export const MAINLINE = {
   pageIo,
   pageIsolation,
   pageVmaMapped,
+  pagemap,
   pteMarker,
   populate,
   rcu,

@@ -211,7 +211,8 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
     return yield* k.hugeMemory.doHugePmdWpPage(k, vma, vpn, flags, pmd);
   }
   const used = write ? PTE.A | PTE.D : PTE.A;
-  yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => now | used);
+  const marks = write ? used | PTE.SOFT_DIRTY : used;
+  yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => now | marks);
   // The table was right already: a stale translation made this fault.
   if (write && (old & used) === used) k.tlbflush.localFlushPage(k, vpn);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
@@ -349,11 +350,13 @@ export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: num
     if ((flags & PTE.D) !== 0) memmap.set(folio, PG.dirty);
     k.rmap.splitRmapPmd(k, folio);
   }
+  // What makes an entry dirty marks it soft-dirty as well; the page of zeros loses the mark.
+  const kept = zero ? flags & ~PTE.SOFT_DIRTY : (flags & PTE.D) !== 0 ? flags | PTE.SOFT_DIRTY : flags;
   const node = m.pt.allocateNode(withdrawTable(vma.mm), 0);
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
     const ptep = node * PTRS_PER_TABLE + i;
     m.touches(Op.PteWrite, ptep);
-    m.pt.set(ptep, flags, zero ? memmap.pageToPfn(m.zones.zeroPage) : pfn + i);
+    m.pt.set(ptep, kept, zero ? memmap.pageToPfn(m.zones.zeroPage) : pfn + i);
     m.sink?.emit(Event.SetPte, ptep, m.pt.flags(ptep), m.pt.pfn(ptep), start + i);
   }
   if (m.point(Op.TableWrite, tableObject(vma.mm.id, start))) yield SWITCH;

@@ -251,7 +251,8 @@ export function* handlePresentPte(k: Kernel, vmf: Vmf): MaySleep<number> {
     return yield* k.memory.doWpPage(k, vmf);
   }
   const used = write ? PTE.A | PTE.D : PTE.A;
-  const old = yield* k.memory.ptepModify(k, vmf.vma.mm, vmf.vpn, vmf.ptep, (flags) => flags | used);
+  const marks = write ? used | PTE.SOFT_DIRTY : used;
+  const old = yield* k.memory.ptepModify(k, vmf.vma.mm, vmf.vpn, vmf.ptep, (flags) => flags | marks);
   // The table was right already: a stale translation made this fault.
   if (write && (old & used) === used) k.tlbflush.localFlushPage(k, vmf.vpn);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
@@ -474,8 +475,8 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     yield* k.memory.ptepClearFlush(k, vma, vpn, vmf.ptep);
     k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
     yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
-    let flags = vmPageProt(vma.flags) | PTE.SOFT_DIRTY;
-    if ((vmf.flags & FaultFlag.UNSHARE) === 0) flags = maybeMkwrite(flags, vma.flags) | PTE.D;
+    let flags = vmPageProt(vma.flags) | (vmf.origFlags & PTE.SOFT_DIRTY);
+    if ((vmf.flags & FaultFlag.UNSHARE) === 0) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
     if (old === NO_PAGE) vma.mm.addRss(RssKind.anon, 1);
@@ -569,6 +570,6 @@ export function exclusivePteWritability(
   flags: number,
 ): number {
   if (!k.mprotect.canChangePteWritable(k, vma, page, flags)) return flags;
-  return flags | PTE.W | (k.m.memmap.has(folio, PG.dirty) ? PTE.D : 0);
+  return flags | PTE.W | (k.m.memmap.has(folio, PG.dirty) ? PTE.D | PTE.SOFT_DIRTY : 0);
 }
 

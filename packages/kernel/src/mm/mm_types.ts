@@ -35,6 +35,8 @@ export enum VM {
   SEALED = 1 << 24,
   WIPEONFORK = 1 << 25,
   DONTDUMP = 1 << 26,
+  /** Counts as written to, all of it, until somebody clears it by /proc/PID/clear_refs. */
+  SOFTDIRTY = 1 << 27,
   HUGEPAGE = 1 << 29,
   NOHUGEPAGE = 1 << 30,
   /** KSM may share its pages. */
@@ -45,6 +47,8 @@ export const VM_ACCESS = VM.READ | VM.WRITE | VM.EXEC;
 export const VM_LOCKED_MASK = VM.LOCKED | VM.LOCKONFAULT;
 /** Mappings of a driver's own: never merged, locked or moved page by page. */
 export const VM_SPECIAL = VM.IO | VM.DONTEXPAND | VM.PFNMAP;
+/** Neighbours that differ in these alone merge, and all of what becomes one has them ("make VM_SOFTDIRTY a sticky VMA flag", 6.19). */
+export const VM_STICKY = VM.SOFTDIRTY;
 
 /** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has a file. */
 export class Vma {
@@ -131,6 +135,7 @@ export class Mm {
   lockedVm = 0;
   /** VM flags that new mappings get besides their own (mlockall with MCL_FUTURE). */
   defFlags = 0;
+  /** Most pages that were resident when some went. */
   highRss = 0;
   highVm = 0;
   users = 0;
@@ -220,6 +225,7 @@ export class Mm {
 
   /** Counts pages that are mapped now, or (negative) no more. */
   addRss(kind: RssKind, pages: number): void {
+    if (pages < 0) this.highRss = Math.max(this.highRss, this.rssPages());
     this.rss[kind]! += pages;
     this.m.sink?.emit(Event.RssStat, this.id, kind, this.rss[kind]!, this.m.current?.mm === this ? 1 : 0);
   }

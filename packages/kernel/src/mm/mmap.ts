@@ -6,7 +6,7 @@ import type { Kernel } from "../kernel.js";
 import type { OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
-import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, type Vma } from "./mm_types.js";
+import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_STICKY, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
 
@@ -185,7 +185,7 @@ export function* isolateRange(k: Kernel, mm: Mm, vma: Vma, start: number, end: n
 export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
   return (
     lower.endVpn === upper.startVpn &&
-    lower.flags === upper.flags &&
+    ((lower.flags ^ upper.flags) & ~VM_STICKY) === 0 &&
     lower.file === upper.file &&
     lower.name === upper.name &&
     (lower.flags & (VM.DONTEXPAND | VM.GROWSDOWN)) === 0 &&
@@ -225,6 +225,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   }
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   lower.endVpn = upper.endVpn;
+  lower.flags |= upper.flags & VM_STICKY;
   upper.detached = true;
   mm.vmas.splice(mm.vmas.indexOf(upper, mm.findVmaIndex(lower.startVpn)), 1);
   if (upper.file !== null) upper.file.references--;
@@ -243,7 +244,7 @@ export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): Vma | null {
       lower.endVpn === upper.startVpn &&
       lower.file === upper.file &&
       // Permissions may differ now and agree later.
-      ((lower.flags ^ upper.flags) & ~VM_ACCESS) === 0 &&
+      ((lower.flags ^ upper.flags) & ~(VM_ACCESS | VM_STICKY)) === 0 &&
       lower.linearIndex(lower.endVpn) === upper.pgoff;
     if (alike) return other;
   }
@@ -353,7 +354,7 @@ export function* mmapRegion(
   if (!k.mmap.mayExpandVm(k, mm, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
   if (!k.mmap.rangeFree(k, mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
 
-  let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC;
+  let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.SOFTDIRTY;
   if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) vmFlags |= VM.SHARED;
   if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
   vmFlags |= lockFlags;
@@ -476,7 +477,7 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
     if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !k.mmap.mayExpandVm(k, mm, pages) || !k.mmap.enoughMemory(k, pages) || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;
-    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT | mm.defFlags;
+    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT | VM.SOFTDIRTY | mm.defFlags;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
     vma.lockSeq = mm.lockSeq;
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
@@ -496,7 +497,7 @@ export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> 
   mm.stackLimitPages = Math.floor(Math.min(limit, USER_VPN_END * 4096) / 4096);
   const top = USER_VPN_END - 1 - k.m.choices.pick("stack", 1 << 11);
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN | VM.ACCOUNT;
+  const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN | VM.ACCOUNT | VM.SOFTDIRTY;
   const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
   vma.lockSeq = mm.lockSeq;
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;

@@ -6,7 +6,7 @@ import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.j
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
-import { vmPageProt } from "./vm_prot.js";
+import { needsSoftDirtyWp, vmPageProt } from "./vm_prot.js";
 
 /** PROT_* as the ABI has them. */
 export enum Prot {
@@ -22,6 +22,7 @@ export enum Prot {
 /** Whether an entry may be made writable without a fault: an exclusive, dirty page of writable memory. */
 export function canChangePteWritable(k: Kernel, vma: Vma, page: number, pteFlags: number): boolean {
   if ((vma.flags & VM.WRITE) === 0 || (pteFlags & (PTE.PROT_NONE | PTE.UFFD_WP | PTE.SPECIAL)) !== 0) return false;
+  if (needsSoftDirtyWp(vma.flags, pteFlags)) return false;
   if ((vma.flags & VM.SHARED) !== 0) return (pteFlags & PTE.D) !== 0;
   return k.m.memmap.has(page, PG.anonExclusive);
 }

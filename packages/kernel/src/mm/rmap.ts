@@ -389,7 +389,7 @@ export function* tryToMapUnusedToZeropage(k: Kernel, page: number, vma: Vma, vpn
   if ((vma.flags & VM.LOCKED) !== 0) return false;
   if (m.point(Op.FrameRead, page)) yield SWITCH;
   if (!m.ram.isZero(page)) return false;
-  const flags = vmPageProt(vma.flags) | PTE.SPECIAL | (m.pt.flags(ptep) & PTE.SOFT_DIRTY);
+  const flags = vmPageProt(vma.flags) | PTE.SPECIAL | restoredBits(m.pt.flags(ptep));
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, m.memmap.pageToPfn(m.zones.zeroPage));
   vma.mm.addRss(RssKind.anon, -1);
   return true;

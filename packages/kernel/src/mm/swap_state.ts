@@ -7,7 +7,7 @@ import type { Vmf } from "./memory.js";
 import { RssKind, VM } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
-import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+import { maybeMkwrite, needsSoftDirtyWp, vmPageProt } from "./vm_prot.js";
 
 /** Slots read ahead at most: 2^page-cluster, whose default is 3. */
 const READAHEAD_MAX = 8;
@@ -173,10 +173,10 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   vma.mm.addRss(RssKind.swap, -1);
   yield* k.swapfile.swapFree(k, offset);
   let flags = vmPageProt(vma.flags) | restoredBits(vmf.origFlags);
-  if (exclusive && (vma.flags & VM.WRITE) !== 0) {
+  if (exclusive && (vma.flags & VM.WRITE) !== 0 && !needsSoftDirtyWp(vma.flags, flags)) {
     // Nobody else can have it: writable at once, and if it is written now the swap copy is stale.
     flags = maybeMkwrite(flags, vma.flags);
-    if (write) flags |= PTE.D;
+    if (write) flags |= PTE.D | PTE.SOFT_DIRTY;
   }
   yield* k.rmap.folioAddAnonRmapPte(k, folio, page, vma, vpn, exclusive);
   yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(page));

@@ -11,8 +11,18 @@ export function vmPageProt(vmFlags: number): number {
   let pte = PTE.V | PTE.U | PTE.A;
   if ((vmFlags & (VM.READ | VM.WRITE)) !== 0) pte |= PTE.R;
   if ((vmFlags & VM.EXEC) !== 0) pte |= PTE.X;
-  if ((vmFlags & VM.WRITE) !== 0 && (vmFlags & VM.SHARED) !== 0) pte |= PTE.W;
+  // Shared memory of which writes are tracked starts without W, too: see `needsSoftDirtyWp`.
+  const writable = VM.WRITE | VM.SHARED | VM.SOFTDIRTY;
+  if ((vmFlags & writable) === writable) pte |= PTE.W;
   return pte;
+}
+
+/**
+ * Whether an entry must not be made writable but by a write fault, which is what marks it soft-dirty:
+ * writes to its VMA are tracked, as they are unless all of it counts as written to already.
+ */
+export function needsSoftDirtyWp(vmFlags: number, pteFlags: number): boolean {
+  return (vmFlags & VM.SOFTDIRTY) === 0 && (pteFlags & PTE.SOFT_DIRTY) === 0;
 }
 
 /** Adds W where the VMA may be written. */

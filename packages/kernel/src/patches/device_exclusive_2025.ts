@@ -124,7 +124,8 @@ function undoRestoreWritability(base: KernelModules): Overlay {
         flags: number,
       ): number {
         if ((flags & PTE.UFFD_WP) !== 0 || swapType(exclusiveFlags) !== k.swapops.SWP_DEVICE_EXCLUSIVE) return flags;
-        return (vma.flags & VM.WRITE) !== 0 ? flags | PTE.W | PTE.D : flags | PTE.D;
+        const dirty = flags | PTE.D | PTE.SOFT_DIRTY;
+        return (vma.flags & VM.WRITE) !== 0 ? dirty | PTE.W : dirty;
       },
     },
     mprotect: {

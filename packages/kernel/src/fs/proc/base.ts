@@ -17,8 +17,10 @@ import {
   type TextFileSettings,
 } from "../pseudo.js";
 import type { DirEntry, FileOps, Inode, InodeKind, OpenFile } from "../vfs.js";
+import { storeClearRefs } from "./clear_refs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
-import { mmget, mmput, PAGEMAP_OPS } from "./task_mmu.js";
+import { PAGEMAP_OPS } from "./pagemap.js";
+import { mmget, mmput } from "./task_mmu.js";
 
 /** Inode numbers of what is below a process: its id in the upper part, what it is in the lower. */
 const INO_PER_ID = 2 ** 20;
@@ -80,6 +82,18 @@ function text(
     };
     return new TextFile(context.fs, settings);
   };
+}
+
+/** A file that is only written to; ESRCH when the process is gone. */
+function writeOnly(context: PidContext, ino: number, store: (k: Kernel, target: ProcTarget, text: string) => MaySleep<number>): Inode {
+  return new TextFile(context.fs, {
+    mode: 0o200,
+    ino,
+    *store(k, written) {
+      const target = targetOf(k, context);
+      return target === null ? -Errno.ESRCH : yield* store(k, target, written);
+    },
+  });
 }
 
 /** A text file about an address space, which the open file keeps hold of even past an exec. */
@@ -349,6 +363,7 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["exe", "symlink", link((t) => (t.process === null || t.process.exe === "" ? -Errno.ENOENT : t.process.exe))],
   ["mounts", "file", text(0o444, (k, _target, context) => constant(k, context.mountsText()))],
   ["mountinfo", "file", text(0o444, (k, _target, context) => constant(k, context.mountinfoText()))],
+  ["clear_refs", "file", (context, ino) => writeOnly(context, ino, (k, target, written) => storeClearRefs(k, mmOf(target), written))],
   ["smaps", "file", mmText((k, mm) => k.taskMmu.showSmaps(k, mm), "")],
   ["smaps_rollup", "file", mmText((k, mm) => k.taskMmu.showSmapsRollup(k, mm), -Errno.ESRCH)],
   ["pagemap", "file", (context, ino) => new PagemapFile(context, ino)],

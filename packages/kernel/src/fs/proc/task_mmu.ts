@@ -2,11 +2,11 @@ import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
-import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
+import { PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
 import { NO_PAGE, PG } from "../../mm/page.js";
-import { SEEK_CUR, SEEK_SET, majorOf, minorOf, type FileOps, type OpenFile } from "../vfs.js";
+import { majorOf, minorOf } from "../vfs.js";
 
 /** Shares of pages are summed in bytes with this many bits behind the point, as Linux rounds them. */
 const PSS_ONE = 4096;
@@ -243,6 +243,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.NORESERVE, "nr"],
   [VM.WIPEONFORK, "wf"],
   [VM.DONTDUMP, "dd"],
+  [VM.SOFTDIRTY, "sd"],
   [VM.HUGEPAGE, "hg"],
   [VM.NOHUGEPAGE, "nh"],
 ];
@@ -293,102 +294,3 @@ export function* showSmapsRollup(k: Kernel, mm: Mm): MaySleep<string | number> {
   const header = headerPrefix(start * PAGE_SIZE, end * PAGE_SIZE, 0, 0, 0, 0);
   return `${header.padEnd(NAME_COLUMN)}[rollup]\n${showSmap(mss, true)}`;
 }
-
-/** Bits of a pagemap entry's upper word (Documentation/admin-guide/mm/pagemap). */
-export enum PM {
-  SOFT_DIRTY = 1 << (55 - 32),
-  MMAP_EXCLUSIVE = 1 << (56 - 32),
-  UFFD_WP = 1 << (57 - 32),
-  FILE = 1 << (61 - 32),
-  SWAP = 1 << (62 - 32),
-  PRESENT = 1 << (63 - 32),
-}
-
-const MAX_SWAPFILES_SHIFT = 5;
-
-/** Flags of a pagemap entry, and the number in its low 55 bits. */
-export interface PagemapEntry {
-  flags: number;
-  frame: number;
-}
-
-/** What pagemap says of one entry. The reader is root, so it sees frame numbers. */
-export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): PagemapEntry {
-  const { memmap } = k.m;
-  if (flags === 0) return { flags: 0, frame: 0 };
-  let pm = 0;
-  let frame: number;
-  let page = NO_PAGE;
-  if (ptePresent(flags)) {
-    frame = pfn;
-    pm = PM.PRESENT;
-    if ((flags & PTE.SPECIAL) === 0) page = memmap.pfnToPage(pfn);
-    if ((flags & PTE.SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
-    if ((flags & PTE.UFFD_WP) !== 0) pm |= PM.UFFD_WP;
-  } else {
-    // For entries that hold a page, what stands in the place of the swap offset is its pfn.
-    frame = k.swapops.pagemapType(k, flags) + pfn * (1 << MAX_SWAPFILES_SHIFT);
-    pm = PM.SWAP;
-    page = k.taskMmu.nonPresentPage(k, flags, pfn);
-    if ((flags & PTE.SWP_SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
-    if ((flags & PTE.SWP_UFFD_WP) !== 0) pm |= PM.UFFD_WP;
-  }
-  if (page !== NO_PAGE) {
-    if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;
-    if ((pm & PM.PRESENT) !== 0 && memmap.pageMapcount(page) === 1) pm |= PM.MMAP_EXCLUSIVE;
-  }
-  return { flags: pm, frame };
-}
-
-/** Fills entries for `count` pages from `vpn` on; mmap_lock is taken anew for every 2 MiB. */
-export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, out: DataView): MaySleep<void> {
-  const { m } = k;
-  const first = vpn;
-  const last = vpn + count;
-  while (vpn < last) {
-    const end = Math.min(last, (vpn | (PTRS_PER_TABLE - 1)) + 1);
-    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
-    const found = m.pt.find(mm.pgd, vpn);
-    if (found >= 0) {
-      const huge = m.pt.isHuge(found);
-      const ptl = m.pt.lockOf(found);
-      if (!ptl.tryLock()) yield* ptl.lock();
-      const split = huge && m.pt.child(found) >= 0;
-      for (let ptep = found; vpn < end && !split; vpn++) {
-        if (m.point(Op.PteRead, ptep)) yield SWITCH;
-        const { flags, frame } = k.taskMmu.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfnFor(ptep, vpn));
-        if (!huge) ptep++;
-        const at = (vpn - first) * 8;
-        out.setUint32(at, frame >>> 0, true);
-        out.setUint32(at + 4, (flags | Math.floor(frame / 2 ** 32)) >>> 0, true);
-      }
-      if (!ptl.tryUnlock()) yield* ptl.unlock();
-    } else {
-      for (; vpn < end; vpn++) out.setBigUint64((vpn - first) * 8, 0n, true);
-    }
-    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-    yield* m.sched.condResched();
-  }
-}
-
-/** /proc/PID/pagemap: `file.data` is the address space. Computed anew by each read. */
-export const PAGEMAP_OPS: FileOps = {
-  *read(k, file: OpenFile, into, pos) {
-    if (pos % 8 !== 0 || into.length % 8 !== 0) return -Errno.EINVAL;
-    const mm = file.data as Mm;
-    const vpn = pos / 8;
-    const count = Math.min(into.length / 8, USER_VPN_END - vpn);
-    if (count <= 0 || !(yield* mmget(k, mm))) return 0;
-    yield* k.taskMmu.pagemapRange(k, mm, vpn, count, new DataView(into.buffer, into.byteOffset, into.byteLength));
-    yield* mmput(k, mm);
-    return count * 8;
-  },
-
-  *llseek(k, file, offset, whence) {
-    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    if (whence === SEEK_SET) return offset < 0 ? -Errno.EINVAL : offset;
-    if (whence === SEEK_CUR) return file.pos + offset < 0 ? -Errno.EINVAL : file.pos + offset;
-    return -Errno.EINVAL;
-  },
-};

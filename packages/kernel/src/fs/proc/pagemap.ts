@@ -1,0 +1,133 @@
+import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
+import { Errno } from "../../kernel/errno.js";
+import { Op, tableObject } from "../../kernel/op.js";
+import type { Kernel } from "../../kernel.js";
+import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
+import { VM, type Mm } from "../../mm/mm_types.js";
+import { NO_PAGE } from "../../mm/page.js";
+import { SEEK_CUR, SEEK_SET, type FileOps, type OpenFile } from "../vfs.js";
+import { mmget, mmput } from "./task_mmu.js";
+
+/** Bits of a pagemap entry's upper word (Documentation/admin-guide/mm/pagemap). */
+export enum PM {
+  SOFT_DIRTY = 1 << (55 - 32),
+  MMAP_EXCLUSIVE = 1 << (56 - 32),
+  UFFD_WP = 1 << (57 - 32),
+  FILE = 1 << (61 - 32),
+  SWAP = 1 << (62 - 32),
+  PRESENT = 1 << (63 - 32),
+}
+
+const MAX_SWAPFILES_SHIFT = 5;
+
+/** Flags of a pagemap entry, and the number in its low 55 bits. */
+export interface PagemapEntry {
+  flags: number;
+  frame: number;
+}
+
+/** What pagemap says of one page-table entry. The reader is root, so it sees frame numbers. */
+export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): PagemapEntry {
+  const { memmap } = k.m;
+  if (flags === 0) return { flags: 0, frame: 0 };
+  let pm = 0;
+  let frame: number;
+  let page = NO_PAGE;
+  if (ptePresent(flags)) {
+    frame = pfn;
+    pm = PM.PRESENT;
+    if ((flags & PTE.SPECIAL) === 0) page = memmap.pfnToPage(pfn);
+    if ((flags & PTE.SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
+    if ((flags & PTE.UFFD_WP) !== 0) pm |= PM.UFFD_WP;
+  } else {
+    // For entries that hold a page, what stands in the place of the swap offset is its pfn.
+    frame = k.swapops.pagemapType(k, flags) + pfn * (1 << MAX_SWAPFILES_SHIFT);
+    pm = PM.SWAP;
+    page = k.taskMmu.nonPresentPage(k, flags, pfn);
+    if ((flags & PTE.SWP_SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
+    if ((flags & PTE.SWP_UFFD_WP) !== 0) pm |= PM.UFFD_WP;
+  }
+  if (page !== NO_PAGE) {
+    if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;
+    if ((pm & PM.PRESENT) !== 0 && memmap.pageMapcount(page) === 1) pm |= PM.MMAP_EXCLUSIVE;
+  }
+  return { flags: pm, frame };
+}
+
+/** Fills entries for `count` pages from `vpn` on; mmap_lock is taken anew for every 2 MiB. */
+export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, out: DataView): MaySleep<void> {
+  const last = vpn + count;
+  for (let from = vpn; from < last; ) {
+    const end = Math.min(last, (from | (PTRS_PER_TABLE - 1)) + 1);
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    yield* k.pagemap.pagemapTable(k, mm, from, end, (at, flags, frame) => {
+      out.setUint32((at - vpn) * 8, frame >>> 0, true);
+      out.setUint32((at - vpn) * 8 + 4, (flags | Math.floor(frame / 2 ** 32)) >>> 0, true);
+    });
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    from = end;
+    yield* k.m.sched.condResched();
+  }
+}
+
+/** The part of `pagemapRange` that one last-level table maps. */
+export function* pagemapTable(
+  k: Kernel,
+  mm: Mm,
+  start: number,
+  end: number,
+  put: (vpn: number, flags: number, frame: number) => void,
+): MaySleep<void> {
+  const { m } = k;
+  for (let vpn = start; vpn < end; ) {
+    const i = mm.findVmaIndex(vpn);
+    const vma = i < 0 ? undefined : mm.vmas[i];
+    const from = Math.min(end, Math.max(vpn, vma?.startVpn ?? end));
+    for (; vpn < from; vpn++) put(vpn, 0, 0);
+    if (vma === undefined || vpn === end) continue;
+    const to = Math.min(end, vma.endVpn);
+    // All of the area counts as written to, what was never touched included.
+    const dirty = (vma.flags & VM.SOFTDIRTY) !== 0 ? PM.SOFT_DIRTY : 0;
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+    const found = m.pt.find(mm.pgd, vpn);
+    if (found < 0) {
+      for (; vpn < to; vpn++) put(vpn, dirty, 0);
+      continue;
+    }
+    const huge = m.pt.isHuge(found);
+    const ptl = m.pt.lockOf(found);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    // Split while the lock was waited for: the pages have entries of their own now.
+    const split = huge && m.pt.child(found) >= 0;
+    for (let ptep = found; vpn < to && !split; vpn++) {
+      if (m.point(Op.PteRead, ptep)) yield SWITCH;
+      const { flags, frame } = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfnFor(ptep, vpn));
+      // The huge page of zeros shows as a page that is not anonymous; the small one as none.
+      const zeros = huge && (m.pt.flags(ptep) & PTE.SPECIAL) !== 0 ? PM.FILE : 0;
+      put(vpn, flags | dirty | zeros, frame);
+      if (!huge) ptep++;
+    }
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+  }
+}
+
+/** /proc/PID/pagemap: `file.data` is the address space. Computed anew by each read. */
+export const PAGEMAP_OPS: FileOps = {
+  *read(k, file: OpenFile, into, pos) {
+    if (pos % 8 !== 0 || into.length % 8 !== 0) return -Errno.EINVAL;
+    const mm = file.data as Mm;
+    const vpn = pos / 8;
+    const count = Math.min(into.length / 8, USER_VPN_END - vpn);
+    if (count <= 0 || !(yield* mmget(k, mm))) return 0;
+    yield* k.pagemap.pagemapRange(k, mm, vpn, count, new DataView(into.buffer, into.byteOffset, into.byteLength));
+    yield* mmput(k, mm);
+    return count * 8;
+  },
+
+  *llseek(k, file, offset, whence) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    if (whence === SEEK_SET) return offset < 0 ? -Errno.EINVAL : offset;
+    if (whence === SEEK_CUR) return file.pos + offset < 0 ? -Errno.EINVAL : file.pos + offset;
+    return -Errno.EINVAL;
+  },
+};
