@@ -5,6 +5,7 @@ import type { Kernel } from "../../kernel.js";
 import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
 import { VM, type Mm } from "../../mm/mm_types.js";
 import { NO_PAGE } from "../../mm/page.js";
+import { PteMarker } from "../../mm/pte_marker.js";
 import { SEEK_CUR, SEEK_SET, type FileOps, type OpenFile } from "../vfs.js";
 import { mmget, mmput } from "./task_mmu.js";
 
@@ -13,6 +14,7 @@ export enum PM {
   SOFT_DIRTY = 1 << (55 - 32),
   MMAP_EXCLUSIVE = 1 << (56 - 32),
   UFFD_WP = 1 << (57 - 32),
+  GUARD_REGION = 1 << (58 - 32),
   FILE = 1 << (61 - 32),
   SWAP = 1 << (62 - 32),
   PRESENT = 1 << (63 - 32),
@@ -46,6 +48,9 @@ export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): Pagema
     page = k.taskMmu.nonPresentPage(k, flags, pfn);
     if ((flags & PTE.SWP_SOFT_DIRTY) !== 0) pm |= PM.SOFT_DIRTY;
     if ((flags & PTE.SWP_UFFD_WP) !== 0) pm |= PM.UFFD_WP;
+    const marker = k.pteMarker.pteMarker(flags, pfn);
+    if ((marker & PteMarker.UFFD_WP) !== 0) pm |= PM.UFFD_WP;
+    if ((marker & PteMarker.GUARD) !== 0) pm |= PM.GUARD_REGION;
   }
   if (page !== NO_PAGE) {
     if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;

@@ -234,11 +234,14 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.MAYWRITE, "mw"],
   [VM.MAYEXEC, "me"],
   [VM.GROWSDOWN, "gd"],
+  [VM.PFNMAP, "pf"],
   [VM.LOCKED, "lo"],
+  [VM.IO, "io"],
   [VM.SEQ_READ, "sr"],
   [VM.RAND_READ, "rr"],
   [VM.DONTCOPY, "dc"],
   [VM.DONTEXPAND, "de"],
+  [VM.LOCKONFAULT, "lf"],
   [VM.ACCOUNT, "ac"],
   [VM.NORESERVE, "nr"],
   [VM.WIPEONFORK, "wf"],
@@ -246,6 +249,9 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.SOFTDIRTY, "sd"],
   [VM.HUGEPAGE, "hg"],
   [VM.NOHUGEPAGE, "nh"],
+  [VM.MERGEABLE, "mg"],
+  [VM.DROPPABLE, "dp"],
+  [VM.SEALED, "sl"],
 ];
 
 function vmFlagsLine(vma: Vma): string {
