@@ -1,3 +1,4 @@
+import * as guard from "./mm/guard.js";
 import * as hmm from "./mm/hmm.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
@@ -13,6 +14,7 @@ import * as mmap from "./mm/mmap.js";
 import * as mmGather from "./mm/mmu_gather.js";
 import * as mmuNotifier from "./mm/mmu_notifier.js";
 import * as mprotect from "./mm/mprotect.js";
+import * as mseal from "./mm/mseal.js";
 import * as mremap from "./mm/mremap.js";
 import * as oom from "./mm/oom_kill.js";
 import * as lazyfree from "./mm/lazyfree.js";
@@ -61,6 +63,7 @@ export const MAINLINE = {
   folioLock,
   fork,
   futex,
+  guard,
   gup,
   hmm,
   hugeMemory,
@@ -79,6 +82,7 @@ export const MAINLINE = {
   mmuNotifier,
   mprotect,
   mremap,
+  mseal,
   oom,
   pageAlloc,
   pageIo,

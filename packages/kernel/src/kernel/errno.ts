@@ -36,6 +36,7 @@ export enum Errno {
   EOVERFLOW = 75,
   EOPNOTSUPP = 95,
   ETIMEDOUT = 110,
+  EHWPOISON = 133,
 }
 
 const TEXT: Record<Errno, string> = {
@@ -75,6 +76,7 @@ const TEXT: Record<Errno, string> = {
   [Errno.EOVERFLOW]: "Value too large for defined data type",
   [Errno.EOPNOTSUPP]: "Operation not supported",
   [Errno.ETIMEDOUT]: "Connection timed out",
+  [Errno.EHWPOISON]: "Memory page has hardware error",
 };
 
 /** `EAGAIN (Resource temporarily unavailable)`, as strace prints it. */

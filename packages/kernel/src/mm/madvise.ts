@@ -3,9 +3,9 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
-import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { BatchKind } from "./folio_batch.js";
-import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
+import { RssKind, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 
@@ -17,8 +17,11 @@ export enum Madv {
   WILLNEED = 3,
   DONTNEED = 4,
   FREE = 8,
+  REMOVE = 9,
   DONTFORK = 10,
   DOFORK = 11,
+  MERGEABLE = 12,
+  UNMERGEABLE = 13,
   HUGEPAGE = 14,
   NOHUGEPAGE = 15,
   DONTDUMP = 16,
@@ -30,6 +33,8 @@ export enum Madv {
   POPULATE_READ = 22,
   POPULATE_WRITE = 23,
   DONTNEED_LOCKED = 24,
+  GUARD_INSTALL = 102,
+  GUARD_REMOVE = 103,
 }
 
 /** Advice that changes a VMA's flags: bits to set, and bits to clear. */
@@ -45,16 +50,28 @@ const FLAG_ADVICE: Partial<Record<number, readonly [set: number, clear: number]>
   [Madv.DODUMP]: [0, VM.DONTDUMP],
   [Madv.WIPEONFORK]: [VM.WIPEONFORK, 0],
   [Madv.KEEPONFORK]: [0, VM.WIPEONFORK],
+  [Madv.MERGEABLE]: [VM.MERGEABLE, 0],
+  [Madv.UNMERGEABLE]: [0, VM.MERGEABLE],
 };
 
 /** madvise(2). Unknown advice is EINVAL; holes are skipped and reported as ENOMEM at the end. */
 export function* doMadvise(k: Kernel, mm: Mm, addr: number, len: number, advice: number): MaySleep<number> {
   const flagAdvice = FLAG_ADVICE[advice];
   if (flagAdvice === undefined && Madv[advice] === undefined) return -Errno.EINVAL;
-  if (addr % 4096 !== 0 || addr < 0 || len < 0) return -Errno.EINVAL;
+  if (addr % 4096 !== 0) return -Errno.EINVAL;
   const start = addr / 4096;
-  const end = start + Math.ceil(len / 4096);
-  if (end === start) return 0;
+  const pages = Math.ceil(len / 4096);
+  // A negative number is an unsigned one of more than half of what there is: it must not be rounded up to 0, nor go around.
+  if ((len < 0 && pages === 0) || (pages < 0 && start + pages >= 0 && start >= 0) || (start < 0 && pages > 0 && start + pages >= 0)) return -Errno.EINVAL;
+  if (pages === 0) return 0;
+  // Of the kernel's half, where nothing is mapped.
+  if (start < 0 || pages < 0) return start < 0 ? -Errno.ENOMEM : yield* adviseMapped(k, mm, start, USER_VPN_END + 1, advice);
+  return yield* adviseMapped(k, mm, start, start + pages, advice);
+}
+
+/** Advice about [start, end), of pages. */
+function* adviseMapped(k: Kernel, mm: Mm, start: number, end: number, advice: number): MaySleep<number> {
+  const flagAdvice = FLAG_ADVICE[advice];
   if (advice === Madv.POPULATE_READ || advice === Madv.POPULATE_WRITE) {
     return yield* k.populate.madvisePopulate(k, mm, start, end, advice === Madv.POPULATE_WRITE);
   }
@@ -74,9 +91,11 @@ export function* doMadvise(k: Kernel, mm: Mm, addr: number, len: number, advice:
     if (vma.startVpn > vpn) result = -Errno.ENOMEM;
     const from = Math.max(vpn, vma.startVpn);
     const to = Math.min(end, vma.endVpn);
-    const error = write
-      ? yield* k.madvise.changeFlags(k, mm, vma, from, to, flagAdvice)
-      : yield* k.madvise.adviseRange(k, vma, from, to, advice);
+    const error = !k.mseal.sealAllowsAdvice(k, vma, advice)
+      ? -Errno.EPERM
+      : write
+        ? yield* k.madvise.changeFlags(k, mm, vma, from, to, advice, flagAdvice)
+        : yield* k.madvise.adviseRange(k, vma, from, to, advice);
     if (error !== 0) {
       result = error;
       break;
@@ -94,16 +113,25 @@ export function* changeFlags(
   vma: Vma,
   start: number,
   end: number,
+  advice: number,
   [set, clear]: readonly [number, number],
 ): MaySleep<number> {
-  if ((set & VM.WIPEONFORK) !== 0 && (vma.file !== null || (vma.flags & VM.SHARED) !== 0)) return -Errno.EINVAL;
+  if (refusesAdvice(vma, advice)) return -Errno.EINVAL;
+  // KSM passes over what it cannot share.
+  if (advice === Madv.MERGEABLE && (vma.flags & (VM.SHARED | VM_SPECIAL | VM.DROPPABLE)) !== 0) return 0;
   const flags = (vma.flags & ~clear) | set;
   if (flags === vma.flags) return 0;
-  const part = yield* k.mmap.isolateRange(k, mm, vma, start, end);
-  yield* k.memory.vmaStartWrite(k, part);
-  part.flags = flags;
-  yield* k.mmap.mergeAround(k, mm, part);
-  return 0;
+  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, flags);
+  // Of too many VMAs there may be fewer later.
+  return part === -Errno.ENOMEM ? -Errno.EAGAIN : 0;
+}
+
+/** Whether a mapping cannot have the flag that the advice stands for, or must keep it. */
+function refusesAdvice({ flags, file }: Vma, advice: number): boolean {
+  if (advice === Madv.WIPEONFORK) return file !== null || (flags & VM.SHARED) !== 0;
+  if (advice === Madv.KEEPONFORK) return (flags & VM.DROPPABLE) !== 0;
+  if (advice === Madv.DOFORK) return (flags & VM_SPECIAL) !== 0;
+  return advice === Madv.DODUMP && (flags & (VM_SPECIAL | VM.DROPPABLE)) !== 0;
 }
 
 export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, advice: number): MaySleep<number> {
@@ -111,21 +139,28 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
   switch (advice) {
     case Madv.DONTNEED:
     case Madv.DONTNEED_LOCKED:
-      if (locked && advice === Madv.DONTNEED) return -Errno.EINVAL;
+      if ((vma.flags & VM.PFNMAP) !== 0 || (locked && advice === Madv.DONTNEED)) return -Errno.EINVAL;
       yield* k.zap.zapPageRange(k, vma, start, end);
       return 0;
     case Madv.FREE:
-      if (locked || vma.file !== null || (vma.flags & VM.SHARED) !== 0) return -Errno.EINVAL;
+      if (locked || vma.file !== null || (vma.flags & (VM.SHARED | VM.PFNMAP)) !== 0) return -Errno.EINVAL;
       yield* k.madvise.freeRange(k, vma, start, end);
       return 0;
     case Madv.COLD:
     case Madv.PAGEOUT:
-      if (locked) return -Errno.EINVAL;
+      if (locked || (vma.flags & VM.PFNMAP) !== 0) return -Errno.EINVAL;
       yield* k.madvise.coldOrPageout(k, vma, start, end, advice === Madv.PAGEOUT);
       return 0;
     case Madv.WILLNEED:
       yield* k.madvise.willneed(k, vma, start, end);
       return 0;
+    case Madv.REMOVE:
+      if (locked || vma.file === null) return -Errno.EINVAL;
+      return (vma.flags & (VM.SHARED | VM.MAYWRITE)) !== (VM.SHARED | VM.MAYWRITE) ? -Errno.EACCES : -Errno.EOPNOTSUPP;
+    case Madv.GUARD_INSTALL:
+      return yield* k.guard.guardInstall(k, vma, start, end);
+    case Madv.GUARD_REMOVE:
+      return yield* k.guard.guardRemove(k, vma, start, end);
     default:
       return -Errno.EINVAL;
   }

@@ -56,6 +56,7 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
   yield* k.mmuNotifier.mmuNotifierRelease(k, mm);
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const tlb = k.mmGather.tlbGather(k, mm);
+  tlb.dropsMarkers = true;
   for (const vma of mm.vmas) {
     yield* k.memory.vmaStartWrite(k, vma);
     yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
@@ -352,7 +353,10 @@ export function* mmapRegion(
   const promises = (flags & MapFlag.NORESERVE) === 0 && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
   if (promises && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
   if (!k.mmap.mayExpandVm(k, mm, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
-  if (!k.mmap.rangeFree(k, mm, start, pages)) yield* k.mmap.unmapRange(k, mm, start, start + pages);
+  if (!k.mmap.rangeFree(k, mm, start, pages)) {
+    const error = yield* k.mmap.unmapRange(k, mm, start, start + pages);
+    if (error !== 0) return error;
+  }
 
   let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.SOFTDIRTY;
   if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) vmFlags |= VM.SHARED;
@@ -408,23 +412,32 @@ export function* doMunmap(k: Kernel, mm: Mm, addr: number, len: number): MaySlee
   const end = start + Math.ceil(len / 4096);
   if (end > USER_VPN_END) return -Errno.EINVAL;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  yield* k.mmap.unmapRange(k, mm, start, end);
+  const result = yield* k.mmap.unmapRange(k, mm, start, end);
   yield* k.memory.mmapWriteUnlock(k, mm);
-  return 0;
+  return result;
 }
 
-/** Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. */
-export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MaySleep<void> {
+/**
+ * Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or with nothing
+ * unmapped -EPERM where something is sealed, -ENOMEM where a hole would make too many VMAs.
+ */
+export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MaySleep<number> {
   const first = mm.vmaAt(start);
-  if (first !== null && first.startVpn < start) yield* k.mmap.splitVma(k, mm, first, start);
-  const last = mm.vmaAt(end - 1);
-  if (last !== null && last.endVpn > end) yield* k.mmap.splitVma(k, mm, last, end);
+  if (first !== null && first.startVpn < start) {
+    if (first.endVpn > end && mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+    if ((first.flags & VM.SEALED) !== 0) return -Errno.EPERM;
+    yield* k.mmap.splitVma(k, mm, first, start);
+  }
   const from = mm.findVmaIndex(start);
-  if (from < 0) return;
+  if (from < 0) return 0;
   let to = from;
-  while (to < mm.vmas.length && mm.vmas[to]!.startVpn < end) to++;
+  for (; to < mm.vmas.length && mm.vmas[to]!.startVpn < end; to++) {
+    const vma = mm.vmas[to]!;
+    if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
+    if (vma.endVpn > end) yield* k.mmap.splitVma(k, mm, vma, end);
+  }
   const gone = mm.vmas.slice(from, to);
-  if (gone.length === 0) return;
+  if (gone.length === 0) return 0;
   mm.noGapAbove = null;
   for (const vma of gone) {
     yield* k.memory.vmaStartWrite(k, vma);
@@ -436,6 +449,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
 
   yield* k.swap.lruAddDrain(k);
   const tlb = k.mmGather.tlbGather(k, mm);
+  tlb.dropsMarkers = true;
   for (const vma of gone) {
     const range: NotifierRange = {
       mm,
@@ -457,6 +471,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
   yield* k.zap.freePgtables(k, tlb, mm, floor, ceiling);
   yield* k.mmGather.tlbFinish(k, tlb);
   for (const vma of gone) yield* k.mmap.removeVma(k, vma);
+  return 0;
 }
 
 /** brk(2): the new break, or the old one when it cannot be. */
@@ -473,7 +488,7 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (brk < mm.startBrk || brk >= USER_VPN_END * 4096) return mm.brk;
   const oldEnd = Math.ceil(mm.brk / 4096);
   const newEnd = Math.ceil(brk / 4096);
-  if (newEnd < oldEnd) yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd);
+  if (newEnd < oldEnd && (yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd)) !== 0) return mm.brk;
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
     if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !k.mmap.mayExpandVm(k, mm, pages) || !k.mmap.enoughMemory(k, pages) || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;

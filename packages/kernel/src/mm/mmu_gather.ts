@@ -17,10 +17,12 @@ export interface MmuGather {
   readonly pages: number[];
   /** Page-table nodes that nothing points to any more. */
   readonly tables: number[];
+  /** Markers go, too: the range is unmapped. */
+  dropsMarkers: boolean;
 }
 
 export function tlbGather(_k: Kernel, mm: Mm): MmuGather {
-  return { mm, startVpn: Infinity, endVpn: 0, pages: [], tables: [] };
+  return { mm, startVpn: Infinity, endVpn: 0, pages: [], tables: [], dropsMarkers: false };
 }
 
 /** Notes that a present entry was cleared. */

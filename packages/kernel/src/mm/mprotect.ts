@@ -50,6 +50,7 @@ export function* changeProtection(k: Kernel, mm: Mm, start: number, end: number,
   while (vpn < end) {
     let vma = mm.vmaAt(vpn);
     if (vma === null) return -Errno.ENOMEM;
+    if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
     const stop = Math.min(end, vma.endVpn);
     let newFlags = (vma.flags & ~VM_ACCESS) | access;
     // What becomes writable is accounted, and what was never written can be taken back. VMAs that

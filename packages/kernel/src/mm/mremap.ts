@@ -86,6 +86,7 @@ export function* remap(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   const { start, oldPages, newPages, flags } = r;
   const vma = mm.vmaAt(start);
   if (vma === null) return -Errno.EFAULT;
+  if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
   // Length 0 asks for a second mapping of the same pages, which private memory cannot have.
   if (oldPages === 0 && (vma.flags & VM.SHARED) === 0) return -Errno.EINVAL;
   if ((flags & Mremap.DONTUNMAP) !== 0 && (vma.flags & VM.DONTEXPAND) !== 0) return -Errno.EINVAL;
@@ -94,8 +95,8 @@ export function* remap(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   if (newPages === oldPages) return start;
   if (newPages < oldPages) {
     if (start + oldPages > USER_VPN_END) return -Errno.EINVAL;
-    yield* k.mmap.unmapRange(k, mm, start + newPages, start + oldPages);
-    return start;
+    const error = yield* k.mmap.unmapRange(k, mm, start + newPages, start + oldPages);
+    return error === 0 ? start : error;
   }
   if (start + oldPages > vma.endVpn) return -Errno.EFAULT;
   const refused = k.mremap.mayGrow(k, vma, newPages - oldPages);
@@ -169,13 +170,18 @@ export function* moveEach(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> 
 /** Moves a part of one mapping to where FIXED says, or to where there is room. */
 export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   const { start, newPages, flags } = r;
+  if (((mm.vmaAt(start)?.flags ?? 0) & VM.SEALED) !== 0) return -Errno.EPERM;
   if (mm.vmas.length + MOVE_MAP_COUNT >= MAX_MAP_COUNT) return -Errno.ENOMEM;
   const keepsOld = (flags & Mremap.DONTUNMAP) !== 0;
   if (keepsOld && !k.mmap.mayExpandVm(k, mm, newPages)) return -Errno.ENOMEM;
-  if ((flags & Mremap.FIXED) !== 0) yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages);
+  if ((flags & Mremap.FIXED) !== 0) {
+    const error = yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages);
+    if (error !== 0) return error;
+  }
   let oldPages = r.oldPages;
   if (oldPages > newPages) {
-    yield* k.mmap.unmapRange(k, mm, start + newPages, Math.min(start + oldPages, USER_VPN_END));
+    const error = yield* k.mmap.unmapRange(k, mm, start + newPages, Math.min(start + oldPages, USER_VPN_END));
+    if (error !== 0) return error;
     oldPages = newPages;
   }
   // Both may have cut the mapping.

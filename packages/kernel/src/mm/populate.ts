@@ -44,6 +44,8 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
   for (let vpn = start; vpn < end; ) {
     const vma = mm.vmaAt(vpn);
     if (vma === null) return -Errno.ENOMEM;
+    // It may be another one since the lock was dropped.
+    if (write && (vma.flags & VM.WRITE) === 0) return -Errno.EFAULT;
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     const ptep = m.pt.find(mm.pgd, vpn);
     m.touches(Op.PteRead, ptep);
@@ -56,6 +58,7 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
     if ((fault & VmFault.RETRY) !== 0) {
       if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     } else if ((fault & VmFault.OOM) !== 0) return -Errno.ENOMEM;
+    else if ((fault & VmFault.HWPOISON) !== 0) return -Errno.EHWPOISON;
     else if ((fault & VmFault.ERROR) !== 0) return -Errno.EFAULT;
     if (m.signals.fatalPending(m.current!)) return -Errno.EINTR;
     yield* m.sched.condResched();
@@ -77,9 +80,7 @@ export function* madvisePopulate(k: Kernel, mm: Mm, start: number, end: number, 
       result = -Errno.ENOMEM;
       break;
     }
-    // What may be written may be read, as on every architecture but by its entries.
-    const needed = write ? VM.WRITE : VM.READ | VM.WRITE;
-    if ((vma.flags & needed) === 0 || (vma.flags & (VM.IO | VM.PFNMAP)) !== 0) {
+    if ((vma.flags & (write ? VM.WRITE : VM.READ)) === 0 || (vma.flags & (VM.IO | VM.PFNMAP)) !== 0) {
       result = -Errno.EINVAL;
       break;
     }

@@ -60,6 +60,7 @@ export function* zapPteRange(
   for (; vpn < end && !full; vpn++) {
     const ptep = first + (vpn - start);
     if (m.pt.isNone(ptep)) continue;
+    if (!tlb.dropsMarkers && k.guard.isGuardMarker(k, m.pt.flags(ptep), m.pt.pfn(ptep))) continue;
     if (m.point(Op.PteWrite, ptep)) yield SWITCH;
     const flags = m.pt.flags(ptep);
     const pfn = m.pt.pfn(ptep);

@@ -40,6 +40,10 @@ const madvise: Handler = function* (t, [address, length, advice]) {
   return yield* t.k.madvise.doMadvise(t.k, t.task.mm!, address!, length!, int(advice!));
 };
 
+const mseal: Handler = function* (t, [address, length, flags]) {
+  return yield* t.k.mseal.doMseal(t.k, t.task.mm!, address!, length!, flags!);
+};
+
 /** Checks a range as mincore and msync do: -EINVAL, -ENOMEM where something is unmapped, or 0. Under mmap_lock. */
 function checkMapped(t: GuestThread, address: number, length: number): number {
   const mm = t.task.mm!;
@@ -134,6 +138,6 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [239, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.HEX], null)],
   [235, call("mbind", [...RANGE, F.INT, F.POINTER, F.SIZE, F.HEX], null)],
   [282, call("userfaultfd", [F.HEX], null)],
-  [462, call("mseal", [...RANGE, F.HEX], null)],
+  [462, call("mseal", [...RANGE, F.HEX], mseal)],
   [213, call("readahead", [F.INT, F.SIZE, F.SIZE], readahead)],
 ];

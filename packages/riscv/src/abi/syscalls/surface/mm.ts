@@ -62,6 +62,10 @@ export const MM: Surfaces = {
     takes: { 2: bits([0, Prot.READ, Prot.WRITE, Prot.EXEC, Prot.SEM], EINVAL, [Prot.GROWSDOWN, Prot.GROWSUP]) },
     refuses: [unaligned(0), unmapped(0), tooLong(1, ENOMEM), [EINVAL, "both PROT_GROWSDOWN and PROT_GROWSUP", { 2: Prot.GROWSDOWN | Prot.GROWSUP }]],
   },
+  mseal: {
+    example: [AT.page + 4 * PAGE, PAGE, 0],
+    refuses: [unaligned(0), unmapped(0), tooLong(1, EINVAL), [EINVAL, "flags", { 2: 1 }]],
+  },
   msync: {
     example: [AT.page, PAGE, 4],
     takes: { 2: bits([0, 1, 2, 4], EINVAL) },
@@ -75,7 +79,8 @@ export const MM: Surfaces = {
         [
           Madv.NORMAL, Madv.RANDOM, Madv.SEQUENTIAL, Madv.WILLNEED, Madv.DONTNEED, Madv.FREE, Madv.DONTFORK, Madv.DOFORK,
           Madv.HUGEPAGE, Madv.NOHUGEPAGE, Madv.DONTDUMP, Madv.DODUMP, Madv.WIPEONFORK, Madv.KEEPONFORK, Madv.COLD,
-          Madv.PAGEOUT, Madv.POPULATE_READ, Madv.POPULATE_WRITE, Madv.DONTNEED_LOCKED,
+          Madv.PAGEOUT, Madv.POPULATE_READ, Madv.POPULATE_WRITE, Madv.DONTNEED_LOCKED, Madv.MERGEABLE, Madv.UNMERGEABLE,
+          Madv.GUARD_INSTALL, Madv.GUARD_REMOVE,
         ],
         EINVAL,
       ),
