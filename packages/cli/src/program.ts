@@ -3,6 +3,7 @@ import { DEFAULT_RELEASE } from "@faultline/kernel";
 import { parseOperatorLine, type OperatorLine } from "@faultline/riscv";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { check, STRATEGIES, type CheckOptions } from "./check.js";
+import { diff, type DiffOptions } from "./diff.js";
 import { EXIT_FAULTLINE, UserError } from "./failure.js";
 import { fuzz, type FuzzOptions } from "./fuzz.js";
 import { describePatches } from "./patches.js";
@@ -68,6 +69,17 @@ Faultline itself has to complain about.
 Example:
   faultline fuzz --seconds 60 --without exclusive-fault-ref`;
 
+const DIFF_NOTES = `
+PROGRAM.c is compiled twice, with $CC (default: cc) and $RISCV_CC (default: riscv64-linux-gnu-gcc), -O2
+-static -pthread, and runs on the Linux underneath and on a machine, with the same arguments and input.
+An address may stand for another address, a process id (after a word such as pid) for another id, each
+always for the same one; a number with a unit of time for any other. All else has to be equal.
+
+The exit status is 0 when nothing differs, 1 when something does, 2 for trouble, 130 after Ctrl-C.
+
+Example:
+  faultline diff --like-host program.c`;
+
 /** The command line; `finish` takes the exit status of the command that was run. */
 function buildProgram(finish: (status: number) => void): Command {
   const program = new Command("faultline")
@@ -98,6 +110,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--do <LINE>", "do this once nothing else can run; repeatable", collectLine, [])
     .option("--do-timeout <SECONDS>", "machine time that a line may take (default: 60)", parseSeconds, 60)
     .option("--page-owner", "keep for each page who allocated it, for the kernel log; slower, and on by itself when a line names /sys/devices/system/memory")
+    .option("--like-host", "give the machine the swap (instead of --swap), huge page settings, overcommit and limits of the Linux underneath")
     .option("--strace", "print the program's system calls to standard error")
     .option("--dmesg", "print the kernel log to standard error at the end")
     .option("--trace <FILE>", "record the run: FILE.fltrace, FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)")
@@ -148,6 +161,28 @@ function buildProgram(finish: (status: number) => void): Command {
     .addHelpText("after", FUZZ_NOTES)
     .action(async (options: FuzzOptions) => {
       finish(await fuzz(options));
+    });
+
+  command("diff")
+    .description("run a C program natively and as a guest, and show where they first differ")
+    .argument("<PROGRAM.c>", "a C program of one file")
+    .argument("[ARGS...]", "its arguments")
+    .usage("[options] PROGRAM.c [ARGS...]")
+    .passThroughOptions()
+    .option("--like-host", "give the machine the host's swap, huge page settings, overcommit and limits")
+    .option("--cflags <FLAGS>", "flags for both compilers; repeatable", collect, [])
+    .option("--timeout <SECONDS>", "time that either run may take (default: 60)", parseSeconds, 60)
+    .option("--release <RELEASE>", "behave as this kernel: 7.3 (default), 6.14 or 6.1", DEFAULT_RELEASE)
+    .option("--without <PATCH>", "undo one patch (see 'faultline patches'); repeatable", collect, [])
+    .option("--patch <FILE.ts>", "apply an overlay of your own; repeatable", collect, [])
+    .option("--memory <SIZE>", "RAM, up to 4G (default: 2G)", parseMemory, 2 ** 31)
+    .option("--swap <SIZE>", "swap space, 0 for none (default: 2G)", parseSwap, 2 ** 31)
+    .option("--cpus <N>", "CPUs, up to 16 (default: 2)", parseCpus, 2)
+    .option("--seed <N>", "the seed of every choice that the machine makes (default: 1)", parseSeed, 1)
+    .configureHelp({ optionDescription: (option) => option.description })
+    .addHelpText("after", DIFF_NOTES)
+    .action(async (source: string, args: string[], options: DiffOptions) => {
+      finish(await diff(source, args, options));
     });
 
   command("trace")

@@ -1,11 +1,12 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { ElfError, exitCodeOf, LinuxMachine, parseElf, type ElfImage, type LinuxResult, type OperatorLine } from "@faultline/riscv";
+import { ElfError, exitCodeOf, LinuxMachine, parseElf, type ElfImage, type LinuxResult, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
 import { Interrupt } from "./interrupt.js";
 import { Recording, type RunDescription } from "./recording.js";
+import { LikeHost } from "./like_host.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
 import type { LoadedPatch } from "./patch_file.js";
 import { formatSize, shellQuote } from "./values.js";
@@ -25,6 +26,8 @@ export interface RunOptions extends KernelOptions {
   /** Kernel functions and locks as well. */
   readonly traceFunctions?: boolean;
   readonly pageOwner?: boolean;
+  /** Settings of the Linux underneath. */
+  readonly likeHost?: boolean;
 }
 
 /** Turns of the CPUs between two looks at the host: some tens of milliseconds. */
@@ -86,6 +89,7 @@ export function replayCommand(options: RunOptions, program: string, args: readon
   for (const file of options.patch) words.push("--patch", file);
   words.push("--memory", formatSize(options.memory), "--swap", formatSize(options.swap));
   words.push("--cpus", String(options.cpus), "--seed", String(options.seed));
+  if (options.likeHost === true) words.push("--like-host");
   if (options.pageOwner === true) words.push("--page-owner");
   for (const line of options.before) words.push("--before", line.text);
   for (const line of options.do) words.push("--do", line.text);
@@ -104,15 +108,24 @@ export async function run(path: string, args: readonly string[], options: RunOpt
   const program = readProgram(path);
   const { overlays, loaded } = await overlaysOf(options);
   const recording = options.trace === undefined ? null : new Recording(options.trace, options.traceFunctions === true, headOf(path, args, options));
+  const host = options.likeHost === true ? new LikeHost() : null;
   const interrupt = new Interrupt();
   const stdout = new HostOutput(1);
   const stderr = new HostOutput(2);
   const stdin = new HostInput((call) => interrupt.blocking(call));
+  const output: OperatorOutput = {
+    stdout: (bytes) => {
+      stdout.write(bytes);
+    },
+    failure: (message) => {
+      stderr.text(`${message}\n`);
+    },
+  };
   let linux: LinuxMachine;
   try {
     linux = new LinuxMachine({
       memoryBytes: options.memory,
-      swapBytes: options.swap,
+      swapBytes: host?.swapBytes ?? options.swap,
       cpus: options.cpus,
       seed: options.seed,
       overlays,
@@ -131,21 +144,15 @@ export async function run(path: string, args: readonly string[], options: RunOpt
         stderr.write(bytes);
       },
       ...(options.strace === true ? { strace: (line) => stderr.text(`${line}\n`) } : {}),
-      before: options.before,
+      ...(host === null ? {} : { limits: host.limits }),
+      before: [...(host?.lines ?? []), ...options.before],
       lines: options.do,
       lineTimeoutSeconds: options.doTimeout,
-      operatorOutput: {
-        stdout: (bytes) => {
-          stdout.write(bytes);
-        },
-        failure: (message) => {
-          stderr.text(`${message}\n`);
-        },
-      },
+      operatorOutput: host?.around(output) ?? output,
     });
   } catch (error) {
     if (error instanceof RangeError) {
-      throw new UserError(`this computer cannot hold a machine of ${formatSize(options.memory)} and ${formatSize(options.swap)} of swap: ${firstLine(error)}`);
+      throw new UserError(`this computer cannot hold a machine of ${formatSize(options.memory)} and ${formatSize(host?.swapBytes ?? options.swap)} of swap: ${firstLine(error)}`);
     }
     throw error;
   }
@@ -166,6 +173,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
     return EXIT_FAULTLINE;
   } finally {
     interrupt.dispose();
+    for (const line of host?.missing ?? []) stderr.text(`faultline: --like-host: ${line}\n`);
     if (options.dmesg === true) stderr.text(linux.m.dmesg.lines.map((line) => `${line}\n`).join(""));
   }
   if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);

@@ -21,20 +21,22 @@ describe("what the command says of itself", () => {
       a simulated machine
 
       Options:
-        -V, --version                      print the version
-        -h, --help                         print this help
+        -V, --version                         print the version
+        -h, --help                            print this help
 
       Commands:
-        run [options] <PROGRAM> [ARGS...]  run a static riscv64 Linux program
-        check [options] <SCENARIO.ts>      explore the schedules of a scenario, and
-                                           check each of them
-        fuzz [options]                     run random programs on random schedules,
-                                           and check each of them
-        trace [options] <FILE>             say what a trace has recorded, or write it
-                                           in another format
-        patches                            list the releases and patches that are
-                                           known, and how far each is modelled
-        help [command]                     print the help of a command
+        run [options] <PROGRAM> [ARGS...]     run a static riscv64 Linux program
+        check [options] <SCENARIO.ts>         explore the schedules of a scenario, and
+                                              check each of them
+        fuzz [options]                        run random programs on random schedules,
+                                              and check each of them
+        diff [options] <PROGRAM.c> [ARGS...]  run a C program natively and as a guest,
+                                              and show where they first differ
+        trace [options] <FILE>                say what a trace has recorded, or write
+                                              it in another format
+        patches                               list the releases and patches that are
+                                              known, and how far each is modelled
+        help [command]                        print the help of a command
       "
     `);
   });
@@ -64,6 +66,9 @@ describe("what the command says of itself", () => {
         --page-owner            keep for each page who allocated it, for the kernel
                                 log; slower, and on by itself when a line names
                                 /sys/devices/system/memory
+        --like-host             give the machine the swap (instead of --swap), huge
+                                page settings, overcommit and limits of the Linux
+                                underneath
         --strace                print the program's system calls to standard error
         --dmesg                 print the kernel log to standard error at the end
         --trace <FILE>          record the run: FILE.fltrace, FILE.txt (ftrace's text)

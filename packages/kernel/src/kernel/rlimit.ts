@@ -21,7 +21,7 @@ export enum Rlimit {
 }
 
 export const RLIM_NLIMITS = 16;
-const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
+export const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 
 /** Soft and hard limit; unsigned 64 bits each, all of them set for none. */
 export interface ResourceLimit {

@@ -16,6 +16,8 @@ import {
   type MaySleep,
   type Mm,
   type OverlayFactory,
+  type ResourceLimit,
+  type Rlimit,
   type StdStreams,
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
@@ -61,6 +63,8 @@ export interface LinuxOptions {
   readonly stderr: (bytes: Uint8Array) => void;
   /** Takes the lines of --strace. */
   readonly strace?: (line: string) => void;
+  /** Limits of init, and so of everybody, that are not the usual ones. */
+  readonly limits?: ReadonlyMap<Rlimit, ResourceLimit>;
   /** Operator's lines ahead of the program, and those that wait for quiescence each. */
   readonly before?: readonly OperatorLine[];
   readonly lines?: readonly OperatorLine[];
@@ -120,6 +124,7 @@ export class LinuxMachine implements GuestHost {
     this.strace = options.strace === undefined ? null : new Strace(options.strace);
 
     this.init = this.newProcess(m.sched.allocateTaskId(), "init", null, false);
+    for (const [limit, value] of options.limits ?? []) this.init.limits[limit] = value;
     // 2 is the parent of the kernel threads, which does not run.
     m.sched.allocateTaskId();
     this.streams = mountAll(this.k, {
