@@ -22,6 +22,7 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   "exclusive-access": { look: "words that this program finds wrong: the CPU and the device have used the page at once", options: [] },
   "lock-on-free": { look: '"BUG: Bad page state" with "locked" among the flags, or VM_BUG_ON_FOLIO(!folio_test_locked(folio))', options: [] },
   refcount: { look: COUNTS, options: [] },
+  "page-cache": { look: `${COUNTS}; "BUG: Bad page cache"`, options: CHECKED_TABLES },
   mapcount: { look: `${COUNTS}; "BUG: Bad page map"`, options: CHECKED_TABLES },
   rss: { look: '"BUG: Bad rss-counter state", as this program exits', options: [] },
   memcg: { look: "a warning of page_counter_cancel() or of the cgroup as it is removed; memory.current that does not fall back", options: ["CONFIG_MEMCG=y"] },

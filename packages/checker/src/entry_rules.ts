@@ -68,12 +68,19 @@ export function notGranted(mm: Mm, vpn: number, flags: number): string | null {
   return null;
 }
 
-/** Why a reverse walk from an anonymous page would not find its mapping; null when it would. */
+/** Why a reverse walk from a page would not find its mapping; null when it would. */
 export function missedByRmap(k: Kernel, mm: Mm, vpn: number, page: number): string | null {
   const { memmap, anonVmas } = k.m;
   const folio = memmap.folioOf(page);
   const vma = mm.vmaAt(vpn);
-  if (vma === null || !memmap.isAnon(folio)) return null;
+  if (vma === null) return null;
+  if (memmap.isFile(folio)) {
+    const mapping = k.filemap.folioMapping(k, folio);
+    if (mapping === null) return "its file is gone";
+    if (!mapping.vmas.has(vma)) return "its file does not know of the VMA";
+    return memmap.index[folio]! + (page - folio) === vma.linearIndex(vpn) ? null : "it is at another index of its file";
+  }
+  if (!memmap.isAnon(folio)) return null;
   const anonVma = anonVmas.get(memmap.mapping[folio]! >> 1);
   if (anonVma === undefined) return "its anon_vma is gone";
   if (!anonVma.vmas.has(vma)) return "its anon_vma does not have the VMA";

@@ -1,11 +1,13 @@
 import {
   Event,
   HPAGE_PMD_ORDER,
+  isSwapEntry,
   NO_PAGE,
   Op,
   PG,
   PTE,
   ptePresent,
+  swapEntrySlot,
   RssKind,
   Space,
   SPACE_OF,
@@ -285,6 +287,7 @@ export class Invariants implements EventSink {
     this.referenced.fill(0);
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);
+    this.fileBooks();
     this.pageBooks();
     lruBooks(this.k, (message) => this.fail("lru", message));
     this.swapBooks();
@@ -345,7 +348,10 @@ export class Invariants implements EventSink {
         if (missed !== null) this.fail("rmap", `no reverse walk from ${this.frame(page)} comes to its mapping at page ${hex(vpn)}: ${missed}`);
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
         else file++;
-      } else if (swapops.isMigration(this.k, flags)) anon++;
+      } else if (swapops.isMigration(this.k, flags)) {
+        if (m.memmap.isFile(m.memmap.folioOf(m.memmap.pfnToPage(pfn)))) file++;
+        else anon++;
+      }
       else if (swapops.isSwapEntry(this.k, flags)) {
         swap++;
         if (pfn > 0 && pfn < m.swap.slots) this.swapEntries[pfn]!++;
@@ -395,17 +401,16 @@ export class Invariants implements EventSink {
         continue;
       }
       this.folioBooks(folio);
-      const cache = memmap.swapcacheRefs(page);
+      const cache = memmap.cacheRefs(page);
       const inBatches = batches.references(page);
       const inFlight = refs?.count(page) ?? 0;
       const table = memmap.has(page, PG.table) ? 1 : 0;
-      const file = inBatches === 0 && this.isFilePage(page) ? 1 : 0;
-      const expected = this.referenced[page]! + cache + inBatches + inFlight + table + file;
+      const expected = this.referenced[page]! + cache + inBatches + inFlight + table;
       if (refcount !== expected) {
         this.fail(
           "refcount",
           `${this.frame(page)} has ${refcount} references, and ${expected} holders: ${this.referenced[page]} entries, ` +
-            `${cache} swap cache, ${inBatches} batches, ${file} files, ${inFlight} in flight${this.heldText(page)}`,
+            `${cache} swap or page cache, ${inBatches} batches, ${inFlight} in flight${this.heldText(page)}`,
           { page },
         );
       }
@@ -428,6 +433,33 @@ export class Invariants implements EventSink {
     for (let page = folio; page < folio + pages; page++) total += this.mapped[page]!;
     this.compare("mapcount", `the whole map count of ${this.frame(folio)}`, memmap.entireMapcount(folio), whole, "entries for 2 MiB");
     this.compare("mapcount", `the map count of the folio at ${this.frame(folio)}`, memmap.folioMapcount(folio), total, "entries");
+  }
+
+  /** What files have, and what folios say of it. */
+  private fileBooks(): void {
+    const { m } = this.k;
+    const { memmap } = m;
+    let pages = 0;
+    for (const mapping of m.mappings.all()) {
+      const where = (index: number): string => `index ${index} of the file with inode ${mapping.host.ino}`;
+      for (const [index, entry] of mapping.entries) {
+        if (isSwapEntry(entry)) {
+          const slot = swapEntrySlot(entry);
+          if (slot < m.swap.slots) this.swapEntries[slot]!++;
+          else this.fail("swap", `${where(index)} is in swap slot ${slot}, which does not exist`);
+          continue;
+        }
+        pages++;
+        const folio = memmap.folioOf(entry);
+        if (memmap.mapping[folio] !== mapping.id << 1 || memmap.index[folio]! + (entry - folio) !== index) {
+          this.fail("page-cache", `${this.frame(entry)} is at ${where(index)}, and does not say so`, { page: entry });
+        }
+      }
+      for (const vma of mapping.vmas) {
+        if (vma.detached || !vma.mm.vmas.includes(vma)) this.fail("rmap", `the file with inode ${mapping.host.ino} knows of a VMA that is gone`);
+      }
+    }
+    this.compare("page-cache", "the number of pages of files", m.vmstat.pages.filePages, pages, "such pages");
   }
 
   private swapBooks(): void {
@@ -553,12 +585,6 @@ export class Invariants implements EventSink {
   private isFree(page: number): boolean {
     const { memmap } = this.k.m;
     return memmap.refcount[memmap.folioOf(page)] === 0 && !memmap.has(page, PG.reserved);
-  }
-
-  /** A page of a tmpfs file: those stand on no LRU list. */
-  private isFilePage(page: number): boolean {
-    const { memmap } = this.k.m;
-    return memmap.has(page, PG.swapbacked) && !memmap.has(page, PG.swapcache | PG.lru) && !memmap.isAnon(page);
   }
 
   private heldText(page: number): string {

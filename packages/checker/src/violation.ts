@@ -15,6 +15,7 @@ export type ViolationKind =
   /** A reference that was not held was dropped, or a count is not what its holders make it. */
   | "refcount"
   | "mapcount"
+  | "page-cache"
   | "rss"
   | "memcg"
   | "swap"
@@ -57,6 +58,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "exclusive-access": "nobody but its owner reaches a frame that a device holds exclusively",
   "lock-on-free": "nobody takes or releases the folio lock of a folio that is free",
   refcount: "a folio has as many references as it has holders",
+  "page-cache": "what files have, and what their pages say of it, agree",
   mapcount: "a page has as many mappings as there are entries that map it",
   rss: "a process's RSS is what its page table maps",
   memcg: "a cgroup is charged for the pages and swap slots that it has",

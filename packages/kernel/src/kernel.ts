@@ -1,3 +1,6 @@
+import * as fileFault from "./mm/file_fault.js";
+import * as filemap from "./mm/filemap.js";
+import * as shmem from "./mm/shmem.js";
 import * as guard from "./mm/guard.js";
 import * as hmm from "./mm/hmm.js";
 import * as hugeMemory from "./mm/huge_memory.js";
@@ -60,6 +63,8 @@ export const MAINLINE = {
   debug,
   exit,
   fault,
+  fileFault,
+  filemap,
   folioLock,
   fork,
   futex,
@@ -93,6 +98,7 @@ export const MAINLINE = {
   populate,
   rcu,
   rmap,
+  shmem,
   signal,
   swap,
   swapState,

@@ -23,6 +23,8 @@ import { RefTracker } from "./mm/ref_tracker.js";
 import { VmStat } from "./mm/vmstat.js";
 import type { Mm } from "./mm/mm_types.js";
 import type { SwapDisk } from "./mm/page_io.js";
+import { AddressSpaces } from "./mm/address_space.js";
+import { ShmemSb } from "./mm/shmem_inode.js";
 import { AnonVmas } from "./mm/anon_vma.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
@@ -47,6 +49,9 @@ export interface MachineConfig {
   /** page_owner=on: who allocated each page; false unless given. */
   readonly pageOwner?: boolean;
 }
+
+/** The device number of the kernel's own tmpfs, 0:1. */
+const SHMEM_DEV = 1;
 
 /** Machine time that one point stands for: a few dozen instructions of kernel code. */
 const POINT_NS = 10;
@@ -73,6 +78,10 @@ export class Machine {
   readonly batches: FolioBatches;
   readonly vmstat: VmStat;
   readonly anonVmas: AnonVmas;
+  /** Files that can be mapped. */
+  readonly mappings = new AddressSpaces(this);
+  /** The tmpfs that nobody sees: of memfds, and of shared anonymous memory. */
+  readonly shmem = new ShmemSb(SHMEM_DEV, Infinity);
   readonly thp = new TransparentHugePages();
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;

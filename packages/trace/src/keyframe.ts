@@ -16,7 +16,7 @@ const PART = 4096;
 /** A keyframe is complete by itself every so often: that bounds what seeking has to read. */
 export const FULL_EVERY = 16;
 
-type Table = Int32Array | Uint32Array | Uint16Array | Uint8Array;
+type Table = Float64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 
 /** A [startVpn, endVpn) of an address space, with VM flags. */
 export interface VmaState {

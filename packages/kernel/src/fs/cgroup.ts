@@ -427,7 +427,7 @@ function memoryStat(memcg: Memcg): string {
     ["shmem", c.shmem],
     ["zswap", 0],
     ["zswapped", 0],
-    ["file_mapped", 0],
+    ["file_mapped", c.fileMapped],
     ["file_dirty", 0],
     ["file_writeback", 0],
     ["swapcached", c.swapcached],

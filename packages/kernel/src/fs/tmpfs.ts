@@ -1,41 +1,28 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { RwSem } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
-import { addShmemPage, removeShmemPage } from "./page_cache.js";
-import { seekWithin, type FileSystem } from "./namei.js";
-import {
-  SEEK_DATA,
-  SEEK_HOLE,
-  type DirEntry,
-  type FileOps,
-  type Inode,
-  type InodeKind,
-  type OpenFile,
-  type StatFs,
-} from "./vfs.js";
+import { SHMEM_FILE_OPS, truncateShmem } from "../mm/shmem_file.js";
+import { ShmemInode, ShmemSb } from "../mm/shmem_inode.js";
+import type { FileSystem } from "./namei.js";
+import type { DirEntry, Inode, InodeKind, OpenFile, StatFs } from "./vfs.js";
 
 export const TMPFS_MAGIC = 0x01021994;
 /** What one name adds to the size of its directory. */
 const DIRENT_BYTES = 20;
-/** Files end below this: 2^50 bytes, which numbers still address exactly. */
-const MAX_BYTES = 2 ** 50;
-
 /**
- * A tmpfs: names in memory, contents in page-cache frames. A file's `lock` is held by whoever
- * changes its contents or size, a directory's by whoever changes its names; where two directories
+ * A tmpfs: names in memory, contents in the page cache (`mm/shmem`). A file's `lock` is held by
+ * whoever changes its contents or size, a directory's by whoever changes its names; where two directories
  * are needed, the lower inode number comes first. Reading takes no lock: it is consistent page by
- * page, as in Linux. There is no `mmap` yet: mapping a tmpfs file answers ENODEV.
+ * page, as in Linux.
  */
 export class Tmpfs implements FileSystem {
   readonly type = "tmpfs";
   readonly superOptions = "";
   readonly root: TmpfsInode;
-  usedPages = 0;
-  private nextIno = 1;
+  readonly sb: ShmemSb;
 
   constructor(
     readonly m: Machine,
@@ -46,12 +33,13 @@ export class Tmpfs implements FileSystem {
     readonly maxPages: number,
     rootMode: number,
   ) {
+    this.sb = new ShmemSb(dev, maxPages);
     this.root = this.newInode("directory", rootMode);
     this.root.nlink = 2;
   }
 
   newInode(kind: InodeKind, mode: number): TmpfsInode {
-    return new TmpfsInode(this, this.nextIno++, kind, mode);
+    return new TmpfsInode(this, kind, mode);
   }
 
   /** A directory at the top, before anything runs. */
@@ -65,65 +53,40 @@ export class Tmpfs implements FileSystem {
   }
 
   statfs(): StatFs {
-    const { maxPages, usedPages, dev } = this;
+    const { maxPages, sb, dev } = this;
     return {
       type: TMPFS_MAGIC,
       bsize: PAGE_SIZE,
       blocks: maxPages,
-      bfree: maxPages - usedPages,
+      bfree: maxPages - sb.usedPages,
       files: maxPages,
-      ffree: maxPages - this.nextIno,
+      ffree: maxPages - sb.inodes - 1,
       dev,
     };
   }
 }
 
-class TmpfsInode implements Inode {
+class TmpfsInode extends ShmemInode implements Inode {
   readonly rdev = 0;
-  size = 0;
-  nlink = 1;
-  atimeNs: number;
-  mtimeNs: number;
-  ctimeNs: number;
-  readonly lock: RwSem;
-  readonly ops = TMPFS_FILE_OPS;
-  /** Contents: page index in the file to page; what is missing is a hole. */
-  readonly pages = new Map<number, number>();
+  readonly ops = SHMEM_FILE_OPS;
   /** Of directories. */
   readonly names = new Map<string, TmpfsInode>();
   /** Of symbolic links. */
   target = "";
-  /** Open descriptions; the last one to go takes the contents of a nameless file along. */
-  opens = 0;
 
   constructor(
     readonly fs: Tmpfs,
-    readonly ino: number,
     readonly kind: InodeKind,
     public mode: number,
   ) {
-    this.lock = new RwSem(fs.m.locks, kind === "directory" ? "i_rwsem_dir" : "i_rwsem");
-    this.atimeNs = this.mtimeNs = this.ctimeNs = fs.m.now();
+    super(fs.m, fs.sb, kind === "directory" ? "i_rwsem_dir" : "i_rwsem");
     if (kind === "directory") this.size = 2 * DIRENT_BYTES;
-  }
-
-  get dev(): number {
-    return this.fs.dev;
-  }
-
-  get blocks(): number {
-    return this.pages.size * (PAGE_SIZE / 512);
   }
 
   *open(k: Kernel, _file: OpenFile): MaySleep<number> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     this.opens++;
     return 0;
-  }
-
-  *closed(k: Kernel): MaySleep<void> {
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    if (--this.opens === 0 && this.nlink === 0) yield* this.dropPages(k, 0);
   }
 
   *lookup(k: Kernel, name: string): MaySleep<Inode | null> {
@@ -220,7 +183,7 @@ class TmpfsInode implements Inode {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     this.nlink--;
     this.ctimeNs = k.m.now();
-    if (this.nlink === 0 && this.opens === 0) yield* this.dropPages(k, 0);
+    if (this.nlink === 0 && this.opens === 0) yield* k.shmem.shmemEvictInode(k, this);
   }
 
   *rmdir(k: Kernel, name: string): MaySleep<number> {
@@ -268,47 +231,7 @@ class TmpfsInode implements Inode {
   }
 
   *truncate(k: Kernel, size: number): MaySleep<number> {
-    if (this.kind !== "file") return -Errno.EINVAL;
-    if (size > MAX_BYTES) return -Errno.EFBIG;
-    if (!this.lock.tryWrite()) yield* this.lock.write();
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    const shrinks = size < this.size;
-    this.size = size;
-    this.mtimeNs = this.ctimeNs = k.m.now();
-    if (shrinks) {
-      const tail = size % PAGE_SIZE;
-      const page = this.pages.get(Math.floor(size / PAGE_SIZE));
-      // What is cut off must read as zeros when the file grows again.
-      if (tail !== 0 && page !== undefined) k.m.ram.frame(page).fill(0, tail);
-      yield* this.dropPages(k, Math.ceil(size / PAGE_SIZE));
-    }
-    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
-    return 0;
-  }
-
-  /** Frees the pages from an index on. */
-  private *dropPages(k: Kernel, from: number): MaySleep<void> {
-    for (const [index, page] of [...this.pages]) {
-      if (index < from) continue;
-      if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-      this.pages.delete(index);
-      this.fs.usedPages--;
-      yield* removeShmemPage(k, page);
-      yield* k.m.sched.condResched();
-    }
-  }
-
-  /** The page at an index for writing, made where there is a hole; or a negated errno. */
-  *pageForWrite(k: Kernel, index: number): MaySleep<number> {
-    const there = this.pages.get(index);
-    if (there !== undefined) return there;
-    if (this.fs.usedPages >= this.fs.maxPages) return -Errno.ENOSPC;
-    this.fs.usedPages++;
-    const page = yield* addShmemPage(k);
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    if (page < 0) this.fs.usedPages--;
-    else this.pages.set(index, page);
-    return page;
+    return this.kind === "file" ? yield* truncateShmem(k, this, size) : -Errno.EINVAL;
   }
 }
 
@@ -333,67 +256,3 @@ function renameError(child: TmpfsInode | undefined, replaced: TmpfsInode | undef
   }
   return replaced.kind === "directory" ? -Errno.EISDIR : 0;
 }
-
-const TMPFS_FILE_OPS: FileOps = {
-  *read(k, file, into, pos) {
-    const inode = file.inode as TmpfsInode;
-    let done = 0;
-    for (;;) {
-      if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-      // The size can change at any point: look again before each page.
-      const left = Math.min(into.length - done, inode.size - pos);
-      if (left <= 0) break;
-      const offset = pos % PAGE_SIZE;
-      const n = Math.min(left, PAGE_SIZE - offset);
-      const page = inode.pages.get(Math.floor(pos / PAGE_SIZE));
-      if (page === undefined) into.fill(0, done, done + n);
-      else into.set(k.m.ram.frame(page).subarray(offset, offset + n), done);
-      done += n;
-      pos += n;
-      yield* k.m.sched.condResched();
-    }
-    inode.atimeNs = k.m.now();
-    return done;
-  },
-
-  /** The file's lock is held. */
-  *write(k, file, from, pos) {
-    const inode = file.inode as TmpfsInode;
-    let done = 0;
-    while (done < from.length) {
-      if (pos >= MAX_BYTES) return done > 0 ? done : -Errno.EFBIG;
-      const offset = pos % PAGE_SIZE;
-      const n = Math.min(from.length - done, PAGE_SIZE - offset);
-      const page = yield* inode.pageForWrite(k, Math.floor(pos / PAGE_SIZE));
-      if (page < 0) return done > 0 ? done : page;
-      if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-      k.m.ram.frame(page).set(from.subarray(done, done + n), offset);
-      done += n;
-      pos += n;
-      if (pos > inode.size) inode.size = pos;
-      yield* k.m.sched.condResched();
-    }
-    inode.mtimeNs = inode.ctimeNs = k.m.now();
-    return done;
-  },
-
-  *llseek(k, file, offset, whence) {
-    const inode = file.inode as TmpfsInode;
-    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return seekWithin(file, offset, whence);
-    if (offset < 0 || offset >= inode.size) return -Errno.ENXIO;
-    const start = Math.floor(offset / PAGE_SIZE);
-    if (whence === SEEK_DATA) {
-      let first = Infinity;
-      for (const index of inode.pages.keys()) if (index >= start && index < first) first = index;
-      return first * PAGE_SIZE >= inode.size ? -Errno.ENXIO : Math.max(offset, first * PAGE_SIZE);
-    }
-    let index = start;
-    while (inode.pages.has(index)) index++;
-    return Math.min(inode.size, Math.max(offset, index * PAGE_SIZE));
-  },
-
-  *release(k, file) {
-    yield* (file.inode as TmpfsInode).closed(k);
-  },
-};

@@ -1,6 +1,7 @@
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Mutex, RwSem } from "../kernel/locks.js";
 import type { Kernel } from "../kernel.js";
+import type { AddressSpace } from "../mm/address_space.js";
 import type { Vma } from "../mm/mm_types.js";
 
 /** Flags of open(2), as the generic ABI numbers them. */
@@ -67,6 +68,8 @@ export interface FileOps {
   llseek?(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number>;
   /** Prepares a new mapping of the file; 0 or a negated errno. Without it: ENODEV. */
   mmap?(k: Kernel, file: OpenFile, vma: Vma): MaySleep<number>;
+  /** fallocate(2), checked arguments, the inode's lock held; 0 or a negated errno. Without it: EOPNOTSUPP. */
+  fallocate?(k: Kernel, file: OpenFile, mode: number, offset: number, length: number): MaySleep<number>;
   /** The last reference is gone. */
   release?(k: Kernel, file: OpenFile): MaySleep<void>;
   /**
@@ -138,6 +141,8 @@ export interface Inode {
   readonly blksize?: number;
   /** Of a directory: the longest name that it looks up, in bytes; 255 unless given. */
   readonly nameMax?: number;
+  /** Its page cache, for files that can be mapped. */
+  readonly mapping?: AddressSpace;
   /** i_rwsem: held by whoever writes to the file. */
   readonly lock?: RwSem;
   /** Times in nanoseconds of machine time since boot. */

@@ -56,6 +56,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
   const { m } = k;
   const vma = mm.newVma(src.startVpn, src.endVpn, src.flags & ~VM_LOCKED_MASK, src.pgoff, src.name, src.file);
   if (src.file !== null) src.file.references++;
+  vma.ops = src.ops;
   const { anonVma } = src;
   if (anonVma !== null && (src.flags & VM.WIPEONFORK) === 0) {
     // Reverse walks from the parent's pages come to the child as well, and to the parent first.
@@ -66,6 +67,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
     anonVma.vmas.add(vma);
     if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   }
+  yield* k.mmap.linkFileVma(k, vma);
   if (m.point(Op.VmaTree, mm.id)) yield SWITCH;
   mm.vmas.push(vma);
   k.mmap.account(k, vma, vma.pages);

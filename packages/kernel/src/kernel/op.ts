@@ -56,6 +56,8 @@ export enum Op {
   SwapCache, // swap offset
   SwapRead, // swap offset: what is in the slot
   SwapWrite, // swap offset
+  PageCacheRead, // AddressSpace.object(): what a file has at an index
+  PageCacheWrite,
   Wake, // task id
   Process, // pid of a thread group; 0 for the list of all
   Pcp, // CPU: its lists of free pages, and its stock of charged ones
@@ -91,6 +93,7 @@ export enum Space {
   SwapMap,
   SwapCache,
   SwapSlot,
+  PageCache,
   Task,
   Process,
   Pcp,
@@ -154,6 +157,8 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.SwapCache]: Space.SwapCache,
   [Op.SwapRead]: Space.SwapSlot,
   [Op.SwapWrite]: Space.SwapSlot,
+  [Op.PageCacheRead]: Space.PageCache,
+  [Op.PageCacheWrite]: Space.PageCache,
   [Op.Wake]: Space.Task,
   [Op.Process]: Space.Process,
   [Op.Pcp]: Space.Pcp,
@@ -183,6 +188,7 @@ const READS: ReadonlySet<Op> = new Set([
   Op.FrameRead,
   Op.DeviceLookup,
   Op.SwapRead,
+  Op.PageCacheRead,
   Op.RcuRead,
 ]);
 

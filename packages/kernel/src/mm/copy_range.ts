@@ -31,7 +31,7 @@ function isCow({ flags }: Vma): boolean {
  * until then stays for the child's own end.
  */
 export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
-  // Never written: faults find the same again.
+  // Nothing that faults would not find again.
   if (src.anonVma === null) return 0;
   const cow = isCow(src);
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
@@ -104,12 +104,14 @@ export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: 
     const page = memmap.pfnToPage(pfn);
     const folio = memmap.folioOf(page);
     yield* k.swap.folioGetUnowned(k, folio);
-    yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
-    dst.mm.addRss(RssKind.anon, 1);
+    if (memmap.isAnon(folio)) yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
+    else yield* k.rmap.folioAddFileRmapPte(k, folio, page);
+    dst.mm.addRss(k.rmap.rssKind(k, folio), 1);
   }
   // Dirty, too, if the hardware has marked it so until then.
   if (isCow(src) && (flags & PTE.W) !== 0) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
-  // Young is what the parent has used.
+  // Young is what the parent has used; of shared memory, dirty is what it has written.
+  if ((src.flags & VM.SHARED) !== 0) copy &= ~PTE.D;
   yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy & ~PTE.A, pfn);
 }
 
@@ -128,7 +130,7 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
   } else if (swapops.isMigration(k, flags)) {
     // Who moves the folio gives both of them the new frame.
     if (isCow(src)) copy = swapops.makeReadableMigration(k, flags);
-    dst.mm.addRss(RssKind.anon, 1);
+    dst.mm.addRss(k.rmap.rssKind(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn))), 1);
   }
   if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, vpn, from, copy, pfn);
   yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy, pfn);

@@ -6,6 +6,7 @@ export interface MemcgCounters {
   anon: number;
   anonThp: number;
   file: number;
+  fileMapped: number;
   kernelStack: number;
   pagetables: number;
   shmem: number;
@@ -31,6 +32,7 @@ const ZERO: MemcgCounters = {
   anon: 0,
   anonThp: 0,
   file: 0,
+  fileMapped: 0,
   kernelStack: 0,
   pagetables: 0,
   shmem: 0,

@@ -24,6 +24,8 @@ export interface Vmf {
   ptep: number;
   origFlags: number;
   origPfn: number;
+  /** What `VmOps.fault` has found. */
+  page: number;
 }
 
 /* Finding the VMA under its own lock. */
@@ -203,9 +205,11 @@ export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number):
   }
   k.rcu.rcuReadLock(k);
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep) };
+  const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
   if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
-  if (vmf.origFlags === 0) return yield* k.memory.doAnonymousPage(k, vmf);
+  if (vmf.origFlags === 0) {
+    return vma.ops === null ? yield* k.memory.doAnonymousPage(k, vmf) : yield* k.fileFault.doFault(k, vmf);
+  }
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
   return yield* k.memory.handlePresentPte(k, vmf);
 }
@@ -406,8 +410,13 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   if ((vmf.origFlags & PTE.SPECIAL) === 0) {
     const page = memmap.pfnToPage(vmf.origPfn);
     const folio = memmap.folioOf(page);
+    if ((vmf.vma.flags & (VM.SHARED | VM.MAYSHARE)) !== 0) {
+      yield* k.fileFault.wpPageShared(k, vmf);
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+      return 0;
+    }
     const exclusive = memmap.has(page, PG.anonExclusive);
-    if (exclusive || (yield* k.memory.wpCanReuseAnonFolio(k, folio))) {
+    if (exclusive || (memmap.isAnon(folio) && (yield* k.memory.wpCanReuseAnonFolio(k, folio)))) {
       if (!exclusive) memmap.set(page, PG.anonExclusive);
       if ((vmf.flags & FaultFlag.UNSHARE) === 0) {
         const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
@@ -464,8 +473,9 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   if (old === NO_PAGE) m.ram.clear(folio);
   else {
-    if (m.point(Op.FrameRead, old)) yield SWITCH;
-    m.ram.copy(folio, old);
+    const page = memmap.pfnToPage(vmf.origPfn);
+    if (m.point(Op.FrameRead, page)) yield SWITCH;
+    m.ram.copy(folio, page);
   }
   const range: NotifierRange = { mm: vma.mm, startVpn: vpn, endVpn: vpn + 1, event: NotifyEvent.CLEAR, owner: null };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
@@ -480,7 +490,11 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
     if (old === NO_PAGE) vma.mm.addRss(RssKind.anon, 1);
-    else yield* k.rmap.folioRemoveRmapPte(k, old, memmap.pfnToPage(vmf.origPfn), vma);
+    else if (!memmap.isAnon(old)) {
+      vma.mm.addRss(k.rmap.rssKind(k, old), -1);
+      vma.mm.addRss(RssKind.anon, 1);
+    }
+    if (old !== NO_PAGE) yield* k.rmap.folioRemoveRmapPte(k, old, memmap.pfnToPage(vmf.origPfn), vma);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     if (old !== NO_PAGE) {
       // Nobody may want what swap has of it any more.

@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
+import type { AddressSpace } from "./address_space.js";
 import { HPAGE_PMD_NR } from "../arch/pgtable.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { GFP_MIGRATE } from "./gfp.js";
@@ -210,6 +211,8 @@ export function* moveToNewFolio(k: Kernel, src: number, dst: number): MaySleep<b
 export function* folioMigrateMapping(k: Kernel, src: number, dst: number, expected: number): Atomic<boolean> {
   const { m } = k;
   const { memmap, swap } = m;
+  const mapping = k.filemap.folioMapping(k, src);
+  if (mapping !== null) return yield* k.migrate.migrateFileMapping(k, mapping, src, dst, expected);
   const cached = memmap.has(src, PG.swapcache);
   if (cached && !swap.lock.tryLock()) yield* swap.lock.lock();
   if (m.point(Op.RefCompare, src)) yield SWITCH;
@@ -237,6 +240,30 @@ export function* folioMigrateMapping(k: Kernel, src: number, dst: number, expect
   return moves;
 }
 
+/** The same for a folio of a file, in one step as Linux does under the lock of the file's pages. */
+export function* migrateFileMapping(k: Kernel, mapping: AddressSpace, src: number, dst: number, expected: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const index = memmap.index[src]!;
+  const pages = memmap.folioPages(src);
+  if (m.point(Op.RefCompare, src)) yield SWITCH;
+  if (memmap.refcount[src] !== expected) return false;
+  for (let i = 0; i < pages; i++) {
+    m.touches(Op.PageCacheWrite, mapping.object(index + i));
+    mapping.entries.set(index + i, dst + i);
+  }
+  m.touches(Op.RefGet, dst);
+  m.touches(Op.PageFlags, dst);
+  memmap.index[dst] = index;
+  memmap.mapping[dst] = memmap.mapping[src]!;
+  if (memmap.has(src, PG.swapbacked)) memmap.set(dst, PG.swapbacked);
+  memmap.refcount[dst]! += pages;
+  memmap.refcount[src]! -= pages;
+  memmap.mapping[src] = 0;
+  memmap.index[src] = 0;
+  return true;
+}
+
 /** Flags and the cgroup's charge go along. Nobody can find the old folio any more. */
 export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<void> {
   const { m } = k;
@@ -255,7 +282,7 @@ export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<
  * With `zeroes` a page that has nothing but zeros is left unmapped, and the page of zeros mapped.
  */
 export function* removeMigrationPtes(k: Kernel, src: number, dst: number, zeroes = false): MaySleep<void> {
-  yield* k.rmap.rmapWalkAnon(k, dst, function* (_k, _dst, vma, vpn): MaySleep<boolean> {
+  yield* k.rmap.rmapWalk(k, dst, function* (_k, _dst, vma, vpn): MaySleep<boolean> {
     yield* k.rmap.removeMigrationPte(k, src, dst, vma, vpn, zeroes);
     return true;
   });

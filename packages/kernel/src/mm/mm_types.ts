@@ -5,6 +5,8 @@ import type { AnonVma } from "./anon_vma.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { OpenFile } from "../fs/vfs.js";
+import type { AddressSpace } from "./address_space.js";
+import type { VmOps } from "./vm_ops.js";
 import { Event } from "../trace.js";
 
 export enum VM {
@@ -15,6 +17,8 @@ export enum VM {
   MAYREAD = 1 << 4,
   MAYWRITE = 1 << 5,
   MAYEXEC = 1 << 6,
+  /** Mapped MAP_SHARED, though perhaps by a descriptor that cannot write: then without SHARED. */
+  MAYSHARE = 1 << 7,
   GROWSDOWN = 1 << 8,
   /** Pages without a folio of their own: nothing to count, move or swap. */
   PFNMAP = 1 << 10,
@@ -50,7 +54,7 @@ export const VM_SPECIAL = VM.IO | VM.DONTEXPAND | VM.PFNMAP;
 /** Neighbours that differ in these alone merge, and all of what becomes one has them ("make VM_SOFTDIRTY a sticky VMA flag", 6.19). */
 export const VM_STICKY = VM.SOFTDIRTY;
 
-/** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has a file. */
+/** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has `ops`. */
 export class Vma {
   anonVma: AnonVma | null = null;
   /** Which anon_vma it would have on Linux, where a child's are not its parent's: VMAs of two do not merge. 0 without. */
@@ -64,6 +68,8 @@ export class Vma {
   readonly lockWait: WaitQueue;
   /** Set when the VMA has left its address space: a reader that comes late backs off. */
   detached = false;
+  /** What faults on a mapping of a file do; null for anonymous memory. Set by the file's `mmap`. */
+  ops: VmOps | null = null;
 
   constructor(
     readonly mm: Mm,
@@ -82,6 +88,11 @@ export class Vma {
 
   get pages(): number {
     return this.endVpn - this.startVpn;
+  }
+
+  /** The pages of the file that is mapped; null for anonymous memory, and for devices. */
+  get mapping(): AddressSpace | null {
+    return this.file?.inode.mapping ?? null;
   }
 
   /** A reader has the VMA's lock, without having waited; announced as a point by the caller. */

@@ -9,6 +9,7 @@ import { Event } from "../trace.js";
 import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_STICKY, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
+import { shmemZeroSetup } from "./shmem_file.js";
 
 /** MAP_* as the generic ABI has them. */
 export enum MapFlag {
@@ -61,7 +62,10 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
     yield* k.memory.vmaStartWrite(k, vma);
     yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
   }
-  for (const vma of mm.vmas) yield* k.mmap.unlinkAnonVma(k, vma);
+  for (const vma of mm.vmas) {
+    yield* k.mmap.unlinkAnonVma(k, vma);
+    yield* k.mmap.unlinkFileVma(k, vma);
+  }
   yield* k.zap.freePgtables(k, tlb, mm, 0, USER_VPN_END);
   yield* k.mmGather.tlbFinish(k, tlb);
   for (const vma of mm.vmas) yield* k.mmap.removeVma(k, vma);
@@ -155,22 +159,20 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   // Locked before anybody can find it, else a fault would get in between the split and what follows.
   upper.lockSeq = mm.lockSeq;
   if (vma.file !== null) vma.file.references++;
-  if (vma.anonVma !== null) {
-    const { anonVma } = vma;
-    if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+  upper.ops = vma.ops;
+  const { mapping, anonVma } = vma;
+  yield* k.mmap.lockRmap(k, vma);
+  if (anonVma !== null) {
     upper.anonVma = anonVma;
     upper.anonId = vma.anonId;
     upper.forked = vma.forked;
     anonVma.vmas.add(upper);
-    if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-    vma.endVpn = vpn;
-    k.mmap.insertVma(k, mm, upper);
-    if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
-  } else {
-    if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-    vma.endVpn = vpn;
-    k.mmap.insertVma(k, mm, upper);
   }
+  mapping?.vmas.add(upper);
+  if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
+  vma.endVpn = vpn;
+  k.mmap.insertVma(k, mm, upper);
+  yield* k.mmap.unlockRmap(k, vma);
   return upper;
 }
 
@@ -188,6 +190,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.endVpn === upper.startVpn &&
     ((lower.flags ^ upper.flags) & ~VM_STICKY) === 0 &&
     lower.file === upper.file &&
+    lower.ops === upper.ops &&
     lower.name === upper.name &&
     (lower.flags & (VM.DONTEXPAND | VM.GROWSDOWN)) === 0 &&
     lower.linearIndex(lower.endVpn) === upper.pgoff &&
@@ -213,7 +216,10 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   yield* k.memory.vmaStartWrite(k, lower);
   yield* k.memory.vmaStartWrite(k, upper);
   const anonVma = lower.anonVma ?? upper.anonVma;
+  const { mapping } = lower;
+  if (mapping !== null && !mapping.lock.tryWrite()) yield* mapping.lock.write();
   if (anonVma !== null && !anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+  mapping?.vmas.delete(upper);
   if (anonVma !== null) {
     if (lower.anonVma === null) {
       lower.anonId = upper.anonId;
@@ -231,6 +237,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
   mm.vmas.splice(mm.vmas.indexOf(upper, mm.findVmaIndex(lower.startVpn)), 1);
   if (upper.file !== null) upper.file.references--;
   if (anonVma !== null && !anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  if (mapping !== null && !mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
   yield* k.mmap.vmAreaFree(k, upper);
   return lower;
 }
@@ -261,6 +268,37 @@ export function* unlinkAnonVma(k: Kernel, vma: Vma): MaySleep<void> {
   vma.anonId = 0;
   vma.forked = false;
   if (!lock.tryUnlock()) yield* lock.unlock();
+}
+
+/** Reverse walks from the pages of its file come to this VMA from here on. */
+export function* linkFileVma(_k: Kernel, vma: Vma): MaySleep<void> {
+  const { mapping } = vma;
+  if (mapping === null) return;
+  if (!mapping.lock.tryWrite()) yield* mapping.lock.write();
+  mapping.vmas.add(vma);
+  if (!mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
+}
+
+/** Reverse walks from the pages of its file no longer come to this VMA. */
+export function* unlinkFileVma(_k: Kernel, vma: Vma): MaySleep<void> {
+  const { mapping } = vma;
+  if (mapping === null) return;
+  if (!mapping.lock.tryWrite()) yield* mapping.lock.write();
+  mapping.vmas.delete(vma);
+  if (!mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
+}
+
+/** No reverse walk looks at the VMA: while its bounds change, or while entries move. */
+export function* lockRmap(_k: Kernel, vma: Vma): MaySleep<void> {
+  const { mapping, anonVma } = vma;
+  if (mapping !== null && !mapping.lock.tryWrite()) yield* mapping.lock.write();
+  if (anonVma !== null && !anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+}
+
+export function* unlockRmap(_k: Kernel, vma: Vma): MaySleep<void> {
+  const { mapping, anonVma } = vma;
+  if (anonVma !== null && !anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  if (mapping !== null && !mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
 }
 
 /** A VMA has left its address space. */
@@ -311,18 +349,31 @@ export function* doMmap(
   const fixed = (flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0;
   if (fixed && addr % 4096 !== 0) return -Errno.EINVAL;
   if (fixed && (addr < 0 || addr / 4096 + pages > USER_VPN_END)) return -Errno.ENOMEM;
-  // Shared memory needs a file system underneath, and regular files are not mappable yet.
-  if (file === null && shared) return -Errno.ENODEV;
-  if (file !== null && file.ops.mmap === undefined) return -Errno.ENODEV;
-
+  const refused = file === null ? 0 : k.mmap.mayMapFile(k, file, prot, shared, pgoff, pages);
+  if (refused !== 0) return refused;
+  let backing = file;
+  if (file === null && shared) {
+    if (!k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
+    backing = shmemZeroSetup(k, pages * 4096);
+  }
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, file, pgoff);
+  const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, backing, pgoff);
   yield* k.memory.mmapWriteUnlock(k, mm);
+  // The mapping has a reference of its own.
+  if (backing !== file) yield* k.m.vfs.put(k, backing!);
   if (result < 0) return result;
   // NONBLOCK is for what the page cache has, and takes the effect of POPULATE for everything else.
   const populate = (mm.defFlags & VM.LOCKED) !== 0 || (flags & MapFlag.LOCKED) !== 0 || (flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE;
   if (populate) yield* k.populate.mmPopulate(k, mm, result / 4096, result / 4096 + pages, true);
   return result;
+}
+
+/** Whether a file may be mapped so: 0, or the errno that says no. Offsets end below 2^63 bytes. */
+export function mayMapFile(_k: Kernel, file: OpenFile, prot: number, shared: boolean, pgoff: number, pages: number): number {
+  if (pgoff + pages > 2 ** 51) return -Errno.EOVERFLOW;
+  if (!file.readable) return -Errno.EACCES;
+  if (shared && (prot & VM.WRITE) !== 0 && !file.writable) return -Errno.EACCES;
+  return file.ops.mmap === undefined ? -Errno.ENODEV : 0;
 }
 
 export function* mmapRegion(
@@ -359,7 +410,11 @@ export function* mmapRegion(
   }
 
   let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.SOFTDIRTY;
-  if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) vmFlags |= VM.SHARED;
+  if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) {
+    vmFlags |= VM.SHARED | VM.MAYSHARE;
+    // What came with a descriptor that cannot write is shared to look at.
+    if (file !== null && !file.writable) vmFlags &= ~(VM.SHARED | VM.MAYWRITE);
+  }
   if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
   vmFlags |= lockFlags;
   if ((flags & MapFlag.NORESERVE) !== 0) vmFlags |= VM.NORESERVE;
@@ -374,6 +429,7 @@ export function* mmapRegion(
       file.references--;
       return error;
     }
+    yield* k.mmap.linkFileVma(k, vma);
   }
   if (!k.mlock.vmaSupportsMlock(k, vma)) vma.flags &= ~VM_LOCKED_MASK;
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
@@ -463,7 +519,10 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   }
   // Nobody may walk to these pages any more before the tables go that lead to them.
-  for (const vma of gone) yield* k.mmap.unlinkAnonVma(k, vma);
+  for (const vma of gone) {
+    yield* k.mmap.unlinkAnonVma(k, vma);
+    yield* k.mmap.unlinkFileVma(k, vma);
+  }
   // Tables that only this range used go too.
   const i = mm.findVmaIndex(start);
   const floor = i < 0 ? (mm.vmas.at(-1)?.endVpn ?? 0) : i === 0 ? 0 : mm.vmas[i - 1]!.endVpn;

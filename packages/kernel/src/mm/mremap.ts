@@ -123,11 +123,10 @@ export function* expandInPlace(k: Kernel, mm: Mm, vma: Vma, end: number): MaySle
   const pages = end - vma.endVpn;
   if (end > USER_VPN_END || !k.mmap.rangeFree(k, mm, vma.endVpn, pages)) return false;
   yield* k.memory.vmaStartWrite(k, vma);
-  const { anonVma } = vma;
-  if (anonVma !== null && !anonVma.lock.tryWrite()) yield* anonVma.lock.write();
+  yield* k.mmap.lockRmap(k, vma);
   if (m.point(Op.VmaTree, mm.id)) yield SWITCH;
   vma.endVpn = end;
-  if (anonVma !== null && !anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+  yield* k.mmap.unlockRmap(k, vma);
   k.mmap.account(k, vma, pages);
   yield* k.mmap.mergeAround(k, mm, vma);
   return true;
@@ -222,10 +221,12 @@ export function* moveVma(k: Kernel, mm: Mm, vma: Vma, r: RemapRequest, to: numbe
  */
 export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: number): MaySleep<Vma> {
   const { mm, anonVma, file } = vma;
-  const pgoff = file === null && anonVma === null ? to : vma.linearIndex(start);
+  const pgoff = vma.ops === null && anonVma === null ? to : vma.linearIndex(start);
   const copy = mm.newVma(to, to + pages, vma.flags, pgoff, file?.path ?? "", file);
   copy.lockSeq = mm.lockSeq;
+  copy.ops = vma.ops;
   if (file !== null) file.references++;
+  yield* k.mmap.linkFileVma(k, copy);
   if (anonVma !== null) {
     if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
     copy.anonVma = anonVma;
@@ -301,12 +302,12 @@ export function* moveTable(k: Kernel, vma: Vma, copy: Vma, vpn: number, to: numb
  * there, and to the old one when they have left. Linux leaves the lock out where the walk's own
  * order makes that impossible.
  */
-export function* takeRmapLocks(_k: Kernel, vma: Vma): MaySleep<void> {
-  if (vma.anonVma !== null && !vma.anonVma.lock.tryWrite()) yield* vma.anonVma.lock.write();
+export function* takeRmapLocks(k: Kernel, vma: Vma): MaySleep<void> {
+  yield* k.mmap.lockRmap(k, vma);
 }
 
-export function* dropRmapLocks(_k: Kernel, vma: Vma): MaySleep<void> {
-  if (vma.anonVma !== null && !vma.anonVma.lock.tryUnlock()) yield* vma.anonVma.lock.unlock();
+export function* dropRmapLocks(k: Kernel, vma: Vma): MaySleep<void> {
+  yield* k.mmap.unlockRmap(k, vma);
 }
 
 /**

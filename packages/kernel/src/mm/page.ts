@@ -48,10 +48,13 @@ export class Memmap {
   /** Mappings of this very page by last-level entries. */
   readonly mapcount: Int32Array;
   readonly flags: Int32Array;
-  /** anon_vma id and MAPPING_ANON, or 0. */
+  /** Twice the id of an anon_vma, with MAPPING_ANON, or of a file's address space; or 0. */
   readonly mapping: Int32Array;
-  /** Virtual page number at which an anonymous folio was first mapped (linear index of its first page). */
-  readonly index: Int32Array;
+  /**
+   * Of its first page: the index in its file, or, of an anonymous folio, the virtual page number at which it was
+   * first mapped (linear index).
+   */
+  readonly index: Float64Array;
   readonly lruNext: Int32Array;
   readonly lruPrev: Int32Array;
   /** Swap offset while PG_swapcache (a folio's first page has the first of its slots); order while PG_buddy. */
@@ -73,7 +76,7 @@ export class Memmap {
     this.mapcount = new Int32Array(frames);
     this.flags = new Int32Array(frames);
     this.mapping = new Int32Array(frames);
-    this.index = new Int32Array(frames);
+    this.index = new Float64Array(frames);
     this.lruNext = new Int32Array(frames).fill(NO_PAGE);
     this.lruPrev = new Int32Array(frames).fill(NO_PAGE);
     this.private = new Int32Array(frames);
@@ -131,9 +134,9 @@ export class Memmap {
     for (let page = folio + 1; page < end; page++) this.flags[page]! &= ~PG.tail;
   }
 
-  /** The references that the swap cache has to a folio: one for each of its pages. */
-  swapcacheRefs(folio: number): number {
-    return this.has(folio, PG.swapcache) ? 1 << this.order[folio]! : 0;
+  /** The references that the swap cache, or the page cache of a file, has to a folio: one for each of its pages. */
+  cacheRefs(folio: number): number {
+    return this.has(folio, PG.swapcache) || this.isFile(folio) ? 1 << this.order[folio]! : 0;
   }
 
   /* Of a large folio, the first tail page's otherwise unused fields count mappings, as in Linux. */
@@ -176,6 +179,11 @@ export class Memmap {
 
   isAnon(folio: number): boolean {
     return (this.mapping[folio]! & MAPPING_ANON) !== 0;
+  }
+
+  /** Whether a folio is in the page cache of a file. */
+  isFile(folio: number): boolean {
+    return this.mapping[folio]! > 1 && !this.isAnon(folio);
   }
 
   /** Mappings of the folio: of any of its pages, and of the whole. */

@@ -71,6 +71,30 @@ function accountAnonMapped(k: Kernel, folio: number, pages: number): void {
   memcgs.get(memmap.memcg[folio]!).counters.anon += pages;
 }
 
+/** Pages of a folio that are mapped now and were not, or (negative) the other way round. */
+function accountMapped(k: Kernel, folio: number, pages: number): void {
+  if (k.m.memmap.isAnon(folio)) return accountAnonMapped(k, folio, pages);
+  const { memmap, vmstat, memcgs } = k.m;
+  vmstat.pages.fileMapped += pages;
+  memcgs.get(memmap.memcg[folio]!).counters.fileMapped += pages;
+}
+
+/** What RSS counts the pages of a folio as (mm_counter()). */
+export function rssKind(k: Kernel, folio: number): RssKind {
+  const { memmap } = k.m;
+  if (memmap.isAnon(folio)) return RssKind.anon;
+  return memmap.has(folio, PG.swapbacked) ? RssKind.shmem : RssKind.file;
+}
+
+/** Another mapping of a page of a file. */
+export function* folioAddFileRmapPte(k: Kernel, folio: number, page: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  if (memmap.pageMapcount(page) === 0) accountMapped(k, folio, 1);
+  memmap.addMapcount(folio, page, 1);
+}
+
 /** Pages that are mapped by PMD entries. */
 function accountAnonThp(k: Kernel, folio: number, pages: number): void {
   const { memmap, vmstat, memcgs } = k.m;
@@ -128,9 +152,9 @@ export function dropMapping(k: Kernel, folio: number, page: number): void {
   const { memmap } = k.m;
   memmap.addMapcount(folio, page, -1);
   if (memmap.pageMapcount(page) !== 0) return;
-  accountAnonMapped(k, folio, -1);
+  accountMapped(k, folio, -1);
   // One in the swap cache is on its way out as a whole.
-  if (memmap.isLarge(folio) && memmap.folioMapcount(folio) > 0 && !memmap.has(folio, PG.swapcache)) k.hugeMemory.deferredSplitFolio(k, folio);
+  if (memmap.isLarge(folio) && memmap.isAnon(folio) && memmap.folioMapcount(folio) > 0 && !memmap.has(folio, PG.swapcache)) k.hugeMemory.deferredSplitFolio(k, folio);
 }
 
 /** A mapping of the whole folio by a PMD entry is gone; the caller has announced it. */
@@ -162,7 +186,26 @@ export function splitRmapPmd(k: Kernel, folio: number): void {
 /** What a reverse walk does in each VMA that may map the folio; false ends the walk. */
 export type RmapOne = (k: Kernel, folio: number, vma: Vma, vpn: number) => MaySleep<boolean>;
 
-/** Visits every VMA that may map an anonymous folio. The caller holds the folio lock. */
+/** Visits every VMA that may map a folio. The caller holds the folio lock. */
+export function* rmapWalk(k: Kernel, folio: number, one: RmapOne): MaySleep<void> {
+  if (k.m.memmap.isFile(folio)) yield* k.rmap.rmapWalkFile(k, folio, one);
+  else yield* k.rmap.rmapWalkAnon(k, folio, one);
+}
+
+/** Visits every VMA that may map a folio of a file. */
+export function* rmapWalkFile(k: Kernel, folio: number, one: RmapOne): MaySleep<void> {
+  const { memmap } = k.m;
+  const mapping = k.filemap.folioMapping(k, folio)!;
+  if (!mapping.lock.tryRead()) yield* mapping.lock.read();
+  for (const vma of mapping.vmas) {
+    const vpn = vma.startVpn + (memmap.index[folio]! - vma.pgoff);
+    if (vpn + memmap.folioPages(folio) <= vma.startVpn || vpn >= vma.endVpn) continue;
+    if (!(yield* one(k, folio, vma, vpn))) break;
+  }
+  if (!mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
+}
+
+/** Visits every VMA that may map an anonymous folio. */
 export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<void> {
   const { m } = k;
   const { memmap } = m;
@@ -192,7 +235,7 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (m.memmap.folioMapcount(folio) === 0) return 0;
   let referenced = 0;
-  yield* k.rmap.rmapWalkAnon(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+  yield* k.rmap.rmapWalk(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
     if ((vma.flags & VM.LOCKED) !== 0) {
       if (!(yield* k.rmap.lockMissed(k, folio, vma, vpn))) return true;
       referenced = LOCKED_VMA;
@@ -233,12 +276,13 @@ export function* lockMissed(k: Kernel, folio: number, vma: Vma, vpn: number): At
 }
 
 /**
- * Replaces every mapping of a folio in the swap cache by a swap entry. True when none is left.
+ * Replaces every mapping of a folio in the swap cache by a swap entry, and clears those of a page of
+ * a file. True when none is left.
  * The caller holds the folio lock.
  */
 export function* tryToUnmap(k: Kernel, folio: number): MaySleep<boolean> {
   const { m } = k;
-  yield* k.rmap.rmapWalkAnon(k, folio, k.rmap.tryToUnmapOne);
+  yield* k.rmap.rmapWalk(k, folio, k.rmap.tryToUnmapOne);
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   return m.memmap.folioMapcount(folio) === 0;
 }
@@ -258,7 +302,8 @@ export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number):
   while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
     // Swap entries are single: 2 MiB mapped as one are split first, then met page by page.
     if (walk.huge) yield* k.pageVmaMapped.splitAndRestart(k, walk);
-    else yield* k.rmap.unmapOneToSwap(k, vma, walk.vpn, folio, walk.page, walk.entry);
+    else if (k.m.memmap.isAnon(folio)) yield* k.rmap.unmapOneToSwap(k, vma, walk.vpn, folio, walk.page, walk.entry);
+    else yield* k.rmap.unmapOneOfFile(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   return true;
@@ -300,11 +345,22 @@ export function* unmapOneToSwap(
   yield* k.swap.folioPutUnowned(k, folio);
 }
 
+/** Under the page-table lock: the entry of a page of a file goes, which the file still has. */
+export function* unmapOneOfFile(k: Kernel, vma: Vma, vpn: number, folio: number, page: number, ptep: number): Atomic<void> {
+  const { m } = k;
+  const [flags] = yield* k.tlbBatch.ptepClearDeferred(k, vma, vpn, ptep);
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if ((flags & PTE.D) !== 0) m.memmap.set(folio, PG.dirty);
+  vma.mm.addRss(k.rmap.rssKind(k, folio), -1);
+  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  yield* k.swap.folioPutUnowned(k, folio);
+}
+
 /* Migration takes a folio out of the page tables, and puts another in. */
 
 /** Puts migration entries in place of every mapping of a folio. The caller holds the folio lock. */
 export function* tryToMigrate(k: Kernel, folio: number): MaySleep<void> {
-  yield* k.rmap.rmapWalkAnon(k, folio, k.rmap.tryToMigrateOne);
+  yield* k.rmap.rmapWalk(k, folio, k.rmap.tryToMigrateOne);
 }
 
 /** One VMA's share of `tryToMigrate`; false when it has an entry that cannot be replaced. */
@@ -377,7 +433,8 @@ export function* removeMigrationPte(
     if (k.swapops.isWritableMigration(k, old)) flags |= PTE.W;
     if (m.point(Op.RefGet, dst)) yield SWITCH;
     memmap.refcount[dst]!++;
-    yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
+    if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
+    else yield* k.rmap.folioAddFileRmapPte(k, dst, page);
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, memmap.pageToPfn(page));
   }
   yield* drainLocked(k, vma);
@@ -395,10 +452,10 @@ export function* tryToMapUnusedToZeropage(k: Kernel, page: number, vma: Vma, vpn
   return true;
 }
 
-/** References that mappings and the swap cache explain, with the caller's own. */
+/** References that mappings and the swap or page cache explain, with the caller's own. */
 export function expectedRefs(k: Kernel, folio: number): number {
   const { memmap } = k.m;
-  return memmap.folioMapcount(folio) + memmap.swapcacheRefs(folio) + 1;
+  return memmap.folioMapcount(folio) + memmap.cacheRefs(folio) + 1;
 }
 
 /* Device-exclusive access. */

@@ -352,11 +352,12 @@ export function* shrinkFolio(
       if (!(yield* k.lazyfree.discardLazyfree(k, folio))) return "activate";
     } else if (!(yield* k.rmap.tryToUnmap(k, folio))) return "activate";
   }
+  if (memmap.isFile(folio) && memmap.has(folio, PG.dirty)) return yield* k.vmscan.pageoutFile(k, folio);
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
     // Read ahead, and let go by the swap cache before anything mapped it: it has no slot to be written to.
     if (!memmap.has(folio, PG.swapcache)) return "keep";
     // Somebody else holds it, so it could not be freed after the write either.
-    if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio)) return "keep";
+    if (memmap.refcount[folio] !== 1 + memmap.cacheRefs(folio)) return "keep";
     // Writes through a stale translation would come too late once the disk has it.
     yield* k.tlbBatch.tryToUnmapFlushDirty(k);
     yield* k.pageIo.swapWritepage(k, folio);
@@ -366,6 +367,15 @@ export function* shrinkFolio(
   if (!(yield* k.vmscan.removeMapping(k, folio))) return "keep";
   outcome.reclaimed += pages;
   return "freed";
+}
+
+/** A dirty page of a file, locked and unmapped: on its way to swap now, if there is room and nobody else holds it. */
+export function* pageoutFile(k: Kernel, folio: number): MaySleep<"keep" | "activate"> {
+  const { m } = k;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
+  if (m.memmap.refcount[folio] !== 1 + m.memmap.cacheRefs(folio)) return "keep";
+  yield* k.tlbBatch.tryToUnmapFlushDirty(k);
+  return (yield* k.shmem.shmemWriteout(k, folio)) ? "keep" : "activate";
 }
 
 /**
@@ -403,11 +413,16 @@ export function* removeMapping(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   const cached = memmap.has(folio, PG.swapcache);
+  const mapping = k.filemap.folioMapping(k, folio);
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
-  if (memmap.refcount[folio] !== 1 + memmap.swapcacheRefs(folio) || (cached && memmap.has(folio, PG.dirty))) return false;
+  if (memmap.refcount[folio] !== 1 + memmap.cacheRefs(folio) || (cached && memmap.has(folio, PG.dirty))) return false;
   // Frozen: with no reference left, nobody can take a new one.
   memmap.refcount[folio] = 0;
   m.refs?.put(folio, "isolate");
+  if (mapping !== null) {
+    k.filemap.dropFolio(k, mapping, folio);
+    mapping.host.reclaimed?.(memmap.folioPages(folio));
+  }
   if (cached) yield* k.swapfile.deleteFromSwapCache(k, folio);
   // The lock goes with the folio: nobody is left who could wait for it.
   m.locks.observer?.released(m.current!, "folio_lock", folio);

@@ -72,6 +72,8 @@ export interface PageStates {
   writeback: number;
   swapcached: number;
   shmem: number;
+  /** Of files, in memory or not. */
+  fileMapped: number;
   filePages: number;
   dirty: number;
 }
@@ -87,6 +89,7 @@ export class VmStat {
     writeback: 0,
     swapcached: 0,
     shmem: 0,
+    fileMapped: 0,
     filePages: 0,
     dirty: 0,
   };

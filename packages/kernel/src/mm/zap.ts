@@ -3,6 +3,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
+import type { AddressSpace } from "./address_space.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -19,8 +20,41 @@ export function* zapPageRange(k: Kernel, vma: Vma, start: number, end: number): 
   yield* k.mmGather.tlbFinish(k, tlb);
 }
 
-/** The page-table part: the caller notifies and finishes the gather. */
-export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: number, end: number): MaySleep<void> {
+/**
+ * Takes the pages of a file from index `start` below `end` out of every mapping; with `evenCows` also
+ * the copies that private mappings have made of them, as truncating the file does and punching a hole does not.
+ */
+export function* unmapMappingRange(k: Kernel, mapping: AddressSpace, start: number, end: number, evenCows: boolean): MaySleep<void> {
+  if (!mapping.lock.tryRead()) yield* mapping.lock.read();
+  for (const vma of mapping.vmas) {
+    const from = Math.max(start, vma.pgoff);
+    const to = Math.min(end, vma.pgoff + vma.pages);
+    if (from >= to) continue;
+    const offset = vma.startVpn - vma.pgoff;
+    const range: NotifierRange = { mm: vma.mm, startVpn: from + offset, endVpn: to + offset, event: NotifyEvent.CLEAR, owner: null };
+    const tlb = k.mmGather.tlbGather(k, vma.mm);
+    yield* k.mmuNotifier.invalidateRangeStart(k, range);
+    yield* k.zap.unmapPageRange(k, tlb, vma, range.startVpn, range.endVpn, evenCows);
+    yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+    yield* k.mmGather.tlbFinish(k, tlb);
+  }
+  if (!mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
+}
+
+/** Takes a locked folio of a file out of every mapping. */
+export function* unmapMappingFolio(k: Kernel, folio: number): MaySleep<void> {
+  const { m } = k;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  if (m.memmap.folioMapcount(folio) === 0) return;
+  const index = m.memmap.index[folio]!;
+  yield* k.zap.unmapMappingRange(k, k.filemap.folioMapping(k, folio)!, index, index + m.memmap.folioPages(folio), false);
+}
+
+/**
+ * The page-table part: the caller notifies and finishes the gather. Without `evenCows` what a
+ * private mapping of a file has of its own stays.
+ */
+export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: number, end: number, evenCows = true): MaySleep<void> {
   const { m } = k;
   let vpn = start;
   while (vpn < end) {
@@ -36,7 +70,7 @@ export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: numb
       if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     }
     const first = m.pt.lookup(vma.mm.pgd, vpn);
-    if (first >= 0) vpn = yield* k.zap.zapPteRange(k, tlb, vma, vpn, tableEnd, first);
+    if (first >= 0) vpn = yield* k.zap.zapPteRange(k, tlb, vma, vpn, tableEnd, first, evenCows);
     else vpn = tableEnd;
     yield* m.sched.condResched();
   }
@@ -50,6 +84,7 @@ export function* zapPteRange(
   start: number,
   end: number,
   first: number,
+  evenCows = true,
 ): Atomic<number> {
   const { m } = k;
   const ptl = m.pt.lockOf(first);
@@ -61,6 +96,7 @@ export function* zapPteRange(
     const ptep = first + (vpn - start);
     if (m.pt.isNone(ptep)) continue;
     if (!tlb.dropsMarkers && k.guard.isGuardMarker(k, m.pt.flags(ptep), m.pt.pfn(ptep))) continue;
+    if (!evenCows && !k.zap.namesFilePage(k, ptep)) continue;
     if (m.point(Op.PteWrite, ptep)) yield SWITCH;
     const flags = m.pt.flags(ptep);
     const pfn = m.pt.pfn(ptep);
@@ -73,7 +109,7 @@ export function* zapPteRange(
     } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isMigration(k, flags)) {
       // It has no reference and no map count; who moves the folio finds one entry less.
-      vma.mm.addRss(RssKind.anon, -1);
+      vma.mm.addRss(k.rmap.rssKind(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn))), -1);
     } else if (k.swapops.isSwapEntry(k, flags)) {
       vma.mm.addRss(RssKind.swap, -1);
       yield* k.swapfile.freeSwapAndCache(k, pfn);
@@ -82,6 +118,15 @@ export function* zapPteRange(
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (full) yield* k.mmGather.tlbFlushMmu(k, tlb);
   return vpn;
+}
+
+/** Whether an entry of a file's mapping is for a page of the file, mapped or on its way to another frame. */
+export function namesFilePage(k: Kernel, ptep: number): boolean {
+  const { pt, memmap } = k.m;
+  const flags = pt.flags(ptep);
+  if (!ptePresent(flags) && !k.swapops.isMigration(k, flags)) return false;
+  const page = memmap.pfnToPage(pt.pfn(ptep));
+  return page >= 0 && !memmap.isAnon(memmap.folioOf(page));
 }
 
 /** The page of a cleared entry loses a mapping and goes to the gather; true when that is full. */
@@ -98,7 +143,7 @@ export function zapPresentPte(
   if ((flags & PTE.SPECIAL) !== 0) return false;
   const page = memmap.pfnToPage(pfn);
   const folio = memmap.folioOf(page);
-  vma.mm.addRss(memmap.isAnon(folio) ? RssKind.anon : RssKind.file, -1);
+  vma.mm.addRss(k.rmap.rssKind(k, folio), -1);
   if ((flags & PTE.D) !== 0 && !memmap.isAnon(folio)) memmap.set(folio, PG.dirty);
   k.rmap.dropMapping(k, folio, page);
   return k.mmGather.tlbRemovePage(k, tlb, page);

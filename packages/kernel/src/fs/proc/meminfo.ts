@@ -70,7 +70,7 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("Dirty", vmstat.pages.dirty);
   line("Writeback", vmstat.pages.writeback);
   line("AnonPages", vmstat.pages.anonMapped);
-  line("Mapped", 0);
+  line("Mapped", vmstat.pages.fileMapped);
   line("Shmem", vmstat.pages.shmem);
   line("KReclaimable", 0);
   line("Slab", 0);

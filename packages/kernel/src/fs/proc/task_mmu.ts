@@ -6,7 +6,7 @@ import { PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
 import { NO_PAGE, PG } from "../../mm/page.js";
-import { majorOf, minorOf } from "../vfs.js";
+import { majorOf, minorOf, pathOf } from "../vfs.js";
 
 /** Shares of pages are summed in bytes with this many bits behind the point, as Linux rounds them. */
 const PSS_ONE = 4096;
@@ -140,7 +140,7 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
 
 /** What stands in the last column of maps. */
 export function vmaName(vma: Vma): string {
-  if (vma.file !== null) return vma.file.path;
+  if (vma.file !== null) return vma.file.node === null ? vma.file.path : pathOf(vma.file.node);
   if (vma.name !== "") return vma.name;
   const { mm } = vma;
   const start = vma.startVpn * PAGE_SIZE;
@@ -156,7 +156,7 @@ function headerPrefix(start: number, end: number, flags: number, offset: number,
     ((flags & VM.READ) !== 0 ? "r" : "-") +
     ((flags & VM.WRITE) !== 0 ? "w" : "-") +
     ((flags & VM.EXEC) !== 0 ? "x" : "-") +
-    ((flags & VM.SHARED) !== 0 ? "s" : "p");
+    ((flags & VM.MAYSHARE) !== 0 ? "s" : "p");
   return (
     `${hex(start, 8)}-${hex(end, 8)} ${permissions} ${hex(offset, 8)} ` +
     `${hex(majorOf(dev), 2)}:${hex(minorOf(dev), 2)} ${ino} `
@@ -233,6 +233,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.MAYREAD, "mr"],
   [VM.MAYWRITE, "mw"],
   [VM.MAYEXEC, "me"],
+  [VM.MAYSHARE, "ms"],
   [VM.GROWSDOWN, "gd"],
   [VM.PFNMAP, "pf"],
   [VM.LOCKED, "lo"],

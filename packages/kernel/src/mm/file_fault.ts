@@ -1,0 +1,173 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op, tableObject } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { HPAGE_PMD_NR, PTE } from "../arch/pgtable.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import type { Vmf } from "./memory.js";
+import { VM, type Vma } from "./mm_types.js";
+import { NO_PAGE, PG } from "./page.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+
+/** fault_around_bytes: 64 KiB, in pages. */
+const FAULT_AROUND_PAGES = 16;
+
+/** A fault where a mapping of a file has no entry yet. */
+export function* doFault(k: Kernel, vmf: Vmf): MaySleep<number> {
+  if ((vmf.flags & FaultFlag.WRITE) === 0) return yield* k.fileFault.doReadFault(k, vmf);
+  if ((vmf.vma.flags & VM.SHARED) === 0) return yield* k.fileFault.doCowFault(k, vmf);
+  return yield* k.fileFault.doSharedFault(k, vmf);
+}
+
+/** Maps the file's own page; and what is in memory around it. */
+export function* doReadFault(k: Kernel, vmf: Vmf): MaySleep<number> {
+  if (vmf.vma.ops!.mapsAround && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
+  const result = yield* vmf.vma.ops!.fault(k, vmf);
+  if ((result & (VmFault.ERROR | VmFault.RETRY)) !== 0) return result;
+  return result | (yield* k.fileFault.finishFault(k, vmf, vmf.page));
+}
+
+/** A write to private memory: a copy of the file's page, which this address space alone has. */
+export function* doCowFault(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const { m } = k;
+  const { vma } = vmf;
+  if (vma.anonVma === null) {
+    const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
+    if (prepared !== 0) return prepared;
+  }
+  const copy = yield* k.memory.allocAnonFolio(k);
+  if (copy === NO_PAGE) return VmFault.OOM;
+  let result = yield* vma.ops!.fault(k, vmf);
+  if ((result & (VmFault.ERROR | VmFault.RETRY)) === 0) {
+    if (m.point(Op.FrameRead, vmf.page)) yield SWITCH;
+    m.ram.copy(copy, vmf.page);
+    result |= yield* k.fileFault.finishCow(k, vmf, copy);
+    yield* k.fileFault.releasePage(k, vmf.page);
+  }
+  yield* k.swap.folioPut(k, copy, "alloc");
+  return result;
+}
+
+/** Maps the copy that `doCowFault` has made, unless somebody was faster. */
+export function* finishCow(k: Kernel, vmf: Vmf, copy: number): Atomic<number> {
+  const { m } = k;
+  const { vma, vpn } = vmf;
+  if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
+  k.rmap.folioAddNewAnonRmap(k, copy, vma, vpn);
+  yield* k.swap.folioAddLru(k, copy);
+  if (m.point(Op.RefGet, copy)) yield SWITCH;
+  m.memmap.refcount[copy]!++;
+  vma.mm.addRss(k.rmap.rssKind(k, copy), 1);
+  const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(copy));
+  const ptl = m.pt.lockOf(vmf.ptep);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return 0;
+}
+
+/** A write to shared memory: the file's page is dirty from here on. */
+export function* doSharedFault(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const result = yield* vmf.vma.ops!.fault(k, vmf);
+  if ((result & (VmFault.ERROR | VmFault.RETRY)) !== 0) return result;
+  const folio = k.m.memmap.folioOf(vmf.page);
+  if (k.m.point(Op.PageFlags, folio)) yield SWITCH;
+  k.m.memmap.set(folio, PG.dirty);
+  k.fileFault.fileUpdateTime(k, vmf.vma);
+  return result | (yield* k.fileFault.finishFault(k, vmf, vmf.page));
+}
+
+/** A shared file has been written to by way of a mapping. */
+export function fileUpdateTime(k: Kernel, vma: Vma): void {
+  const { inode } = vma.file!;
+  inode.mtimeNs = inode.ctimeNs = k.m.now();
+}
+
+/** Maps a locked page of the file, unless somebody was faster; then unlocks it, and drops the reference of the fault. */
+export function* finishFault(k: Kernel, vmf: Vmf, page: number): Atomic<number> {
+  const { m } = k;
+  if (yield* k.memory.pteLockUnchanged(k, vmf)) {
+    yield* k.fileFault.mapFilePage(k, vmf.vma, vmf.vpn, vmf.ptep, page, (vmf.flags & FaultFlag.WRITE) !== 0);
+    const ptl = m.pt.lockOf(vmf.ptep);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+  }
+  yield* k.fileFault.releasePage(k, page);
+  return 0;
+}
+
+/** Under the page-table lock: the entry maps a page of the file, and has a reference to it. */
+export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, page: number, write: boolean): Atomic<void> {
+  const { m } = k;
+  const folio = m.memmap.folioOf(page);
+  yield* k.swap.folioGetUnowned(k, folio);
+  yield* k.rmap.folioAddFileRmapPte(k, folio, page);
+  vma.mm.addRss(k.rmap.rssKind(k, folio), 1);
+  let flags = vmPageProt(vma.flags);
+  if (write) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, m.memmap.pageToPfn(page));
+}
+
+export function* releasePage(k: Kernel, page: number): Atomic<void> {
+  const folio = k.m.memmap.folioOf(page);
+  yield* k.folioLock.folioUnlock(k, folio);
+  yield* k.swap.folioPut(k, folio, "fault");
+}
+
+/**
+ * Maps what the page cache has of the 64 KiB around a read fault, in the same mapping and under the same table,
+ * where nothing is mapped and nobody has the folio locked. True where the page of the fault itself was among it.
+ */
+export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
+  const { m } = k;
+  const { vma, vpn } = vmf;
+  const mapping = vma.mapping!;
+  const base = vpn & -FAULT_AROUND_PAGES;
+  const start = Math.max(base, vma.startVpn, vpn & -HPAGE_PMD_NR);
+  const end = Math.min(base + FAULT_AROUND_PAGES, vma.endVpn);
+  let present = false;
+  for (let at = start; at < end; at++) {
+    const index = vma.linearIndex(at);
+    const page = yield* k.filemap.filemapGetEntry(k, mapping, index, "fault_around");
+    if (page < 0) continue;
+    const folio = m.memmap.folioOf(page);
+    if (yield* k.folioLock.folioTrylock(k, folio)) {
+      m.touches(Op.PageCacheRead, mapping.object(index));
+      m.touches(Op.Inode, mapping.host.ino);
+      const usable = mapping.at(index) === page && m.memmap.has(folio, PG.uptodate) && index < Math.ceil(mapping.host.size / 4096);
+      if (usable && (yield* k.fileFault.mapAround(k, vmf, at, page))) present ||= at === vpn;
+      yield* k.folioLock.folioUnlock(k, folio);
+    }
+    yield* k.swap.folioPut(k, folio, "fault_around");
+  }
+  return present;
+}
+
+/** Maps one page of the neighbourhood; false where there is an entry already, or no table any more. */
+export function* mapAround(k: Kernel, vmf: Vmf, at: number, page: number): Atomic<boolean> {
+  const { m } = k;
+  const { vma } = vmf;
+  const ptep = vmf.ptep + (at - vmf.vpn);
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  m.touches(Op.TableRead, tableObject(vma.mm.id, at));
+  const empty = m.pt.isNone(ptep) && m.pt.lookup(vma.mm.pgd, at) === ptep;
+  if (empty) yield* k.fileFault.mapFilePage(k, vma, at, ptep, page, false);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return empty;
+}
+
+/**
+ * A write to a read-only entry of a shared mapping, its page-table lock held: the entry may be
+ * written from here on, and the page is dirty.
+ */
+export function* wpPageShared(k: Kernel, vmf: Vmf): Atomic<void> {
+  const { m } = k;
+  const { vma } = vmf;
+  const folio = m.memmap.folioOf(m.memmap.pfnToPage(vmf.origPfn));
+  const flags = maybeMkwrite(vmf.origFlags, vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, vma.mm, vmf.vpn, vmf.ptep, flags, vmf.origPfn);
+  k.tlbflush.localFlushPage(k, vmf.vpn);
+  m.vmstat.events.pgreuse++;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.memmap.set(folio, PG.dirty);
+  k.fileFault.fileUpdateTime(k, vma);
+}

@@ -1,0 +1,184 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import type { AddressSpace } from "./address_space.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { GFP_ANON_FOLIO } from "./gfp.js";
+import type { Vmf } from "./memory.js";
+import { NO_PAGE, PG } from "./page.js";
+import type { VmOps } from "./vm_ops.js";
+
+/**
+ * The page at an index, its folio referenced at `site`; or the swap entry, or NO_PAGE for a hole.
+ * No lock is taken: where the answer must stay true, the caller locks the folio and looks again.
+ */
+export function* filemapGetEntry(k: Kernel, mapping: AddressSpace, index: number, site: string): Atomic<number> {
+  const { m } = k;
+  for (;;) {
+    if (m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
+    const entry = mapping.at(index);
+    if (entry < 0) return entry;
+    const folio = m.memmap.folioOf(entry);
+    if (yield* k.swap.folioTryGet(k, folio, site)) {
+      m.touches(Op.PageCacheRead, mapping.object(index));
+      if (mapping.at(index) === entry && m.memmap.folioOf(entry) === folio) return entry;
+      yield* k.swap.folioPut(k, folio, site);
+      if (m.retries.again("filemap_get_entry")) yield SWITCH;
+      continue;
+    }
+    // Without a reference it is on its way out: who froze it takes it out.
+    if (m.retries.again("filemap_get_entry", () => mapping.at(index) !== entry)) yield SWITCH;
+  }
+}
+
+/**
+ * The same with the folio locked: it is in the file at that index for as long as the lock is held.
+ */
+export function* filemapLockEntry(k: Kernel, mapping: AddressSpace, index: number, site: string): MaySleep<number> {
+  const { m } = k;
+  for (;;) {
+    const page = yield* k.filemap.filemapGetEntry(k, mapping, index, site);
+    if (page < 0) return page;
+    const folio = m.memmap.folioOf(page);
+    if (!k.folioLock.tryFolioLock(k, folio)) yield* k.folioLock.folioLock(k, folio);
+    m.touches(Op.PageCacheRead, mapping.object(index));
+    if (mapping.at(index) === page) return page;
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, site);
+    if (m.retries.again("filemap_lock_folio")) yield SWITCH;
+  }
+}
+
+/**
+ * Puts a locked folio into a file in place of what is `expected` there (NO_PAGE, or a swap entry);
+ * false, and nothing done, where there is something else. The file takes a reference for each page.
+ */
+export function* filemapAddFolio(k: Kernel, mapping: AddressSpace, folio: number, index: number, expected: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const pages = memmap.folioPages(folio);
+  if (m.point(Op.PageCacheWrite, mapping.object(index))) yield SWITCH;
+  for (let i = 0; i < pages; i++) {
+    if (i > 0) m.touches(Op.PageCacheWrite, mapping.object(index + i));
+    if (mapping.at(index + i) !== expected) return false;
+  }
+  m.mappings.add(mapping);
+  for (let i = 0; i < pages; i++) mapping.entries.set(index + i, folio + i);
+  m.touches(Op.RefGet, folio);
+  m.touches(Op.PageFlags, folio);
+  memmap.refcount[folio]! += pages;
+  memmap.mapping[folio] = mapping.id << 1;
+  memmap.index[folio] = index;
+  accountCached(k, folio, pages);
+  return true;
+}
+
+/**
+ * Takes a locked folio out of its file, and leaves `replacement` (NO_PAGE, or a swap entry) there.
+ * The references that the file had are the caller's to drop.
+ */
+export function* filemapRemoveFolio(k: Kernel, folio: number, replacement = NO_PAGE): Atomic<void> {
+  const { m } = k;
+  const mapping = k.filemap.folioMapping(k, folio)!;
+  if (m.point(Op.PageCacheWrite, mapping.object(m.memmap.index[folio]!))) yield SWITCH;
+  k.filemap.dropFolio(k, mapping, folio, replacement);
+}
+
+/** The step of `filemapRemoveFolio` itself, for callers that have announced it. */
+export function dropFolio(k: Kernel, mapping: AddressSpace, folio: number, replacement = NO_PAGE): void {
+  const { m } = k;
+  const { memmap } = m;
+  const index = memmap.index[folio]!;
+  const pages = memmap.folioPages(folio);
+  for (let i = 0; i < pages; i++) {
+    m.touches(Op.PageCacheWrite, mapping.object(index + i));
+    if (replacement === NO_PAGE) mapping.entries.delete(index + i);
+    else mapping.entries.set(index + i, replacement - i);
+  }
+  m.touches(Op.PageFlags, folio);
+  accountCached(k, folio, -pages);
+  memmap.mapping[folio] = 0;
+  memmap.index[folio] = 0;
+}
+
+/** The file that a folio belongs to, or null. */
+export function folioMapping(k: Kernel, folio: number): AddressSpace | null {
+  const { memmap, mappings } = k.m;
+  return memmap.isAnon(folio) ? null : (mappings.get(memmap.mapping[folio]! >> 1) ?? null);
+}
+
+/** Pages of page cache more, or (negative) less. */
+function accountCached(k: Kernel, folio: number, pages: number): void {
+  const { memmap, vmstat, memcgs } = k.m;
+  const { counters } = memcgs.get(memmap.memcg[folio]!);
+  vmstat.pages.filePages += pages;
+  counters.file += pages;
+  if (!memmap.has(folio, PG.swapbacked)) return;
+  vmstat.pages.shmem += pages;
+  counters.shmem += pages;
+}
+
+/* Files that are read from somewhere. */
+
+/** Where the contents of a file come from. */
+export interface ReadsFolios {
+  /** Fills a locked folio that nobody maps yet; 0 or a negated errno. Takes the machine time that it takes. */
+  readFolio(k: Kernel, folio: number, index: number): MaySleep<number>;
+}
+
+/**
+ * The page at an index of a file that is read from somewhere, its folio locked, up to date, and referenced at
+ * `site`; a negated errno otherwise. `read` is told where it had to be read.
+ */
+export function* readMappingPage(k: Kernel, mapping: AddressSpace, source: ReadsFolios, index: number, site: string): MaySleep<{ readonly page: number; readonly read: boolean } | number> {
+  const { m } = k;
+  for (;;) {
+    const page = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
+    if (page >= 0) return { page, read: false };
+    const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ANON_FOLIO);
+    if (folio === NO_PAGE) return -Errno.ENOMEM;
+    m.refs?.put(folio, "alloc");
+    m.refs?.get(folio, site);
+    k.folioLock.lockNewFolio(k, folio);
+    let error = (yield* k.filemap.filemapAddFolio(k, mapping, folio, index, NO_PAGE)) ? 0 : -Errno.EEXIST;
+    if (error === 0) {
+      yield* k.swap.folioAddLru(k, folio);
+      error = yield* source.readFolio(k, folio, index);
+      if (error === 0) {
+        if (m.point(Op.PageFlags, folio)) yield SWITCH;
+        m.memmap.set(folio, PG.uptodate);
+        return { page: folio, read: true };
+      }
+      yield* k.filemap.filemapRemoveFolio(k, folio);
+      yield* k.swap.folioPutUnowned(k, folio);
+    }
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, site);
+    if (error !== -Errno.EEXIST) return error;
+    if (m.retries.again("filemap_fault")) yield SWITCH;
+  }
+}
+
+/** Mappings of files that are read from somewhere, and never written back. */
+export function filemapVmOps(source: ReadsFolios): VmOps {
+  return {
+    mapsAround: true,
+    *fault(k, vmf: Vmf): MaySleep<number> {
+      const mapping = vmf.vma.mapping!;
+      const index = vmf.vma.linearIndex(vmf.vpn);
+      if (k.m.point(Op.Inode, mapping.host.ino)) yield SWITCH;
+      if (index >= Math.ceil(mapping.host.size / 4096)) return VmFault.SIGBUS;
+      const found = yield* k.filemap.readMappingPage(k, mapping, source, index, "fault");
+      if (found === -Errno.ENOMEM) return VmFault.OOM;
+      if (typeof found === "number") return VmFault.SIGBUS;
+      vmf.page = found.page;
+      return found.read ? VmFault.MAJOR : 0;
+    },
+  };
+}
+
+/** Whether a fault may drop its lock to wait, and be tried again. */
+export function mayRetry(flags: number): boolean {
+  return (flags & (FaultFlag.ALLOW_RETRY | FaultFlag.RETRY_NOWAIT)) === FaultFlag.ALLOW_RETRY;
+}

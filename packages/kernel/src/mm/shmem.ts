@@ -1,0 +1,316 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import { TaskState, WaitQueue } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { isSwapEntry, swapEntry, swapEntrySlot } from "./address_space.js";
+import { VmFault } from "./fault_flags.js";
+import { mayRetry } from "./filemap.js";
+import { GFP_ANON_FOLIO } from "./gfp.js";
+import type { Vmf } from "./memory.js";
+import { NO_PAGE, PG } from "./page.js";
+import { Seal, type HolePunch, type ShmemInode } from "./shmem_inode.js";
+import type { VmOps } from "./vm_ops.js";
+
+/** What is wanted of a page of a file in memory (enum sgp_type). */
+export enum Sgp {
+  /** What is there; a hole stays one. */
+  Read,
+  /** Within the size of the file; a hole is filled. */
+  Cache,
+  /** The size may have to grow first. */
+  Write,
+}
+
+/** Found, or made: the folio is locked, and referenced at the caller's site. */
+export interface ShmemPage {
+  readonly page: number;
+  /** It had to be read from swap. */
+  readonly major: boolean;
+}
+
+/**
+ * The page of a file at an index: from the page cache, back from swap, or a new one of zeros. NO_PAGE
+ * for a hole that is only read. -EINVAL beyond the end, -ENOSPC where the file system is full, -ENOMEM.
+ */
+export function* shmemGetPage(k: Kernel, inode: ShmemInode, index: number, sgp: Sgp, site: string): MaySleep<ShmemPage | number> {
+  const { m } = k;
+  const { mapping } = inode;
+  let major = false;
+  for (;;) {
+    if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (sgp !== Sgp.Write && index >= Math.ceil(inode.size / 4096)) return -Errno.EINVAL;
+    const entry = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
+    if (entry >= 0) return { page: entry, major };
+    if (isSwapEntry(entry)) {
+      const error = yield* k.shmem.shmemSwapin(k, inode, index, entry);
+      if (error === 0) major = true;
+      else if (error !== -Errno.EEXIST) return error;
+      continue;
+    }
+    if (sgp === Sgp.Read) return NO_PAGE;
+    const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
+    if (page >= 0) return { page, major };
+    if (page !== -Errno.EEXIST) return page;
+  }
+}
+
+/** Fills a hole with a page of zeros; -EEXIST where somebody was faster. */
+export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, site: string): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  if (!inode.sb.acctBlocks(1)) return -Errno.ENOSPC;
+  const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ANON_FOLIO);
+  if (folio === NO_PAGE) {
+    inode.sb.unacctBlocks(1);
+    return -Errno.ENOMEM;
+  }
+  m.refs?.put(folio, "alloc");
+  m.refs?.get(folio, site);
+  m.ram.clear(folio);
+  k.folioLock.lockNewFolio(k, folio);
+  memmap.set(folio, PG.swapbacked | PG.uptodate);
+  if (yield* k.filemap.filemapAddFolio(k, inode.mapping, folio, index, NO_PAGE)) {
+    yield* k.swap.folioAddLru(k, folio);
+    return folio;
+  }
+  inode.sb.unacctBlocks(1);
+  yield* k.folioLock.folioUnlock(k, folio);
+  yield* k.swap.folioPut(k, folio, site);
+  return -Errno.EEXIST;
+}
+
+/* To swap and back. */
+
+/**
+ * Sends a locked, unmapped folio to swap: the file names the slot from here on, and the swap cache
+ * has the folio until it is written. False where there is no room.
+ */
+export function* shmemWriteout(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap, swap } = m;
+  if (!(yield* k.swapfile.folioAllocSwap(k, folio))) return false;
+  const slot = memmap.private[folio]!;
+  const pages = memmap.folioPages(folio);
+  for (let i = 0; i < pages; i++) {
+    if (m.point(Op.SwapMap, slot + i)) yield SWITCH;
+    swap.count[slot + i]!++;
+  }
+  yield* k.filemap.filemapRemoveFolio(k, folio, swapEntry(slot));
+  for (let i = 0; i < pages; i++) yield* k.swap.folioPutUnowned(k, folio);
+  yield* k.pageIo.swapWritepage(k, folio);
+  return true;
+}
+
+/** Brings a page of a file back from swap: 0 once it is in the page cache, -EEXIST where the file has something else there by now, -ENOMEM. */
+export function* shmemSwapin(k: Kernel, inode: ShmemInode, index: number, entry: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const { mapping } = inode;
+  const slot = swapEntrySlot(entry);
+  let folio = yield* k.swapState.swapCacheGetFolio(k, slot);
+  if (folio === NO_PAGE) folio = yield* k.swapState.swapinReadahead(k, slot);
+  if (folio === NO_PAGE) {
+    m.touches(Op.PageCacheRead, mapping.object(index));
+    return mapping.at(index) === entry ? -Errno.ENOMEM : -Errno.EEXIST;
+  }
+  if (!k.folioLock.tryFolioLock(k, folio)) yield* k.folioLock.folioLock(k, folio);
+  let error = -Errno.EEXIST;
+  if (k.swapState.servesSlot(k, folio, slot) && memmap.has(folio, PG.uptodate)) {
+    yield* k.folioLock.folioWaitBit(k, folio, PG.writeback, TaskState.Uninterruptible);
+    if (yield* k.filemap.filemapAddFolio(k, mapping, folio, index, entry)) {
+      yield* k.swapfile.deleteFromSwapCache(k, folio);
+      yield* k.swap.folioPutUnowned(k, folio);
+      memmap.set(folio, PG.dirty);
+      yield* k.swapfile.swapFree(k, slot);
+      error = 0;
+    }
+  }
+  yield* k.folioLock.folioUnlock(k, folio);
+  yield* k.swap.folioPut(k, folio, "swapin");
+  return error;
+}
+
+/* Faults. */
+
+/** A fault on a mapping of a file in memory. */
+export function* shmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const inode = vmf.vma.file!.inode as unknown as ShmemInode;
+  const index = vmf.vma.linearIndex(vmf.vpn);
+  if (inode.punch !== null) {
+    const waited = yield* k.shmem.waitForPunch(k, inode, vmf, index);
+    if (waited !== 0) return waited;
+  }
+  const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Cache, "fault");
+  if (found === -Errno.ENOMEM) return VmFault.OOM;
+  if (typeof found === "number") return VmFault.SIGBUS;
+  vmf.page = found.page;
+  return found.major ? VmFault.MAJOR : 0;
+}
+
+/**
+ * A hole is being punched where the fault is: it waits until that is done, else it could fill the hole as
+ * fast as it is made. RETRY where it has waited, its lock dropped; 0 where it may go on.
+ */
+export function* waitForPunch(k: Kernel, inode: ShmemInode, vmf: Vmf, index: number): MaySleep<number> {
+  const { m } = k;
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  const { punch } = inode;
+  if (punch === null || index < punch.start || index >= punch.end) return 0;
+  // Who cannot drop its lock does not wait with it: whoever punches may need it.
+  if (!mayRetry(vmf.flags)) return 0;
+  punch.wait.prepare(TaskState.Uninterruptible, "shmem_falloc", inode.ino);
+  yield* k.memory.releaseFaultLock(k, vmf);
+  yield* punch.wait.sleepPrepared();
+  return VmFault.RETRY;
+}
+
+export const SHMEM_VM_OPS: VmOps = { fault: (k, vmf) => k.shmem.shmemFault(k, vmf), mapsAround: true };
+
+/* Sizes and holes. */
+
+/** ftruncate(): -EPERM where a seal forbids it, else 0. The caller holds the inode's lock. */
+export function* shmemSetSize(k: Kernel, inode: ShmemInode, size: number): MaySleep<number> {
+  const { m } = k;
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  const old = inode.size;
+  if (size < old && (inode.seals & Seal.SHRINK) !== 0) return -Errno.EPERM;
+  if (size > old && (inode.seals & Seal.GROW) !== 0) return -Errno.EPERM;
+  inode.size = size;
+  inode.mtimeNs = inode.ctimeNs = m.now();
+  if (size >= old) return 0;
+  const first = Math.ceil(size / 4096);
+  // Whoever faults from here on finds the new size; what was faulted in before goes.
+  yield* k.zap.unmapMappingRange(k, inode.mapping, first, Infinity, true);
+  yield* k.shmem.shmemTruncateRange(k, inode, size, Infinity);
+  // Copies that private mappings made meanwhile of pages that were there yet.
+  yield* k.zap.unmapMappingRange(k, inode.mapping, first, Infinity, true);
+  return 0;
+}
+
+/**
+ * fallocate(FALLOC_FL_PUNCH_HOLE): -EPERM where a seal forbids it, else 0. Under the inode's lock. The
+ * mappings go first, of all whole pages at once, with the notifications for them; each page that is
+ * mapped again until it is taken out is unmapped by itself then.
+ */
+export function* shmemPunchHole(k: Kernel, inode: ShmemInode, offset: number, length: number): MaySleep<number> {
+  const { m } = k;
+  if ((inode.seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0) return -Errno.EPERM;
+  const start = Math.ceil(offset / 4096);
+  const end = Math.floor((offset + length) / 4096);
+  const punch: HolePunch = { start, end, wait: new WaitQueue(m) };
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  inode.punch = punch;
+  if (start < end) yield* k.zap.unmapMappingRange(k, inode.mapping, start, end, false);
+  yield* k.shmem.shmemTruncateRange(k, inode, offset, offset + length);
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  inode.punch = null;
+  punch.wait.wakeAll();
+  inode.mtimeNs = inode.ctimeNs = m.now();
+  return 0;
+}
+
+/**
+ * fallocate() without a hole: fills what is missing in a range, and makes the file as long where
+ * `keepSize` does not forbid it. -EPERM (seals), -ENOSPC, -EINTR; then what it filled is given back.
+ */
+export function* shmemAllocate(k: Kernel, inode: ShmemInode, offset: number, length: number, keepSize: boolean): MaySleep<number> {
+  const { m } = k;
+  const grows = !keepSize && offset + length > inode.size;
+  if (grows && (inode.seals & Seal.GROW) !== 0) return -Errno.EPERM;
+  const start = Math.floor(offset / 4096);
+  const end = Math.ceil((offset + length) / 4096);
+  if (end - start > inode.sb.maxPages) return -Errno.ENOSPC;
+  const filled: number[] = [];
+  for (let index = start; index < end; index++) {
+    let error = m.signals.pending(m.current!) ? -Errno.EINTR : 0;
+    if (error === 0) {
+      const known = inode.mapping.entries.has(index);
+      const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Write, "fallocate");
+      if (typeof found === "number") error = found;
+      else {
+        const folio = m.memmap.folioOf(found.page);
+        if (!known) filled.push(index);
+        yield* k.folioLock.folioUnlock(k, folio);
+        yield* k.swap.folioPut(k, folio, "fallocate");
+      }
+    }
+    if (error !== 0) {
+      for (const i of filled) yield* k.shmem.shmemTruncateRange(k, inode, i * 4096, (i + 1) * 4096);
+      return error;
+    }
+    yield* m.sched.condResched();
+  }
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  if (grows) inode.size = offset + length;
+  inode.ctimeNs = m.now();
+  return 0;
+}
+
+/**
+ * Takes the bytes from `start` below `end` out of a file: whole pages go, of the first and the last one the
+ * part that is in the range becomes zeros.
+ */
+export function* shmemTruncateRange(k: Kernel, inode: ShmemInode, start: number, end: number): MaySleep<void> {
+  const first = Math.ceil(start / 4096);
+  const last = end === Infinity ? Infinity : Math.floor(end / 4096);
+  for (const index of inode.mapping.indexesIn(first, last)) {
+    yield* k.shmem.shmemDropIndex(k, inode, index);
+    yield* k.m.sched.condResched();
+  }
+  if (start % 4096 !== 0) yield* k.shmem.shmemZeroPart(k, inode, first - 1, start % 4096, Math.min(4096, end - (first - 1) * 4096));
+  if (end % 4096 !== 0 && end !== Infinity && last >= first) yield* k.shmem.shmemZeroPart(k, inode, last, 0, end % 4096);
+}
+
+/** Takes away what a file has at an index: a page, or what is in swap of it. */
+export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number): MaySleep<void> {
+  const { m } = k;
+  const { mapping } = inode;
+  for (;;) {
+    const entry = yield* k.filemap.filemapLockEntry(k, mapping, index, "truncate");
+    if (entry === NO_PAGE) return;
+    if (isSwapEntry(entry)) {
+      if (m.point(Op.PageCacheWrite, mapping.object(index))) yield SWITCH;
+      // Somebody may be bringing it back.
+      if (mapping.at(index) !== entry) continue;
+      mapping.entries.delete(index);
+      inode.sb.unacctBlocks(1);
+      yield* k.swapfile.freeSwapAndCache(k, swapEntrySlot(entry));
+      return;
+    }
+    const folio = m.memmap.folioOf(entry);
+    yield* k.folioLock.folioWaitBit(k, folio, PG.writeback, TaskState.Uninterruptible);
+    yield* k.zap.unmapMappingFolio(k, folio);
+    const pages = m.memmap.folioPages(folio);
+    yield* k.filemap.filemapRemoveFolio(k, folio);
+    m.memmap.clear(folio, PG.dirty);
+    inode.sb.unacctBlocks(pages);
+    for (let i = 0; i < pages; i++) yield* k.swap.folioPutUnowned(k, folio);
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, "truncate");
+    return;
+  }
+}
+
+/** Makes a part of a page zeros, if the file has that page. */
+export function* shmemZeroPart(k: Kernel, inode: ShmemInode, index: number, from: number, to: number): MaySleep<void> {
+  const { m } = k;
+  if (!inode.mapping.entries.has(index)) return;
+  const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Write, "truncate");
+  if (typeof found === "number") return;
+  const folio = m.memmap.folioOf(found.page);
+  if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
+  m.ram.frame(found.page).fill(0, from, to);
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.memmap.set(folio, PG.dirty);
+  yield* k.folioLock.folioUnlock(k, folio);
+  yield* k.swap.folioPut(k, folio, "truncate");
+}
+
+/** The last name and the last open description are gone. */
+export function* shmemEvictInode(k: Kernel, inode: ShmemInode): MaySleep<void> {
+  yield* k.shmem.shmemTruncateRange(k, inode, 0, Infinity);
+  k.m.mappings.drop(inode.mapping);
+}
+

@@ -1,0 +1,212 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { O, OpenFile, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, type FileOps, type Inode } from "../fs/vfs.js";
+import { PAGE_SIZE } from "./frame_memory.js";
+import { VM, type Vma } from "./mm_types.js";
+import { NO_PAGE, PG } from "./page.js";
+import { Sgp, SHMEM_VM_OPS } from "./shmem.js";
+import { Seal, ShmemInode } from "./shmem_inode.js";
+
+/** Files end below this: 2^50 bytes, which numbers still address exactly. */
+export const SHMEM_MAX_BYTES = 2 ** 50;
+
+/** FALLOC_FL_*. */
+export enum FallocFl {
+  KEEP_SIZE = 1,
+  PUNCH_HOLE = 2,
+}
+
+/** A file in memory that no directory has: a memfd, or what stands behind shared anonymous memory. */
+class KernelShmemInode extends ShmemInode implements Inode {
+  readonly kind = "file";
+  readonly rdev = 0;
+  override nlink = 0;
+  readonly ops = SHMEM_FILE_OPS;
+
+  constructor(
+    k: Kernel,
+    public mode: number,
+  ) {
+    super(k.m, k.m.shmem);
+  }
+
+  *open(k: Kernel): MaySleep<number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    this.opens++;
+    return 0;
+  }
+
+  *truncate(k: Kernel, size: number): MaySleep<number> {
+    return yield* truncateShmem(k, this, size);
+  }
+}
+
+/** A new file of the kernel's own tmpfs, open for reading and writing, with one reference. `name` is what maps shows. */
+export function shmemFileSetup(k: Kernel, name: string, size: number, mode = 0o777): OpenFile {
+  const inode = new KernelShmemInode(k, mode);
+  inode.size = size;
+  inode.opens = 1;
+  return new OpenFile(name, inode, SHMEM_FILE_OPS, O.RDWR | O.LARGEFILE);
+}
+
+/** What shared anonymous memory of so many bytes is a mapping of. */
+export function shmemZeroSetup(k: Kernel, bytes: number): OpenFile {
+  return shmemFileSetup(k, "/dev/zero (deleted)", bytes);
+}
+
+/** ftruncate() and its like: -EFBIG, or what a seal says. */
+export function* truncateShmem(k: Kernel, inode: ShmemInode, size: number): MaySleep<number> {
+  if (size > SHMEM_MAX_BYTES) return -Errno.EFBIG;
+  if (!inode.lock.tryWrite()) yield* inode.lock.write();
+  const error = yield* k.shmem.shmemSetSize(k, inode, size);
+  if (!inode.lock.tryUnlock()) yield* inode.lock.unlock();
+  return error;
+}
+
+/** Whether a VMA can write to its file, or could after mprotect(). */
+function mayWriteShared(vma: Vma): boolean {
+  return (vma.flags & (VM.SHARED | VM.MAYWRITE)) === (VM.SHARED | VM.MAYWRITE);
+}
+
+/** F_ADD_SEALS: -EPERM where no more may be added, -EBUSY where a mapping could write yet. */
+export function* addSeals(k: Kernel, file: OpenFile, seals: number): MaySleep<number> {
+  const inode = file.inode as KernelShmemInode;
+  if (!file.writable) return -Errno.EPERM;
+  if ((seals & ~(Seal.SEAL | Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE | Seal.EXEC)) !== 0) return -Errno.EINVAL;
+  if (!inode.lock.tryWrite()) yield* inode.lock.write();
+  let error = 0;
+  if ((inode.seals & Seal.SEAL) !== 0) error = -Errno.EPERM;
+  else if ((seals & Seal.WRITE) !== 0 && (inode.seals & Seal.WRITE) === 0) {
+    if (!inode.mapping.lock.tryRead()) yield* inode.mapping.lock.read();
+    if (inode.mapping.hasWritableMapping(mayWriteShared)) error = -Errno.EBUSY;
+    if (!inode.mapping.lock.tryUnlock()) yield* inode.mapping.lock.unlock();
+  }
+  if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+  if (error === 0) {
+    // What may never be executed, or always, is not written any more.
+    if ((seals & Seal.EXEC) !== 0 && (inode.mode & 0o111) !== 0) seals |= Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE;
+    inode.seals |= seals;
+  }
+  if (!inode.lock.tryUnlock()) yield* inode.lock.unlock();
+  return error;
+}
+
+/** A position of lseek() within a file of that size; -EINVAL where there is no such. */
+function seek(file: OpenFile, offset: number, whence: number): number {
+  const bases = { [SEEK_SET]: 0, [SEEK_CUR]: file.pos, [SEEK_END]: file.inode.size } as Record<number, number>;
+  const base = bases[whence];
+  if (base === undefined || base + offset < 0 || base + offset > SHMEM_MAX_BYTES) return -Errno.EINVAL;
+  return base + offset;
+}
+
+/** Regular files in memory. */
+export const SHMEM_FILE_OPS: FileOps = {
+  *read(k, file, into, pos) {
+    const { m } = k;
+    const inode = file.inode as unknown as ShmemInode;
+    let done = 0;
+    for (;;) {
+      if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+      // The size can change at any point: look again before each page.
+      const left = Math.min(into.length - done, inode.size - pos);
+      if (left <= 0) break;
+      const offset = pos % PAGE_SIZE;
+      const n = Math.min(left, PAGE_SIZE - offset);
+      const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Read, "read");
+      if (typeof found === "number") {
+        if (found === -Errno.EINVAL) break;
+        if (found !== NO_PAGE) return done > 0 ? done : found;
+        into.fill(0, done, done + n);
+      } else {
+        const folio = m.memmap.folioOf(found.page);
+        yield* k.folioLock.folioUnlock(k, folio);
+        if (m.point(Op.FrameRead, found.page)) yield SWITCH;
+        into.set(m.ram.frame(found.page).subarray(offset, offset + n), done);
+        yield* k.swap.folioMarkAccessed(k, folio);
+        yield* k.swap.folioPut(k, folio, "read");
+      }
+      done += n;
+      pos += n;
+      yield* m.sched.condResched();
+    }
+    inode.atimeNs = m.now();
+    return done;
+  },
+
+  /** The file's lock is held. */
+  *write(k, file, from, pos) {
+    const { m } = k;
+    const inode = file.inode as unknown as ShmemInode;
+    let done = 0;
+    while (done < from.length) {
+      if (pos >= SHMEM_MAX_BYTES) return done > 0 ? done : -Errno.EFBIG;
+      const offset = pos % PAGE_SIZE;
+      const n = Math.min(from.length - done, PAGE_SIZE - offset);
+      if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+      if ((inode.seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0) return -Errno.EPERM;
+      if ((inode.seals & Seal.GROW) !== 0 && pos + n > inode.size) return done > 0 ? done : -Errno.EPERM;
+      const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Write, "write");
+      if (typeof found === "number") return done > 0 ? done : found;
+      const folio = m.memmap.folioOf(found.page);
+      if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
+      m.ram.frame(found.page).set(from.subarray(done, done + n), offset);
+      if (m.point(Op.PageFlags, folio)) yield SWITCH;
+      m.memmap.set(folio, PG.dirty);
+      done += n;
+      pos += n;
+      if (pos > inode.size) inode.size = pos;
+      yield* k.folioLock.folioUnlock(k, folio);
+      yield* k.swap.folioPut(k, folio, "write");
+      yield* m.sched.condResched();
+    }
+    inode.mtimeNs = inode.ctimeNs = m.now();
+    return done;
+  },
+
+  *llseek(k, file, offset, whence) {
+    const inode = file.inode as unknown as ShmemInode;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return seek(file, offset, whence);
+    if (offset < 0 || offset >= inode.size) return -Errno.ENXIO;
+    const { entries } = inode.mapping;
+    const start = Math.floor(offset / PAGE_SIZE);
+    if (whence === SEEK_DATA) {
+      const [first] = inode.mapping.indexesIn(start, Infinity);
+      return first === undefined || first * PAGE_SIZE >= inode.size ? -Errno.ENXIO : Math.max(offset, first * PAGE_SIZE);
+    }
+    let index = start;
+    while (entries.has(index)) index++;
+    return Math.min(inode.size, Math.max(offset, index * PAGE_SIZE));
+  },
+
+  *mmap(k, file, vma) {
+    const inode = file.inode as unknown as ShmemInode;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    const { seals } = inode;
+    const future = (seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0;
+    if (future && (vma.flags & VM.SHARED) !== 0) {
+      if ((vma.flags & VM.WRITE) !== 0) return -Errno.EPERM;
+      // A mapping to look at stays one.
+      vma.flags &= ~VM.MAYWRITE;
+    }
+    vma.ops = SHMEM_VM_OPS;
+    inode.atimeNs = k.m.now();
+    return 0;
+  },
+
+  *fallocate(k, file, mode, offset, length) {
+    const inode = file.inode as unknown as ShmemInode;
+    if ((mode & ~(FallocFl.KEEP_SIZE | FallocFl.PUNCH_HOLE)) !== 0) return -Errno.EOPNOTSUPP;
+    if ((mode & FallocFl.PUNCH_HOLE) !== 0) return yield* k.shmem.shmemPunchHole(k, inode, offset, length);
+    if (offset + length > SHMEM_MAX_BYTES) return -Errno.EFBIG;
+    return yield* k.shmem.shmemAllocate(k, inode, offset, length, (mode & FallocFl.KEEP_SIZE) !== 0);
+  },
+
+  *release(k, file) {
+    const inode = file.inode as unknown as ShmemInode;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (--inode.opens === 0 && inode.nlink === 0) yield* k.shmem.shmemEvictInode(k, inode);
+  },
+};

@@ -1,0 +1,95 @@
+import { RwSem } from "../kernel/locks.js";
+import { WaitQueue } from "../kernel/sched.js";
+import type { Machine } from "../machine.js";
+import type { AddressSpace, MappingHost } from "./address_space.js";
+
+/** F_SEAL_*: what can be done to a memfd no more. */
+export enum Seal {
+  SEAL = 1,
+  SHRINK = 2,
+  GROW = 4,
+  WRITE = 8,
+  FUTURE_WRITE = 16,
+  EXEC = 32,
+}
+
+/** A tmpfs as its pages see it. */
+export class ShmemSb {
+  usedPages = 0;
+  private nextIno = 1;
+
+  constructor(
+    readonly dev: number,
+    /** Pages that its files may have together, in memory and in swap. */
+    readonly maxPages: number,
+  ) {}
+
+  allocateIno(): number {
+    return this.nextIno++;
+  }
+
+  /** Numbers of inodes handed out. */
+  get inodes(): number {
+    return this.nextIno - 1;
+  }
+
+  /** Room for so many pages more; false, and nothing taken, where there is none. */
+  acctBlocks(pages: number): boolean {
+    if (this.usedPages + pages > this.maxPages) return false;
+    this.usedPages += pages;
+    return true;
+  }
+
+  unacctBlocks(pages: number): void {
+    this.usedPages -= pages;
+  }
+}
+
+/** Pages that fallocate() punches out just now: faults on them wait. */
+export interface HolePunch {
+  readonly start: number;
+  readonly end: number;
+  readonly wait: WaitQueue;
+}
+
+/** A file in memory: of a tmpfs, a memfd, or what stands behind shared anonymous memory. */
+export class ShmemInode implements MappingHost {
+  readonly ino: number;
+  size = 0;
+  nlink = 1;
+  atimeNs: number;
+  mtimeNs: number;
+  ctimeNs: number;
+  /** i_rwsem: held by whoever changes contents or size. */
+  readonly lock: RwSem;
+  readonly mapping: AddressSpace;
+  /** Seals that stand; F_SEAL_SEAL unless it was made to be sealed. */
+  seals: number = Seal.SEAL;
+  punch: HolePunch | null = null;
+  /** Open descriptions, those that mappings hold included. With the last one, the contents of a nameless file go. */
+  opens = 0;
+
+  constructor(
+    readonly m: Machine,
+    readonly sb: ShmemSb,
+    lockName = "i_rwsem",
+  ) {
+    this.ino = sb.allocateIno();
+    this.lock = new RwSem(m.locks, lockName);
+    this.atimeNs = this.mtimeNs = this.ctimeNs = m.now();
+    this.mapping = m.mappings.create(this);
+  }
+
+  reclaimed(pages: number): void {
+    this.sb.unacctBlocks(pages);
+  }
+
+  get dev(): number {
+    return this.sb.dev;
+  }
+
+  /** Of 512 bytes; what is in swap counts. */
+  get blocks(): number {
+    return this.mapping.entries.size * 8;
+  }
+}

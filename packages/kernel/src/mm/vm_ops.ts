@@ -1,0 +1,14 @@
+import type { MaySleep } from "../kernel/coroutine.js";
+import type { Kernel } from "../kernel.js";
+import type { Vmf } from "./memory.js";
+
+/** What a mapping of a file does (vm_operations_struct). A VMA without them is anonymous memory. */
+export interface VmOps {
+  /**
+   * Finds the page of a fault: VmFault bits, and without an error or RETRY among them the page in
+   * `vmf.page`, its folio locked and referenced at site "fault". RETRY has dropped the fault's lock.
+   */
+  fault(k: Kernel, vmf: Vmf): MaySleep<number>;
+  /** A read fault also maps what is in memory around it (fault_around_bytes). */
+  readonly mapsAround: boolean;
+}
