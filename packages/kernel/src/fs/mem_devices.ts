@@ -2,6 +2,9 @@ import { SWITCH } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { VM } from "../mm/mm_types.js";
+import { SHMEM_FILE_OPS, shmemZeroSetup } from "../mm/shmem_file.js";
 import { makedev, type CharDevice, type FileOps } from "./vfs.js";
 
 const MEM_MAJOR = 1;
@@ -33,7 +36,17 @@ function fillRandom(k: Kernel, into: Uint8Array): void {
   for (let i = 0; i < into.length; i++) into[i] = k.m.choices.pick("random", 256);
 }
 
-/** /dev/null, zero, full, random and urandom. Mapping /dev/zero is not supported: ENODEV. */
+/** Private memory is anonymous, of the file only the name is left; shared memory has a file of its own behind it. */
+const mmapZero: NonNullable<FileOps["mmap"]> = function* (k, file, vma) {
+  if ((vma.flags & VM.SHARED) === 0) return 0;
+  const backing = shmemZeroSetup(k, vma.pages * PAGE_SIZE);
+  vma.file = backing;
+  vma.pgoff = 0;
+  yield* k.m.vfs.put(k, file);
+  return yield* SHMEM_FILE_OPS.mmap!(k, backing, vma);
+};
+
+/** /dev/null, zero, full, random and urandom. */
 export const MEM_DEVICES: readonly CharDevice[] = [
   {
     name: "null",
@@ -47,7 +60,7 @@ export const MEM_DEVICES: readonly CharDevice[] = [
       write: sink,
     },
   },
-  { name: "zero", rdev: makedev(MEM_MAJOR, 5), mode: 0o666, ops: { read: zeros, write: sink } },
+  { name: "zero", rdev: makedev(MEM_MAJOR, 5), mode: 0o666, ops: { read: zeros, write: sink, mmap: mmapZero } },
   {
     name: "full",
     rdev: makedev(MEM_MAJOR, 7),

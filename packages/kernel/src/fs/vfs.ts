@@ -348,6 +348,8 @@ export interface Vfs {
   rename(k: Kernel, from: string, to: string, fromBase?: OpenFile | null, toBase?: OpenFile | null): MaySleep<number>;
   truncate(k: Kernel, path: string, size: number): MaySleep<number>;
   ftruncate(k: Kernel, file: OpenFile, size: number): MaySleep<number>;
+  /** fallocate(2), for whoever calls with a mode of `FallocFl`. */
+  fallocate(k: Kernel, file: OpenFile, mode: number, offset: number, length: number): MaySleep<number>;
   chmod(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
   /** Both set the current process's working directory. */
   chdir(k: Kernel, path: string): MaySleep<number>;

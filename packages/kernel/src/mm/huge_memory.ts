@@ -20,7 +20,7 @@ export function pmdStart(vpn: number): number {
 
 /** Whether a fault at a page may map an aligned folio of this order there. */
 export function thpVmaAllowable(k: Kernel, vma: Vma, vpn: number, order: number): boolean {
-  if (vma.file !== null || (vma.flags & (VM.SHARED | VM.NOHUGEPAGE)) !== 0) return false;
+  if (vma.file !== null || (vma.flags & VM.NOHUGEPAGE) !== 0) return false;
   const start = vpn & -(1 << order);
   if (start < vma.startVpn || start + (1 << order) > vma.endVpn) return false;
   return k.m.thp.orderEnabled(order, (vma.flags & VM.HUGEPAGE) !== 0);

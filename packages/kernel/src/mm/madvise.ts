@@ -8,6 +8,8 @@ import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
+import { isSwapEntry, swapEntrySlot } from "./address_space.js";
+import { FallocFl } from "./shmem_file.js";
 
 /** MADV_* as the generic ABI has them. */
 export enum Madv {
@@ -127,8 +129,8 @@ export function* changeFlags(
 }
 
 /** Whether a mapping cannot have the flag that the advice stands for, or must keep it. */
-function refusesAdvice({ flags, file }: Vma, advice: number): boolean {
-  if (advice === Madv.WIPEONFORK) return file !== null || (flags & VM.SHARED) !== 0;
+function refusesAdvice({ flags, ops }: Vma, advice: number): boolean {
+  if (advice === Madv.WIPEONFORK) return ops !== null;
   if (advice === Madv.KEEPONFORK) return (flags & VM.DROPPABLE) !== 0;
   if (advice === Madv.DOFORK) return (flags & VM_SPECIAL) !== 0;
   return advice === Madv.DODUMP && (flags & (VM_SPECIAL | VM.DROPPABLE)) !== 0;
@@ -151,6 +153,8 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
       if (locked || (vma.flags & VM.PFNMAP) !== 0) return -Errno.EINVAL;
       yield* k.madvise.coldOrPageout(k, vma, start, end, advice === Madv.PAGEOUT);
       return 0;
+    case Madv.REMOVE:
+      return yield* k.madvise.removeRange(k, vma, start, end);
     case Madv.WILLNEED:
       yield* k.madvise.willneed(k, vma, start, end);
       return 0;
@@ -355,7 +359,24 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
 }
 
-/** MADV_WILLNEED on anonymous memory: starts reading what is in swap. */
+/**
+ * MADV_REMOVE: punches a hole into the file that is mapped there, and so into every mapping of it. mmap_lock is
+ * dropped meanwhile: the file's own lock comes before it.
+ */
+export function* removeRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<number> {
+  const { file, mm } = vma;
+  if ((vma.flags & VM.LOCKED) !== 0 || file === null || vma.mapping === null) return -Errno.EINVAL;
+  if ((vma.flags & (VM.SHARED | VM.WRITE)) !== (VM.SHARED | VM.WRITE)) return -Errno.EACCES;
+  const offset = vma.linearIndex(start) * 4096;
+  k.m.vfs.get(file);
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  const result = yield* k.m.vfs.fallocate(k, file, FallocFl.PUNCH_HOLE | FallocFl.KEEP_SIZE, offset, (end - start) * 4096);
+  yield* k.m.vfs.put(k, file);
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  return result;
+}
+
+/** MADV_WILLNEED: starts reading what is in swap, of the mapping's own or of its file. */
 export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
   const { m } = k;
   const offsets: number[] = [];
@@ -365,6 +386,13 @@ export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MayS
   };
   // What is mapped by one entry is not in swap.
   yield* eachEntry(k, vma, start, end, visit, function* (): Atomic<boolean> { return true; });
+  if (vma.mapping !== null) {
+    for (const index of vma.mapping.indexesIn(vma.linearIndex(start), vma.linearIndex(end))) {
+      if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
+      const entry = vma.mapping.at(index);
+      if (isSwapEntry(entry)) offsets.push(swapEntrySlot(entry));
+    }
+  }
   for (const offset of offsets) {
     const folio = yield* k.swapState.readSwapCacheAsync(k, offset);
     if (folio >= 0) yield* k.swap.folioPut(k, folio, "swapin");

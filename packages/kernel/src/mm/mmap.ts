@@ -370,7 +370,7 @@ export function* doMmap(
 
 /** Whether a file may be mapped so: 0, or the errno that says no. Offsets end below 2^63 bytes. */
 export function mayMapFile(_k: Kernel, file: OpenFile, prot: number, shared: boolean, pgoff: number, pages: number): number {
-  if (pgoff + pages > 2 ** 51) return -Errno.EOVERFLOW;
+  if (pgoff < 0 || pgoff + pages > 2 ** 51) return -Errno.EOVERFLOW;
   if (!file.readable) return -Errno.EACCES;
   if (shared && (prot & VM.WRITE) !== 0 && !file.writable) return -Errno.EACCES;
   return file.ops.mmap === undefined ? -Errno.ENODEV : 0;

@@ -56,6 +56,25 @@ export function shmemZeroSetup(k: Kernel, bytes: number): OpenFile {
   return shmemFileSetup(k, "/dev/zero (deleted)", bytes);
 }
 
+/** Flags of memfd_create(2). */
+export enum MfdFlag {
+  CLOEXEC = 1,
+  ALLOW_SEALING = 2,
+  HUGETLB = 4,
+  NOEXEC_SEAL = 8,
+  EXEC = 16,
+}
+
+/** A file for memfd_create(2), its flags checked. */
+export function memfdCreate(k: Kernel, name: string, flags: number): OpenFile {
+  const noexec = (flags & MfdFlag.NOEXEC_SEAL) !== 0;
+  const file = shmemFileSetup(k, `/memfd:${name} (deleted)`, 0, noexec ? 0o666 : 0o777);
+  const inode = file.inode as KernelShmemInode;
+  if (noexec) inode.seals = Seal.EXEC;
+  else if ((flags & MfdFlag.ALLOW_SEALING) !== 0) inode.seals = 0;
+  return file;
+}
+
 /** ftruncate() and its like: -EFBIG, or what a seal says. */
 export function* truncateShmem(k: Kernel, inode: ShmemInode, size: number): MaySleep<number> {
   if (size > SHMEM_MAX_BYTES) return -Errno.EFBIG;

@@ -1,4 +1,4 @@
-import { Errno, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { addSeals, Errno, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -197,6 +197,8 @@ enum Fcntl {
   SETFL,
   DUPFD_CLOEXEC = 1030,
   GETPIPE_SZ = 1032,
+  ADD_SEALS = 1033,
+  GET_SEALS = 1034,
 }
 const SETTABLE = O.APPEND | O.NONBLOCK | O.DIRECT | O.NOATIME;
 
@@ -219,6 +221,10 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
     case Fcntl.SETFL:
       file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
       return 0;
+    case Fcntl.ADD_SEALS:
+      return file.inode instanceof ShmemInode ? yield* addSeals(t.k, file, int(argument!)) : -Errno.EINVAL;
+    case Fcntl.GET_SEALS:
+      return file.inode instanceof ShmemInode ? file.inode.seals : -Errno.EINVAL;
     case Fcntl.GETPIPE_SZ:
       return file.inode.kind === "pipe" ? PIPE_CAPACITY : -Errno.EBADF;
     default:
@@ -467,6 +473,21 @@ const ftruncate: Handler = function* (t, [fd, size]) {
   return file === null ? -Errno.EBADF : yield* t.k.m.vfs.ftruncate(t.k, file, size!);
 };
 
+const fallocate: Handler = function* (t, [fd, mode, offset, length]) {
+  const file = fileOf(t, fd!);
+  return file === null ? -Errno.EBADF : yield* t.k.m.vfs.fallocate(t.k, file, int(mode!), offset!, length!);
+};
+
+/** POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE: there is nothing to read ahead or to write back of files in memory. */
+const FADVICES = 6;
+
+const fadvise64: Handler = function* (t, [fd, , , advice]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  if (file.inode.kind === "pipe") return -Errno.ESPIPE;
+  return int(advice!) >= 0 && int(advice!) < FADVICES ? 0 : -Errno.EINVAL;
+};
+
 const fchmodat: Handler = function* (t, [dirfd, name, mode]) {
   const at = yield* pathAt(t, dirfd!, name!);
   return typeof at === "number" ? at : yield* t.k.m.vfs.chmod(t.k, at.path, int(mode!) & 0o7777, at.base);
@@ -592,6 +613,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [44, call("fstatfs", [F.INT, F.OUT], fstatfs)],
   [45, call("truncate", [F.PATH, F.SIZE], truncate)],
   [46, call("ftruncate", [F.INT, F.SIZE], ftruncate)],
+  [47, call("fallocate", [F.INT, F.FALLOC_MODE, F.SIZE, F.SIZE], fallocate)],
   [48, call("faccessat", [...PATH_AT, F.INT], faccessat)],
   [49, call("chdir", [F.PATH], chdir)],
   [50, call("fchdir", [F.INT], fchdir)],
@@ -618,6 +640,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [82, call("fsync", [F.INT], fsync)],
   [83, call("fdatasync", [F.INT], fsync)],
   [166, call("umask", [F.OCTAL], umask, "", "octal")],
+  [223, call("fadvise64", [F.INT, F.SIZE, F.SIZE, F.FADVICE], fadvise64)],
   [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no flags")],
   [291, call("statx", [...PATH_AT, F.AT_FLAGS, F.HEX, F.OUT], statx)],
   [436, call("close_range", [F.INT, F.INT, F.CLOSE_RANGE_FLAGS], closeRange)],

@@ -1,4 +1,7 @@
-import { Errno, MapFlag, Op, PAGE_SIZE, Prot, ptePresent, SWITCH, tableObject, USER_VPN_END, type Atomic } from "@faultline/kernel";
+import {
+  Errno, isSwapEntry, MapFlag, memfdCreate, MfdFlag, O, Op, PAGE_SIZE, ptePresent, SWITCH, swapEntrySlot, tableObject, USER_VPN_END,
+  VM, type Atomic,
+} from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
@@ -9,9 +12,7 @@ const mmap: Handler = function* (t, [address, length, prot, flags, fd, offset]) 
   let file = null;
   if ((flags! & MapFlag.ANONYMOUS) === 0) {
     file = task.process!.files.get(int(fd!));
-    if (file === null) return -Errno.EBADF;
-    if (!file.readable) return -Errno.EACCES;
-    if ((flags! & MapFlag.TYPE) === MapFlag.SHARED && (prot! & Prot.WRITE) !== 0 && !file.writable) return -Errno.EACCES;
+    if (file === null || (file.flags & O.PATH) !== 0) return -Errno.EBADF;
     k.m.vfs.get(file);
   }
   const result = yield* k.mmap.doMmap(k, task.mm!, address!, length!, int(prot!), int(flags!), file, offset! / PAGE_SIZE);
@@ -70,7 +71,7 @@ const mincore: Handler = function* (t, [address, length, vec]) {
   return error < 0 ? error : yield* k.uaccess.copyToUser(k, vec!, bytes);
 };
 
-/** A swapped page counts while the swap cache has it; other special entries count always, but markers, behind which no page is. */
+/** A swapped page counts while the swap cache has it; other special entries count always, but markers, behind which no page is. Of a file, what is in the page cache counts, mapped or not. */
 function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const { k } = t;
   const { m } = k;
@@ -78,7 +79,15 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const ptep = m.pt.find(t.task.mm!.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
-  if (flags === 0 || ptePresent(flags)) return flags !== 0;
+  if (flags === 0) {
+    const vma = t.task.mm!.vmaAt(vpn);
+    if (vma === null || vma.mapping === null) return false;
+    const index = vma.linearIndex(vpn);
+    if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
+    const entry = vma.mapping.at(index);
+    return isSwapEntry(entry) ? m.swap.cache[swapEntrySlot(entry)]! >= 0 : entry >= 0;
+  }
+  if ( ptePresent(flags)) return true;
   if (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) return false;
   return !k.swapops.isSwapEntry(k, flags) || m.swap.cache[m.pt.pfn(ptep)]! >= 0;
 }
@@ -87,14 +96,39 @@ const MS_ASYNC = 1;
 const MS_INVALIDATE = 2;
 const MS_SYNC = 4;
 
+/** Whether some of a range that is all mapped is locked in memory. */
+function hasLocked(t: GuestThread, address: number, length: number): boolean {
+  const { vmas } = t.task.mm!;
+  const [start, end] = [address / PAGE_SIZE, Math.ceil((address + length) / PAGE_SIZE)];
+  return vmas.some((vma) => vma.startVpn < end && vma.endVpn > start && (vma.flags & VM.LOCKED) !== 0);
+}
+
 const msync: Handler = function* (t, [address, length, flags]) {
   const f = int(flags!);
   if ((f & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || ((f & MS_ASYNC) !== 0 && (f & MS_SYNC) !== 0)) return -Errno.EINVAL;
   const { mmapLock } = t.task.mm!;
   if (!mmapLock.tryRead()) yield* mmapLock.read();
-  const error = checkMapped(t, address!, length!);
+  let error = checkMapped(t, address!, length!);
+  if (error === 0 && (f & MS_INVALIDATE) !== 0 && hasLocked(t, address!, length!)) error = -Errno.EBUSY;
   if (!mmapLock.tryUnlock()) yield* mmapLock.unlock();
   return error;
+};
+
+/** Longest name, without what goes before it: NAME_MAX less "memfd:". */
+const MFD_NAME_MAX = 249;
+const MFD_KNOWN = MfdFlag.CLOEXEC | MfdFlag.ALLOW_SEALING | MfdFlag.NOEXEC_SEAL | MfdFlag.EXEC;
+
+const memfd: Handler = function* (t, [name, flags]) {
+  const { k } = t;
+  const f = int(flags!);
+  if ((f & ~MFD_KNOWN) !== 0 || (f & (MfdFlag.EXEC | MfdFlag.NOEXEC_SEAL)) === (MfdFlag.EXEC | MfdFlag.NOEXEC_SEAL)) return -Errno.EINVAL;
+  const text = yield* k.uaccess.strncpyFromUser(k, name!, MFD_NAME_MAX + 1);
+  if (typeof text === "number") return text === -Errno.ENAMETOOLONG ? -Errno.EINVAL : text;
+  const file = memfdCreate(k, text, f);
+  const fd = t.task.process!.files.install(file, (f & MfdFlag.CLOEXEC) !== 0);
+  if (fd >= 0) return fd;
+  yield* k.m.vfs.put(k, file);
+  return -Errno.EMFILE;
 };
 
 const MEMBARRIER_QUERY = 0;
@@ -125,12 +159,13 @@ const RANGE = [F.POINTER, F.SIZE];
 export const MM: readonly (readonly [number, Syscall])[] = [
   [214, call("brk", [F.POINTER], brk, "", "address")],
   [215, call("munmap", RANGE, munmap)],
-  [216, call("mremap", [...RANGE, F.SIZE, F.MREMAP_FLAGS, F.MREMAP_ADDRESS], mremap, "there is no shared memory, so that old_size 0 is always EINVAL", "address")],
+  [216, call("mremap", [...RANGE, F.SIZE, F.MREMAP_FLAGS, F.MREMAP_ADDRESS], mremap, "", "address")],
   [222, call("mmap", [F.POINTER, F.SIZE, F.PROT, F.MAP_FLAGS, F.INT, F.OFFSET], mmap, "what the memory management refuses", "address")],
   [226, call("mprotect", [...RANGE, F.PROT], mprotect)],
-  [227, call("msync", [...RANGE, F.MSYNC_FLAGS], msync, "there is nothing to write back to")],
+  [227, call("msync", [...RANGE, F.MSYNC_FLAGS], msync)],
   [232, call("mincore", [...RANGE, F.OUT], mincore)],
   [233, call("madvise", [...RANGE, F.MADVICE], madvise, "what the memory management refuses")],
+  [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd, "no huge pages")],
   [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
   [270, call("process_vm_readv", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
   [271, call("process_vm_writev", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],

@@ -45,8 +45,8 @@ export const FS: Surfaces = {
   },
   fcntl: {
     example: [FD.file, 1, 0],
-    takes: { 1: values([0, 1, 2, 3, 4, 1030, [1032, { 0: FD.pipeOut }]], EINVAL) },
-    refuses: [noFd(0), [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }]],
+    takes: { 1: values([0, 1, 2, 3, 4, 1030, [1032, { 0: FD.pipeOut }], 1034], EINVAL, [1033]) },
+    refuses: [noFd(0), [Errno.EPERM, "seals of a file that cannot have more", { 1: 1033 }], [EINVAL, "seals of a pipe", { 0: FD.pipeOut, 1: 1034 }], [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }]],
   },
   ioctl: { example: [FD.file, 0x5451, 0], refuses: [noFd(0), [Errno.ENOTTY, "what the file does not know", { 1: 0x1234 }]] },
   mkdirat: { example: [AT_FDCWD, "new", 0o755], refuses: [...at(0), [EEXIST, "there already", { 1: "sub" }], noSuchDirectory(1)] },
@@ -65,6 +65,20 @@ export const FS: Surfaces = {
   statfs: { example: [".", AT.page], refuses: [noSuch(0), noMemory(0), noMemory(1)] },
   fstatfs: { example: [FD.file, AT.page], refuses: [noFd(0), noMemory(1)] },
   truncate: { example: ["file", 1], refuses: [noSuch(0), [EINVAL, "negative length", { 1: -1 }], [EISDIR, "a directory", { 0: "sub" }], noMemory(0)] },
+  fallocate: {
+    example: [FD.file, 0, 0, PAGE],
+    takes: { 1: bits([0, 1, 3], Errno.EOPNOTSUPP) },
+    refuses: [
+      noFd(0),
+      [EINVAL, "negative offset", { 2: -1 }],
+      [EINVAL, "no length", { 3: 0 }],
+      [Errno.EOPNOTSUPP, "a hole that changes the size", { 1: 2 }],
+      [Errno.EBADF, "opened for reading", { 0: FD.reading }],
+      [Errno.ESPIPE, "a pipe", { 0: FD.pipeIn }],
+      [Errno.EFBIG, "too large", { 2: Number.MAX_SAFE_INTEGER - 1 }],
+    ],
+  },
+  fadvise64: { example: [FD.file, 0, 0, 0], takes: { 3: values([0, 1, 2, 3, 4, 5], EINVAL) }, refuses: [noFd(0), [Errno.ESPIPE, "a pipe", { 0: FD.pipeOut }]] },
   ftruncate: { example: [FD.file, 1], refuses: [noFd(0), [EINVAL, "negative length", { 1: -1 }], [EINVAL, "opened for reading", { 0: FD.reading }]] },
   faccessat: { example: [AT_FDCWD, "file", 4], refuses: [...at(0), noSuch(1), [EINVAL, "unknown mode", { 2: 8 }]] },
   faccessat2: {

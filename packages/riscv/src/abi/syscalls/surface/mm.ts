@@ -87,6 +87,11 @@ export const MM: Surfaces = {
     },
     refuses: [unaligned(0), unmapped(0), tooLong(1, EINVAL)],
   },
+  memfd_create: {
+    example: ["name", 0],
+    takes: { 1: bits([0, 1, 2, 8, 16], EINVAL) },
+    refuses: [[EINVAL, "both MFD_EXEC and MFD_NOEXEC_SEAL", { 1: 24 }], noMemory(0), [EINVAL, "a name of 250 bytes", { 0: "n".repeat(250) }]],
+  },
   riscv_flush_icache: { example: [AT.page, AT.page + PAGE, 0], takes: { 2: bits([0, 1], EINVAL) } },
   membarrier: {
     example: [0, 0],
