@@ -16,6 +16,7 @@ const TIMER = "a timer's interrupt, in one step between two turns of the executo
 const RETRY = "what a retry loop waits to see changed: looked at while nobody runs";
 const NEVER_CHANGES = "what it reads does not change while the caller's reference lasts";
 
+const OF_A_FILE = "whether a folio is of a file is settled for as long as somebody has it locked, or mapped";
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "arch/fault.ts: walkAndFill": "what the hardware does in one atomic step; its callers announce PteHardware",
   "arch/tlbflush.ts: prefetch": "speculation of the hardware, in one step with the write of the entry (PteWrite)",
@@ -68,6 +69,12 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/page_alloc.ts: returnFast": NOT_VISIBLE_YET,
   "mm/page_flags.ts: pageFlagsWord": `${UNDER_CALLERS_POINT} (PageFlags)`,
   "mm/page_flags.ts: pageflagNames/(anonymous)": `${UNDER_CALLERS_POINT} (PageFlags)`,
+  "mm/filemap.ts: dropFolio": `${UNDER_CALLERS_POINT} (PageCacheWrite)`,
+  "mm/filemap.ts: folioMapping": OF_A_FILE,
+  "mm/filemap.ts: accountCached": `${UNDER_CALLERS_POINT} (PageCacheWrite)`,
+  "mm/rmap.ts: accountMapped": `${UNDER_CALLERS_POINT} (MapCount)`,
+  "mm/rmap.ts: rssKind": OF_A_FILE,
+  "mm/zap.ts: namesFilePage": UNDER_CALLERS_LOCK,
   "mm/rmap.ts: dropMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: exclusiveSupported": NEVER_CHANGES,
   "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (RefGet)`,

@@ -199,7 +199,7 @@ describe("invariants", () => {
   const swapped = (p: Place): number => p.k.m.pt.pfn(p.k.m.pt.lookup(p.t.mm.pgd, p.vpn + 1));
 
   const POKES: readonly (readonly [kind: string, message: RegExp, poke: (p: Place) => void])[] = [
-    ["refcount", /has 3 references, and 2 holders: 1 entries, 0 swap cache, 1 batches/, (p) => p.k.m.memmap.refcount[p.frame]!++],
+    ["refcount", /has 3 references, and 2 holders: 1 entries, 0 swap or page cache, 1 batches/, (p) => p.k.m.memmap.refcount[p.frame]!++],
     ["refcount", /dropped a reference to page \d+ that it did not hold/, (p) => p.k.m.refs!.put(p.frame, "nowhere")],
     ["mapcount", /has a map count of 2, and 1 entries map it/, (p) => p.k.m.memmap.mapcount[p.frame]!++],
     ["rss", /RssAnon of mm 1 is 2, and there are 1 entries/, (p) => p.t.mm.rss[RssKind.anon]!++],

@@ -258,7 +258,7 @@ export function* migrateFileMapping(k: Kernel, mapping: AddressSpace, src: numbe
   memmap.mapping[dst] = memmap.mapping[src]!;
   if (memmap.has(src, PG.swapbacked)) memmap.set(dst, PG.swapbacked);
   memmap.refcount[dst]! += pages;
-  memmap.refcount[src]! -= pages;
+  memmap.refcount[src] -= pages;
   memmap.mapping[src] = 0;
   memmap.index[src] = 0;
   return true;
