@@ -17,6 +17,7 @@ export function* guardInstall(k: Kernel, vma: Vma, start: number, end: number): 
   if ((vma.flags & (VM_SPECIAL | VM.LOCKED)) !== 0) return -Errno.EINVAL;
   // So that fork copies the page tables.
   if (vma.file === null) yield* k.rmap.anonVmaPrepare(k, vma);
+  vma.flags |= VM.MAYBE_GUARD;
   for (;;) {
     const result = yield* k.guard.installMarkers(k, vma, start, end);
     if (result !== -Errno.EEXIST) return result;

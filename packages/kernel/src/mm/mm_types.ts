@@ -22,6 +22,8 @@ export enum VM {
   GROWSDOWN = 1 << 8,
   /** Pages without a folio of their own: nothing to count, move or swap. */
   PFNMAP = 1 << 10,
+  /** Guard markers have been put into it; perhaps they are gone again. */
+  MAYBE_GUARD = 1 << 11,
   LOCKED = 1 << 13,
   IO = 1 << 14,
   SEQ_READ = 1 << 15,
@@ -52,7 +54,7 @@ export const VM_LOCKED_MASK = VM.LOCKED | VM.LOCKONFAULT;
 /** Mappings of a driver's own: never merged, locked or moved page by page. */
 export const VM_SPECIAL = VM.IO | VM.DONTEXPAND | VM.PFNMAP;
 /** Neighbours that differ in these alone merge, and all of what becomes one has them ("make VM_SOFTDIRTY a sticky VMA flag", 6.19). */
-export const VM_STICKY = VM.SOFTDIRTY;
+export const VM_STICKY = VM.SOFTDIRTY | VM.MAYBE_GUARD;
 
 /** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has `ops`. */
 export class Vma {

@@ -95,11 +95,11 @@ export function* zapPteRange(
   for (; vpn < end && !full; vpn++) {
     const ptep = first + (vpn - start);
     if (m.pt.isNone(ptep)) continue;
-    if (!tlb.dropsMarkers && k.guard.isGuardMarker(k, m.pt.flags(ptep), m.pt.pfn(ptep))) continue;
-    if (!evenCows && !k.zap.namesFilePage(k, ptep)) continue;
     if (m.point(Op.PteWrite, ptep)) yield SWITCH;
     const flags = m.pt.flags(ptep);
     const pfn = m.pt.pfn(ptep);
+    if (!tlb.dropsMarkers && k.guard.isGuardMarker(k, flags, pfn)) continue;
+    if (!evenCows && !k.zap.namesFilePage(k, ptep)) continue;
     m.pt.clear(ptep);
     m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
     if (ptePresent(flags)) {

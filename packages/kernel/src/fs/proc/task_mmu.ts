@@ -236,6 +236,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.MAYSHARE, "ms"],
   [VM.GROWSDOWN, "gd"],
   [VM.PFNMAP, "pf"],
+  [VM.MAYBE_GUARD, "gu"],
   [VM.LOCKED, "lo"],
   [VM.IO, "io"],
   [VM.SEQ_READ, "sr"],
