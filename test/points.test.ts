@@ -37,6 +37,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "kernel/signal.ts: Signals.send": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
   "kernel/signal.ts: Signals.startGroupExit": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/signal.ts: Signals.takerOf": `${UNDER_CALLERS_POINT} (Process)`,
+  "kernel/signal.ts: Signals.zapOthers": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/signal.ts: dequeueSignal": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/signal.ts: firstOf": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/signal.ts: getSignal": `${UNDER_CALLERS_POINT} (Process)`,

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { check, STRATEGIES, type CheckOptions } from "./check.js";
 import { diff, type DiffOptions } from "./diff.js";
 import { EXIT_FAULTLINE, UserError } from "./failure.js";
+import { parseMount, type Mount } from "./host_mount.js";
 import { fuzz, type FuzzOptions } from "./fuzz.js";
 import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
@@ -25,6 +26,12 @@ function collectLine(text: string, earlier: readonly OperatorLine[]): readonly O
   const line = parseOperatorLine(text);
   if (typeof line === "string") throw new InvalidArgumentError(`${line}.`);
   return [...earlier, line];
+}
+
+function collectMount(text: string, earlier: readonly Mount[]): readonly Mount[] {
+  const mount = parseMount(text);
+  if (typeof mount === "string") throw new InvalidArgumentError(`${mount}.`);
+  return [...earlier, mount];
 }
 
 const RUN_NOTES = `
@@ -106,6 +113,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--swap <SIZE>", "swap space, 0 for none (default: 2G)", parseSwap, 2 ** 31)
     .option("--cpus <N>", "CPUs, up to 16 (default: 2)", parseCpus, 2)
     .option("--seed <N>", "the seed of every choice that the machine makes (default: 1)", parseSeed, 1)
+    .option("--mount <HOST:GUEST>", "a directory of this computer, read-only in the guest; repeatable", collectMount, [])
     .option("--before <LINE>", "do this before the program starts; repeatable", collectLine, [])
     .option("--do <LINE>", "do this once nothing else can run; repeatable", collectLine, [])
     .option("--do-timeout <SECONDS>", "machine time that a line may take (default: 60)", parseSeconds, 60)

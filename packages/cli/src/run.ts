@@ -1,9 +1,10 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { ElfError, exitCodeOf, LinuxMachine, parseElf, type ElfImage, type LinuxResult, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
+import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
+import { openMount, type Mount } from "./host_mount.js";
 import { Interrupt } from "./interrupt.js";
 import { Recording, type RunDescription } from "./recording.js";
 import { LikeHost } from "./like_host.js";
@@ -28,6 +29,8 @@ export interface RunOptions extends KernelOptions {
   readonly pageOwner?: boolean;
   /** Settings of the Linux underneath. */
   readonly likeHost?: boolean;
+  /** Directories of the host that the guest has, read-only. */
+  readonly mount: readonly Mount[];
 }
 
 /** Turns of the CPUs between two looks at the host: some tens of milliseconds. */
@@ -91,6 +94,7 @@ export function replayCommand(options: RunOptions, program: string, args: readon
   words.push("--cpus", String(options.cpus), "--seed", String(options.seed));
   if (options.likeHost === true) words.push("--like-host");
   if (options.pageOwner === true) words.push("--page-owner");
+  for (const { host, guest } of options.mount) words.push("--mount", `${host}:${guest}`);
   for (const line of options.before) words.push("--before", line.text);
   for (const line of options.do) words.push("--do", line.text);
   words.push("--do-timeout", String(options.doTimeout), program, ...args);
@@ -136,6 +140,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       path,
       argv: [path, ...args],
       env: ENVIRONMENT,
+      mounts: options.mount.map(openMount),
       stdin: (max) => stdin.read(max),
       stdout: (bytes) => {
         stdout.write(bytes);
@@ -151,6 +156,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       operatorOutput: host?.around(output) ?? output,
     });
   } catch (error) {
+    if (error instanceof MountError) throw new UserError(`--mount: ${error.message}`);
     if (error instanceof RangeError) {
       throw new UserError(`this computer cannot hold a machine of ${formatSize(options.memory)} and ${formatSize(host?.swapBytes ?? options.swap)} of swap: ${firstLine(error)}`);
     }

@@ -16,6 +16,7 @@ describe("a failure of the engine itself", () => {
       swap: 3 * 2 ** 20,
       cpus: 2,
       seed: 7,
+      mount: [],
       before: [],
       do: [parseOperatorLine("kill -TERM $PID") as OperatorLine],
       doTimeout: 60,

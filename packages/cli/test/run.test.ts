@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { faultline, prebuilt, startFaultline } from "./command.js";
 
@@ -120,6 +121,14 @@ describe("the operator's lines", () => {
     expect(faultline(["run", "--before", "mkdir /tmp/a", "--before", "echo first", prebuilt("hello")]).stdout).toBe(
       "first\nhello from a riscv64 program\n",
     );
+  });
+
+  test("--mount shares a directory, read-only", () => {
+    expect(faultline(["run", "--mount", "programs/include:/data", "--before", "echo > /data/new", "--before", "cat /data/smaps.h", prebuilt("hello")])).toMatchObject({
+      status: 0,
+      stdout: `${readFileSync("programs/include/smaps.h", "utf8")}hello from a riscv64 program\n`,
+      stderr: "echo > /data/new: EROFS (Read-only file system)\n",
+    });
   });
 
   test("a signal sent by the last line has its effect", () => {

@@ -63,7 +63,8 @@ export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 /* Files. */
 export { KPF, stablePageFlags } from "./fs/proc/page.js";
 export { PM } from "./fs/proc/pagemap.js";
+export { hostFile, type HostNode } from "./fs/host_fs.js";
 export { mountAll, type MountOptions } from "./fs/mount_all.js";
 export { StdStreams, type HostStreams } from "./fs/stdio.js";
 export { makePipe, PIPE_CAPACITY } from "./fs/pipe.js";
-export { FileTable, O, OpenFile, pathOf, Poll, type CharDevice, type FileOps, type Inode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";
+export { FileTable, O, OpenFile, pathOf, Poll, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

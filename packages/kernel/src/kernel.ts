@@ -46,6 +46,7 @@ import * as folioLock from "./mm/folio_lock.js";
 import * as clearRefs from "./fs/proc/clear_refs.js";
 import * as pagemap from "./fs/proc/pagemap.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
+import * as exec from "./kernel/exec.js";
 import * as exit from "./kernel/exit.js";
 import * as fork from "./kernel/fork.js";
 import * as futex from "./kernel/futex.js";
@@ -61,6 +62,7 @@ export const MAINLINE = {
   clearRefs,
   copyRange,
   debug,
+  exec,
   exit,
   fault,
   fileFault,

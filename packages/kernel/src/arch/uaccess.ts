@@ -145,19 +145,19 @@ export function* putUser64(k: Kernel, addr: number, value: bigint): MaySleep<num
   return yield* k.uaccess.copyToUser(k, addr, buffer);
 }
 
-/** A string of at most `max` bytes with its end; -ENAMETOOLONG where it is longer, or -EFAULT. */
+/** A byte string of at most `max` bytes with its end; -ENAMETOOLONG where it is longer, or -EFAULT. */
 export function* strncpyFromUser(k: Kernel, addr: number, max: number): MaySleep<string | number> {
-  const bytes: number[] = [];
+  let text = "";
   const chunk = new Uint8Array(64);
-  while (bytes.length < max) {
-    const at = addr + bytes.length;
+  while (text.length < max) {
+    const at = addr + text.length;
     // Never past the end of a page: what lies behind the string may not be mapped.
-    const n = Math.min(chunk.length, 4096 - (at % 4096), max - bytes.length);
+    const n = Math.min(chunk.length, 4096 - (at % 4096), max - text.length);
     const part = chunk.subarray(0, n);
     if ((yield* k.uaccess.copyFromUser(k, at, part)) !== 0) return -Errno.EFAULT;
     const end = part.indexOf(0);
-    if (end >= 0) return new TextDecoder().decode(Uint8Array.from([...bytes, ...part.subarray(0, end)]));
-    bytes.push(...part);
+    text += String.fromCharCode(...(end < 0 ? part : part.subarray(0, end)));
+    if (end >= 0) return text;
   }
   return -Errno.ENAMETOOLONG;
 }

@@ -1,7 +1,7 @@
 import type { Kernel } from "../kernel.js";
 import { CgroupFs } from "./cgroup.js";
 import { Devtmpfs } from "./devtmpfs.js";
-import { MountTree } from "./namei.js";
+import { FIRST_ANON_DEV, MountTree } from "./namei.js";
 import { Procfs } from "./proc/root.js";
 import { StdStreams, type HostStreams } from "./stdio.js";
 import { Sysfs } from "./sysfs.js";
@@ -22,9 +22,6 @@ const DEFAULT_UTS: UtsName = {
   version: "#1 SMP PREEMPT_DYNAMIC",
   machine: "riscv64",
 };
-
-/** The device numbers of file systems without a device: 0:20 and up. */
-const FIRST_ANON_DEV = 20;
 
 /**
  * Makes the tree of mounts of a machine and puts it into `m.vfs`: tmpfs at /, /tmp and /dev/shm,

@@ -4,6 +4,9 @@ import { Mutex } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FallocFl } from "../mm/shmem_file.js";
+import { HostFs, HostInode, type HostNode } from "./host_fs.js";
+import { PseudoDir } from "./pseudo.js";
+import { TmpfsInode } from "./tmpfs.js";
 import {
   O,
   OpenFile,
@@ -23,6 +26,8 @@ import {
   type Vfs,
 } from "./vfs.js";
 
+/** The device numbers of file systems without a device: 0:20 and up, one for each that is mounted. */
+export const FIRST_ANON_DEV = 20;
 /** Longest name of one component where the file system says no other, and longest path, in bytes; the path's NUL counts. */
 const NAME_MAX = 255;
 const PATH_MAX = 4096;
@@ -109,6 +114,36 @@ export class MountTree implements Vfs {
   mount(path: string, over: Inode, fs: FileSystem): void {
     this.covered.set(over, fs);
     this.mounts.push({ path, fs });
+  }
+
+  mountHost(path: string, source: string, root: HostNode): PathNode | null {
+    const names = components(path);
+    let at: PathNode | null = names.length === 0 ? null : this.root;
+    while (at !== null && names.length > 0) {
+      const name = names.pop()!;
+      const kind = names.length > 0 ? "directory" : root.kind;
+      const inode: Inode | null = this.childAtBoot(at.inode, name, kind === "directory" ? "directory" : "file");
+      if (inode === null) return null;
+      const node: PathNode = { name, inode: this.covered.get(inode)?.root ?? inode, parent: at };
+      if (names.length > 0) {
+        at = node.inode.kind === "directory" ? node : null;
+        continue;
+      }
+      // A program may lie in what is shared already.
+      if (kind === "file" && node.inode instanceof HostInode) return node;
+      if (node.inode.kind !== kind) return null;
+      const fs = new HostFs(source, FIRST_ANON_DEV + this.mounts.length, root);
+      this.mount(pathOf(node), inode, fs);
+      return { ...node, inode: fs.root };
+    }
+    return null;
+  }
+
+  /** What a directory has of a name, made where it is a tmpfs's; null where there is nothing and nothing can be. */
+  private childAtBoot(dir: Inode, name: string, kind: "file" | "directory"): Inode | null {
+    if (dir instanceof PseudoDir) return dir.children.get(name) ?? null;
+    if (dir instanceof HostInode) return dir.child(name);
+    return dir instanceof TmpfsInode ? (dir.names.get(name) ?? dir.makeAtBoot(name, kind)) : null;
   }
 
   registerDevice(device: CharDevice): void {
@@ -227,6 +262,7 @@ export class MountTree implements Vfs {
       if (!creates) return -Errno.ENOENT;
       if (walk.mustBeDirectory) return -Errno.EISDIR;
       const dir = walk.parent.inode;
+      if (dir.readOnly === true) return -Errno.EROFS;
       if (dir.create === undefined) return -Errno.EACCES;
       const inode = yield* dir.create(k, walk.name, permissions);
       // Somebody else made it between the walk and the creation: it is simply there now.
@@ -234,6 +270,23 @@ export class MountTree implements Vfs {
       if (typeof inode === "number") return inode;
       return yield* this.openNode(k, { name: walk.name, inode, parent: walk.parent }, flags, true);
     }
+  }
+
+  *openExec(k: Kernel, path: string, base: OpenFile | null, follow: boolean): MaySleep<OpenFile | number> {
+    const node = path === "" ? (base?.node ?? -Errno.ENOENT) : yield* this.resolve(k, path, follow, base);
+    if (typeof node === "number") return node;
+    const { inode } = node;
+    if (inode.kind === "symlink") return -Errno.ELOOP;
+    if (inode.kind !== "file" || (inode.mode & 0o111) === 0) return -Errno.EACCES;
+    const file = yield* this.openNode(k, node, O.RDONLY, false);
+    if (typeof file === "number" || inode.writers === undefined) return file;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (inode.writers <= 0) {
+      inode.writers--;
+      return file;
+    }
+    yield* this.put(k, file);
+    return -Errno.ETXTBSY;
   }
 
   private *openTmpfile(
@@ -247,6 +300,7 @@ export class MountTree implements Vfs {
     const dir = yield* this.resolve(k, path, true, base);
     if (typeof dir === "number") return dir;
     if (dir.inode.kind !== "directory") return -Errno.ENOTDIR;
+    if (dir.inode.readOnly === true) return -Errno.EROFS;
     if (dir.inode.tmpfile === undefined) return -Errno.EOPNOTSUPP;
     const inode = yield* dir.inode.tmpfile(k, permissions);
     if (typeof inode === "number") return inode;
@@ -269,6 +323,8 @@ export class MountTree implements Vfs {
     if (inode.kind === "directory" && (writes || (flags & O.TRUNC) !== 0)) return -Errno.EISDIR;
     const refused = inode.permission?.(flags) ?? 0;
     if (refused < 0) return refused;
+    if (writes && inode.readOnly === true) return -Errno.EROFS;
+    if (writes && (inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
     const ops = inode.kind === "directory" ? DIRECTORY_OPS : inode.ops;
     if (ops === undefined) return -Errno.ENXIO;
     const file = new OpenFile(path, inode, ops, status);
@@ -277,6 +333,7 @@ export class MountTree implements Vfs {
       const error = yield* inode.open(k, file);
       if (error < 0) return error;
     }
+    if (writes && inode.writers !== undefined) inode.writers++;
     if ((flags & O.TRUNC) !== 0 && !created && inode.kind === "file" && inode.truncate !== undefined) {
       const error = yield* inode.truncate(k, 0);
       if (error < 0) {
@@ -294,7 +351,9 @@ export class MountTree implements Vfs {
 
   *put(k: Kernel, file: OpenFile): MaySleep<void> {
     if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    if (--file.references === 0 && file.ops.release !== undefined) yield* file.ops.release(k, file);
+    if (--file.references > 0) return;
+    if (file.writable && file.inode.writers !== undefined) file.inode.writers--;
+    if (file.ops.release !== undefined) yield* file.ops.release(k, file);
   }
 
   private *lockPos(k: Kernel, file: OpenFile): MaySleep<void> {
@@ -465,6 +524,7 @@ export class MountTree implements Vfs {
     if ((mode & 2) !== 0) {
       const refused = inode.permission?.(O.WRONLY) ?? 0;
       if (refused < 0) return refused;
+      if (inode.readOnly === true) return -Errno.EROFS;
     }
     // Root may do everything but execute what nobody may execute.
     if ((mode & 1) !== 0 && inode.kind !== "directory" && (inode.mode & 0o111) === 0) return -Errno.EACCES;
@@ -476,6 +536,7 @@ export class MountTree implements Vfs {
     const walk = yield* this.walk(k, stripSlashes(path), false, base);
     if (typeof walk === "number") return walk;
     if (walk.node !== null) return -Errno.EEXIST;
+    if (walk.parent.inode.readOnly === true) return -Errno.EROFS;
     if (!directory && path.endsWith("/")) return -Errno.ENOENT;
     return walk;
   }
@@ -518,6 +579,7 @@ export class MountTree implements Vfs {
     const walk = yield* this.walk(k, stripSlashes(path), false, base);
     if (typeof walk === "number") return walk;
     if (walk.last !== "norm") return -Errno.EISDIR;
+    if (walk.parent.inode.readOnly === true) return -Errno.EROFS;
     if (walk.node === null) return -Errno.ENOENT;
     if (walk.node.inode.kind === "directory") return -Errno.EISDIR;
     if (path.endsWith("/")) return -Errno.ENOTDIR;
@@ -531,6 +593,7 @@ export class MountTree implements Vfs {
     if (walk.last === "dot") return -Errno.EINVAL;
     if (walk.last === "dotdot") return -Errno.ENOTEMPTY;
     if (walk.last === "root") return -Errno.EBUSY;
+    if (walk.parent.inode.readOnly === true) return -Errno.EROFS;
     if (walk.node === null) return -Errno.ENOENT;
     if (walk.node.inode.kind !== "directory") return -Errno.ENOTDIR;
     if (this.isMountRoot(walk.node.inode)) return -Errno.EBUSY;
@@ -551,6 +614,7 @@ export class MountTree implements Vfs {
     if (typeof target === "number") return target;
     if (source.last !== "norm" || target.last !== "norm") return -Errno.EBUSY;
     if (source.parent.inode.dev !== target.parent.inode.dev) return -Errno.EXDEV;
+    if (source.parent.inode.readOnly === true) return -Errno.EROFS;
     if (source.node === null) return -Errno.ENOENT;
     const moved = source.node.inode;
     if (moved.kind !== "directory" && (from.endsWith("/") || to.endsWith("/"))) return -Errno.ENOTDIR;
@@ -573,6 +637,7 @@ export class MountTree implements Vfs {
     if (size < 0) return -Errno.EINVAL;
     const node = yield* this.resolve(k, path, true, null);
     if (typeof node === "number") return node;
+    if ((node.inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
     return yield* this.setSize(k, node.inode, size);
   }
 
@@ -606,6 +671,7 @@ export class MountTree implements Vfs {
     if (inode.kind !== "file") return -Errno.EINVAL;
     const refused = inode.permission?.(O.WRONLY) ?? 0;
     if (refused < 0) return refused;
+    if (inode.readOnly === true) return -Errno.EROFS;
     // Files whose text is made when read have no size to set; Linux says nothing.
     return inode.truncate === undefined ? 0 : yield* inode.truncate(k, size);
   }
@@ -614,6 +680,7 @@ export class MountTree implements Vfs {
     const node = yield* this.resolve(k, path, true, base);
     if (typeof node === "number") return node;
     if (k.m.point(Op.Inode, node.inode.ino)) yield SWITCH;
+    if (node.inode.readOnly === true) return -Errno.EROFS;
     node.inode.mode = mode & 0o7777;
     node.inode.ctimeNs = k.m.now();
     return 0;

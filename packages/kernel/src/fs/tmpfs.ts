@@ -44,11 +44,8 @@ export class Tmpfs implements FileSystem {
 
   /** A directory at the top, before anything runs. */
   mkdirAtBoot(name: string, mode: number): Inode {
-    const dir = this.newInode("directory", mode);
-    dir.nlink = 2;
-    this.root.nlink++;
-    this.root.names.set(name, dir);
-    this.root.size += DIRENT_BYTES;
+    const dir = this.root.makeAtBoot(name, "directory");
+    dir.mode = mode;
     return dir;
   }
 
@@ -66,13 +63,14 @@ export class Tmpfs implements FileSystem {
   }
 }
 
-class TmpfsInode extends ShmemInode implements Inode {
+export class TmpfsInode extends ShmemInode implements Inode {
   readonly rdev = 0;
   readonly ops = SHMEM_FILE_OPS;
   /** Of directories. */
   readonly names = new Map<string, TmpfsInode>();
   /** Of symbolic links. */
   target = "";
+  writers = 0;
 
   constructor(
     readonly fs: Tmpfs,
@@ -97,6 +95,18 @@ class TmpfsInode extends ShmemInode implements Inode {
   *readdir(k: Kernel): MaySleep<DirEntry[]> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     return [...this.names].map(([name, { ino, kind }]) => ({ name, ino, kind }));
+  }
+
+  /** A file or directory in this one, before anything runs. */
+  makeAtBoot(name: string, kind: "file" | "directory"): TmpfsInode {
+    const child = this.fs.newInode(kind, kind === "directory" ? 0o755 : 0o644);
+    if (kind === "directory") {
+      child.nlink = 2;
+      this.nlink++;
+    }
+    this.names.set(name, child);
+    this.size += DIRENT_BYTES;
+    return child;
   }
 
   private *add(k: Kernel, name: string, child: TmpfsInode): MaySleep<number> {

@@ -3,6 +3,7 @@ import type { Mutex, RwSem } from "../kernel/locks.js";
 import type { Kernel } from "../kernel.js";
 import type { AddressSpace } from "../mm/address_space.js";
 import type { Vma } from "../mm/mm_types.js";
+import type { HostNode } from "./host_fs.js";
 
 /** Flags of open(2), as the generic ABI numbers them. */
 export enum O {
@@ -145,6 +146,10 @@ export interface Inode {
   readonly mapping?: AddressSpace;
   /** i_rwsem: held by whoever writes to the file. */
   readonly lock?: RwSem;
+  /** Who has it open for writing; below zero, how many execute it, so that nobody can. Absent where nobody ever can. */
+  writers?: number;
+  /** Of a read-only file system: changes of the file or its names answer EROFS. */
+  readonly readOnly?: boolean;
   /** Times in nanoseconds of machine time since boot. */
   atimeNs?: number;
   mtimeNs?: number;
@@ -318,10 +323,21 @@ export interface CharDevice {
  */
 export interface Vfs {
   readonly uts: UtsName;
+  /**
+   * Before anything runs: shares a directory or a single file of the host, read-only, making what is
+   * missing of the path. Null where that cannot be: in /proc, say, or below a file.
+   */
+  mountHost(path: string, source: string, root: HostNode): PathNode | null;
   /** Adds /dev/NAME. */
   registerDevice(device: CharDevice): void;
   /** Opens a path for the current task; the reference is the caller's. */
   open(k: Kernel, path: string, flags: number, mode: number, base?: OpenFile | null): MaySleep<OpenFile | number>;
+  /**
+   * Opens a program to execute it; an empty path stands for `base` itself. -EACCES for what is no
+   * regular file or may not be executed, -ETXTBSY where somebody has it open for writing. Until
+   * `k.exec.releaseExec` nobody can open it for that.
+   */
+  openExec(k: Kernel, path: string, base: OpenFile | null, follow: boolean): MaySleep<OpenFile | number>;
   /** Takes one more reference, as dup(2) does. */
   get(file: OpenFile): OpenFile;
   /** Drops a reference, and closes the file with the last one. */

@@ -47,11 +47,15 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   if (task.id === process.pid) process.leaderStatus = status;
   process.threads.delete(task);
   m.sink?.emit(Event.SchedProcessExit, task.id, process.threads.size === 0 ? 1 : 0, 0, 0);
+  process.execWait?.wakeAll();
   if (process.threads.size > 0) return;
   process.mm = null;
   process.realTimer?.handle.cancel();
   process.realTimer = null;
   yield* k.exit.exitFiles(k, process);
+  const { exeFile } = process;
+  process.exeFile = null;
+  if (exeFile !== null) yield* k.exec.releaseExec(k, exeFile);
   process.exitStatus ??= process.leaderStatus ?? status;
   yield* k.exit.exitNotify(k, process);
 }

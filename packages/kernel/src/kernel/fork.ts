@@ -95,7 +95,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSign
   child.umask = parent.umask;
   child.capabilities = parent.capabilities;
   child.cwd = parent.cwd;
-  child.exe = parent.exe;
+  child.exeFile = parent.exeFile === null ? null : k.exec.getExec(k, parent.exeFile);
   child.oomScoreAdj = parent.oomScoreAdj;
   child.startTimeNs = m.now();
   m.processes.set(pid, child);

@@ -1,4 +1,4 @@
-import type { FileTable } from "../fs/vfs.js";
+import type { FileTable, OpenFile } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
 import { FULL_CAPABILITIES, type Capabilities } from "./capability.js";
@@ -61,8 +61,13 @@ export class Process {
   /** capabilities(7), a bit for each; a child has its parent's. */
   capabilities: Capabilities = FULL_CAPABILITIES;
   cwd = "/";
-  /** Path of the program, as /proc/PID/exe and AT_EXECFN show it. */
-  exe = "";
+  /** The program, as /proc/PID/exe has it; null for what has none, and once the process has ended. */
+  exeFile: OpenFile | null = null;
+  /** It has called execve(2) itself: its parent cannot choose its process group any more. */
+  hasExeced = false;
+  /** The thread that is in execve(2) and waits for the others to end; and where it waits, made by the first. */
+  execTask: Task | null = null;
+  execWait: WaitQueue | null = null;
   startTimeNs = 0;
   /** /proc/PID/oom_score_adj, -1000 to 1000. */
   oomScoreAdj = 0;
@@ -80,8 +85,8 @@ export class Process {
     readonly pid: number,
     public comm: string,
     public parent: Process | null,
-    readonly files: FileTable,
-    readonly handlers: SignalHandlers,
+    public files: FileTable,
+    public handlers: SignalHandlers,
     public memcg: Memcg,
     /** The shell of `--before` and `--do`: not counted as user work. */
     readonly isOperator: boolean,

@@ -67,7 +67,8 @@ export class Task {
   sliceEnd = 0;
 
   constructor(
-    readonly id: number,
+    /** Another where execve(2) makes the thread the first of its group. */
+    public id: number,
     public comm: string,
     public executor: Executor,
     /** What it runs; another only while the task is not started, or at its start again. */

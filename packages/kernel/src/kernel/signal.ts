@@ -234,6 +234,15 @@ export class Signals {
     this.m.sink?.emit(Event.SignalGenerate, signo, 0, code, task.id, group ? 1 : 0, result);
   }
 
+  /** All threads of the group but one are to exit, for execve(2). */
+  zapOthers(process: Process, task: Task): void {
+    for (const other of process.threads) {
+      if (other === task) continue;
+      other.pendingSignals.add(Sig.SIGKILL);
+      this.wakeFor(other);
+    }
+  }
+
   /** All threads of the group are to exit with this status, those that sleep killably too. */
   startGroupExit(process: Process, status: number): void {
     process.exitStatus ??= status;
@@ -349,7 +358,9 @@ function take(pending: Set<number>, details: Map<number, SignalInfo[]>, signo: n
 export type Delivery =
   | { readonly kind: "handler"; readonly info: SignalInfo; readonly action: SignalAction }
   /** `status` as wait(2) reports it. `info` is null when another thread began the exit. */
-  | { readonly kind: "die"; readonly status: number; readonly info: SignalInfo | null };
+  | { readonly kind: "die"; readonly status: number; readonly info: SignalInfo | null }
+  /** This thread alone ends: another one executes a new program. */
+  | { readonly kind: "leave" };
 
 /** The next signal that has an effect on the current thread; null when there is none. */
 export function getSignal(k: Kernel): Delivery | null {
@@ -357,6 +368,7 @@ export function getSignal(k: Kernel): Delivery | null {
   const process = task.process!;
   for (;;) {
     if (process.exitStatus !== null) return { kind: "die", status: process.exitStatus, info: killer(task, process) };
+    if (process.execTask !== null && process.execTask !== task) return { kind: "leave" };
     const info = k.signal.dequeueSignal(k);
     if (info === null) return null;
     const { signo } = info;

@@ -168,6 +168,8 @@ export class Mm {
   endCode = 0;
   startData = 0;
   endData = 0;
+  /** Where the code is that calls rt_sigreturn, in the [vdso] page; 0 without a program. */
+  vdso = 0;
   argStart = 0;
   argEnd = 0;
   envStart = 0;
@@ -206,6 +208,7 @@ export class Mm {
     this.endCode = parent.endCode;
     this.startData = parent.startData;
     this.endData = parent.endData;
+    this.vdso = parent.vdso;
     this.argStart = parent.argStart;
     this.argEnd = parent.argEnd;
     this.envStart = parent.envStart;

@@ -1,15 +1,13 @@
-import { MapFlag, PAGE_SIZE, Prot, STACK_LIMIT, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
+import { Errno, MapFlag, PAGE_SIZE, Prot, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
 import type { ElfImage, ElfSegment } from "../elf/load.js";
 import { FRAME_SIZE } from "./signal_frame.js";
-import { encodeText, setI64, structBytes } from "./user.js";
+import { bytesOf, setI64, structBytes } from "./user.js";
 
 /** Where a position-independent program goes, before randomisation: two thirds of the address space. */
 const ELF_ET_DYN_BASE = 0x2a_aaaa_a000;
 /** Pages over which a load address, and the gap before the heap, are drawn. */
 const LOAD_RANDOM_PAGES = 1 << 18;
 const BRK_RANDOM_PAGES = 1 << 13;
-/** argv and environment together, in bytes, as the stack limit allows. */
-const ARG_MAX = STACK_LIMIT / 4;
 
 /** Auxiliary vector entries. */
 enum At {
@@ -37,6 +35,7 @@ enum At {
 /** AT_HWCAP: a bit for each single-letter extension. */
 const HWCAP = [..."imafdc"].reduce((bits, letter) => bits | (1 << (letter.charCodeAt(0) - 97)), 0);
 
+/** A program, and what it is given: byte strings. */
 export interface ExecArguments {
   readonly image: ElfImage;
   readonly bytes: Uint8Array;
@@ -46,6 +45,8 @@ export interface ExecArguments {
   readonly exe: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];
+  /** RLIMIT_STACK in bytes. */
+  readonly stackLimit: number;
 }
 
 /** Where a program starts. */
@@ -54,9 +55,14 @@ export interface Entry {
   readonly sp: number;
   /** What was added to the addresses of a position-independent program. */
   readonly bias: number;
-  /** Address of the code that calls rt_sigreturn, in the [vdso] page. */
-  readonly sigreturn: number;
 }
+
+/** Bytes of arguments and environment: what a stack limit allows, their pointers counted (since 4.13). */
+export function argumentSpace(stackLimit: number, count: number): number {
+  return Math.max(Math.min(stackLimit / 4, ARGUMENT_SPACE_MAX), ARGUMENT_SPACE_MIN) - count * 8;
+}
+const ARGUMENT_SPACE_MAX = 6 * 1024 * 1024;
+const ARGUMENT_SPACE_MIN = 32 * PAGE_SIZE;
 
 function pageDown(address: number): number {
   return Math.floor(address / PAGE_SIZE) * PAGE_SIZE;
@@ -79,18 +85,19 @@ function protOf(segment: ElfSegment): number {
 export function* loadProgram(k: Kernel, mm: Mm, program: ExecArguments): MaySleep<Entry | number> {
   const { image } = program;
   const { choices } = k.m;
-  const stackTop = yield* k.mmap.setupStack(k, mm, STACK_LIMIT);
+  const stackTop = yield* k.mmap.setupStack(k, mm, program.stackLimit);
   if (stackTop < 0) return stackTop;
   const bias = image.type === "dyn" ? ELF_ET_DYN_BASE + choices.pick("load address", LOAD_RANDOM_PAGES) * PAGE_SIZE : 0;
   const brk = yield* mapSegments(k, mm, program, bias);
   if (brk < 0) return brk;
   mm.startBrk = mm.brk = pageUp(brk) + choices.pick("brk", BRK_RANDOM_PAGES) * PAGE_SIZE;
 
-  const sigreturn = yield* mapVdso(k, mm);
-  if (sigreturn < 0) return sigreturn;
+  const vdso = yield* mapVdso(k, mm);
+  if (vdso < 0) return vdso;
+  mm.vdso = vdso;
   const sp = yield* buildStack(k, mm, program, stackTop, bias);
   if (sp < 0) return sp;
-  return { pc: bias + image.entry, sp, bias, sigreturn };
+  return { pc: bias + image.entry, sp, bias };
 }
 
 /** Bytes of the stack of a program that has come second into an address space. */
@@ -101,7 +108,7 @@ const SECOND_STACK = 32 * PAGE_SIZE;
  * the program's entry: with a stack of its own, which does not grow. `loaded`: the same program,
  * of which text and data are there; null for another one.
  */
-export function* loadBeside(k: Kernel, mm: Mm, program: ExecArguments, first: Entry, loaded: Entry | null): MaySleep<Entry | number> {
+export function* loadBeside(k: Kernel, mm: Mm, program: ExecArguments, loaded: Entry | null): MaySleep<Entry | number> {
   const bias = loaded?.bias ?? (program.image.type === "dyn" ? ELF_ET_DYN_BASE : 0);
   if (loaded === null) {
     const end = yield* mapSegments(k, mm, program, bias);
@@ -111,7 +118,7 @@ export function* loadBeside(k: Kernel, mm: Mm, program: ExecArguments, first: En
   if (stack < 0) return stack;
   const sp = yield* buildStack(k, mm, program, stack + SECOND_STACK, bias);
   if (sp < 0) return sp;
-  return { pc: bias + program.image.entry, sp, bias, sigreturn: first.sigreturn };
+  return { pc: bias + program.image.entry, sp, bias };
 }
 
 /** True when a segment would come to lie on what is mapped already. */
@@ -210,14 +217,12 @@ function* mapVdso(k: Kernel, mm: Mm): MaySleep<number> {
   return result < 0 ? result : address;
 }
 
-const E2BIG = 7;
-
 /** Strings at the top, then auxiliary vector, environment, arguments and their count at sp. */
 function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bias: number): MaySleep<number> {
   const { image, argv, env } = program;
-  const strings = [...argv, ...env, program.path].map((text) => encodeText(`${text}\0`));
+  const strings = [...argv, ...env, program.path].map((text) => bytesOf(`${text}\0`));
   const bytes = strings.reduce((sum, s) => sum + s.length, 0);
-  if (bytes > ARG_MAX) return -E2BIG;
+  if (bytes > argumentSpace(program.stackLimit, argv.length + env.length)) return -Errno.E2BIG;
   // The last eight bytes below the top stay zero.
   const base = top - 8 - bytes;
   const block = new Uint8Array(bytes);

@@ -1,4 +1,3 @@
-import type { Mm } from "@faultline/kernel";
 import type { HartGroup } from "../cpu/group.js";
 import type { CpuContext } from "./cpu_context.js";
 import type { GuestThread } from "./guest_thread.js";
@@ -12,10 +11,6 @@ export interface GuestHost {
   readonly strace: Strace | null;
   /** A user thread without a task yet. */
   newThread(): GuestThread;
-  /** Where the code is in an address space that calls rt_sigreturn. */
-  vdsoOf(mm: Mm): { readonly sigreturn: number };
-  /** A program's address space has been copied. */
-  forked(child: Mm, parent: Mm): void;
   /** A thread has ended. */
   threadGone(thread: GuestThread): void;
 }

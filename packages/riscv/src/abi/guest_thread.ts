@@ -53,10 +53,10 @@ export class GuestThread {
     return cpu.hart;
   }
 
-  /** Goes to where a program starts. */
+  /** Goes to where a program starts, with nothing in the other registers. */
   enter({ pc, sp }: Entry): void {
     const hart = this.load();
-    hart.pcBig = BigInt(pc);
+    hart.restore({ pc: BigInt(pc), x: new BigUint64Array(32), f: new BigUint64Array(32), fcsr: 0 });
     hart.setXNumber(REG_SP, sp);
   }
 
@@ -215,6 +215,10 @@ export class GuestThread {
       if (restart !== null) this.callAgain(restart.a0Lo, restart.a0Hi);
       if (task.thread.savedSigmask !== null) k.signal.setBlocked(k, task.thread.savedSigmask);
       task.thread.savedSigmask = null;
+      return;
+    }
+    if (delivery.kind === "leave") {
+      this.exiting = 0;
       return;
     }
     if (delivery.kind === "die") {

@@ -2,22 +2,27 @@ import {
   assembleKernel,
   Errno,
   FileTable,
+  hostFile,
   initialLimits,
   Machine,
   mountAll,
+  O,
+  OpenFile,
   PAGE_SIZE,
+  pathOf,
   Process,
+  Rlimit,
   SignalHandlers,
   Task,
   type Choices,
   type FrameMemory,
+  type HostNode,
   type HostStreams,
   type Kernel,
   type MaySleep,
-  type Mm,
   type OverlayFactory,
+  type PathNode,
   type ResourceLimit,
-  type Rlimit,
   type StdStreams,
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
@@ -28,6 +33,7 @@ import type { GuestHost } from "./guest_host.js";
 import { GuestThread } from "./guest_thread.js";
 import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
 import { Strace } from "./strace.js";
+import { byteString } from "./user.js";
 
 /** Kernel image, memmap and the like: what is missing from MemTotal, as a share of RAM. */
 const RESERVED_SHARE = 1 / 64;
@@ -57,6 +63,8 @@ export interface LinuxOptions {
   readonly path: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];
+  /** What of the host the guest finds among its files, each at an absolute path. */
+  readonly mounts?: readonly HostMount[];
   /** What the guest reads from standard input: all of it, or see `HostStreams`. */
   readonly stdin?: HostStreams["stdin"];
   readonly stdout: (bytes: Uint8Array) => void;
@@ -71,6 +79,22 @@ export interface LinuxOptions {
   /** Machine time that a line may take before it gets SIGINT, in seconds. */
   readonly lineTimeoutSeconds?: number;
   readonly operatorOutput?: OperatorOutput;
+}
+
+/** A file or directory of the host, and where it is in the guest; `source` is for /proc/mounts. */
+export interface HostMount {
+  readonly path: string;
+  readonly source: string;
+  readonly root: HostNode;
+}
+
+/** Nothing can be mounted at a path: it leads through a file, or through a file system that makes up its own names. */
+export class MountError extends Error {
+  override readonly name = "MountError";
+
+  constructor(readonly path: string) {
+    super(`nothing can be mounted at ${path}`);
+  }
 }
 
 export interface LinuxResult {
@@ -97,7 +121,8 @@ export class LinuxMachine implements GuestHost {
   program: Process | null = null;
   private readonly init: Process;
   private readonly streams: StdStreams;
-  private readonly vdso = new WeakMap<Mm, { readonly sigreturn: number }>();
+  /** The program as the guest's files have it. */
+  private readonly programFile: OpenFile;
   private execError = 0;
   private started = false;
 
@@ -134,6 +159,10 @@ export class LinuxMachine implements GuestHost {
         (fd === 1 ? options.stdout : options.stderr)(bytes);
       },
     });
+    for (const { path, source, root } of options.mounts ?? []) {
+      if (m.vfs.mountHost(byteString(path), byteString(source), root) === null) throw new MountError(path);
+    }
+    this.programFile = placeProgram(this.k, options);
     this.k.testHmm.initTestHmm(this.k, TEST_DEVICES);
     this.k.pageIo.startSwapDisk(this.k);
     this.k.vmscan.startKswapd(this.k);
@@ -163,21 +192,13 @@ export class LinuxMachine implements GuestHost {
     return this.init;
   }
 
-  vdsoOf(mm: Mm): { readonly sigreturn: number } {
-    return this.vdso.get(mm) ?? { sigreturn: 0 };
-  }
-
-  forked(child: Mm, parent: Mm): void {
-    this.vdso.set(child, this.vdsoOf(parent));
-  }
-
   /** Starts the program, from the operator's shell: what it does when the lines ahead are done. */
   startProgram(parent: Process): void {
     const { m, options } = this;
     const pid = m.sched.allocateTaskId();
     const comm = options.path.slice(options.path.lastIndexOf("/") + 1).slice(0, 15);
     const process = this.newProcess(pid, comm, parent, false);
-    process.exe = absolute(options.path);
+    process.exeFile = this.programFile;
     this.program = process;
     this.streams.install(process.files);
     const thread = this.newThread();
@@ -201,9 +222,17 @@ export class LinuxMachine implements GuestHost {
     task.mm = mm;
     task.process!.mm = mm;
     m.switchMm(m.executor!, mm);
-    const entry = yield* loadProgram(k, mm, { ...options, exe: task.process!.exe });
+    const { image, bytes, path, argv, env } = options;
+    const entry = yield* loadProgram(k, mm, {
+      image,
+      bytes,
+      path: byteString(path),
+      exe: this.programFile.path,
+      argv: argv.map(byteString),
+      env: env.map(byteString),
+      stackLimit: Number(task.process!.limits[Rlimit.STACK]!.current),
+    });
     if (typeof entry === "number") return this.execFailed(thread, entry);
-    this.vdso.set(mm, { sigreturn: entry.sigreturn });
     thread.enter(entry);
     return true;
   }
@@ -258,7 +287,7 @@ export class LinuxMachine implements GuestHost {
   }
 }
 
-/** A path as /proc/PID/exe and maps show it: from the root, where the program starts. */
+/** A path from the root, where the program starts. */
 function absolute(path: string): string {
   const parts: string[] = [];
   for (const part of path.split("/")) {
@@ -266,6 +295,17 @@ function absolute(path: string): string {
     else if (part !== "" && part !== ".") parts.push(part);
   }
   return `/${parts.join("/")}`;
+}
+
+/** Puts the program where its path says, or where no file can be there, at the top; opened, to be executed. */
+function placeProgram({ m }: Kernel, { path, bytes }: LinuxOptions): OpenFile {
+  const root = hostFile(bytes, 0o755);
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const place = (at: string): PathNode | null => m.vfs.mountHost(byteString(at), byteString(name), root);
+  const node = place(absolute(path)) ?? place(`/${name}`)!;
+  const file = new OpenFile(pathOf(node), node.inode, node.inode.ops!, O.RDONLY);
+  file.node = node;
+  return file;
 }
 
 /** Frames that the kernel itself occupies. */

@@ -7,11 +7,11 @@ import {
   Process,
   SignalHandlers,
   signalName,
+  STACK_LIMIT,
   Task,
   type Executor,
   type Kernel,
   type MaySleep,
-  type Mm,
   type StdStreams,
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
@@ -20,6 +20,7 @@ import { cpuContexts, type CpuContext } from "./cpu_context.js";
 import { loadBeside, loadProgram, overlapsMapped, type Entry } from "./exec.js";
 import type { GuestHost } from "./guest_host.js";
 import { GuestThread } from "./guest_thread.js";
+import { byteString } from "./user.js";
 
 /** A program that has been read. */
 export interface GuestProgram {
@@ -88,10 +89,9 @@ class ScenarioGuestMachine {
       return "is linked to addresses that are in use already: link it elsewhere (-Wl,-Ttext-segment=ADDRESS)";
     }
     const process = new Process(m.sched.allocateTaskId(), thread, null, new FileTable(), new SignalHandlers(), m.current!.memcg, false, initialLimits(m));
-    process.exe = `/${elf.slice(elf.lastIndexOf("/") + 1)}`;
-    const what = { ...program, path: process.exe, exe: process.exe, argv: [process.exe, ...args], env: [] };
-    const [first] = this.loaded.values();
-    const entry = first === undefined ? yield* loadProgram(k, mm, what) : yield* loadBeside(k, mm, what, first.entry, same?.entry ?? null);
+    const exe = byteString(`/${elf.slice(elf.lastIndexOf("/") + 1)}`);
+    const what = { ...program, path: exe, exe, argv: [exe, ...args.map(byteString)], env: [], stackLimit: STACK_LIMIT };
+    const entry = this.loaded.size === 0 ? yield* loadProgram(k, mm, what) : yield* loadBeside(k, mm, what, same?.entry ?? null);
     if (typeof entry === "number") return `cannot be loaded: ${entry === -Errno.ENOMEM ? "out of memory" : `errno ${-entry}`}`;
     process.mm = mm;
     mm.users++;
@@ -103,8 +103,7 @@ class ScenarioGuestMachine {
 
   /** An execution begins. */
   begin(): void {
-    const [first] = this.loaded.values();
-    this.harts = new Harts(this.k, first!.entry.sigreturn);
+    this.harts = new Harts(this.k);
   }
 
   /**
@@ -135,14 +134,9 @@ class Harts implements GuestHost {
   readonly group: HartGroup;
   readonly strace = null;
   readonly ended = new Map<Process, (how: string | null) => void>();
-  private readonly vdso: { readonly sigreturn: number };
   private readonly deaths = new Map<Process, string>();
 
-  constructor(
-    private readonly k: Kernel,
-    sigreturn: number,
-  ) {
-    this.vdso = { sigreturn };
+  constructor(private readonly k: Kernel) {
     this.group = new HartGroup(k.m.ram.buffer.byteLength);
     this.cpus = cpuContexts(k, this.group);
     // A store-conditional fails when anybody has written to the frame since, whoever it was.
@@ -152,12 +146,6 @@ class Harts implements GuestHost {
   newThread(): GuestThread {
     return new GuestThread(this, this.k);
   }
-
-  vdsoOf(_mm: Mm): { readonly sigreturn: number } {
-    return this.vdso;
-  }
-
-  forked(): void {}
 
   threadGone({ task, death }: GuestThread): void {
     const process = task.process!;

@@ -81,7 +81,7 @@ export function* setupFrame(t: GuestThread, info: SignalInfo, action: SignalActi
   hart.setXNumber(REG_A0 + 1, frame);
   hart.setXNumber(REG_A0 + 2, frame + UC);
   hart.setXNumber(REG_SP, frame);
-  hart.setXNumber(REG_RA, t.linux.vdsoOf(task.mm!).sigreturn);
+  hart.setXNumber(REG_RA, task.mm!.vdso);
   hart.pcBig = BigInt.asUintN(64, BigInt(action.handler));
   hart.clearReservation();
   return true;

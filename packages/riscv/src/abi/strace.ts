@@ -18,7 +18,7 @@ const RESULT_COLUMN = 39;
 /** Prints system calls and signals as strace does, line by line, without touching the machine. */
 export class Strace {
   /** The call that is printed so far and has not returned, by thread id. */
-  private readonly open = new Map<number, string>();
+  private readonly open = new Map<GuestThread, string>();
   /** The thread whose half line stands at the end of the output. */
   private unfinished: GuestThread | null = null;
   private first: number | null = null;
@@ -39,7 +39,7 @@ export class Strace {
     // Arguments that the call fills in are shown when it returns.
     const call = SYSCALLS.get(nr);
     const head = `${call?.name ?? `syscall_0x${nr.toString(16)}`}(${this.formatArgs(t, call?.args ?? [], args, "in", 0)}`;
-    this.open.set(t.task.id, head);
+    this.open.set(t, head);
     this.unfinished = t;
   }
 
@@ -47,19 +47,22 @@ export class Strace {
   private interrupt(t: GuestThread): void {
     const other = this.unfinished;
     if (other === null || other === t) return;
-    this.sink(`${this.prefix(other)}${this.open.get(other.task.id) ?? ""} <unfinished ...>`);
-    const name = SYSCALLS_NAME.exec(this.open.get(other.task.id) ?? "")?.[0] ?? "";
-    this.open.set(other.task.id, `<... ${name} resumed>`);
+    this.sink(`${this.prefix(other)}${this.open.get(other) ?? ""} <unfinished ...>`);
+    const name = SYSCALLS_NAME.exec(this.open.get(other) ?? "")?.[0] ?? "";
+    this.open.set(other, `<... ${name} resumed>`);
     this.unfinished = null;
   }
 
   returned(t: GuestThread, nr: number, args: readonly number[], result: number): void {
     this.interrupt(t);
     const call = SYSCALLS.get(nr);
-    let line = this.open.get(t.task.id) ?? "";
-    if (line.startsWith("<...")) line += `${this.formatArgs(t, call?.args ?? [], args, "out", result)})`;
-    else line = `${call?.name ?? `syscall_0x${nr.toString(16)}`}(${this.formatArgs(t, call?.args ?? [], args, "all", result)})`;
-    this.open.delete(t.task.id);
+    const formats = call?.args ?? [];
+    let line = this.open.get(t) ?? "";
+    if (line.startsWith("<...")) line += `${this.formatArgs(t, formats, args, "out", result)})`;
+    // What execve(2) was given is gone when it returns.
+    else if (!formats.some((format) => format.output === true)) line += ")";
+    else line = `${call!.name}(${this.formatArgs(t, formats, args, "all", result)})`;
+    this.open.delete(t);
     this.unfinished = null;
     this.sink(`${this.prefix(t)}${line.padEnd(RESULT_COLUMN)} = ${this.formatResult(call?.result ?? "decimal", result)}`);
   }
@@ -99,8 +102,8 @@ export class Strace {
   exited(t: GuestThread, status: number): void {
     this.interrupt(t);
     const prefix = this.prefix(t);
-    const line = this.open.get(t.task.id);
-    this.open.delete(t.task.id);
+    const line = this.open.get(t);
+    this.open.delete(t);
     if (this.unfinished === t) this.unfinished = null;
     if (line !== undefined) {
       const closed = line.startsWith("<...") ? `${line})` : /^exit(_group)?\(/.test(line) ? `${line})` : `${line} <unfinished ...>)`;
@@ -115,7 +118,7 @@ export class Strace {
     const t = this.unfinished;
     if (t === null) return;
     this.unfinished = null;
-    this.sink(`${this.prefix(t)}${this.open.get(t.task.id) ?? ""} <unfinished ...>`);
+    this.sink(`${this.prefix(t)}${this.open.get(t) ?? ""} <unfinished ...>`);
   }
 }
 

@@ -67,6 +67,16 @@ export function peekString(k: Kernel, mm: Mm, address: number, max: number): Uin
   return Uint8Array.from(parts);
 }
 
+/** The bytes of a byte string. */
+export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}
+
+/** Text as a byte string, which is what the kernel's own strings are: its UTF-8, a character for each byte. */
+export function byteString(text: string): string {
+  return Array.from(encodeText(text), (byte) => String.fromCharCode(byte)).join("");
+}
+
 /** Text as UTF-8. The engine runs in browsers too, where this is the same class. */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);

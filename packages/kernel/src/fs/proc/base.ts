@@ -16,7 +16,7 @@ import {
   type PseudoFs,
   type TextFileSettings,
 } from "../pseudo.js";
-import type { DirEntry, FileOps, Inode, InodeKind, OpenFile } from "../vfs.js";
+import { pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
 import { storeClearRefs } from "./clear_refs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
 import { PAGEMAP_OPS } from "./pagemap.js";
@@ -281,6 +281,16 @@ function link(target: (t: ProcTarget) => string | number): PidEntry {
     );
 }
 
+/** The program itself, wherever its name has gone. */
+function exeLink(context: PidContext, ino: number): Inode {
+  const node = (k: Kernel) => targetOf(k, context)?.process?.exeFile?.node ?? -Errno.ENOENT;
+  const text = (k: Kernel): string | number => {
+    const found = node(k);
+    return typeof found === "number" ? found : pathOf(found);
+  };
+  return new MagicLink(context.fs, text, node, ino);
+}
+
 /** /proc/PID/fd: a link to the open file itself for each descriptor. */
 class FdDir extends PseudoDir {
   constructor(
@@ -360,7 +370,7 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["maps", "file", mmText((k, mm) => k.taskMmu.showMap(k, mm), "")],
   ["cwd", "symlink", link((t) => t.process?.cwd ?? -Errno.ENOENT)],
   ["root", "symlink", link((t) => (t.process === null ? -Errno.ENOENT : "/"))],
-  ["exe", "symlink", link((t) => (t.process === null || t.process.exe === "" ? -Errno.ENOENT : t.process.exe))],
+  ["exe", "symlink", exeLink],
   ["mounts", "file", text(0o444, (k, _target, context) => constant(k, context.mountsText()))],
   ["mountinfo", "file", text(0o444, (k, _target, context) => constant(k, context.mountinfoText()))],
   ["clear_refs", "file", (context, ino) => writeOnly(context, ino, (k, target, written) => storeClearRefs(k, mmOf(target), written))],

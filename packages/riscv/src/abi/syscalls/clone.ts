@@ -52,7 +52,6 @@ function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, id);
   const created = newTask(t, id, process, mm, args);
   if ((flags & Clone.VM) !== 0) yield* shareMm(k, mm);
-  else t.linux.forked(mm, task.mm!);
   const done = (flags & Clone.VFORK) === 0 ? null : new WaitQueue(m);
   created.thread.vforkDone = done;
   yield* addThread(t, process, created, args.flags);

@@ -73,6 +73,37 @@ export const PATH: Format = {
   },
 };
 
+/** Pointers to strings, up to a null one. */
+function stringsAt(t: GuestThread, address: number): string[] | null {
+  const { mm } = t.task;
+  if (address === 0 || mm === null) return null;
+  const strings: string[] = [];
+  for (let at = address; ; at += 8) {
+    const pointer = peekUser(t.k, mm, at, 8);
+    if (pointer === null) return null;
+    const to = getU64(new DataView(pointer.buffer), 0);
+    if (to === 0) return strings;
+    const bytes = peekString(t.k, mm, to, 4096);
+    strings.push(bytes === null ? hex(to) : quote(bytes));
+  }
+}
+
+/** Arguments of a program: `["a", "b"]`. */
+export const STRINGS: Format = {
+  show(t, value, args, result) {
+    const strings = stringsAt(t, value);
+    return strings === null ? POINTER.show(t, value, args, result) : `[${strings.join(", ")}]`;
+  },
+};
+
+/** Its environment, of which strace shows the length. */
+export const STRING_COUNT: Format = {
+  show(t, value, args, result) {
+    const n = stringsAt(t, value)?.length;
+    return n === undefined ? POINTER.show(t, value, args, result) : `${hex(value)} /* ${n} var${n === 1 ? "" : "s"} */`;
+  },
+};
+
 /** Bytes whose number stands in argument `length`. */
 export function buffer(length: number): Format {
   return { show: (t, value, args) => bytesText(t, value, args[length]!) };
@@ -282,7 +313,7 @@ export const STAT: Format = {
   },
 };
 
-export const AT_FLAGS = flags([[0x1000, "AT_EMPTY_PATH"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x800, "AT_NO_AUTOMOUNT"], [0x200, "AT_REMOVEDIR"], [0x2000, "AT_STATX_FORCE_SYNC"], [0x4000, "AT_STATX_DONT_SYNC"]]);
+export const AT_FLAGS = flags([[0x1000, "AT_EMPTY_PATH"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x800, "AT_NO_AUTOMOUNT"], [0x200, "AT_REMOVEDIR"], [0x2000, "AT_STATX_FORCE_SYNC"], [0x4000, "AT_STATX_DONT_SYNC"], [0x10000, "AT_EXECVE_CHECK"]]);
 export const ACCESS_FLAGS = flags([[0x200, "AT_EACCESS"], [0x100, "AT_SYMLINK_NOFOLLOW"], [0x1000, "AT_EMPTY_PATH"]]);
 
 const SA_NAMES: readonly (readonly [number, string])[] = [

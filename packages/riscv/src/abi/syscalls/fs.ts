@@ -1,13 +1,13 @@
 import { addSeals, Errno, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
+import { bytesOf, getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
 
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
-const AT_EMPTY_PATH = 0x1000;
+export const AT_EMPTY_PATH = 0x1000;
 const AT_NO_AUTOMOUNT = 0x800;
 const AT_EACCESS = 0x200;
 /** AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC. */
@@ -19,7 +19,7 @@ const CHUNK = 128 * 1024;
 const IOV_MAX = 1024;
 const RLIMIT_NOFILE = 1024;
 
-function fileOf(t: GuestThread, fd: number): OpenFile | null {
+export function fileOf(t: GuestThread, fd: number): OpenFile | null {
   return t.task.process!.files.get(int(fd));
 }
 
@@ -34,7 +34,7 @@ function* path(t: GuestThread, address: number): MaySleep<string | number> {
 }
 
 /** A path argument with its dirfd, or a negated errno. */
-function* pathAt(t: GuestThread, dirfd: number, address: number): MaySleep<{ path: string; base: OpenFile | null } | number> {
+export function* pathAt(t: GuestThread, dirfd: number, address: number): MaySleep<{ path: string; base: OpenFile | null } | number> {
   const name = yield* path(t, address);
   if (typeof name === "number") return name;
   const base = baseOf(t, dirfd, name);
@@ -381,18 +381,13 @@ const faccessat2: Handler = function* (t, [dirfd, name, mode, flags]) {
   return yield* t.k.m.vfs.access(t.k, at.path, int(mode!), at.base, (flags! & AT_SYMLINK_NOFOLLOW) === 0);
 };
 
-/** Paths are strings of bytes. */
-function pathBytes(text: string): Uint8Array {
-  return Uint8Array.from(text, (c) => c.charCodeAt(0));
-}
-
 const readlinkat: Handler = function* (t, [dirfd, name, buf, size]) {
   if (int(size!) <= 0) return -Errno.EINVAL;
   const at = yield* pathAt(t, dirfd!, name!);
   if (typeof at === "number") return at;
   const target = yield* t.k.m.vfs.readlink(t.k, at.path, at.base);
   if (typeof target === "number") return target;
-  const bytes = pathBytes(target).subarray(0, int(size!));
+  const bytes = bytesOf(target).subarray(0, int(size!));
   const error = yield* t.k.uaccess.copyToUser(t.k, buf!, bytes);
   return error < 0 ? error : bytes.length;
 };
@@ -445,7 +440,7 @@ const renameat2: Handler = function* (t, [fromFd, from, toFd, to, flags]) {
 };
 
 const getcwd: Handler = function* (t, [buf, size]) {
-  const bytes = pathBytes(`${t.task.process!.cwd}\0`);
+  const bytes = bytesOf(`${t.task.process!.cwd}\0`);
   if (size! < bytes.length) return -Errno.ERANGE;
   const error = yield* t.k.uaccess.copyToUser(t.k, buf!, bytes);
   return error < 0 ? error : bytes.length;

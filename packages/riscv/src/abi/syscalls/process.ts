@@ -2,6 +2,7 @@ import { Errno, Event, RLIM_NLIMITS, Rlimit, type MaySleep, type Process } from 
 import type { GuestThread } from "../guest_thread.js";
 import { encodeText, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
+import { execve, execveat } from "./exec.js";
 import { clone, clone3 } from "./clone.js";
 import { rusageBytes, type Usage } from "./rusage.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
@@ -296,11 +297,12 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [178, call("gettid", [], gettid)],
   [179, call("sysinfo", [F.OUT], sysinfo)],
   [220, call("clone", [F.named("flags", F.CLONE_FLAGS), F.named("child_stack", F.POINTER), F.named("parent_tid", F.TID_OUT), F.named("tls", F.HEX), F.named("child_tidptr", F.POINTER)], clone, "no namespaces")],
-  [221, call("execve", [F.PATH, F.POINTER, F.POINTER], null)],
+  [221, call("execve", [F.PATH, F.STRINGS, F.STRING_COUNT], execve)],
   [258, call("riscv_hwprobe", [F.POINTER, F.SIZE, F.SIZE, F.POINTER, F.HEX], hwprobe)],
   [260, call("wait4", [F.INT, F.WAIT_STATUS, F.WAIT_OPTIONS, F.OUT], wait4, "no stopped children")],
   [261, call("prlimit64", [F.INT, F.RESOURCE, F.rlimit(false), F.rlimit(true)], prlimit64, "limits but that of the stack are not enforced")],
   [278, call("getrandom", [F.READ_BUFFER, F.SIZE, F.RANDOM_FLAGS], getrandom)],
+  [281, call("execveat", [F.DIRFD, F.PATH, F.STRINGS, F.STRING_COUNT, F.AT_FLAGS], execveat)],
   [293, call("rseq", [F.POINTER, F.SIZE, F.HEX, F.HEX], null)],
   [435, call("clone3", [F.POINTER, F.SIZE], clone3, "no namespaces")],
 ];

@@ -1,3 +1,4 @@
+import { EXEC } from "./exec.js";
 import { FS } from "./fs.js";
 import { MM } from "./mm.js";
 import { PROCESS } from "./process.js";
@@ -6,4 +7,4 @@ import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...FS, ...MM, ...PROCESS, ...SIGNAL, ...TIME };
+export const SURFACES: Surfaces = { ...EXEC, ...FS, ...MM, ...PROCESS, ...SIGNAL, ...TIME };

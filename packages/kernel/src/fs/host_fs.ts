@@ -1,0 +1,158 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "../kernel/time.js";
+import type { Kernel } from "../kernel.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { seekWithin, type FileSystem } from "./namei.js";
+import type { DirEntry, FileOps, Inode, InodeKind, StatFs } from "./vfs.js";
+
+/**
+ * A file, directory or symbolic link of the host, as whoever runs the machine hands it in. Names are
+ * byte strings. Nothing of it changes while the machine runs.
+ */
+export interface HostNode {
+  readonly kind: "file" | "directory" | "symlink";
+  /** Permission bits. */
+  readonly mode: number;
+  /** In bytes; of a symbolic link, of where it leads to. */
+  readonly size: number;
+  /** When it was last changed, in seconds since 1970. */
+  readonly mtimeS: number;
+  /** Of a file: fills `into` from `pos` on, as far as there is something; how many bytes that were. Null: it cannot be read. */
+  read(into: Uint8Array, pos: number): number | null;
+  /** Of a directory: what is in it, but for "." and "..". */
+  names(): readonly string[];
+  /** Of a directory: null where there is no such name, or something else than a node. */
+  lookup(name: string): HostNode | null;
+  /** Of a symbolic link. */
+  readlink(): string;
+}
+
+/** A file that is in memory already. */
+export function hostFile(bytes: Uint8Array, mode: number): HostNode {
+  return {
+    kind: "file",
+    mode,
+    size: bytes.length,
+    mtimeS: REALTIME_AT_BOOT_S,
+    read: (into, pos) => {
+      const part = bytes.subarray(pos, pos + into.length);
+      into.set(part);
+      return part.length;
+    },
+    names: () => [],
+    lookup: () => null,
+    readlink: () => "",
+  };
+}
+
+/** What FUSE file systems, virtiofs among them, answer in statfs(2). */
+const FUSE_SUPER_MAGIC = 0x65735546;
+
+/** Files of the host, shared read-only as virtiofs shares them. Its root may be a single file. */
+export class HostFs implements FileSystem {
+  readonly type = "virtiofs";
+  readonly options = "ro,relatime";
+  readonly superOptions = "";
+  readonly root: HostInode;
+  private lastIno = 0;
+
+  constructor(
+    /** As /proc/mounts names it. */
+    readonly source: string,
+    readonly dev: number,
+    root: HostNode,
+  ) {
+    this.root = new HostInode(this, root, this.allocateIno());
+  }
+
+  allocateIno(): number {
+    return ++this.lastIno;
+  }
+
+  statfs(): StatFs {
+    return { type: FUSE_SUPER_MAGIC, bsize: PAGE_SIZE, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: this.dev };
+  }
+}
+
+export class HostInode implements Inode {
+  readonly kind: InodeKind;
+  readonly rdev = 0;
+  readonly readOnly = true;
+  readonly mode: number;
+  readonly size: number;
+  readonly ops = HOST_FILE_OPS;
+  readonly mtimeNs: number;
+  /** What has been looked up so far: a name keeps its inode. */
+  private readonly children = new Map<string, HostInode | null>();
+
+  constructor(
+    readonly fs: HostFs,
+    readonly node: HostNode,
+    readonly ino: number,
+  ) {
+    this.kind = node.kind;
+    this.mode = node.mode;
+    this.size = node.size;
+    this.mtimeNs = (node.mtimeS - REALTIME_AT_BOOT_S) * NSEC_PER_SEC;
+  }
+
+  get dev(): number {
+    return this.fs.dev;
+  }
+
+  get atimeNs(): number {
+    return this.mtimeNs;
+  }
+
+  get ctimeNs(): number {
+    return this.mtimeNs;
+  }
+
+  get blocks(): number {
+    return Math.ceil(this.size / 512);
+  }
+
+  /** Null where there is no such name. */
+  child(name: string): HostInode | null {
+    let inode = this.children.get(name);
+    if (inode === undefined) {
+      const node = this.node.lookup(name);
+      inode = node === null ? null : new HostInode(this.fs, node, this.fs.allocateIno());
+      this.children.set(name, inode);
+    }
+    return inode;
+  }
+
+  *lookup(k: Kernel, name: string): MaySleep<Inode | null> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return this.child(name);
+  }
+
+  *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return this.node.names().flatMap((name): DirEntry[] => {
+      const inode = this.child(name);
+      return inode === null ? [] : [{ name, ino: inode.ino, kind: inode.kind }];
+    });
+  }
+
+  *readlink(k: Kernel): MaySleep<string | number> {
+    if (this.kind !== "symlink") return -Errno.EINVAL;
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return this.node.readlink();
+  }
+}
+
+const HOST_FILE_OPS: FileOps = {
+  *read(k, file, into, pos) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    return (file.inode as HostInode).node.read(into, pos) ?? -Errno.EIO;
+  },
+
+  *llseek(k, file, offset, whence) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    return seekWithin(file, offset, whence);
+  },
+};

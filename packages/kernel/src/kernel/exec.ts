@@ -1,0 +1,127 @@
+import { FileTable, type OpenFile } from "../fs/vfs.js";
+import type { Mm } from "../mm/mm_types.js";
+import type { Kernel } from "../kernel.js";
+import { SWITCH, type MaySleep } from "./coroutine.js";
+import { Errno } from "./errno.js";
+import { Op } from "./op.js";
+import { SS_DISABLE } from "./process.js";
+import { TaskState, WaitQueue } from "./sched.js";
+import { SIG_IGN, SignalHandlers } from "./signal.js";
+
+/** Longest name of a thread, in bytes. */
+const TASK_COMM_LEN = 15;
+/** Kernel memory that one read of a program takes at a time, in bytes. */
+const READ_CHUNK = 128 * 1024;
+
+/** A program is executed no more, for one `openExec` or `getExec`. */
+export function* releaseExec(k: Kernel, file: OpenFile): MaySleep<void> {
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  if (file.inode.writers !== undefined) file.inode.writers++;
+  yield* k.m.vfs.put(k, file);
+}
+
+/** One process more executes a file; in one step with the point of its caller. */
+export function getExec(k: Kernel, file: OpenFile): OpenFile {
+  if (file.inode.writers !== undefined) file.inode.writers--;
+  return k.m.vfs.get(file);
+}
+
+/** All that is in a file, or a negated errno. */
+export function* readAll(k: Kernel, file: OpenFile): MaySleep<Uint8Array | number> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const chunk = new Uint8Array(READ_CHUNK);
+    const n = yield* k.m.vfs.read(k, file, chunk, length);
+    if (n < 0) return n;
+    if (n === 0) break;
+    parts.push(chunk.subarray(0, n));
+    length += n;
+    if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/**
+ * Ends all other threads of the current one's group, and makes it the first of the group, whose id
+ * it takes. 0, or -EAGAIN where the group exits, or another of its threads does the same.
+ */
+export function* deThread(k: Kernel): MaySleep<number> {
+  const { m } = k;
+  const task = m.current!;
+  const process = task.process!;
+  if (m.point(Op.Process, process.pid)) yield SWITCH;
+  if (process.exitStatus !== null || process.execTask !== null) return -Errno.EAGAIN;
+  process.execTask = task;
+  m.signals.zapOthers(process, task);
+  const queue = (process.execWait ??= new WaitQueue(m));
+  while (process.threads.size > 1) {
+    if (yield* queue.sleep(TaskState.Killable, "de_thread")) continue;
+    process.execTask = null;
+    return -Errno.EAGAIN;
+  }
+  if (task.id !== process.pid) {
+    m.tasks.delete(task.id);
+    task.id = process.pid;
+    m.tasks.set(task.id, task);
+    process.leaderStatus = null;
+  }
+  process.execTask = null;
+  return 0;
+}
+
+/** Leaves the current address space for a new one, which nobody else knows yet. */
+export function* execMmap(k: Kernel, mm: Mm): MaySleep<void> {
+  const { m } = k;
+  const task = m.current!;
+  yield* k.exit.exitMm(k, task);
+  if (m.point(Op.Process, task.process!.pid)) yield SWITCH;
+  task.mm = mm;
+  task.process!.mm = mm;
+  m.switchMm(m.executor!, mm);
+}
+
+/**
+ * What of a process does not outlive execve(2) besides its memory: handlers, what its thread has
+ * registered with the kernel, descriptors that are to be closed. `file` is the program, opened by `openExec`.
+ */
+export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep<void> {
+  const { m } = k;
+  const task = m.current!;
+  const process = task.process!;
+  if (m.point(Op.Process, process.pid)) yield SWITCH;
+  const old = process.exeFile;
+  process.exeFile = file;
+  process.hasExeced = true;
+  task.comm = process.comm = comm.slice(0, TASK_COMM_LEN);
+  const { thread } = task;
+  thread.robustList = 0;
+  thread.altStack = { sp: 0, size: 0, flags: SS_DISABLE };
+  // Handlers are code of the old program; what is ignored stays so. Others may have the table too.
+  const handlers = new SignalHandlers();
+  for (const [signo, { handler }] of process.handlers.actions) {
+    if (handler === SIG_IGN) handlers.actions.set(signo, { handler, flags: 0, mask: 0n });
+  }
+  process.handlers = handlers;
+  if (process.files.users > 1) {
+    process.files.users--;
+    process.files = new FileTable(process.files);
+  }
+  if (old !== null) yield* k.exec.releaseExec(k, old);
+  yield* k.exec.closeOnExec(k);
+}
+
+export function* closeOnExec(k: Kernel): MaySleep<void> {
+  const { files } = k.m.current!.process!;
+  for (const [fd] of [...files.entries()]) {
+    if (!files.isCloexec(fd)) continue;
+    const file = files.remove(fd);
+    if (file !== null) yield* k.m.vfs.put(k, file);
+  }
+}
