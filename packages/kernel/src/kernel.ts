@@ -45,6 +45,7 @@ import * as vmscan from "./mm/vmscan.js";
 import * as folioLock from "./mm/folio_lock.js";
 import * as clearRefs from "./fs/proc/clear_refs.js";
 import * as pagemap from "./fs/proc/pagemap.js";
+import * as pagemapScan from "./fs/proc/pagemap_scan.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exec from "./kernel/exec.js";
 import * as exit from "./kernel/exit.js";
@@ -96,6 +97,7 @@ export const MAINLINE = {
   pageIsolation,
   pageVmaMapped,
   pagemap,
+  pagemapScan,
   pteMarker,
   populate,
   rcu,

@@ -7,6 +7,7 @@ import { VM, type Mm } from "../../mm/mm_types.js";
 import { NO_PAGE } from "../../mm/page.js";
 import { PteMarker } from "../../mm/pte_marker.js";
 import { SEEK_CUR, SEEK_SET, type FileOps, type OpenFile } from "../vfs.js";
+import { PAGEMAP_SCAN } from "./pagemap_scan.js";
 import { mmget, mmput } from "./task_mmu.js";
 
 /** Bits of a pagemap entry's upper word (Documentation/admin-guide/mm/pagemap). */
@@ -127,6 +128,11 @@ export const PAGEMAP_OPS: FileOps = {
     yield* k.pagemap.pagemapRange(k, mm, vpn, count, new DataView(into.buffer, into.byteOffset, into.byteLength));
     yield* mmput(k, mm);
     return count * 8;
+  },
+
+  *ioctl(k, file, cmd, arg) {
+    if (cmd !== PAGEMAP_SCAN) return -Errno.EINVAL;
+    return yield* k.pagemapScan.pagemapScan(k, file.data as Mm, arg);
   },
 
   *llseek(k, file, offset, whence) {

@@ -87,7 +87,7 @@ function transfer(move: Transfer, positioned: boolean): Handler {
   return function* (t, [fd, address, length, offset]) {
     const file = fileOf(t, fd!);
     if (file === null) return -Errno.EBADF;
-    if (positioned && offset! < 0) return -Errno.EINVAL;
+    if (positioned && (offset! < 0 || offset! + Math.max(0, length!) >= 2 ** 63)) return -Errno.EINVAL;
     t.k.m.vfs.get(file);
     const n = yield* move(t, file, address!, length!, positioned ? offset! : undefined);
     yield* t.k.m.vfs.put(t.k, file);
