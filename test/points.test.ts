@@ -46,6 +46,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "kernel/time.ts: armRealTimer": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
   "kernel/time.ts: armRealTimer/(anonymous)": TIMER,
   "kernel/time.ts: getRealTimer": "one read of a reference to something that never changes",
+  "mm/collapse.ts: Census.countReferenced": `${UNDER_CALLERS_POINT} (RefCompare, PteRead), of which folio and entry`,
   "mm/folio_lock.ts: take": `${UNDER_CALLERS_POINT} (FolioLock)`,
   "mm/hmm.ts: isZeroPage": NEVER_CHANGES,
   "mm/memory.ts: exclusivePteWritability": UNDER_CALLERS_LOCK,

@@ -26,6 +26,7 @@ export { FollFlag } from "./mm/gup_flags.js";
 export { Gfp, gfpText } from "./mm/gfp.js";
 export { HmmPfn, type HmmRange } from "./mm/hmm.js";
 export { Lru, type Lruvec } from "./mm/lruvec.js";
+export { Scan, type CollapseControl } from "./mm/collapse.js";
 export { Madv } from "./mm/madvise.js";
 export type { Memcg } from "./mm/memcontrol.js";
 export type { Vmf } from "./mm/memory.js";

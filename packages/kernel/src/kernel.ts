@@ -7,6 +7,7 @@ import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
 import * as gup from "./mm/gup.js";
 import * as madvise from "./mm/madvise.js";
+import * as khugepaged from "./mm/khugepaged.js";
 import * as memcg from "./mm/memcg_charge.js";
 import * as memory from "./mm/memory.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
@@ -25,6 +26,7 @@ import * as pageIo from "./mm/page_io.js";
 import * as vma from "./mm/vma.js";
 import * as zap from "./mm/zap.js";
 import * as pageIsolation from "./mm/page_isolation.js";
+import * as collapse from "./mm/collapse.js";
 import * as copyRange from "./mm/copy_range.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
@@ -61,6 +63,7 @@ import type { Machine } from "./machine.js";
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
   clearRefs,
+  collapse,
   copyRange,
   debug,
   exec,
@@ -76,6 +79,7 @@ export const MAINLINE = {
   hmm,
   hugeMemory,
   hugeSplit,
+  khugepaged,
   lazyfree,
   madvise,
   memcg,

@@ -82,7 +82,7 @@ export class Machine {
   readonly mappings = new AddressSpaces(this);
   /** The tmpfs that nobody sees: of memfds, and of shared anonymous memory. */
   readonly shmem = new ShmemSb(SHMEM_DEV, Infinity);
-  readonly thp = new TransparentHugePages();
+  readonly thp: TransparentHugePages;
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
@@ -150,6 +150,7 @@ export class Machine {
     this.swap = new SwapDevice(this, config.swapSlots);
     this.batches = new FolioBatches(config.cpus);
     this.anonVmas = new AnonVmas(this);
+    this.thp = new TransparentHugePages(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);
     this.pollWait = new WaitQueue(this);

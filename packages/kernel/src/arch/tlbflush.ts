@@ -2,7 +2,7 @@ import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Mm } from "../mm/mm_types.js";
-import { PTE, USER_VPN_END } from "./pgtable.js";
+import { PTE, PTRS_PER_TABLE, USER_VPN_END } from "./pgtable.js";
 import { Event, TlbFlushReason } from "../trace.js";
 
 /**
@@ -43,6 +43,15 @@ export function localFlushPage(k: Kernel, vpn: number): void {
   const { m } = k;
   m.touches(Op.TlbFlush, m.executor!.id);
   m.executor!.tlb.flushPage(vpn);
+}
+
+/** A table has come to be found, with what it grants. Only while checking. */
+export function prefetchTable(k: Kernel, mm: Mm, startVpn: number, node: number): void {
+  const { m } = k;
+  for (let i = m.pt.nextUsed(node, 0); i < PTRS_PER_TABLE; i = m.pt.nextUsed(node, i + 1)) {
+    m.touches(Op.PteRead, node * PTRS_PER_TABLE + i);
+    k.tlbflush.prefetch(k, mm, startVpn + i, node * PTRS_PER_TABLE + i);
+  }
 }
 
 /**

@@ -461,6 +461,8 @@ function memoryStat(memcg: Memcg): string {
     ["pgrefill", c.pgrefill],
     ["pgactivate", c.pgactivate],
     ["pgdeactivate", c.pgdeactivate],
+    ["thp_fault_alloc", c.thpFaultAlloc],
+    ["thp_collapse_alloc", c.thpCollapseAlloc],
   ];
   const line = ([name, n]: readonly [string, number]) => `${name} ${n}\n`;
   return amounts.map(([name, pages]) => line([name, pages * PAGE_SIZE])).join("") + events.map(line).join("");

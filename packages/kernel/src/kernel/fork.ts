@@ -34,6 +34,8 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   const { m } = k;
   if (!old.mmapLock.tryWrite()) yield* old.mmapLock.write();
   let error = 0;
+  mm.thpDisabled = old.thpDisabled;
+  if (old.khugepaged) yield* k.khugepaged.khugepagedFork(k, mm, old);
   for (const src of old.vmas) {
     yield* k.memory.vmaStartWrite(k, src);
     if ((src.flags & VM.DONTCOPY) !== 0) continue;

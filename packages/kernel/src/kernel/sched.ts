@@ -196,6 +196,7 @@ interface Timer {
   readonly time: number;
   readonly order: number;
   readonly user: boolean;
+  readonly background: boolean;
   fire: (() => void) | null;
 }
 
@@ -224,6 +225,7 @@ export class Scheduler {
   private readonly timers: Timer[] = [];
   private timerOrder = 0;
   private userTimers = 0;
+  private backgroundTimers = 0;
   private nextTaskId = 1;
   private readonly eligible: Executor[] = [];
   private halted = false;
@@ -290,10 +292,11 @@ export class Scheduler {
 
   /**
    * Calls `fire` (which may wake tasks, and must not touch shared state otherwise) at a machine
-   * time in nanoseconds. `user` timers keep the operator waiting.
+   * time in nanoseconds. `user` timers keep the operator waiting. For a `background` timer alone
+   * time does not go on: what it does once in a while, for ever, nobody waits for.
    */
-  addTimer(time: number, user: boolean, fire: () => void): TimerHandle {
-    const timer: Timer = { time, order: this.timerOrder++, user, fire };
+  addTimer(time: number, user: boolean, fire: () => void, background = false): TimerHandle {
+    const timer: Timer = { time, order: this.timerOrder++, user, background, fire };
     let i = this.timers.length;
     this.timers.push(timer);
     while (i > 0) {
@@ -304,9 +307,10 @@ export class Scheduler {
     }
     this.timers[i] = timer;
     if (user) this.userTimers++;
+    if (background) this.backgroundTimers++;
     return {
       cancel: () => {
-        if (timer.fire !== null && timer.user) this.userTimers--;
+        if (timer.fire !== null) this.uncount(timer);
         timer.fire = null;
       },
     };
@@ -337,7 +341,7 @@ export class Scheduler {
       const fire = timer.fire;
       if (fire === null) continue;
       timer.fire = null;
-      if (timer.user) this.userTimers--;
+      this.uncount(timer);
       fire();
     }
   }
@@ -386,7 +390,13 @@ export class Scheduler {
 
   private nextTimer(): number | null {
     while (this.timers.length > 0 && this.timers[0]!.fire === null) this.popTimer();
-    return this.timers[0]?.time ?? null;
+    // Cancelled ones further down make no difference: time goes on to the next in any case, or there is none.
+    return this.timers.length > this.backgroundTimers ? this.timers[0]!.time : null;
+  }
+
+  private uncount({ user, background }: Timer): void {
+    if (user) this.userTimers--;
+    if (background) this.backgroundTimers--;
   }
 
   private hasTasks(): boolean {

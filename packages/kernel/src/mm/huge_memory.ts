@@ -5,7 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
-import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
+import { RssKind, ThpDisabled, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HUGE_ZERO, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
@@ -18,19 +18,40 @@ export function pmdStart(vpn: number): number {
   return vpn & ~(HPAGE_PMD_NR - 1);
 }
 
-/** Whether a fault at a page may map an aligned folio of this order there. */
-export function thpVmaAllowable(k: Kernel, vma: Vma, vpn: number, order: number): boolean {
-  if (vma.file !== null || (vma.flags & VM.NOHUGEPAGE) !== 0) return false;
+/** Why somebody asks whether a VMA may have folios of an order. */
+export enum Tva {
+  /** smaps, which says what a fault could do. */
+  Smaps,
+  PageFault,
+  Khugepaged,
+  /** MADV_COLLAPSE, which does not care for the settings. */
+  ForcedCollapse,
+}
+
+/** Whether a VMA is kept from having large folios by its own advice, or by prctl(2) for its address space. */
+export function vmaThpDisabled(_k: Kernel, vma: Vma, forced: boolean): boolean {
+  const { thpDisabled } = vma.mm;
+  if (thpDisabled === ThpDisabled.Completely || (vma.flags & VM.NOHUGEPAGE) !== 0) return true;
+  if (forced || (vma.flags & VM.HUGEPAGE) !== 0) return false;
+  return thpDisabled === ThpDisabled.ExceptAdvised;
+}
+
+/** Whether an aligned folio of this order may be mapped around a page. */
+export function thpVmaAllowable(k: Kernel, vma: Vma, vpn: number, order: number, why = Tva.PageFault): boolean {
+  if (vma.file !== null || (vma.flags & VM_SPECIAL) !== 0) return false;
+  if (k.hugeMemory.vmaThpDisabled(k, vma, why === Tva.ForcedCollapse)) return false;
   const start = vpn & -(1 << order);
   if (start < vma.startVpn || start + (1 << order) > vma.endVpn) return false;
-  return k.m.thp.orderEnabled(order, (vma.flags & VM.HUGEPAGE) !== 0);
+  // Nothing was ever mapped there: nothing to make larger.
+  if (vma.anonVma === null && why >= Tva.Khugepaged) return false;
+  return why === Tva.ForcedCollapse || k.m.thp.orderEnabled(order, (vma.flags & VM.HUGEPAGE) !== 0);
 }
 
 /** Whether a VMA could have a large folio somewhere: THPeligible of smaps. */
 export function thpEligible(k: Kernel, vma: Vma): boolean {
   for (let order = THP_MIN_ORDER; order <= HPAGE_PMD_ORDER; order++) {
     const last = (vma.endVpn - (1 << order)) & -(1 << order);
-    if (last >= vma.startVpn && k.hugeMemory.thpVmaAllowable(k, vma, last, order)) return true;
+    if (last >= vma.startVpn && k.hugeMemory.thpVmaAllowable(k, vma, last, order, Tva.Smaps)) return true;
   }
   return false;
 }
@@ -57,6 +78,7 @@ export function* doHugePmdAnonymousPage(
     const prepared = yield* k.memory.vmfAnonPrepare(k, { vma, flags });
     if (prepared !== 0) return prepared;
   }
+  if (!vma.mm.khugepaged) yield* k.khugepaged.khugepagedEnterVma(k, vma);
   if ((flags & FaultFlag.WRITE) === 0 && k.m.thp.useZeroPage) return yield* k.hugeMemory.mapHugeZero(k, vma, vpn, pmd);
   const folio = yield* k.hugeMemory.allocHugeAnonFolio(k, vma);
   if (folio === NO_PAGE) return VmFault.FALLBACK;
@@ -69,12 +91,15 @@ export function* allocHugeAnonFolio(k: Kernel, vma: Vma): MaySleep<number> {
   const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), HPAGE_PMD_ORDER);
   if (folio === NO_PAGE) {
     m.vmstat.events.thp_fault_fallback++;
+    m.thp.stats(HPAGE_PMD_ORDER).anon_fault_fallback++;
     return NO_PAGE;
   }
   if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
     yield* k.swap.folioPut(k, folio, "alloc");
     m.vmstat.events.thp_fault_fallback++;
     m.vmstat.events.thp_fault_fallback_charge++;
+    m.thp.stats(HPAGE_PMD_ORDER).anon_fault_fallback++;
+    m.thp.stats(HPAGE_PMD_ORDER).anon_fault_fallback_charge++;
     return NO_PAGE;
   }
   for (let i = 0; i < HPAGE_PMD_NR; i++) m.ram.clear(folio + i);
@@ -113,6 +138,8 @@ export function* mapHugeFolio(
     yield* k.memory.setPteAt(k, vma.mm, start, pmd, flags, m.memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
     m.vmstat.events.thp_fault_alloc++;
+    m.thp.stats(HPAGE_PMD_ORDER).anon_fault_alloc++;
+    m.memcgs.get(m.memmap.memcg[folio]!).counters.thpFaultAlloc++;
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (!unchanged) {
@@ -364,9 +391,7 @@ export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: num
   m.pt.setChild(pmd, node);
   m.sink?.emit(Event.SetPte, pmd, PTE.V, node, start);
   m.vmstat.events.thp_split_pmd++;
-  if (m.config.checking) {
-    for (let i = 0; i < HPAGE_PMD_NR; i++) k.tlbflush.prefetch(k, vma.mm, start + i, node * PTRS_PER_TABLE + i);
-  }
+  if (m.config.checking) k.tlbflush.prefetchTable(k, vma.mm, start, node);
 }
 
 /** A VMA is about to end (or begin) at a page: no huge entry may reach across. */
@@ -453,5 +478,8 @@ export function deferredSplitFolio(k: Kernel, folio: number): void {
   k.m.touches(Op.Thp, 0);
   if (deferredSplit.has(folio)) return;
   deferredSplit.add(folio);
-  k.m.vmstat.events.thp_deferred_split_page++;
+  const order = k.m.memmap.order[folio]!;
+  if (order === HPAGE_PMD_ORDER) k.m.vmstat.events.thp_deferred_split_page++;
+  k.m.thp.stats(order).split_deferred++;
+  k.m.thp.stats(order).nr_anon_partially_mapped++;
 }

@@ -37,6 +37,7 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
   for (let page = folio; page < folio + pages; page++) yield* k.migrate.removeMigrationPtes(k, page, page, split);
   if (!split) return failed(k, order);
   if (order === HPAGE_PMD_ORDER) m.vmstat.events.thp_split_page++;
+  m.thp.stats(order).split++;
   for (let page = folio + 1; page < folio + pages; page++) {
     yield* k.folioLock.folioUnlock(k, page);
     if (isolated !== null) isolated.push(page);
@@ -50,6 +51,7 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
 
 function failed(k: Kernel, order: number): number {
   if (order === HPAGE_PMD_ORDER) k.m.vmstat.events.thp_split_page_failed++;
+  k.m.thp.stats(order).split_failed++;
   return -Errno.EAGAIN;
 }
 
@@ -80,7 +82,8 @@ export function splitFrozen(k: Kernel, folio: number, memcg: Memcg, isolated: bo
   const onLru = memmap.has(folio, PG.lru);
   const slot = memmap.private[folio]!;
   m.touches(Op.Thp, 0);
-  m.thp.deferredSplit.delete(folio);
+  m.thp.unqueueDeferredSplit(folio, memmap.order[folio]!);
+  m.thp.stats(memmap.order[folio]!).nr_anon--;
   if (onLru) lruvecDelFolio(k, memcg.lruvec, folio);
   m.touches(Op.PageFlags, folio);
   memmap.dissolveCompound(folio);

@@ -35,6 +35,7 @@ export enum Madv {
   POPULATE_READ = 22,
   POPULATE_WRITE = 23,
   DONTNEED_LOCKED = 24,
+  COLLAPSE = 25,
   GUARD_INSTALL = 102,
   GUARD_REMOVE = 103,
 }
@@ -122,10 +123,15 @@ export function* changeFlags(
   // KSM passes over what it cannot share.
   if (advice === Madv.MERGEABLE && (vma.flags & (VM.SHARED | VM_SPECIAL | VM.DROPPABLE)) !== 0) return 0;
   const flags = (vma.flags & ~clear) | set;
-  if (flags === vma.flags) return 0;
+  if (flags === vma.flags) {
+    if (advice === Madv.HUGEPAGE) yield* k.khugepaged.khugepagedEnterVma(k, vma);
+    return 0;
+  }
   const part = yield* k.vma.modifyVma(k, mm, vma, start, end, flags);
   // Of too many VMAs there may be fewer later.
-  return part === -Errno.ENOMEM ? -Errno.EAGAIN : 0;
+  if (typeof part === "number") return part === -Errno.ENOMEM ? -Errno.EAGAIN : part;
+  if (advice === Madv.HUGEPAGE) yield* k.khugepaged.khugepagedEnterVma(k, part);
+  return 0;
 }
 
 /** Whether a mapping cannot have the flag that the advice stands for, or must keep it. */
@@ -155,6 +161,8 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
       return 0;
     case Madv.REMOVE:
       return yield* k.madvise.removeRange(k, vma, start, end);
+    case Madv.COLLAPSE:
+      return yield* k.khugepaged.madviseCollapse(k, vma, start, end);
     case Madv.WILLNEED:
       yield* k.madvise.willneed(k, vma, start, end);
       return 0;

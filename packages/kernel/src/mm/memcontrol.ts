@@ -26,6 +26,8 @@ export interface MemcgCounters {
   pgstealProactive: number;
   pswpin: number;
   pswpout: number;
+  thpFaultAlloc: number;
+  thpCollapseAlloc: number;
 }
 
 const ZERO: MemcgCounters = {
@@ -52,6 +54,8 @@ const ZERO: MemcgCounters = {
   pgstealProactive: 0,
   pswpin: 0,
   pswpout: 0,
+  thpFaultAlloc: 0,
+  thpCollapseAlloc: 0,
 };
 
 /** Pages a CPU takes from a cgroup's counter at once, and hands out without touching it. */

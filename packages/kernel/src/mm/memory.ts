@@ -338,9 +338,14 @@ export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
     if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
     if (!k.memory.pteRangeNone(k, first, pages)) continue;
     const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), order);
-    if (folio === NO_PAGE) continue;
+    if (folio === NO_PAGE) {
+      m.thp.stats(order).anon_fault_fallback++;
+      continue;
+    }
     if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
       yield* k.swap.folioPut(k, folio, "alloc");
+      m.thp.stats(order).anon_fault_fallback_charge++;
+      m.thp.stats(order).anon_fault_fallback++;
       continue;
     }
     for (let i = 0; i < pages; i++) m.ram.clear(folio + i);
@@ -352,6 +357,7 @@ export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
       return 0;
     }
     memmap.refcount[folio]! += pages - 1;
+    m.thp.stats(order).anon_fault_alloc++;
     vma.mm.addRss(RssKind.anon, pages);
     k.rmap.folioAddNewAnonRmap(k, folio, vma, start);
     yield* k.mlockFolio.folioAddLruVma(k, folio, vma);

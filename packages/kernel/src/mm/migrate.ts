@@ -220,6 +220,7 @@ export function* folioMigrateMapping(k: Kernel, src: number, dst: number, expect
   if (moves) {
     memmap.index[dst] = memmap.index[src]!;
     memmap.mapping[dst] = memmap.mapping[src]!;
+    if (memmap.isLarge(dst)) m.thp.stats(memmap.order[dst]!).nr_anon++;
   }
   if (!cached) return moves;
   if (moves) {

@@ -125,6 +125,14 @@ export enum RssKind {
   shmem,
 }
 
+/** What prctl(PR_SET_THP_DISABLE) has made of transparent huge pages in an address space. */
+export enum ThpDisabled {
+  No,
+  Completely,
+  /** But for memory that MADV_HUGEPAGE or MADV_COLLAPSE ask them for. */
+  ExceptAdvised,
+}
+
 /** An address space. `mmapLock` guards the VMAs; each page table node has its own lock. */
 export class Mm {
   /** Sorted by address, never overlapping. */
@@ -144,6 +152,9 @@ export class Mm {
   readonly depositedTables: number[] = [];
   /** Whether this address space may map the huge page of zeros. */
   hasHugeZero = false;
+  thpDisabled = ThpDisabled.No;
+  /** Among those that khugepaged looks through. */
+  khugepaged = false;
   totalVm = 0;
   lockedVm = 0;
   /** VM flags that new mappings get besides their own (mlockall with MCL_FUTURE). */

@@ -58,7 +58,10 @@ function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): vo
   const { memmap } = m;
   m.touches(Op.RefGet, page);
   // Who still has the number of a page that was freed may look which folio it belongs to.
-  if (order > 0) for (let i = 0; i < 1 << order; i++) m.touches(Op.PageFlags, page + i);
+  if (order > 0) {
+    m.touches(Op.MapCount, page);
+    for (let i = 0; i < 1 << order; i++) m.touches(Op.PageFlags, page + i);
+  }
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   if (order > 0) memmap.prepareCompound(page, order);
@@ -181,7 +184,8 @@ export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
   m.sink?.emit(Event.MmPageFree, folio, order, 0, 0);
   m.vmstat.events.pgfree += 1 << order;
   m.pageOwner?.freed(folio);
-  m.thp.deferredSplit.delete(folio);
+  m.thp.unqueueDeferredSplit(folio, order);
+  if (memmap.isAnon(folio)) m.thp.stats(order).nr_anon--;
   for (let i = 0; i < 1 << order; i++) m.touches(Op.PageFlags, folio + i);
   memmap.dissolveCompound(folio);
   for (let page = folio; page < folio + (1 << order); page++) memmap.flags[page] = 0;

@@ -133,6 +133,7 @@ export function* swapWritepage(k: Kernel, folio: number): Atomic<void> {
   m.vmstat.events.pswpout += pages;
   m.vmstat.events.pgpgout += 4 * pages;
   if (pages === HPAGE_PMD_NR) m.vmstat.events.thp_swpout++;
+  if (pages > 1) m.thp.stats(m.memmap.order[folio]!).swpout++;
   m.memcgs.get(m.memmap.memcg[folio]!).counters.pswpout += pages;
   m.sink?.emit(Event.MmVmscanWriteFolio, folio, m.memmap.isAnon(folio) ? 0 : 1, 0, 0);
   const slot = m.memmap.private[folio]!;

@@ -3,7 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR, PTE, ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { FollFlag } from "./gup_flags.js";
 import { RssKind, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
@@ -50,6 +50,7 @@ export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: num
   }
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
+  if (pages > 1) k.m.thp.stats(memmap.order[folio]!).nr_anon++;
   accountAnonMapped(k, folio, pages);
 }
 
@@ -60,6 +61,7 @@ export function folioAddNewAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: 
   memmap.addEntireMapcount(folio, 1);
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
+  k.m.thp.stats(HPAGE_PMD_ORDER).nr_anon++;
   accountAnonMapped(k, folio, memmap.folioPages(folio));
   accountAnonThp(k, folio, memmap.folioPages(folio));
 }

@@ -388,7 +388,11 @@ export function* addToSwap(k: Kernel, folio: number, outcome: ShrinkOutcome): Ma
     if (m.point(Op.Thp, 0)) yield SWITCH;
     const partial = m.thp.deferredSplit.has(folio);
     if (!partial && (yield* k.swapfile.folioAllocSwap(k, folio))) return true;
-    if (!partial && m.memmap.order[folio] === HPAGE_PMD_ORDER) m.vmstat.events.thp_swpout_fallback++;
+    if (!partial) {
+      const order = m.memmap.order[folio]!;
+      m.thp.stats(order).swpout_fallback++;
+      if (order === HPAGE_PMD_ORDER) m.vmstat.events.thp_swpout_fallback++;
+    }
     if ((yield* k.hugeSplit.splitFolio(k, folio, outcome.split)) !== 0) return false;
   }
   return yield* k.swapfile.folioAllocSwap(k, folio);

@@ -166,6 +166,7 @@ export class LinuxMachine implements GuestHost {
     this.k.testHmm.initTestHmm(this.k, TEST_DEVICES);
     this.k.pageIo.startSwapDisk(this.k);
     this.k.vmscan.startKswapd(this.k);
+    this.k.khugepaged.prepareKhugepaged(this.k);
     this.operator = new OperatorShell(this, {
       before: options.before ?? [],
       lines: options.lines ?? [],

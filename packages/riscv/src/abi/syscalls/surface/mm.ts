@@ -83,6 +83,7 @@ export const MM: Surfaces = {
           Madv.GUARD_INSTALL, Madv.GUARD_REMOVE,
         ],
         EINVAL,
+        [Madv.COLLAPSE],
       ),
     },
     refuses: [unaligned(0), unmapped(0), tooLong(1, EINVAL)],

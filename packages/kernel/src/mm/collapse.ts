@@ -1,0 +1,433 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Op, tableObject } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
+import { Event } from "../trace.js";
+import { FaultFlag, VmFault } from "./fault_flags.js";
+import { Gfp, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
+import { Tva } from "./huge_memory.js";
+import type { Memcg } from "./memcontrol.js";
+import type { Vmf } from "./memory.js";
+import { RssKind, ThpDisabled, type Mm, type Vma } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { NO_PAGE, PG } from "./page.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+
+/** What came of looking at 2 MiB, or of making them one folio; by the names that tracepoints have for it. */
+export enum Scan {
+  Fail,
+  Succeed,
+  NoPteTable,
+  PmdMapped,
+  ExceedNonePte,
+  ExceedSwapPte,
+  ExceedSharedPte,
+  PteNonPresent,
+  PteUffdWp,
+  PageNull,
+  PageAnon,
+  PageCount,
+  PageLru,
+  PageLock,
+  LackReferencedPage,
+  DelPageLru,
+  AnyProcess,
+  VmaNull,
+  VmaCheck,
+  AddressRange,
+  AllocHugePageFail,
+  CgroupChargeFail,
+}
+
+/** One who collapses: khugepaged, or MADV_COLLAPSE, which heeds no limits. */
+export interface CollapseControl {
+  readonly isKhugepaged: boolean;
+  /** Charged with the folio. */
+  readonly memcg: Memcg;
+  /** mmap_lock is still held for reading, as it was at the call. */
+  mmapLocked: boolean;
+}
+
+/** The address space ends, or must not have huge pages: whoever collapses leaves it. */
+export function collapseTestExit(_k: Kernel, mm: Mm): boolean {
+  return mm.pgd < 0 || mm.users === 0 || mm.thpDisabled === ThpDisabled.Completely;
+}
+
+/** The VMA of 2 MiB that could be one folio, or why there is none; mmap_lock held. */
+export function revalidateVma(k: Kernel, mm: Mm, start: number, cc: CollapseControl): Vma | Scan {
+  if (k.collapse.collapseTestExit(k, mm)) return Scan.AnyProcess;
+  const vma = mm.vmaAt(start);
+  if (vma === null) return Scan.VmaNull;
+  if (start < vma.startVpn || start + HPAGE_PMD_NR > vma.endVpn) return Scan.AddressRange;
+  const why = cc.isKhugepaged ? Tva.Khugepaged : Tva.ForcedCollapse;
+  return k.hugeMemory.thpVmaAllowable(k, vma, start, HPAGE_PMD_ORDER, why) ? vma : Scan.VmaCheck;
+}
+
+/** The level-1 entry of 2 MiB that are mapped page by page: found, or why not. */
+function* findPteTable(k: Kernel, mm: Mm, start: number): Atomic<number | { readonly no: Scan }> {
+  const { m } = k;
+  if (m.point(Op.TableRead, tableObject(mm.id, start))) yield SWITCH;
+  const pmd = m.pt.pmd(mm.pgd, start);
+  if (pmd < 0 || m.pt.isNone(pmd)) return { no: Scan.NoPteTable };
+  return m.pt.isLeaf(pmd) ? { no: Scan.PmdMapped } : pmd;
+}
+
+/** Whether several address spaces map pages of a folio. */
+function mappedShared(k: Kernel, folio: number): boolean {
+  const { memmap } = k.m;
+  for (let page = folio; page < folio + memmap.folioPages(folio); page++) if (memmap.pageMapcount(page) > 1) return true;
+  return false;
+}
+
+/** Entries of 2 MiB, counted as somebody goes over them. */
+class Census {
+  none = 0;
+  swap = 0;
+  shared = 0;
+  referenced = 0;
+  private lastFolio = NO_PAGE;
+  private lastShared = false;
+
+  constructor(
+    private readonly k: Kernel,
+    private readonly cc: CollapseControl,
+  ) {}
+
+  /** An entry is empty, or for the page of zeros: what forbids it, or null. */
+  countNone(): Scan | null {
+    const { events } = this.k.m.vmstat;
+    if (!this.cc.isKhugepaged || ++this.none <= this.k.m.thp.khugepaged.maxPtesNone) return null;
+    events.thp_scan_exceed_none_pte++;
+    return Scan.ExceedNonePte;
+  }
+
+  countSwap(): Scan | null {
+    this.swap++;
+    if (!this.cc.isKhugepaged || this.swap <= this.k.m.thp.khugepaged.maxPtesSwap) return null;
+    this.k.m.vmstat.events.thp_scan_exceed_swap_pte++;
+    return Scan.ExceedSwapPte;
+  }
+
+  countShared(folio: number): Scan | null {
+    if (folio !== this.lastFolio) {
+      this.lastFolio = folio;
+      this.lastShared = mappedShared(this.k, folio);
+    }
+    if (!this.lastShared) return null;
+    this.shared++;
+    if (!this.cc.isKhugepaged || this.shared <= this.k.m.thp.khugepaged.maxPtesShared) return null;
+    this.k.m.vmstat.events.thp_scan_exceed_share_pte++;
+    return Scan.ExceedSharedPte;
+  }
+
+  countReferenced(folio: number, flags: number): void {
+    if (this.cc.isKhugepaged && ((flags & PTE.A) !== 0 || this.k.m.memmap.has(folio, PG.young | PG.referenced))) this.referenced++;
+  }
+}
+
+/** Looks whether 2 MiB of anonymous memory can be collapsed, and does it: mmap_lock is dropped then. */
+export function* collapseScanPmd(k: Kernel, mm: Mm, start: number, cc: CollapseControl): MaySleep<Scan> {
+  const { m } = k;
+  const found = yield* findPteTable(k, mm, start);
+  if (typeof found !== "number") return found.no;
+  const first = m.pt.child(found) * PTRS_PER_TABLE;
+  const census = new Census(k, cc);
+  const ptl = m.pt.lockOf(first);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  let result: Scan | null = null;
+  for (let i = 0; i < HPAGE_PMD_NR && result === null; i++) result = yield* scanEntry(k, first + i, census);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (result !== null) return result;
+  const { referenced, swap } = census;
+  if (cc.isKhugepaged && (referenced === 0 || (swap > 0 && referenced < HPAGE_PMD_NR / 2))) return Scan.LackReferencedPage;
+  cc.mmapLocked = false;
+  return yield* k.collapse.collapseHugePage(k, mm, start, cc, swap > 0);
+}
+
+/** What an entry has against being collapsed, or null. Its lock is held. */
+function* scanEntry(k: Kernel, ptep: number, census: Census): Atomic<Scan | null> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.pt.isNone(ptep)) return census.countNone();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const flags = m.pt.flags(ptep);
+  if (!ptePresent(flags)) return (flags & PTE.SWP_UFFD_WP) !== 0 ? Scan.PteUffdWp : census.countSwap();
+  if ((flags & PTE.UFFD_WP) !== 0) return Scan.PteUffdWp;
+  if ((flags & PTE.SPECIAL) !== 0) return census.countNone();
+  const page = memmap.pfnToPage(m.pt.pfn(ptep));
+  const folio = memmap.folioOf(page);
+  if (!memmap.isAnon(folio)) return Scan.PageAnon;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  const shared = census.countShared(folio);
+  if (shared !== null) return shared;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
+  if (!memmap.has(folio, PG.lru)) return Scan.PageLru;
+  if (memmap.has(folio, PG.locked)) return Scan.PageLock;
+  if (memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio) - 1) return Scan.PageCount;
+  census.countReferenced(folio, flags);
+  return null;
+}
+
+/**
+ * Makes one folio of 2 MiB, which a table maps page by page, and maps it by one entry. The caller has
+ * mmap_lock for reading, which is dropped. Nobody else can be in the table when it goes: faults are
+ * kept out by mmap_lock and the VMA's lock, reverse walks by the anon_vma's, and walks without locks
+ * are waited for.
+ */
+export function* collapseHugePage(k: Kernel, mm: Mm, start: number, cc: CollapseControl, swapin: boolean): MaySleep<Scan> {
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  // Allocating may take long, and wait for reclaim.
+  const folio = yield* k.collapse.allocChargeFolio(k, cc);
+  if (folio < 0) return -folio;
+  const result = yield* collapseInto(k, mm, start, cc, swapin, folio);
+  if (result !== Scan.Succeed) yield* k.swap.folioPut(k, folio, "alloc");
+  return result;
+}
+
+/** A charged folio of 2 MiB; or a negated `Scan`. */
+export function* allocChargeFolio(k: Kernel, cc: CollapseControl): MaySleep<number> {
+  const { m } = k;
+  const { khugepaged } = m.thp;
+  const gfp = cc.isKhugepaged ? (khugepaged.defrag ? GFP_TRANSHUGE : GFP_TRANSHUGE_LIGHT | Gfp.KSWAPD_RECLAIM) : GFP_TRANSHUGE;
+  const folio = yield* k.pageAlloc.allocFolio(k, gfp, HPAGE_PMD_ORDER);
+  if (folio === NO_PAGE) {
+    m.vmstat.events.thp_collapse_alloc_failed++;
+    return -Scan.AllocHugePageFail;
+  }
+  m.vmstat.events.thp_collapse_alloc++;
+  if (yield* k.memcg.chargeLargeFolio(k, folio, cc.memcg)) {
+    cc.memcg.counters.thpCollapseAlloc++;
+    return folio;
+  }
+  yield* k.swap.folioPut(k, folio, "alloc");
+  return -Scan.CgroupChargeFail;
+}
+
+function* collapseInto(k: Kernel, mm: Mm, start: number, cc: CollapseControl, swapin: boolean, folio: number): MaySleep<Scan> {
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  let vma = k.collapse.revalidateVma(k, mm, start, cc);
+  const found = typeof vma === "number" ? { no: vma } : yield* findPteTable(k, mm, start);
+  if (typeof vma === "number" || typeof found !== "number") {
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    return typeof found === "number" ? Scan.Fail : found.no;
+  }
+  if (swapin) {
+    const result = yield* k.collapse.collapseSwapin(k, mm, vma, start);
+    if (result !== Scan.Succeed) return result;
+  }
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  vma = k.collapse.revalidateVma(k, mm, start, cc);
+  let result: Scan = typeof vma === "number" ? vma : Scan.Succeed;
+  if (typeof vma !== "number") {
+    yield* k.memory.vmaStartWrite(k, vma);
+    const pmd = yield* findPteTable(k, mm, start);
+    result = typeof pmd === "number" ? yield* k.collapse.replaceTable(k, vma, start, pmd, cc, folio) : pmd.no;
+  }
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  return result;
+}
+
+/**
+ * Faults in what is not there: swap is read, a device's page taken back, a page on its way waited
+ * for. mmap_lock stays held where it succeeds, and only there.
+ */
+export function* collapseSwapin(k: Kernel, mm: Mm, vma: Vma, start: number): MaySleep<Scan> {
+  const { m } = k;
+  for (let vpn = start; vpn < start + HPAGE_PMD_NR; vpn++) {
+    if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
+    const ptep = m.pt.lookup(mm.pgd, vpn);
+    if (ptep < 0) {
+      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+      return Scan.NoPteTable;
+    }
+    if (m.point(Op.PteRead, ptep)) yield SWITCH;
+    const vmf: Vmf = { vma, vpn, flags: FaultFlag.ALLOW_RETRY, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
+    if (vmf.origFlags === 0 || ptePresent(vmf.origFlags)) continue;
+    const fault = yield* k.memory.doSwapPage(k, vmf);
+    // With a retry, the lock is gone: all may be different now.
+    if ((fault & VmFault.RETRY) !== 0) return Scan.PageLock;
+    if ((fault & VmFault.ERROR) !== 0) {
+      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+      return Scan.Fail;
+    }
+  }
+  // What was read is in batches, where it could not be isolated.
+  yield* k.swap.lruAddDrain(k);
+  return Scan.Succeed;
+}
+
+/** Takes the table out, its pages into the folio, and maps that; or puts the table back. All locks but the anon_vma's are held. */
+export function* replaceTable(k: Kernel, vma: Vma, start: number, pmd: number, cc: CollapseControl, folio: number): MaySleep<Scan> {
+  yield* k.collapse.keepReverseWalksOut(k, vma);
+  const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: start + HPAGE_PMD_NR, event: NotifyEvent.CLEAR, owner: null };
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  const node = yield* k.collapse.pmdpCollapseFlush(k, vma, start, pmd);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  yield* k.collapse.waitForWalksWithoutLocks(k);
+  const isolated: number[] = [];
+  const result = yield* k.collapse.isolatePages(k, node, cc, isolated);
+  if (result !== Scan.Succeed) {
+    yield* restoreTable(k, vma, start, pmd, node);
+    yield* k.collapse.letReverseWalksIn(k, vma);
+    return result;
+  }
+  // No reverse walk finds anything here from now on, and who has another way to these pages finds them isolated and locked.
+  yield* k.collapse.letReverseWalksIn(k, vma);
+  yield* k.collapse.copyPages(k, vma, start, node, folio);
+  yield* k.collapse.releasePages(k, isolated);
+  yield* mapCollapsed(k, vma, start, pmd, node, folio);
+  return Scan.Succeed;
+}
+
+export function* keepReverseWalksOut(_k: Kernel, { anonVma }: Vma): MaySleep<void> {
+  if (!anonVma!.lock.tryWrite()) yield* anonVma!.lock.write();
+}
+
+export function* letReverseWalksIn(_k: Kernel, { anonVma }: Vma): Atomic<void> {
+  if (!anonVma!.lock.tryUnlock()) yield* anonVma!.lock.unlock();
+}
+
+/** Takes the pointer to a table out, and what the table maps out of all TLBs; the table. */
+export function* pmdpCollapseFlush(k: Kernel, vma: Vma, start: number, pmd: number): Atomic<number> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.TableWrite, tableObject(vma.mm.id, start))) yield SWITCH;
+  m.touches(Op.PteWrite, pmd);
+  const node = m.pt.child(pmd);
+  m.pt.clear(pmd);
+  m.sink?.emit(Event.SetPte, pmd, 0, 0, start);
+  yield* k.collapse.flushCollapsed(k, vma.mm);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return node;
+}
+
+/** A fence for an address reaches leaf entries alone on riscv, and a table is none: so all goes. */
+export function* flushCollapsed(k: Kernel, mm: Mm): Atomic<void> {
+  yield* k.tlbflush.flushTlbMm(k, mm);
+}
+
+/** Until nobody who has found the table without a lock (`gupFast`) is in it any more. */
+export function* waitForWalksWithoutLocks(k: Kernel): MaySleep<void> {
+  yield* k.rcu.synchronizeRcu(k);
+}
+
+function* restoreTable(k: Kernel, vma: Vma, start: number, pmd: number, node: number): Atomic<void> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.TableWrite, tableObject(vma.mm.id, start))) yield SWITCH;
+  m.touches(Op.PteWrite, pmd);
+  m.pt.setChild(pmd, node);
+  m.sink?.emit(Event.SetPte, pmd, PTE.V, node, start);
+  if (m.config.checking) k.tlbflush.prefetchTable(k, vma.mm, start, node);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+}
+
+/**
+ * Locks every folio that the table has and takes it off its list, so that none gets another
+ * reference. Each then has the caller's at site "isolate"; where it fails, all are let go again.
+ */
+export function* isolatePages(k: Kernel, node: number, cc: CollapseControl, isolated: number[]): MaySleep<Scan> {
+  const { m } = k;
+  const first = node * PTRS_PER_TABLE;
+  const census = new Census(k, cc);
+  const ptl = m.pt.lockOf(first);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  let result: Scan | null = null;
+  for (let i = 0; i < HPAGE_PMD_NR && result === null; i++) result = yield* isolateEntry(k, first + i, census, isolated);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (result === null && cc.isKhugepaged && census.referenced === 0) result = Scan.LackReferencedPage;
+  if (result === null) return Scan.Succeed;
+  yield* k.collapse.releasePages(k, isolated);
+  return result;
+}
+
+function* isolateEntry(k: Kernel, ptep: number, census: Census, isolated: number[]): Atomic<Scan | null> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.pt.isNone(ptep)) return census.countNone();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const flags = m.pt.flags(ptep);
+  if (!ptePresent(flags)) return Scan.PteNonPresent;
+  if ((flags & PTE.UFFD_WP) !== 0) return Scan.PteUffdWp;
+  if ((flags & PTE.SPECIAL) !== 0) return census.countNone();
+  const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
+  if (!memmap.isAnon(folio)) return Scan.PageAnon;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  const shared = census.countShared(folio);
+  if (shared !== null) return shared;
+  census.countReferenced(folio, flags);
+  if (isolated.length > 0 && memmap.isLarge(folio) && isolated.includes(folio)) return null;
+  if (!(yield* k.folioLock.folioTrylock(k, folio))) return Scan.PageLock;
+  const refused = yield* k.collapse.isolateLocked(k, folio);
+  if (refused === null) isolated.push(folio);
+  else yield* k.folioLock.folioUnlock(k, folio);
+  return refused;
+}
+
+/** Whoever has a reference could write to the page, past the copy. */
+export function* isolateLocked(k: Kernel, folio: number): Atomic<Scan | null> {
+  const { m } = k;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
+  if (m.memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio) - 1) return Scan.PageCount;
+  return (yield* k.swap.folioIsolateLru(k, folio)) ? null : Scan.DelPageLru;
+}
+
+/** Copies what the table maps, or zeros, and takes the entries out; the old pages lose the mapping, and their reference of it. */
+export function* copyPages(k: Kernel, vma: Vma, start: number, node: number, folio: number): MaySleep<void> {
+  const { m } = k;
+  const { memmap } = m;
+  for (let i = 0; i < HPAGE_PMD_NR; i++) {
+    const ptep = node * PTRS_PER_TABLE + i;
+    const none = m.pt.isNone(ptep);
+    if (!none && m.point(Op.PteRead, ptep)) yield SWITCH;
+    if (none || (m.pt.flags(ptep) & PTE.SPECIAL) !== 0) {
+      m.ram.clear(folio + i);
+      vma.mm.addRss(RssKind.anon, 1);
+      if (!none) yield* clearEntry(k, start + i, ptep);
+      continue;
+    }
+    const page = memmap.pfnToPage(m.pt.pfn(ptep));
+    const src = memmap.folioOf(page);
+    if (m.point(Op.FrameRead, page)) yield SWITCH;
+    m.ram.copy(folio + i, page);
+    yield* clearEntry(k, start + i, ptep);
+    yield* k.rmap.folioRemoveRmapPte(k, src, page, vma);
+    yield* k.swap.folioPutUnowned(k, src);
+    if ((i & 31) === 31) yield* m.sched.condResched();
+  }
+}
+
+/** Nobody finds the entry any more but by its table's lock. */
+function* clearEntry(k: Kernel, vpn: number, ptep: number): Atomic<void> {
+  const ptl = k.m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  yield* k.memory.ptepGetAndClear(k, vpn, ptep);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+}
+
+/** Lets go of what was isolated: those that nobody else has are freed. */
+export function* releasePages(k: Kernel, isolated: readonly number[]): Atomic<void> {
+  for (const folio of isolated) {
+    yield* k.folioLock.folioUnlock(k, folio);
+    if (k.m.memmap.has(folio, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, folio);
+    yield* k.vmscan.putbackFolios(k, [folio]);
+  }
+}
+
+/** One entry for all, with the table set aside for when it is split. */
+function* mapCollapsed(k: Kernel, vma: Vma, start: number, pmd: number, node: number, folio: number): Atomic<void> {
+  const { m } = k;
+  const { mm } = vma;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  k.rmap.folioAddNewAnonRmapPmd(k, folio, vma, start);
+  yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
+  mm.depositedTables.push(m.pt.releaseNode(node));
+  const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, mm, start, pmd, flags, m.memmap.pageToPfn(folio));
+  m.refs?.put(folio, "alloc");
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+}

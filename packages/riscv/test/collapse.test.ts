@@ -1,0 +1,23 @@
+import { expect, test } from "vitest";
+import { runGuest } from "./guest.js";
+
+// Without "all" the expected output is what the same source prints natively on Linux 6.18.
+test("MADV_COLLAPSE answers, and leaves memory, as on Linux", async () => {
+  const run = runGuest("collapse");
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/collapse.txt");
+});
+
+test("what is in swap, and what a device has for itself, is collapsed as well", () => {
+  const run = runGuest("collapse", { args: ["all"] });
+  expect(run.exitCode).toBe(0);
+  const lines = run.stdout.split("\n");
+  expect(lines.slice(lines.findIndex((line) => line.startsWith("paged out")))).toMatchSnapshot();
+});
+
+// The expected output is what the same source prints natively on Linux 6.18, as root.
+test("khugepaged takes its settings, and keeps to them", async () => {
+  const run = runGuest("khugepaged");
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/khugepaged.txt");
+});
