@@ -66,7 +66,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/mprotect.ts: canChangePteWritable": UNDER_CALLERS_LOCK,
   "mm/mprotect.ts: changePteRange/(anonymous)": `${UNDER_CALLERS_POINT} (PteWrite, by ptepModify)`,
   "fs/proc/page.ts: stablePageFlags": `${UNDER_CALLERS_POINT} (PageFlags)`,
-  "fs/proc/zoneinfo.ts: lruByZone": "statistics: each page as it happens to be met",
+  "fs/proc/vmstat.ts: zoneUses": "statistics: each page as it happens to be met",
   "mm/page_alloc.ts: freeToPcp": NOT_VISIBLE_YET,
   "mm/page_alloc.ts: prepareNewPage": NOT_VISIBLE_YET,
   "mm/page_alloc.ts: returnFast": NOT_VISIBLE_YET,

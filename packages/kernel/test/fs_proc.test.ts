@@ -215,7 +215,10 @@ test("the texts about the machine", () => {
     expect(meminfo).toContain("\nHugePages_Total:       0\nHugePages_Free:        0\n");
     expect(meminfo).toContain("\nVmallocTotal:   67108863 kB\n");
     const vmstat = String(yield* cat(k, "/proc/vmstat"));
-    expect(vmstat).toMatch(/^nr_free_pages \d+\nnr_zone_inactive_anon \d+\n/);
+    expect(vmstat).toMatch(/^nr_free_pages \d+\nnr_free_pages_blocks \d+\nnr_zone_inactive_anon \d+\n/);
+    const names = vmstat.split("\n").map((line) => line.split(" ")[0]!);
+    expect(new Set(names).size).toBe(names.length);
+    expect(Object.keys(k.m.vmstat.events).filter((event) => !names.includes(event))).toEqual([]);
     expect(vmstat).toMatch(/\nnr_anon_pages 50\n/);
     expect(vmstat).toMatch(/\npgfault \d+\npgmajfault 0\n/);
     expect(yield* cat(k, "/proc/swaps")).toBe(

@@ -65,7 +65,9 @@ function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): vo
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   if (order > 0) memmap.prepareCompound(page, order);
-  m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]] += 1 << order;
+  const zone = m.zones.zoneOf(page);
+  m.vmstat.events[PGALLOC[zone.id]] += 1 << order;
+  zone.allocations++;
   m.refs?.get(page, "alloc");
   m.pageOwner?.allocated(page, order, gfp, gfpMigratetype(gfp));
   m.sink?.emit(Event.MmPageAlloc, page, order, gfpMigratetype(gfp), gfp);

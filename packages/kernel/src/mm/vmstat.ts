@@ -31,6 +31,8 @@ export const VM_EVENTS = [
   "pgsteal_file",
   "pageoutrun",
   "pgrotated",
+  "drop_pagecache",
+  "drop_slab",
   "oom_kill",
   "pgmigrate_success",
   "pgmigrate_fail",

@@ -49,6 +49,8 @@ export class Zone {
   /** How many want pages to go to the buddy lists at once, and not to per-CPU lists. */
   pcpDisabled = 0;
   isolatedPageblocks = 0;
+  /** How often something was allocated here: numa_hit. */
+  allocations = 0;
 
   constructor(
     m: Machine,

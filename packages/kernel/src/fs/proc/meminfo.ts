@@ -1,7 +1,6 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
-import { HPAGE_PMD_NR } from "../../arch/pgtable.js";
 import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
 import { VM } from "../../mm/mm_types.js";
 
@@ -96,45 +95,11 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("CmaTotal", 0);
   line("CmaFree", 0);
   line("Balloon", 0);
+  line("GPUActive", 0);
+  line("GPUReclaim", 0);
   for (const name of ["Total", "Free", "Rsvd", "Surp"]) {
     text += `${`HugePages_${name}:`.padEnd(16)}${"0".padStart(8)}\n`;
   }
   text += "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n";
   return text;
-}
-
-/** /proc/vmstat: the counters that exist here, in Linux's order. */
-export function* showVmstat(k: Kernel): MaySleep<string> {
-  const { m } = k;
-  if (m.point(Op.Stats, 0)) yield SWITCH;
-  const { pages, events } = m.vmstat;
-  const lru = lruTotals(k);
-  const free = m.zones.freePages();
-  const lists: [string, number][] = [
-    ["inactive_anon", lru[Lru.inactiveAnon]!],
-    ["active_anon", lru[Lru.activeAnon]!],
-    ["inactive_file", lru[Lru.inactiveFile]!],
-    ["active_file", lru[Lru.activeFile]!],
-    ["unevictable", lru[Lru.unevictable]!],
-  ];
-  const rows: [string, number][] = [
-    ["nr_free_pages", free],
-    ...lists.map(([name, n]): [string, number] => [`nr_zone_${name}`, n]),
-    ["nr_zone_write_pending", pages.dirty + pages.writeback],
-    ["nr_mlock", pages.mlock],
-    ...lists.map(([name, n]): [string, number] => [`nr_${name}`, n]),
-    ["nr_anon_pages", pages.anonMapped],
-    ["nr_mapped", 0],
-    // The swap cache counts as file pages.
-    ["nr_file_pages", pages.filePages + pages.swapcached],
-    ["nr_dirty", pages.dirty],
-    ["nr_writeback", pages.writeback],
-    ["nr_shmem", pages.shmem],
-    ["nr_kernel_stack", pages.kernelStack * 4],
-    ["nr_page_table_pages", pages.pageTables],
-    ["nr_swapcached", pages.swapcached],
-    ["nr_anon_transparent_hugepages", Math.floor(pages.anonThp / HPAGE_PMD_NR)],
-    ...Object.entries<number>(events),
-  ];
-  return rows.map(([name, n]) => `${name} ${n}\n`).join("");
 }

@@ -17,9 +17,10 @@ import {
   showUptime,
   versionText,
 } from "./generic.js";
-import { showMeminfo, showVmstat } from "./meminfo.js";
+import { showMeminfo } from "./meminfo.js";
 import { kpageFiles } from "./page.js";
 import { populateSysctl } from "./sysctl.js";
+import { showVmstat } from "./vmstat.js";
 import { showBuddyinfo, showIomem, showPagetypeinfo, showZoneinfo } from "./zoneinfo.js";
 
 const PROC_SUPER_MAGIC = 0x9fa0;

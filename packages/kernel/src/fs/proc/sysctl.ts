@@ -55,6 +55,8 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
 function* storeDropCaches(k: Kernel, text: string): MaySleep<number> {
   const value = parseInteger(text);
   if (value === null || value < 1 || value > 4) return -Errno.EINVAL;
+  if ((value & 1) !== 0) k.m.vmstat.events.drop_pagecache++;
+  if ((value & 2) !== 0) k.m.vmstat.events.drop_slab++;
   yield* k.swap.lruAddDrainAll(k);
   if ((value & 2) !== 0) while ((yield* k.vmscan.shrinkSlab(k, k.m.memcgs.root)) > 0);
   const task = k.m.current!;

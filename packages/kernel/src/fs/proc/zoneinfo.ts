@@ -1,28 +1,15 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
-import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
-import { PG, RAM_BASE_PFN } from "../../mm/page.js";
+import { RAM_BASE_PFN } from "../../mm/page.js";
 import { MIGRATE_TYPES, MigrateType, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from "../../mm/pageblock.js";
-import { MAX_PAGE_ORDER, NR_ZONES, type Zone } from "../../mm/zone.js";
-import { folioLruList } from "../../mm/swap.js";
+import { MAX_PAGE_ORDER, NR_ZONES } from "../../mm/zone.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
-import { lruTotals } from "./meminfo.js";
+import { nodeCounters, zoneCounters, zoneUses } from "./vmstat.js";
 
 /** Columns as in include/linux/mmzone.h's users: a zone's name is padded to eight. */
-function zoneHeader(zone: Zone): string {
-  return `Node 0, zone ${zone.name.padStart(8)}`;
-}
-
-/** Pages on LRU lists by zone: the lists belong to cgroups, so they are counted page by page. */
-function lruByZone(k: Kernel): number[][] {
-  const { memmap, zones } = k.m;
-  const counts = zones.list.map(() => new Array<number>(LRU_LISTS).fill(0));
-  for (let page = 0; page < memmap.nrPages; page++) {
-    if (!memmap.has(page, PG.lru)) continue;
-    counts[zones.zoneOf(page).id]![folioLruList(k, page)]! += memmap.folioPages(page);
-  }
-  return counts;
+function zoneHeader(name: string): string {
+  return `Node 0, zone ${name.padStart(8)}`;
 }
 
 /** A line of a counter, its name in 12 columns. */
@@ -30,55 +17,25 @@ function counter(name: string, n: number): string {
   return `\n      ${name.padEnd(12)} ${n}`;
 }
 
-const LRU_NAMES: readonly (readonly [string, Lru])[] = [
-  ["inactive_anon", Lru.inactiveAnon],
-  ["active_anon", Lru.activeAnon],
-  ["inactive_file", Lru.inactiveFile],
-  ["active_file", Lru.activeFile],
-  ["unevictable", Lru.unevictable],
-];
-
-/** /proc/zoneinfo. Counters that nothing here can change are left out. */
+/** /proc/zoneinfo. The zone of device memory is there, and empty. */
 export function* showZoneinfo(k: Kernel): MaySleep<string> {
   const { m } = k;
   if (m.point(Op.Stats, 0)) yield SWITCH;
-  const { zones, vmstat } = m;
-  const byZone = lruByZone(k);
+  const { zones } = m;
+  const uses = zoneUses(k);
   let text = "";
   let first = true;
   for (const zone of zones.list) {
-    text += zoneHeader(zone);
+    text += zoneHeader(zone.name);
     if (first && zone.managed > 0) {
       first = false;
-      const totals = lruTotals(k);
       text += "\n  per-node stats";
-      for (const [name, lru] of LRU_NAMES) text += counter(`nr_${name}`, totals[lru]!);
-      text += counter("nr_anon_pages", vmstat.pages.anonMapped);
-      text += counter("nr_mapped", 0);
-      text += counter("nr_file_pages", vmstat.pages.filePages + vmstat.pages.swapcached);
-      text += counter("nr_dirty", vmstat.pages.dirty);
-      text += counter("nr_writeback", vmstat.pages.writeback);
-      text += counter("nr_shmem", vmstat.pages.shmem);
-      text += counter("nr_kernel_stack", vmstat.pages.kernelStack * 4);
-      text += counter("nr_page_table_pages", vmstat.pages.pageTables);
-      text += counter("nr_swapcached", vmstat.pages.swapcached);
+      for (const [name, n] of nodeCounters(k)) text += counter(name, n);
     }
-    const row = (name: string, n: number): string => `\n        ${name.padEnd(8)} ${n}`;
-    text +=
-      `\n  pages free     ${zone.free}` +
-      row("boost", 0) +
-      row("min", zone.min) +
-      row("low", zone.low) +
-      row("high", zone.high) +
-      row("promo", zone.promo) +
-      row("spanned", zone.endPage - zone.startPage) +
-      row("present", zone.present) +
-      row("managed", zone.managed) +
-      row("cma", 0) +
-      `\n        protection: (${zone.lowmemReserve.join(", ")})`;
+    const { min, low, high, promo, present, managed } = zone;
+    text += pagesOf({ free: zone.free, min, low, high, promo, spanned: zone.endPage - zone.startPage, present, managed }, zone.lowmemReserve);
     if (zone.present > 0) {
-      text += counter("nr_free_pages", zone.free);
-      for (const [name, lru] of LRU_NAMES) text += counter(`nr_zone_${name}`, byZone[zone.id]![lru]!);
+      for (const [name, n] of zoneCounters(zone, uses[zone.id]!)) text += counter(name, n);
       text += "\n  pagesets";
       for (let cpu = 0; cpu < m.config.cpus; cpu++) {
         const column = (name: string, n: number): string => `\n              ${name.padEnd(9)} ${n}`;
@@ -86,13 +43,43 @@ export function* showZoneinfo(k: Kernel): MaySleep<string> {
           `\n    cpu: ${cpu}` +
           column("count:", zones.pcpPages(cpu, zone.id)) +
           column("high:", zone.pcpDisabled > 0 ? 0 : zones.batch * 4) +
-          column("batch:", zone.pcpDisabled > 0 ? 1 : zones.batch);
+          column("batch:", zone.pcpDisabled > 0 ? 1 : zones.batch) +
+          column("high_min:", zones.batch * 4) +
+          column("high_max:", zones.batch * 4) +
+          `\n  vm stats threshold: ${statThreshold(m.config.cpus, zone.managed)}`;
       }
       text += `\n  node_unreclaimable:  0\n  start_pfn:           ${RAM_BASE_PFN + zone.startPage}`;
+      text += "\n  reserved_highatomic: 0\n  free_highatomic:     0";
     }
     text += "\n";
   }
-  return text;
+  const none = { free: 0, min: 0, low: 0, high: 0, promo: 0, spanned: 0, present: 0, managed: 0 };
+  return `${text}${zoneHeader("Device")}${pagesOf(none, new Array<number>(NR_ZONES).fill(0))}\n`;
+}
+
+/** The lines that each zone has, empty or not. */
+function pagesOf(pages: Readonly<Record<"free" | "min" | "low" | "high" | "promo" | "spanned" | "present" | "managed", number>>, reserve: readonly number[]): string {
+  const row = (name: string, n: number): string => `\n        ${name.padEnd(8)} ${n}`;
+  const { free, min, low, high, promo, spanned, present, managed } = pages;
+  return (
+    `\n  pages free     ${free}` +
+    row("boost", 0) +
+    row("min", min) +
+    row("low", low) +
+    row("high", high) +
+    row("promo", promo) +
+    row("spanned", spanned) +
+    row("present", present) +
+    row("managed", managed) +
+    row("cma", 0) +
+    `\n        protection: (${[...reserve, reserve.at(-1)].join(", ")})`
+  );
+}
+
+/** What a CPU counts by itself before it adds to the sum: grows with CPUs and with units of 128 MiB, up to 125. */
+function statThreshold(cpus: number, managed: number): number {
+  const bits = (n: number): number => 32 - Math.clz32(n);
+  return Math.min(125, 2 * bits(cpus) * (1 + bits(managed >> 15)));
 }
 
 /** /proc/buddyinfo: free blocks by order, of the zones that have memory. */
@@ -101,7 +88,7 @@ export function* showBuddyinfo(k: Kernel): MaySleep<string> {
   let text = "";
   for (const zone of k.m.zones.list) {
     if (zone.present === 0) continue;
-    text += `${zoneHeader(zone)} `;
+    text += `${zoneHeader(zone.name)} `;
     for (let order = 0; order <= MAX_PAGE_ORDER; order++) text += `${String(zone.freeBlocks(order)).padStart(6)} `;
     text += "\n";
   }
