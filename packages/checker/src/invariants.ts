@@ -22,6 +22,7 @@ import {
 } from "@faultline/kernel";
 import { entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
+import { hugetlbBooks } from "./hugetlb_books.js";
 import { lruBooks } from "./lru_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
 
@@ -211,6 +212,7 @@ export class Invariants implements EventSink {
     const { pt } = this.k.m;
     for (let i = pt.nextUsed(mm.pgd, 0); i < USER_ROOT_ENTRIES; i = pt.nextUsed(mm.pgd, i + 1)) {
       const mid = pt.child(mm.pgd * PTRS + i);
+      if (mid < 0) return true;
       for (let j = pt.nextUsed(mid, 0); j < PTRS; j = pt.nextUsed(mid, j + 1)) {
         if (pt.isLeaf(mid * PTRS + j)) return true;
         const last = pt.child(mid * PTRS + j);
@@ -289,6 +291,7 @@ export class Invariants implements EventSink {
     for (const mm of m.mms) this.tableBooks(mm);
     this.fileBooks();
     this.pageBooks();
+    hugetlbBooks(this.k, (message) => this.fail("hugetlb", message));
     lruBooks(this.k, (message) => this.fail("lru", message));
     this.swapBooks();
     this.memcgBooks();
@@ -333,6 +336,7 @@ export class Invariants implements EventSink {
     let file = 0;
     let swap = 0;
     let huge = 0;
+    let hugetlb = 0;
     const single = (vpn: number, flags: number, pfn: number): void => {
       const wrong = notGranted(mm, vpn, flags);
       if (wrong !== null) this.fail("vma", `the entry at page ${hex(vpn)} ${wrong}`);
@@ -359,6 +363,11 @@ export class Invariants implements EventSink {
       }
     };
     const whole = (vpn: number, flags: number, pfn: number): void => {
+      const vma = mm.vmaAt(vpn);
+      if (vma?.isHugetlb === true) {
+        hugetlb += this.hugetlbEntry(mm, vpn, flags, pfn);
+        return;
+      }
       huge++;
       if ((flags & PTE.SPECIAL) !== 0) return;
       const folio = m.memmap.pfnToPage(pfn);
@@ -375,9 +384,28 @@ export class Invariants implements EventSink {
       (_mm, vpn, flags, pfn) => whole(vpn, flags, pfn),
     );
     this.compare("leak", `the number of tables that mm ${mm.id} has set aside`, mm.depositedTables.length, huge, "entries for 2 MiB");
+    this.compare("rss", `HugetlbPages of mm ${mm.id}`, mm.hugetlbPages, hugetlb, "pages mapped");
     this.compare("rss", `RssAnon of mm ${mm.id}`, mm.rss[RssKind.anon]!, anon, "entries");
     this.compare("rss", `RssFile of mm ${mm.id}`, mm.rss[RssKind.file]! + mm.rss[RssKind.shmem]!, file, "entries");
     this.compare("rss", `VmSwap of mm ${mm.id}`, mm.rss[RssKind.swap]!, swap, "entries");
+  }
+
+  /** An entry of a mapping of huge pages; what it stands for, in 4 KiB pages. */
+  private hugetlbEntry(mm: Mm, vpn: number, flags: number, pfn: number): number {
+    const { m } = this.k;
+    const folio = m.memmap.pfnToPage(pfn);
+    const pages = m.memmap.folioPages(folio);
+    const wrong = notGranted(mm, vpn, flags);
+    if (wrong !== null) this.fail("vma", `the entry at page ${hex(vpn)} ${wrong}`);
+    if (!ptePresent(flags)) return pages;
+    if (!m.memmap.has(folio, PG.hugetlb) || vpn % pages !== 0) {
+      this.fail("mapcount", `huge pages at page ${hex(vpn)} map ${this.frame(folio)}, which begins no hugetlb folio of that size`);
+    }
+    this.referenced[folio]!++;
+    this.mappedWhole.set(folio, (this.mappedWhole.get(folio) ?? 0) + 1);
+    const missed = missedByRmap(this.k, mm, vpn, folio);
+    if (missed !== null) this.fail("rmap", `no reverse walk from ${this.frame(folio)} comes to its mapping at page ${hex(vpn)}: ${missed}`);
+    return pages;
   }
 
   private pageBooks(): void {
@@ -390,7 +418,8 @@ export class Invariants implements EventSink {
       if (refcount === 0 && memmap.mapcount[page] === 0 && this.referenced[page] === 0 && memmap.order[page] === 0 && (memmap.flags[page]! & ~PG.buddy) === 0) continue;
       const folio = memmap.folioOf(page);
       if (folio === page && memmap.has(page, PG.mlocked)) mlocked += memmap.folioPages(page);
-      if (memmap.pageMapcount(page) > 0 && memmap.isAnon(folio)) anonMapped++;
+      const isHugetlb = memmap.has(folio, PG.hugetlb);
+      if (memmap.pageMapcount(page) > 0 && memmap.isAnon(folio) && !isHugetlb) anonMapped++;
       if (refcount === 0 && this.referenced[page] === 0 && memmap.mapcount[page] === 0) continue;
       if (memmap.has(page, PG.reserved) || folio === this.k.m.thp.hugeZeroFolio) continue;
       if (memmap.mapcount[page] !== this.mapped[page]) {
@@ -449,8 +478,8 @@ export class Invariants implements EventSink {
           else this.fail("swap", `${where(index)} is in swap slot ${slot}, which does not exist`);
           continue;
         }
-        pages++;
         const folio = memmap.folioOf(entry);
+        if (!memmap.has(folio, PG.hugetlb)) pages++;
         if (memmap.mapping[folio] !== mapping.id << 1 || memmap.index[folio]! + (entry - folio) !== index) {
           this.fail("page-cache", `${this.frame(entry)} is at ${where(index)}, and does not say so`, { page: entry });
         }
@@ -546,6 +575,10 @@ export class Invariants implements EventSink {
     const { pt } = this.k.m;
     for (let i = pt.nextUsed(mm.pgd, 0); i < USER_ROOT_ENTRIES; i = pt.nextUsed(mm.pgd, i + 1)) {
       const mid = pt.child(mm.pgd * PTRS + i);
+      if (mid < 0) {
+        visitHuge(mm, i << 18, pt.flags(mm.pgd * PTRS + i), pt.pfn(mm.pgd * PTRS + i));
+        continue;
+      }
       for (let j = pt.nextUsed(mid, 0); j < PTRS; j = pt.nextUsed(mid, j + 1)) {
         const entry = mid * PTRS + j;
         if (pt.isLeaf(entry)) {
@@ -566,10 +599,8 @@ export class Invariants implements EventSink {
   }
 
   private freeFrames(): number {
-    const { zones } = this.k.m;
-    let n = zones.freePages();
-    n += zones.pcpPages();
-    return n;
+    const { zones, hugetlb } = this.k.m;
+    return zones.freePages() + zones.pcpPages() + hugetlb.totalPages();
   }
 
   /**
@@ -579,7 +610,8 @@ export class Invariants implements EventSink {
    */
   private isGivenBack(page: number): boolean {
     const { memmap } = this.k.m;
-    return this.isFree(page) && (memmap.flags[memmap.folioOf(page)]! & ~PG.buddy) === 0;
+    const flags = memmap.flags[memmap.folioOf(page)]!;
+    return this.isFree(page) && ((flags & ~PG.buddy) === 0 || (flags & PG.hugetlb) !== 0);
   }
 
   private isFree(page: number): boolean {

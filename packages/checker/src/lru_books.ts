@@ -39,6 +39,6 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
     if (listed[page] !== 0) continue;
     if (memmap.has(page, PG.lru)) fail(`frame ${page} is marked as on an LRU list, and is on none`);
     const mapped = memmap.refcount[page] !== 0 && memmap.folioOf(page) === page && memmap.isAnon(page) && memmap.folioMapcount(page) > 0;
-    if (mapped && batches.references(page) === 0) fail(`frame ${page} is mapped, and reclaim never comes to it: it is on no LRU list and in no batch`);
+    if (mapped && !memmap.has(page, PG.hugetlb) && batches.references(page) === 0) fail(`frame ${page} is mapped, and reclaim never comes to it: it is on no LRU list and in no batch`);
   }
 }

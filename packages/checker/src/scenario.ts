@@ -112,6 +112,19 @@ export class ThreadApi {
     return yield* this.k.mmap.doMmap(this.k, this.mm, addr, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
   }
 
+  /** Makes the pool of huge pages (2 MiB) have so many; as many as it then has. */
+  *setHugePages(count: number): MaySleep<number> {
+    const h = this.k.m.hugetlb.defaultHstate;
+    yield* this.k.hugetlbPool.setMaxHugePages(this.k, h, count);
+    return h.nrHugePages;
+  }
+
+  /** New private memory of huge pages; its address, or a negated errno where those are not to be had. */
+  *mmapHuge(hugePages: number): MaySleep<number> {
+    const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.HUGETLB;
+    return yield* this.k.mmap.doMmap(this.k, this.mm, 0, hugePages << 21, Prot.READ | Prot.WRITE, flags, null, 0);
+  }
+
   *munmap(addr: number, pages: number): MaySleep<number> {
     return yield* this.k.mmap.doMunmap(this.k, this.mm, addr, pages * 4096);
   }

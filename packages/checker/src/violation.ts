@@ -21,6 +21,8 @@ export type ViolationKind =
   | "swap"
   /** A folio is not on the LRU list that it should be on, or a list's counts are wrong. */
   | "lru"
+  /** A pool of huge pages counts, or has promised, what it has not. */
+  | "hugetlb"
   /** A page that should have one mapper has more. */
   | "anon-exclusive"
   /** A TLB has what the page table does not grant, at rest. */
@@ -64,6 +66,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   memcg: "a cgroup is charged for the pages and swap slots that it has",
   swap: "a swap slot is in use as often as page-table entries and the swap cache name it",
   lru: "a folio is on the one LRU list that its flags name, and the lists count what they have",
+  hugetlb: "a pool of huge pages counts what it has, and has promised what others count on",
   "anon-exclusive": "a page that is exclusive to one process is mapped once",
   "stale-tlb": "when all is over, no TLB grants what the page table does not",
   "device-table": "a device maps only what the CPU's page table backs",

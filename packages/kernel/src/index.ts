@@ -24,6 +24,7 @@ export { BatchKind } from "./mm/folio_batch.js";
 export { FrameMemory, PAGE_SHIFT, PAGE_SIZE } from "./mm/frame_memory.js";
 export { FollFlag } from "./mm/gup_flags.js";
 export { Gfp, gfpText } from "./mm/gfp.js";
+export { HPG, type Hstate } from "./mm/hstate.js";
 export { HmmPfn, type HmmRange } from "./mm/hmm.js";
 export { Lru, type Lruvec } from "./mm/lruvec.js";
 export { Scan, type CollapseControl } from "./mm/collapse.js";

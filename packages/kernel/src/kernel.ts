@@ -5,6 +5,10 @@ import * as guard from "./mm/guard.js";
 import * as hmm from "./mm/hmm.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
+import * as hugetlb from "./mm/hugetlb.js";
+import * as hugetlbPool from "./mm/hugetlb_pool.js";
+import * as hugetlbReserve from "./mm/hugetlb_reserve.js";
+import * as hugetlbVma from "./mm/hugetlb_vma.js";
 import * as gup from "./mm/gup.js";
 import * as madvise from "./mm/madvise.js";
 import * as khugepaged from "./mm/khugepaged.js";
@@ -79,6 +83,10 @@ export const MAINLINE = {
   hmm,
   hugeMemory,
   hugeSplit,
+  hugetlb,
+  hugetlbPool,
+  hugetlbReserve,
+  hugetlbVma,
   khugepaged,
   lazyfree,
   madvise,

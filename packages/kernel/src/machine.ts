@@ -26,6 +26,7 @@ import type { SwapDisk } from "./mm/page_io.js";
 import { AddressSpaces } from "./mm/address_space.js";
 import { ShmemSb } from "./mm/shmem_inode.js";
 import { AnonVmas } from "./mm/anon_vma.js";
+import { Hugetlb } from "./mm/hstate.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
 import type { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
@@ -83,6 +84,7 @@ export class Machine {
   /** The tmpfs that nobody sees: of memfds, and of shared anonymous memory. */
   readonly shmem = new ShmemSb(SHMEM_DEV, Infinity);
   readonly thp: TransparentHugePages;
+  readonly hugetlb: Hugetlb;
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
@@ -151,6 +153,7 @@ export class Machine {
     this.batches = new FolioBatches(config.cpus);
     this.anonVmas = new AnonVmas(this);
     this.thp = new TransparentHugePages(this);
+    this.hugetlb = new Hugetlb(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);
     this.pollWait = new WaitQueue(this);

@@ -246,10 +246,11 @@ export class PageTables {
     return last * PTRS_PER_TABLE + tableIndex(vpn, 0);
   }
 
-  /** The entry that decides over a page, as the hardware's walk finds it: of the last level, or a leaf of level 1. */
+  /** The entry that decides over a page, as the hardware's walk finds it: of the last level, or a leaf of level 1 or 2. */
   find(root: number, vpn: number): number {
-    const mid = this.child(root * PTRS_PER_TABLE + tableIndex(vpn, 2));
-    if (mid < 0) return -1;
+    const top = root * PTRS_PER_TABLE + tableIndex(vpn, 2);
+    const mid = this.child(top);
+    if (mid < 0) return this.isLeaf(top) ? top : -1;
     const entry = mid * PTRS_PER_TABLE + tableIndex(vpn, 1);
     const flags = this.words[entry * 2 + 1]!;
     if (flags === PTE.V) return this.words[entry * 2]! * PTRS_PER_TABLE + tableIndex(vpn, 0);
@@ -259,6 +260,7 @@ export class PageTables {
   /** The pfn that an entry found by `find` has for a page. */
   pfnFor(entry: number, vpn: number): number {
     const pfn = this.words[entry * 2]!;
-    return this.isHuge(entry) ? pfn + (vpn & (HPAGE_PMD_NR - 1)) : pfn;
+    const level = this.levels[Math.floor(entry / PTRS_PER_TABLE)]!;
+    return level === 0 ? pfn : pfn + (vpn & ((1 << (9 * level)) - 1));
   }
 }

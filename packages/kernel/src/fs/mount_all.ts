@@ -47,5 +47,6 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   tree.mount("/dev/shm", devtmpfs.root.dir("shm", 0o1777), tmpfs(0o1777));
   tree.mount("/tmp", root.mkdirAtBoot("tmp", 0o1777), tmpfs(0o1777));
   m.vfs = tree;
+  m.hugetlb.firstAnonDev = dev;
   return new StdStreams(options);
 }

@@ -10,6 +10,7 @@ import { TmpfsInode } from "./tmpfs.js";
 import {
   O,
   OpenFile,
+  fput,
   SEEK_CUR,
   SEEK_END,
   SEEK_SET,
@@ -350,10 +351,7 @@ export class MountTree implements Vfs {
   }
 
   *put(k: Kernel, file: OpenFile): MaySleep<void> {
-    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    if (--file.references > 0) return;
-    if (file.writable && file.inode.writers !== undefined) file.inode.writers--;
-    if (file.ops.release !== undefined) yield* file.ops.release(k, file);
+    yield* fput(k, file);
   }
 
   private *lockPos(k: Kernel, file: OpenFile): MaySleep<void> {

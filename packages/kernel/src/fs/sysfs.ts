@@ -4,6 +4,7 @@ import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { cpuList } from "./proc/array.js";
 import { PseudoFs, TextFile, type PseudoDir } from "./pseudo.js";
+import { addHugepages } from "./sysfs_hugetlb.js";
 import { addMemoryBlocks } from "./sysfs_memory.js";
 import { ThpSysfs } from "./sysfs_thp.js";
 
@@ -22,7 +23,9 @@ export class Sysfs extends PseudoFs {
     super("sysfs", "sysfs", "rw,nosuid,nodev,noexec,relatime", dev, SYSFS_MAGIC);
     this.cgroup = this.root.dir("fs").dir("cgroup");
     new ThpSysfs(this, this.root.dir("kernel").dir("mm").dir("transparent_hugepage"));
+    addHugepages(this, m, this.root.dir("kernel").dir("mm").dir("hugepages"), false);
     const system = this.root.dir("devices").dir("system");
+    addHugepages(this, m, system.dir("node").dir("node0").dir("hugepages"), true);
     addMemoryBlocks(this, m, system.dir("memory"));
     for (const name of ["online", "possible", "present"]) {
       this.addText(system.dir("cpu"), name, (k) => cpuList(k.m.config.cpus));

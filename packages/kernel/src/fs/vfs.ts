@@ -1,5 +1,6 @@
-import type { MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import type { Mutex, RwSem } from "../kernel/locks.js";
+import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { AddressSpace } from "../mm/address_space.js";
 import type { Vma } from "../mm/mm_types.js";
@@ -108,6 +109,14 @@ export class OpenFile {
   get writable(): boolean {
     return (this.flags & O.ACCMODE) !== O.RDONLY && (this.flags & O.PATH) === 0;
   }
+}
+
+/** Drops a reference, and closes the file with the last one. */
+export function* fput(k: Kernel, file: OpenFile): MaySleep<void> {
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  if (--file.references > 0) return;
+  if (file.writable && file.inode.writers !== undefined) file.inode.writers--;
+  if (file.ops.release !== undefined) yield* file.ops.release(k, file);
 }
 
 export type InodeKind = "file" | "directory" | "char" | "symlink" | "pipe";

@@ -69,6 +69,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
     anonVma.vmas.add(vma);
     if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   }
+  if (vma.isHugetlb) k.hugetlbVma.inheritInChild(k, vma, src);
   yield* k.mmap.linkFileVma(k, vma);
   if (m.point(Op.VmaTree, mm.id)) yield SWITCH;
   mm.vmas.push(vma);

@@ -18,7 +18,8 @@ const OBJECTS = 2 ** 28;
 /**
  * struct address_space: the pages of a file by their index in it, and who maps it. An entry is a
  * page, or, of a file in memory, the swap slot that its contents went to (`swapEntry`); a large
- * folio has an entry for each of its pages. Every folio here has a reference for each entry.
+ * folio has an entry for each of its pages, but for one of hugetlb, which has one. Every folio here has
+ * a reference for each of its pages.
  *
  * An access to an entry is one step: what Linux guards with the lock of the xarray.
  */
@@ -32,8 +33,9 @@ export class AddressSpace {
     m: Machine,
     readonly id: number,
     readonly host: MappingHost,
+    lockName: string,
   ) {
-    this.lock = new RwSem(m.locks, "i_mmap_rwsem");
+    this.lock = new RwSem(m.locks, lockName);
   }
 
   /** The page or swap entry at an index; NO_PAGE for a hole. */
@@ -85,8 +87,8 @@ export class AddressSpaces {
 
   constructor(private readonly m: Machine) {}
 
-  create(host: MappingHost): AddressSpace {
-    return new AddressSpace(this.m, this.nextId++, host);
+  create(host: MappingHost, lockName = "i_mmap_rwsem"): AddressSpace {
+    return new AddressSpace(this.m, this.nextId++, host, lockName);
   }
 
   /** It has pages from here on that lead to it. */

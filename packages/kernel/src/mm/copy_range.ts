@@ -36,8 +36,8 @@ export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> 
   const cow = isCow(src);
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
   if (cow) yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  let error = 0;
-  for (let vpn = src.startVpn; vpn < src.endVpn && error === 0; ) {
+  let error = src.isHugetlb ? yield* k.hugetlbVma.copyHugetlbPageRange(k, dst, src, cow) : 0;
+  for (let vpn = src.startVpn; vpn < src.endVpn && error === 0 && !src.isHugetlb; ) {
     const end = Math.min(src.endVpn, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     error = yield* k.copyRange.copyPmd(k, dst, src, vpn, end);
     vpn = end;

@@ -57,7 +57,7 @@ export function* filemapLockEntry(k: Kernel, mapping: AddressSpace, index: numbe
 export function* filemapAddFolio(k: Kernel, mapping: AddressSpace, folio: number, index: number, expected: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
-  const pages = memmap.folioPages(folio);
+  const pages = entriesOf(k, folio);
   if (m.point(Op.PageCacheWrite, mapping.object(index))) yield SWITCH;
   for (let i = 0; i < pages; i++) {
     if (i > 0) m.touches(Op.PageCacheWrite, mapping.object(index + i));
@@ -67,7 +67,7 @@ export function* filemapAddFolio(k: Kernel, mapping: AddressSpace, folio: number
   for (let i = 0; i < pages; i++) mapping.entries.set(index + i, folio + i);
   m.touches(Op.RefGet, folio);
   m.touches(Op.PageFlags, folio);
-  memmap.refcount[folio]! += pages;
+  memmap.refcount[folio]! += memmap.folioPages(folio);
   memmap.mapping[folio] = mapping.id << 1;
   memmap.index[folio] = index;
   accountCached(k, folio, pages);
@@ -90,7 +90,7 @@ export function dropFolio(k: Kernel, mapping: AddressSpace, folio: number, repla
   const { m } = k;
   const { memmap } = m;
   const index = memmap.index[folio]!;
-  const pages = memmap.folioPages(folio);
+  const pages = entriesOf(k, folio);
   for (let i = 0; i < pages; i++) {
     m.touches(Op.PageCacheWrite, mapping.object(index + i));
     if (replacement === NO_PAGE) mapping.entries.delete(index + i);
@@ -108,9 +108,16 @@ export function folioMapping(k: Kernel, folio: number): AddressSpace | null {
   return memmap.isAnon(folio) ? null : (mappings.get(memmap.mapping[folio]! >> 1) ?? null);
 }
 
+/** The entries that a folio has in its file. */
+function entriesOf(k: Kernel, folio: number): number {
+  return k.m.memmap.has(folio, PG.hugetlb) ? 1 : k.m.memmap.folioPages(folio);
+}
+
 /** Pages of page cache more, or (negative) less. */
 function accountCached(k: Kernel, folio: number, pages: number): void {
   const { memmap, vmstat, memcgs } = k.m;
+  // What belongs to a pool of huge pages is no page cache.
+  if (memmap.has(folio, PG.hugetlb)) return;
   const { counters } = memcgs.get(memmap.memcg[folio]!);
   vmstat.pages.filePages += pages;
   counters.file += pages;

@@ -90,7 +90,7 @@ export function* followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, s
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let entry = m.pt.find(vma.mm.pgd, vpn);
-  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry)) {
+  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry) && !vma.isHugetlb) {
     yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     entry = m.pt.find(vma.mm.pgd, vpn);

@@ -148,6 +148,7 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
     case Madv.DONTNEED:
     case Madv.DONTNEED_LOCKED:
       if ((vma.flags & VM.PFNMAP) !== 0 || (locked && advice === Madv.DONTNEED)) return -Errno.EINVAL;
+      if (vma.isHugetlb) return yield* k.hugetlbVma.dontneed(k, vma, start, end);
       yield* k.zap.zapPageRange(k, vma, start, end);
       return 0;
     case Madv.FREE:
@@ -156,7 +157,7 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
       return 0;
     case Madv.COLD:
     case Madv.PAGEOUT:
-      if (locked || (vma.flags & VM.PFNMAP) !== 0) return -Errno.EINVAL;
+      if (locked || vma.isHugetlb || (vma.flags & VM.PFNMAP) !== 0) return -Errno.EINVAL;
       yield* k.madvise.coldOrPageout(k, vma, start, end, advice === Madv.PAGEOUT);
       return 0;
     case Madv.REMOVE:
@@ -164,11 +165,9 @@ export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, ad
     case Madv.COLLAPSE:
       return yield* k.khugepaged.madviseCollapse(k, vma, start, end);
     case Madv.WILLNEED:
+      if (vma.isHugetlb) return 0;
       yield* k.madvise.willneed(k, vma, start, end);
       return 0;
-    case Madv.REMOVE:
-      if (locked || vma.file === null) return -Errno.EINVAL;
-      return (vma.flags & (VM.SHARED | VM.MAYWRITE)) !== (VM.SHARED | VM.MAYWRITE) ? -Errno.EACCES : -Errno.EOPNOTSUPP;
     case Madv.GUARD_INSTALL:
       return yield* k.guard.guardInstall(k, vma, start, end);
     case Madv.GUARD_REMOVE:

@@ -197,6 +197,7 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 /** Resolves a fault in a VMA whose lock (or mmap_lock) the caller holds. VmFault bits. */
 export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
   const { m } = k;
+  if (vma.isHugetlb) return yield* k.hugetlb.hugetlbFault(k, vma, vpn, flags);
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) {

@@ -2,6 +2,7 @@ import { SpinLock } from "../kernel/locks.js";
 import { WaitQueue } from "../kernel/sched.js";
 import type { Machine } from "../machine.js";
 import type { AnonVma } from "./anon_vma.js";
+import type { HugetlbVma } from "./hugetlb_reserve.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { OpenFile } from "../fs/vfs.js";
@@ -35,6 +36,7 @@ export enum VM {
   /** Counts towards Committed_AS: private memory that is, or once was, writable. */
   ACCOUNT = 1 << 20,
   NORESERVE = 1 << 21,
+  HUGETLB = 1 << 22,
   /** MAP_DROPPABLE. Linux has it, and SEALED, above bit 31. */
   DROPPABLE = 1 << 23,
   /** mseal(): its mapping stays as it is. */
@@ -68,6 +70,8 @@ export class Vma {
   /** Equal to the mm's lockSeq while a writer has this VMA locked. */
   lockSeq = -1;
   readonly lockWait: WaitQueue;
+  /** Of a mapping of huge pages (HUGETLB). */
+  hugetlb: HugetlbVma | null = null;
   /** Set when the VMA has left its address space: a reader that comes late backs off. */
   detached = false;
   /** What faults on a mapping of a file do; null for anonymous memory. Set by the file's `mmap`. */
@@ -86,6 +90,10 @@ export class Vma {
     public file: OpenFile | null,
   ) {
     this.lockWait = new WaitQueue(mm.m);
+  }
+
+  get isHugetlb(): boolean {
+    return (this.flags & VM.HUGETLB) !== 0;
   }
 
   get pages(): number {
@@ -148,6 +156,8 @@ export class Mm {
   /** Indexed by RssKind, in pages. */
   readonly rss = [0, 0, 0, 0];
   pageTables = 0;
+  /** Of hugetlb, in 4 KiB pages: they are counted nowhere else. */
+  hugetlbPages = 0;
   /** Frames of the tables set aside for splitting huge entries: one for each. */
   readonly depositedTables: number[] = [];
   /** Whether this address space may map the huge page of zeros. */

@@ -3,7 +3,8 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { Rlimit } from "../kernel/rlimit.js";
 import type { Kernel } from "../kernel.js";
-import type { OpenFile } from "../fs/vfs.js";
+import { isHugetlbFile, type HugetlbInode } from "../fs/hugetlbfs.js";
+import { fput, type OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_STICKY, type Vma } from "./mm_types.js";
@@ -130,6 +131,15 @@ export function thpGetUnmappedArea(k: Kernel, mm: Mm, pages: number): number {
   return below === 0 ? padded + HPAGE_PMD_NR : padded + HPAGE_PMD_NR - below;
 }
 
+/** Room that begins at a multiple of so many pages: at the hint, rounded up, where that is free, else anywhere. -1: no room. */
+export function getUnmappedAlignedArea(k: Kernel, mm: Mm, hint: number, pages: number, align: number): number {
+  const at = Math.ceil(hint / align) * align;
+  if (at >= MIN_VPN && at + pages <= USER_VPN_END && k.mmap.rangeFree(k, mm, at, pages)) return at;
+  const padded = k.mmap.getUnmappedArea(k, mm, 0, pages + align - 1);
+  // Top down, what is aligned already is taken from the upper end.
+  return padded < 0 ? -1 : Math.floor((padded + align - 1) / align) * align;
+}
+
 /** Room for private anonymous memory: at the hint, a page, where that is free, else anywhere. -1: no room. */
 export function getUnmappedAnonArea(k: Kernel, mm: Mm, hint: number, pages: number): number {
   const couldBeHuge = hint === 0 && pages % HPAGE_PMD_NR === 0;
@@ -160,6 +170,7 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   // Locked before anybody can find it, else a fault would get in between the split and what follows.
   upper.lockSeq = mm.lockSeq;
   if (vma.file !== null) vma.file.references++;
+  if (vma.isHugetlb) k.hugetlbVma.inherit(k, upper, vma);
   upper.ops = vma.ops;
   const { mapping, anonVma } = vma;
   yield* k.mmap.lockRmap(k, vma);
@@ -305,7 +316,8 @@ export function* unlockRmap(_k: Kernel, vma: Vma): MaySleep<void> {
 /** A VMA has left its address space. */
 export function* removeVma(k: Kernel, vma: Vma): MaySleep<void> {
   vma.detached = true;
-  if (vma.file !== null) yield* k.m.vfs.put(k, vma.file);
+  if (vma.isHugetlb) yield* k.hugetlbVma.closeVma(k, vma);
+  if (vma.file !== null) yield* fput(k, vma.file);
   yield* k.mmap.vmAreaFree(k, vma);
 }
 
@@ -340,16 +352,19 @@ export function* doMmap(
   file: OpenFile | null,
   pgoff: number,
 ): MaySleep<number> {
+  if ((flags & MapFlag.HUGETLB) !== 0 && file === null) return yield* k.hugetlbVma.mmapAnonHugetlb(k, mm, addr, len, prot, flags, pgoff);
+  const h = isHugetlbFile(file) ? (file.inode as HugetlbInode).fs.hstate : null;
+  if (file !== null && h === null && (flags & MapFlag.HUGETLB) !== 0) return -Errno.EINVAL;
   if (len === 0) return -Errno.EINVAL;
-  const pages = Math.ceil(len / 4096);
+  const pages = h === null ? Math.ceil(len / 4096) : Math.ceil(len / h.bytes) * h.pages;
   if (len < 0 || pages > USER_VPN_END) return -Errno.ENOMEM;
   const type = flags & MapFlag.TYPE;
   const shared = type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE;
   if (!shared && type !== MapFlag.PRIVATE) return -Errno.EINVAL;
-  if ((flags & MapFlag.HUGETLB) !== 0) return -Errno.ENOMEM;
   const fixed = (flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0;
   if (fixed && addr % 4096 !== 0) return -Errno.EINVAL;
   if (fixed && (addr < 0 || addr / 4096 + pages > USER_VPN_END)) return -Errno.ENOMEM;
+  if (fixed && h !== null && addr % h.bytes !== 0) return -Errno.EINVAL;
   const refused = file === null ? 0 : k.mmap.mayMapFile(k, file, prot, shared, pgoff, pages);
   if (refused !== 0) return refused;
   let backing = file;
@@ -361,7 +376,7 @@ export function* doMmap(
   const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, backing, pgoff);
   yield* k.memory.mmapWriteUnlock(k, mm);
   // The mapping has a reference of its own.
-  if (backing !== file) yield* k.m.vfs.put(k, backing!);
+  if (backing !== file) yield* fput(k, backing!);
   if (result < 0) return result;
   // NONBLOCK is for what the page cache has, and takes the effect of POPULATE for everything else.
   const populate = (mm.defFlags & VM.LOCKED) !== 0 || (flags & MapFlag.LOCKED) !== 0 || (flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE;
@@ -394,7 +409,8 @@ export function* mmapRegion(
   } else {
     const hint = Math.ceil(addr / 4096);
     const anonymous = file === null && (flags & MapFlag.TYPE) === MapFlag.PRIVATE;
-    start = anonymous ? k.mmap.getUnmappedAnonArea(k, mm, hint, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
+    if (isHugetlbFile(file)) start = k.mmap.getUnmappedAlignedArea(k, mm, hint, pages, (file.inode as HugetlbInode).fs.hstate.pages);
+    else start = anonymous ? k.mmap.getUnmappedAnonArea(k, mm, hint, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
     if (start < 0) return -Errno.ENOMEM;
   }
   if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
@@ -402,7 +418,7 @@ export function* mmapRegion(
   const lockFlags = mm.defFlags | ((flags & MapFlag.LOCKED) !== 0 ? VM.LOCKED : 0);
   if (!k.mlock.mlockFutureOk(k, mm, lockFlags, pages)) return -Errno.EAGAIN;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
-  const promises = (flags & MapFlag.NORESERVE) === 0 && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
+  const promises = (flags & MapFlag.NORESERVE) === 0 && !isHugetlbFile(file) && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
   if (promises && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
   if (!k.mmap.mayExpandVm(k, mm, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
   if (!k.mmap.rangeFree(k, mm, start, pages)) {
@@ -476,9 +492,13 @@ export function* doMunmap(k: Kernel, mm: Mm, addr: number, len: number): MaySlee
 
 /**
  * Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or with nothing
- * unmapped -EPERM where something is sealed, -ENOMEM where a hole would make too many VMAs.
+ * unmapped -EINVAL inside a huge page of hugetlb, -EPERM where something is sealed, -ENOMEM where a hole would make too many VMAs.
  */
 export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MaySleep<number> {
+  for (const vpn of [start, end]) {
+    const cut = mm.vmaAt(vpn);
+    if (cut !== null && k.hugetlbVma.maySplit(k, cut, vpn) !== 0) return -Errno.EINVAL;
+  }
   const first = mm.vmaAt(start);
   if (first !== null && first.startVpn < start) {
     if (first.endVpn > end && mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;

@@ -56,10 +56,11 @@ export function* changeProtection(k: Kernel, mm: Mm, start: number, end: number,
     // What becomes writable is accounted, and what was never written can be taken back. VMAs that
     // differ in it do not merge.
     if ((access & VM.WRITE) !== 0) {
-      if ((vma.flags & (VM.SHARED | VM.NORESERVE)) === 0) newFlags |= VM.ACCOUNT;
+      if ((vma.flags & (VM.SHARED | VM.NORESERVE | VM.HUGETLB)) === 0) newFlags |= VM.ACCOUNT;
     } else if (vma.file === null && vma.anonVma === null) newFlags &= ~VM.ACCOUNT;
     if (((newFlags & ~(newFlags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
     if (newFlags !== vma.flags) {
+      if (k.hugetlbVma.maySplit(k, vma, vpn) !== 0 || k.hugetlbVma.maySplit(k, vma, stop) !== 0) return -Errno.EINVAL;
       vma = yield* k.mmap.isolateRange(k, mm, vma, vpn, stop);
       yield* k.memory.vmaStartWrite(k, vma);
       vma.flags = newFlags;
@@ -77,8 +78,8 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
   const { mm } = vma;
   const range: NotifierRange = { mm, startVpn: start, endVpn: end, event: NotifyEvent.PROTECTION_VMA, owner: null };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  let changed = false;
-  let vpn = start;
+  let changed = vma.isHugetlb && (yield* k.hugetlbVma.changeHugetlbProtection(k, vma, start, end));
+  let vpn = vma.isHugetlb ? end : start;
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;

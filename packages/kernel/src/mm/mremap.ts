@@ -82,11 +82,13 @@ function lengthInPages(length: number): number {
 }
 
 /** The call itself, under mmap_lock for writing: the first page of where it is now, or a negated errno. */
-export function* remap(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
-  const { start, oldPages, newPages, flags } = r;
-  const vma = mm.vmaAt(start);
+export function* remap(k: Kernel, mm: Mm, asked: RemapRequest): MaySleep<number> {
+  const vma = mm.vmaAt(asked.start);
   if (vma === null) return -Errno.EFAULT;
   if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
+  const r = vma.isHugetlb ? k.hugetlbVma.alignRemap(k, vma, asked) : asked;
+  if (typeof r === "number") return r;
+  const { start, oldPages, newPages, flags } = r;
   // Length 0 asks for a second mapping of the same pages, which private memory cannot have.
   if (oldPages === 0 && (vma.flags & VM.SHARED) === 0) return -Errno.EINVAL;
   if ((flags & Mremap.DONTUNMAP) !== 0 && (vma.flags & VM.DONTEXPAND) !== 0) return -Errno.EINVAL;
@@ -187,6 +189,7 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   const vma = mm.vmaAt(start);
   if (vma === null || start + oldPages > vma.endVpn) return -Errno.EFAULT;
   if (keepsOld && (vma.flags & VM.ACCOUNT) !== 0 && !k.mmap.enoughMemory(k, newPages)) return -Errno.ENOMEM;
+  // Of an area of huge pages nothing but FIXED comes here: it cannot grow, nor be left behind.
   const to = (flags & Mremap.FIXED) !== 0 ? r.newStart : k.mmap.getUnmappedAnonArea(k, mm, r.newStart, newPages);
   if (to < 0) return -Errno.ENOMEM;
   return yield* k.mremap.moveVma(k, mm, vma, { ...r, oldPages }, to);
@@ -196,9 +199,11 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
  * Moves pages of a mapping to a free range: a new area there, the entries over to it, and the old
  * range unmapped, or (DONTUNMAP) left as it is, without a page. The new first page, or a negated errno.
  */
-export function* moveVma(k: Kernel, mm: Mm, vma: Vma, r: RemapRequest, to: number): MaySleep<number> {
+export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: number): MaySleep<number> {
   const { start, oldPages, newPages } = r;
   if (mm.vmas.length + 3 >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+  // What huge pages have reserved goes along with them alone.
+  const vma = whole.isHugetlb ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
   yield* k.memory.vmaStartWrite(k, vma);
   const copy = yield* k.mremap.copyVma(k, vma, start, to, newPages);
   const moved = yield* k.mremap.movePageTables(k, vma, copy, start, to, oldPages);
@@ -208,6 +213,7 @@ export function* moveVma(k: Kernel, mm: Mm, vma: Vma, r: RemapRequest, to: numbe
     yield* k.mmap.unmapRange(k, mm, to, to + newPages);
     return -Errno.ENOMEM;
   }
+  if (vma.isHugetlb) k.hugetlbVma.passOn(vma);
   if ((r.flags & Mremap.DONTUNMAP) !== 0) yield* k.mremap.dontunmapComplete(k, vma, start, start + oldPages);
   else yield* k.mmap.unmapRange(k, mm, start, start + oldPages);
   yield* k.mmap.mergeAround(k, mm, copy);
@@ -226,6 +232,7 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   copy.lockSeq = mm.lockSeq;
   copy.ops = vma.ops;
   if (file !== null) file.references++;
+  if (vma.isHugetlb) k.hugetlbVma.inherit(k, copy, vma);
   yield* k.mmap.linkFileVma(k, copy);
   if (anonVma !== null) {
     if (!anonVma.lock.tryWrite()) yield* anonVma.lock.write();
@@ -255,6 +262,7 @@ export function* dontunmapComplete(k: Kernel, vma: Vma, start: number, end: numb
  * to, which is less than `pages` when there was no memory for a table.
  */
 export function* movePageTables(k: Kernel, vma: Vma, copy: Vma, start: number, to: number, pages: number): MaySleep<number> {
+  if (vma.isHugetlb) return yield* k.hugetlbVma.moveHugetlbPageTables(k, vma, copy, start, to, pages);
   const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: start + pages, event: NotifyEvent.UNMAP, owner: null };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   let done = 0;

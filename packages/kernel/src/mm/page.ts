@@ -31,6 +31,8 @@ export enum PG {
   waiters = 1 << 19,
   young = 1 << 20,
   idle = 1 << 21,
+  /** Page type: of hugetlb, in use or free in a pool. `private` then has bits of HPG. */
+  hugetlb = 1 << 24,
 }
 
 /** First pfn of RAM: riscv64 boards have it at 2 GiB. */

@@ -5,7 +5,7 @@ import { Event } from "../trace.js";
 import { Gfp, GFP_KERNEL, gfpZone } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
-import type { Zone } from "./zone.js";
+import { MAX_PAGE_ORDER, type Zone } from "./zone.js";
 
 /** Reclaim passes without progress before the OOM killer is called. */
 const MAX_RECLAIM_RETRIES = 16;
@@ -53,7 +53,8 @@ export function returnFast(k: Kernel, page: number): void {
 
 const PGALLOC = ["pgalloc_dma32", "pgalloc_normal", "pgalloc_movable"] as const;
 
-function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): void {
+/** A block that has just been taken from the allocator becomes a folio with one reference, at site "alloc". */
+export function prepareNewPage(k: Kernel, page: number, order: number, gfp: number): void {
   const { m } = k;
   const { memmap } = m;
   m.touches(Op.RefGet, page);
@@ -195,7 +196,9 @@ export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
   memmap.memcg[folio] = 0;
   const zone = m.zones.zoneOf(folio);
   if (!zone.lock.tryLock()) yield* zone.lock.lock();
-  zone.freeBlock(folio, order);
+  // Gigantic ones are larger than any block.
+  const block = Math.min(order, MAX_PAGE_ORDER);
+  for (let page = folio; page < folio + (1 << order); page += 1 << block) zone.freeBlock(page, block);
   if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
 }
 

@@ -505,7 +505,7 @@ export function* makeDeviceExclusive(k: Kernel, mm: Mm, vpn: number, owner: obje
 
 /** 0 for what can be exclusive to a device, else the errno that says no. */
 export function exclusiveSupported(k: Kernel, folio: number): number {
-  return k.m.memmap.isAnon(folio) ? 0 : -Errno.EOPNOTSUPP;
+  return k.m.memmap.isAnon(folio) && !k.m.memmap.has(folio, PG.hugetlb) ? 0 : -Errno.EOPNOTSUPP;
 }
 
 /**

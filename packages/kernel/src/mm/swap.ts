@@ -80,6 +80,10 @@ export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> 
   }
   if (locked !== null && !locked.lock.tryUnlock()) yield* locked.lock.unlock();
   for (const folio of folios) {
+    if (m.memmap.has(folio, PG.hugetlb)) {
+      yield* k.hugetlbPool.freeHugeFolio(k, folio);
+      continue;
+    }
     k.mlockFolio.clearMlocked(k, folio);
     if (m.point(Op.Memcg, m.memmap.memcg[folio]!)) yield SWITCH;
     k.memcg.uncharge(k, folio);

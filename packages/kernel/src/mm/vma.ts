@@ -6,7 +6,8 @@ import type { Mm, Vma } from "./mm_types.js";
 
 /**
  * Gives [start, end) of a VMA other flags: what covers that range then, merged with its neighbours
- * where they agree. -ENOMEM where it must be cut, and there are too many VMAs already.
+ * where they agree. -ENOMEM where it must be cut, and there are too many VMAs already, -EINVAL where
+ * that would be inside a huge page of hugetlb.
  */
 export function* modifyVma(k: Kernel, mm: Mm, vma: Vma, start: number, end: number, flags: number): MaySleep<Vma | number> {
   const i = mm.findVmaIndex(vma.startVpn);
@@ -16,6 +17,8 @@ export function* modifyVma(k: Kernel, mm: Mm, vma: Vma, start: number, end: numb
   let part = vma;
   for (const at of [start, end]) {
     if (at <= part.startVpn || at >= part.endVpn) continue;
+    const error = k.hugetlbVma.maySplit(k, part, at);
+    if (error !== 0) return error;
     if (!joins && mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
     const upper = yield* k.mmap.splitVma(k, mm, part, at);
     if (at === start) part = upper;

@@ -39,6 +39,8 @@ export const VM_EVENTS = [
   "thp_migration_success",
   "thp_migration_fail",
   "thp_migration_split",
+  "htlb_buddy_alloc_success",
+  "htlb_buddy_alloc_fail",
   "unevictable_pgs_culled",
   "unevictable_pgs_rescued",
   "unevictable_pgs_mlocked",

@@ -7,10 +7,14 @@ import type { AddressSpace } from "./address_space.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
-import { PG } from "./page.js";
+import { NO_PAGE, PG } from "./page.js";
 
 /** Takes everything in [start, end) of a VMA out of the page tables and frees it (MADV_DONTNEED). */
 export function* zapPageRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  if (vma.isHugetlb) {
+    yield* k.hugetlbVma.zapHugetlbRange(k, vma, start, end);
+    return;
+  }
   const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: end, event: NotifyEvent.CLEAR, owner: null };
   yield* k.swap.lruAddDrain(k);
   const tlb = k.mmGather.tlbGather(k, vma.mm);
@@ -56,6 +60,10 @@ export function* unmapMappingFolio(k: Kernel, folio: number): MaySleep<void> {
  */
 export function* unmapPageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: number, end: number, evenCows = true): MaySleep<void> {
   const { m } = k;
+  if (vma.isHugetlb) {
+    yield* k.hugetlbVma.unmapHugepageRange(k, tlb, vma, start, end, NO_PAGE, evenCows);
+    return;
+  }
   let vpn = start;
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);

@@ -201,7 +201,7 @@ function memoryLines(mm: Mm): string[] {
     kb("VmLib", exec - text),
     kb("VmPTE", mm.pageTables),
     kb("VmSwap", mm.rss[RssKind.swap]!),
-    kb("HugetlbPages", 0),
+    kb("HugetlbPages", mm.hugetlbPages),
     "CoreDumping:\t0",
     "THP_enabled:\t1",
     "untag_mask:\t0xffffffffffffffff",

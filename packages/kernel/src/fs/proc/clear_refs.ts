@@ -86,6 +86,8 @@ function* eachEntry(
   visit: (k: Kernel, vma: Vma, vpn: number, ptep: number) => Atomic<void>,
 ): MaySleep<void> {
   const { m } = k;
+  // Of hugetlb neither is kept.
+  if (vma.isHugetlb) return;
   for (let vpn = vma.startVpn; vpn < vma.endVpn; ) {
     const end = Math.min(vma.endVpn, (vpn | (PTRS_PER_TABLE - 1)) + 1);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;

@@ -3,6 +3,7 @@ import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
 import { VM } from "../../mm/mm_types.js";
+import { unsignedText } from "../sysfs_hugetlb.js";
 
 /** Sv39 leaves 64 GiB of the kernel's half to vmalloc. */
 const VMALLOC_TOTAL_KB = 67_108_863;
@@ -97,9 +98,15 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("Balloon", 0);
   line("GPUActive", 0);
   line("GPUReclaim", 0);
-  for (const name of ["Total", "Free", "Rsvd", "Surp"]) {
-    text += `${`HugePages_${name}:`.padEnd(16)}${"0".padStart(8)}\n`;
-  }
-  text += "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n";
+  const h = m.hugetlb.defaultHstate;
+  const counts: [string, number][] = [
+    ["Total", h.nrHugePages],
+    ["Free", h.freeHugePages],
+    ["Rsvd", h.resvHugePages],
+    ["Surp", h.surplusHugePages],
+  ];
+  for (const [name, n] of counts) text += `${`HugePages_${name}:`.padEnd(16)}${unsignedText(n).padStart(8)}\n`;
+  kbLine("Hugepagesize", h.bytes / 1024);
+  line("Hugetlb", m.hugetlb.totalPages());
   return text;
 }

@@ -23,6 +23,7 @@ export enum KPF {
   SWAPBACKED = 14,
   COMPOUND_HEAD = 15,
   COMPOUND_TAIL = 16,
+  HUGE = 17,
   UNEVICTABLE = 18,
   NOPAGE = 20,
   THP = 22,
@@ -75,7 +76,8 @@ export function stablePageFlags(k: Kernel, pfn: number): bigint {
   if (memmap.isAnon(folio) && memmap.refcount[folio] !== 0) flags |= bit(KPF.ANON);
   if (memmap.isLarge(folio)) {
     flags |= bit(page === folio ? KPF.COMPOUND_HEAD : KPF.COMPOUND_TAIL);
-    if (memmap.isAnon(folio) || folio === thp.hugeZeroFolio) flags |= bit(KPF.THP);
+    if (memmap.has(folio, PG.hugetlb)) flags |= bit(KPF.HUGE);
+    else if (memmap.isAnon(folio) || folio === thp.hugeZeroFolio) flags |= bit(KPF.THP);
   }
   if (page === zones.zeroPage || folio === thp.hugeZeroFolio) flags |= bit(KPF.ZERO_PAGE);
   if (memmap.has(page, PG.reserved)) flags |= bit(KPF.RESERVED);

@@ -100,7 +100,7 @@ export function* pagemapTable(
       for (; vpn < to; vpn++) put(vpn, dirty, 0);
       continue;
     }
-    const huge = m.pt.isHuge(found);
+    const huge = vma.isHugetlb || m.pt.isHuge(found);
     const ptl = m.pt.lockOf(found);
     if (!ptl.tryLock()) yield* ptl.lock();
     // Split while the lock was waited for: the pages have entries of their own now.

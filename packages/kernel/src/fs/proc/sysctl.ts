@@ -45,7 +45,47 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(vm, "panic_on_oom", () => 0);
   readOnly(vm, "max_map_count", () => 65530);
   readOnly(vm, "mmap_min_addr", () => 65536);
+  addHugetlb(vm);
   vm.add("drop_caches", new TextFile(fs, { mode: 0o200, strict: true, store: storeDropCaches }));
+}
+
+/** nr_hugepages and its like, of the default size. */
+function addHugetlb(vm: PseudoDir): void {
+  const add = (name: string, get: (k: Kernel) => number, set: (k: Kernel, value: number) => MaySleep<number>): void => {
+    vm.add(
+      name,
+      new TextFile(vm.fs, {
+        mode: 0o644,
+        strict: true,
+        *show(k) {
+          if (k.m.point(Op.GuardedRead, k.m.hugetlb.lock.id)) yield SWITCH;
+          return `${get(k)}\n`;
+        },
+        *store(k, text) {
+          const value = parseInteger(text);
+          if (value === null || value < 0) return -Errno.EINVAL;
+          return yield* set(k, value);
+        },
+      }),
+    );
+  };
+  const resize = function* (k: Kernel, count: number): MaySleep<number> {
+    yield* k.hugetlbPool.setMaxHugePages(k, k.m.hugetlb.defaultHstate, count);
+    return 0;
+  };
+  add("nr_hugepages", (k) => k.m.hugetlb.defaultHstate.maxHugePages, resize);
+  add("nr_hugepages_mempolicy", (k) => k.m.hugetlb.defaultHstate.maxHugePages, resize);
+  add("nr_overcommit_hugepages", (k) => k.m.hugetlb.defaultHstate.nrOvercommitHugePages, function* (k, count) {
+    if (k.m.point(Op.GuardedRead, k.m.hugetlb.lock.id)) yield SWITCH;
+    k.m.touches(Op.SpinLock, k.m.hugetlb.lock.id);
+    k.m.hugetlb.defaultHstate.nrOvercommitHugePages = count;
+    return 0;
+  });
+  add("hugetlb_shm_group", (k) => k.m.hugetlb.shmGroup, function* (k, gid) {
+    if (k.m.point(Op.Stats, 0)) yield SWITCH;
+    k.m.hugetlb.shmGroup = gid;
+    return 0;
+  });
 }
 
 /**

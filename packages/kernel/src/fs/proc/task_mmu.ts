@@ -4,6 +4,7 @@ import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
+import { hstateOf } from "../../mm/hugetlb_reserve.js";
 import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
 import { NO_PAGE, PG } from "../../mm/page.js";
 import { majorOf, minorOf, pathOf } from "../vfs.js";
@@ -46,6 +47,9 @@ export class MemSizeStats {
   pssDirty = 0;
   pssLocked = 0;
   swapPss = 0;
+  /** Of hugetlb, which counts nowhere else. */
+  sharedHugetlb = 0;
+  privateHugetlb = 0;
 }
 
 /** The page behind an entry that is not present but names one: a device's exclusive entry, or a migration entry. */
@@ -108,9 +112,37 @@ function smapsAccount(
   else mss.privateClean += PAGE_SIZE;
 }
 
+/** Adds the huge pages of a VMA, by whether others map them. */
+function* smapsHugetlbRange(k: Kernel, vma: Vma, mss: MemSizeStats): MaySleep<void> {
+  const { m } = k;
+  const h = hstateOf(vma);
+  for (let vpn = vma.startVpn; vpn < vma.endVpn; vpn += h.pages) {
+    if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+    const entry = k.hugetlb.hugetlbWalk(k, vma.mm, vpn, h);
+    if (entry < 0 || !m.pt.isLeaf(entry)) continue;
+    const ptl = m.pt.lockOf(entry);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    if (m.point(Op.PteRead, entry)) yield SWITCH;
+    const flags = m.pt.flags(entry);
+    const page = ptePresent(flags) ? m.memmap.pfnToPage(m.pt.pfn(entry)) : k.taskMmu.nonPresentPage(k, flags, m.pt.pfn(entry));
+    if (page !== NO_PAGE) {
+      m.touches(Op.MapCount, page);
+      // A migration entry does not say who else has the page.
+      if (!ptePresent(flags) || m.memmap.folioMapcount(page) > 1) mss.sharedHugetlb += h.bytes;
+      else mss.privateHugetlb += h.bytes;
+    }
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    yield* m.sched.condResched();
+  }
+}
+
 /** Adds the pages of a VMA. mmap_lock is held for reading. */
 export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySleep<void> {
   const { m } = k;
+  if (vma.isHugetlb) {
+    yield* smapsHugetlbRange(k, vma, mss);
+    return;
+  }
   for (let vpn = vma.startVpn; vpn < vma.endVpn; ) {
     const end = Math.min(vma.endVpn, (vpn | (PTRS_PER_TABLE - 1)) + 1);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
@@ -216,8 +248,8 @@ function showSmap(mss: MemSizeStats, rollup: boolean): string {
     kbLine("AnonHugePages", mss.anonymousThp) +
     kbLine("ShmemPmdMapped", 0) +
     kbLine("FilePmdMapped", 0) +
-    kbLine("Shared_Hugetlb", 0) +
-    kbLine("Private_Hugetlb", 0) +
+    kbLine("Shared_Hugetlb", mss.sharedHugetlb) +
+    kbLine("Private_Hugetlb", mss.privateHugetlb) +
     kbLine("Swap", mss.swap) +
     kbLine("SwapPss", share(mss.swapPss)) +
     kbLine("Locked", share(mss.pssLocked))
@@ -246,6 +278,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.LOCKONFAULT, "lf"],
   [VM.ACCOUNT, "ac"],
   [VM.NORESERVE, "nr"],
+  [VM.HUGETLB, "ht"],
   [VM.WIPEONFORK, "wf"],
   [VM.DONTDUMP, "dd"],
   [VM.SOFTDIRTY, "sd"],
@@ -264,6 +297,11 @@ function vmFlagsLine(vma: Vma): string {
   return `${line}\n`;
 }
 
+/** What a mapping's pages have, in bytes. */
+function pageSize(vma: Vma): number {
+  return vma.isHugetlb ? hstateOf(vma).bytes : PAGE_SIZE;
+}
+
 /** /proc/PID/smaps. */
 export function* showSmaps(k: Kernel, mm: Mm): MaySleep<string> {
   if (!(yield* mmget(k, mm))) return "";
@@ -275,8 +313,8 @@ export function* showSmaps(k: Kernel, mm: Mm): MaySleep<string> {
     text +=
       mapsLine(vma) +
       kbLine("Size", vma.pages * PAGE_SIZE) +
-      kbLine("KernelPageSize", PAGE_SIZE) +
-      kbLine("MMUPageSize", PAGE_SIZE) +
+      kbLine("KernelPageSize", pageSize(vma)) +
+      kbLine("MMUPageSize", pageSize(vma)) +
       showSmap(mss, false) +
       `${"THPeligible:".padEnd(16)}${(k.hugeMemory.thpEligible(k, vma) ? "1" : "0").padStart(8)}\n` +
       vmFlagsLine(vma);

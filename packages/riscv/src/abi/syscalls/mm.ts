@@ -81,7 +81,8 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   if (flags === 0) {
     const vma = t.task.mm!.vmaAt(vpn);
-    if (vma === null || vma.mapping === null) return false;
+    // Of huge pages what is mapped counts.
+    if (vma === null || vma.mapping === null || vma.isHugetlb) return false;
     const index = vma.linearIndex(vpn);
     if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
     const entry = vma.mapping.at(index);

@@ -1,0 +1,415 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { RwSem } from "../kernel/locks.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import type { Machine } from "../machine.js";
+import type { AddressSpace } from "../mm/address_space.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { HPG, type Hstate } from "../mm/hstate.js";
+import { ResvMap, type Subpool } from "../mm/hugetlb_reserve.js";
+import { VM, type Vma } from "../mm/mm_types.js";
+import { NO_PAGE, PG } from "../mm/page.js";
+import { FallocFl } from "../mm/shmem_file.js";
+import { seekWithin, type FileSystem } from "./namei.js";
+import { O, OpenFile, type DirEntry, type FileOps, type Inode, type InodeKind, type StatFs } from "./vfs.js";
+
+const HUGETLBFS_MAGIC = 0x958458f6;
+
+/** A file system whose files are huge pages of one size (Documentation/admin-guide/mm/hugetlbpage.rst). */
+export class HugetlbFs implements FileSystem {
+  readonly type = "hugetlbfs";
+  readonly root: HugetlbInode;
+  /** Files that have contents, or may come to have some. */
+  readonly inodes = new Set<HugetlbInode>();
+  private nextIno = 1;
+
+  constructor(
+    readonly m: Machine,
+    readonly hstate: Hstate,
+    /** What size= and min_size= say; null where neither is given. */
+    readonly spool: Subpool | null,
+    readonly dev: number,
+    readonly source = "hugetlbfs",
+    readonly options = "rw,relatime",
+    readonly superOptions = "",
+    rootMode = 0o755,
+  ) {
+    this.root = this.newInode("directory", rootMode);
+    this.root.nlink = 2;
+    m.hugetlb.mounts.add(this);
+  }
+
+  newInode(kind: InodeKind, mode: number): HugetlbInode {
+    const inode = new HugetlbInode(this, this.nextIno++, kind, mode);
+    if (kind === "file") this.inodes.add(inode);
+    return inode;
+  }
+
+  statfs(): StatFs {
+    const { spool, hstate, dev } = this;
+    const blocks = spool === null ? 0 : spool.max;
+    return { type: HUGETLBFS_MAGIC, bsize: hstate.bytes, blocks, bfree: spool === null ? 0 : blocks - spool.used, files: 0, ffree: 0, dev };
+  }
+}
+
+/** A file of huge pages, or a directory of such files. */
+export class HugetlbInode implements Inode {
+  readonly rdev = 0;
+  size = 0;
+  nlink = 1;
+  atimeNs: number;
+  mtimeNs: number;
+  ctimeNs: number;
+  readonly lock: RwSem;
+  readonly ops = HUGETLBFS_FILE_OPS;
+  /** Contents: an entry for each huge page, at the index of its first page of 4 KiB; and who maps them, privately too. */
+  readonly mapping: AddressSpace;
+  readonly resv: ResvMap;
+  /** Mappings reserve nothing: who made the file has done it (SHM_HUGETLB). */
+  reservedByOwner = false;
+  /** Of directories. */
+  readonly names = new Map<string, HugetlbInode>();
+  /** Open descriptions; the last one to go takes the contents of a nameless file along. */
+  private opens = 0;
+
+  constructor(
+    readonly fs: HugetlbFs,
+    readonly ino: number,
+    readonly kind: InodeKind,
+    public mode: number,
+  ) {
+    const { m } = fs;
+    this.lock = new RwSem(m.locks, kind === "directory" ? "i_rwsem_dir" : "i_rwsem_hugetlbfs");
+    this.mapping = m.mappings.create(this, "i_mmap_hugetlbfs");
+    this.resv = new ResvMap(m.locks);
+    this.atimeNs = this.mtimeNs = this.ctimeNs = m.now();
+  }
+
+  get dev(): number {
+    return this.fs.dev;
+  }
+
+  get blksize(): number {
+    return this.fs.hstate.bytes;
+  }
+
+  get blocks(): number {
+    return this.mapping.entries.size * (this.fs.hstate.bytes / 512);
+  }
+
+  *open(k: Kernel, _file: OpenFile): MaySleep<number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    this.opens++;
+    return 0;
+  }
+
+  *closed(k: Kernel): MaySleep<void> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    if (--this.opens === 0 && this.nlink === 0) yield* this.evict(k);
+  }
+
+  /** Nobody can come to the file any more. */
+  private *evict(k: Kernel): MaySleep<void> {
+    yield* this.removePages(k, 0, Infinity, true);
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    this.fs.inodes.delete(this);
+    k.m.mappings.drop(this.mapping);
+  }
+
+  /* Names. */
+
+  *lookup(k: Kernel, name: string): MaySleep<Inode | null> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return this.names.get(name) ?? null;
+  }
+
+  *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    return [...this.names].map(([name, { ino, kind }]) => ({ name, ino, kind }));
+  }
+
+  private *add(k: Kernel, name: string, child: HugetlbInode): MaySleep<number> {
+    if (!this.lock.tryWrite()) yield* this.lock.write();
+    let error = 0;
+    if (this.nlink === 0) error = -Errno.ENOENT;
+    else if (this.names.has(name)) error = -Errno.EEXIST;
+    else {
+      this.names.set(name, child);
+      if (child.kind === "directory") this.nlink++;
+      this.mtimeNs = this.ctimeNs = k.m.now();
+    }
+    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
+    return error;
+  }
+
+  *create(k: Kernel, name: string, mode: number): MaySleep<Inode | number> {
+    const child = this.fs.newInode("file", mode);
+    const error = yield* this.add(k, name, child);
+    return error < 0 ? error : child;
+  }
+
+  *tmpfile(k: Kernel, mode: number): MaySleep<Inode | number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const child = this.fs.newInode("file", mode);
+    child.nlink = 0;
+    return child;
+  }
+
+  *mkdir(k: Kernel, name: string, mode: number): MaySleep<number> {
+    const child = this.fs.newInode("directory", mode);
+    child.nlink = 2;
+    return yield* this.add(k, name, child);
+  }
+
+  *unlink(k: Kernel, name: string): MaySleep<number> {
+    if (!this.lock.tryWrite()) yield* this.lock.write();
+    const child = this.names.get(name);
+    let error = 0;
+    if (child === undefined) error = -Errno.ENOENT;
+    else if (child.kind === "directory") error = -Errno.EISDIR;
+    else {
+      this.names.delete(name);
+      this.mtimeNs = this.ctimeNs = k.m.now();
+    }
+    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
+    if (error !== 0) return error;
+    if (k.m.point(Op.Inode, child!.ino)) yield SWITCH;
+    child!.nlink--;
+    child!.ctimeNs = k.m.now();
+    if (child!.nlink === 0 && child!.opens === 0) yield* child!.evict(k);
+    return 0;
+  }
+
+  *rmdir(k: Kernel, name: string): MaySleep<number> {
+    if (!this.lock.tryWrite()) yield* this.lock.write();
+    const child = this.names.get(name);
+    let error = 0;
+    if (child === undefined) error = -Errno.ENOENT;
+    else if (child.kind !== "directory") error = -Errno.ENOTDIR;
+    else if (child.names.size > 0) error = -Errno.ENOTEMPTY;
+    else {
+      if (k.m.point(Op.Inode, child.ino)) yield SWITCH;
+      child.nlink = 0;
+      this.names.delete(name);
+      this.nlink--;
+    }
+    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
+    return error;
+  }
+
+  /* Contents. */
+
+  /** The folio of a huge page, locked, with a reference at site "hugetlb"; NO_PAGE for a hole. */
+  *lockFolio(k: Kernel, index: number): MaySleep<number> {
+    return yield* k.filemap.filemapLockEntry(k, this.mapping, index * this.fs.hstate.pages, "hugetlb");
+  }
+
+  /** Puts a new folio, which is locked, into the file; false when there is one already. */
+  *addFolio(k: Kernel, index: number, folio: number): Atomic<boolean> {
+    const { m } = k;
+    if (!(yield* k.filemap.filemapAddFolio(k, this.mapping, folio, index * this.fs.hstate.pages, NO_PAGE))) return false;
+    m.touches(Op.PageFlags, folio);
+    m.memmap.private[folio]! &= ~HPG.restoreReserve;
+    m.memmap.set(folio, PG.dirty | PG.uptodate);
+    return true;
+  }
+
+  /** Takes a folio, which is locked, and of which the caller has a reference, out of the file. */
+  private *deleteFolio(k: Kernel, folio: number): Atomic<void> {
+    const { m } = k;
+    yield* k.filemap.filemapRemoveFolio(k, folio);
+    if (m.point(Op.RefPut, folio)) yield SWITCH;
+    m.touches(Op.PageFlags, folio);
+    m.memmap.clear(folio, PG.dirty);
+    m.memmap.refcount[folio]! -= m.memmap.folioPages(folio);
+  }
+
+  /**
+   * Takes pages [from, to) out of the file, and out of every page table. With `truncate` the file
+   * has become shorter: what was reserved there goes as well.
+   */
+  *removePages(k: Kernel, from: number, to: number, truncate: boolean): MaySleep<void> {
+    const { pages } = this.fs.hstate;
+    let freed = 0;
+    for (const first of this.mapping.indexesIn(from * pages, to * pages)) {
+      const index = first / pages;
+      const mutex = k.hugetlb.faultMutex(k, this, index);
+      if (!mutex.tryLock()) yield* mutex.lock();
+      yield* this.unmapFolio(k, first);
+      const folio = yield* this.lockFolio(k, index);
+      if (folio !== NO_PAGE) {
+        yield* this.deleteFolio(k, folio);
+        freed++;
+        if (!truncate) yield* k.hugetlbReserve.unreservePages(k, this, index, index + 1, 1);
+        yield* k.folioLock.folioUnlock(k, folio);
+        yield* k.swap.folioPut(k, folio, "hugetlb");
+      }
+      if (!mutex.tryUnlock()) yield* mutex.unlock();
+      yield* k.m.sched.condResched();
+    }
+    if (truncate) yield* k.hugetlbReserve.unreservePages(k, this, from, Infinity, freed);
+  }
+
+  /** Unmaps what a fault that was faster than who unmapped the range has mapped; none comes any more. */
+  private *unmapFolio(k: Kernel, first: number): MaySleep<void> {
+    if (k.m.point(Op.PageCacheRead, this.mapping.object(first))) yield SWITCH;
+    const folio = this.mapping.at(first);
+    if (folio === NO_PAGE) return;
+    k.m.touches(Op.MapCount, folio);
+    if (k.m.memmap.folioMapcount(folio) > 0) yield* k.zap.unmapMappingRange(k, this.mapping, first, first + this.fs.hstate.pages, false);
+  }
+
+  *truncate(k: Kernel, size: number): MaySleep<number> {
+    if (this.kind !== "file") return -Errno.EINVAL;
+    const { bytes, pages } = this.fs.hstate;
+    if (size % bytes !== 0) return -Errno.EINVAL;
+    if (!this.lock.tryWrite()) yield* this.lock.write();
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const shrinks = size < this.size;
+    this.size = size;
+    this.mtimeNs = this.ctimeNs = k.m.now();
+    if (shrinks) {
+      yield* k.zap.unmapMappingRange(k, this.mapping, (size / bytes) * pages, Infinity, true);
+      yield* this.removePages(k, size / bytes, Infinity, true);
+    }
+    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
+    return 0;
+  }
+
+  /** fallocate(2): makes pages, or (PUNCH_HOLE) takes some away, zeroing what is not a whole page. The inode is locked. */
+  *fallocate(k: Kernel, mode: number, offset: number, length: number): MaySleep<number> {
+    if ((mode & ~(FallocFl.KEEP_SIZE | FallocFl.PUNCH_HOLE)) !== 0) return -Errno.EOPNOTSUPP;
+    return (mode & FallocFl.PUNCH_HOLE) !== 0 ? yield* this.punchHole(k, offset, offset + length) : yield* this.preallocate(k, mode, offset, length);
+  }
+
+  private *punchHole(k: Kernel, offset: number, end: number): MaySleep<number> {
+    const { bytes, pages } = this.fs.hstate;
+    const from = Math.ceil(offset / bytes);
+    const to = Math.floor(end / bytes);
+    if (offset < from * bytes) yield* this.zeroPart(k, offset, Math.min(from * bytes, end));
+    if (to > from) yield* k.zap.unmapMappingRange(k, this.mapping, from * pages, to * pages, true);
+    if (to * bytes < end && to >= from) yield* this.zeroPart(k, to * bytes, end);
+    if (to > from) yield* this.removePages(k, from, to, false);
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    this.mtimeNs = this.ctimeNs = k.m.now();
+    return 0;
+  }
+
+  /** Zeros a part of one page, if the file has that. */
+  private *zeroPart(k: Kernel, from: number, end: number): MaySleep<void> {
+    const { bytes } = this.fs.hstate;
+    const folio = yield* this.lockFolio(k, Math.floor(from / bytes));
+    if (folio === NO_PAGE) return;
+    for (let at = from; at < end; at += PAGE_SIZE - (at % PAGE_SIZE)) {
+      const page = folio + Math.floor((at % bytes) / PAGE_SIZE);
+      if (k.m.point(Op.FrameWrite, page)) yield SWITCH;
+      const offset = at % PAGE_SIZE;
+      k.m.ram.frame(page).fill(0, offset, Math.min(PAGE_SIZE, offset + end - at));
+    }
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, "hugetlb");
+  }
+
+  private *preallocate(k: Kernel, mode: number, offset: number, length: number): MaySleep<number> {
+    const { m } = k;
+    const { bytes, pages } = this.fs.hstate;
+    const end = Math.ceil((offset + length) / bytes);
+    // The folios are had as a shared mapping of the whole file would have them.
+    const file = new OpenFile("", this, HUGETLBFS_FILE_OPS, O.RDWR);
+    const vma = m.current!.mm!.newVma(0, end * pages, VM.SHARED | VM.MAYSHARE | VM.HUGETLB, 0, "", file);
+    for (let index = Math.floor(offset / bytes); index < end; index++) {
+      yield* m.sched.condResched();
+      if (m.signals.pending(m.current!)) return -Errno.EINTR;
+      const error = yield* this.preallocatePage(k, vma, index);
+      if (error !== 0) return error;
+    }
+    if (m.point(Op.Inode, this.ino)) yield SWITCH;
+    if ((mode & FallocFl.KEEP_SIZE) === 0 && offset + length > this.size) this.size = offset + length;
+    this.ctimeNs = m.now();
+    return 0;
+  }
+
+  private *preallocatePage(k: Kernel, vma: Vma, index: number): MaySleep<number> {
+    const { m } = k;
+    const { pages } = this.fs.hstate;
+    const mutex = k.hugetlb.faultMutex(k, this, index);
+    if (!mutex.tryLock()) yield* mutex.lock();
+    if (m.point(Op.PageCacheRead, this.mapping.object(index * pages))) yield SWITCH;
+    const has = this.mapping.at(index * pages) !== NO_PAGE;
+    const folio = has ? NO_PAGE : yield* k.hugetlb.allocHugetlbFolio(k, vma, index * pages, false);
+    let error = 0;
+    if (folio !== NO_PAGE) {
+      yield* k.hugetlb.clearHugeFolio(k, folio);
+      k.folioLock.lockNewFolio(k, folio);
+      if (!(yield* this.addFolio(k, index, folio))) {
+        yield* k.hugetlbReserve.restoreReserveOnError(k, vma, index * pages, folio);
+        error = -Errno.EEXIST;
+      } else yield* k.hugetlb.markMigratable(k, folio);
+      yield* k.folioLock.folioUnlock(k, folio);
+      yield* k.swap.folioPut(k, folio, "alloc");
+    } else if (!has) error = -Errno.ENOSPC;
+    if (!mutex.tryUnlock()) yield* mutex.unlock();
+    return error;
+  }
+}
+
+const HUGETLBFS_FILE_OPS: FileOps = {
+  *read(k, file, into, pos) {
+    const inode = file.inode as HugetlbInode;
+    const { bytes } = inode.fs.hstate;
+    const { m } = k;
+    let done = 0;
+    for (;;) {
+      if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+      const left = Math.min(into.length - done, inode.size - pos);
+      if (left <= 0) break;
+      const offset = pos % PAGE_SIZE;
+      const n = Math.min(left, PAGE_SIZE - offset);
+      const folio = inode.mapping.at(Math.floor(pos / bytes) * inode.fs.hstate.pages);
+      m.touches(Op.PageCacheRead, inode.mapping.object(Math.floor(pos / bytes) * inode.fs.hstate.pages));
+      if (folio === NO_PAGE) into.fill(0, done, done + n);
+      else {
+        const page = folio + Math.floor((pos % bytes) / PAGE_SIZE);
+        k.m.touches(Op.FrameRead, page);
+        into.set(k.m.ram.frame(page).subarray(offset, offset + n), done);
+      }
+      done += n;
+      pos += n;
+      yield* k.m.sched.condResched();
+    }
+    return done;
+  },
+
+  *llseek(k, file, offset, whence) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    return seekWithin(file, offset, whence);
+  },
+
+  *fallocate(k, file, mode, offset, length) {
+    return yield* (file.inode as HugetlbInode).fallocate(k, mode, offset, length);
+  },
+
+  *mmap(k, _file, vma) {
+    return yield* k.hugetlbVma.mmapHugetlb(k, vma);
+  },
+
+  *release(k, file) {
+    yield* (file.inode as HugetlbInode).closed(k);
+  },
+};
+
+/** Whether a file is one of huge pages. */
+export function isHugetlbFile(file: OpenFile | null): file is OpenFile {
+  return file !== null && file.ops === HUGETLBFS_FILE_OPS;
+}
+
+/** A file without a name, of so many bytes, on the mount that the kernel has for pages of this size. The reference is the caller's. */
+export function* hugetlbFileSetup(k: Kernel, h: Hstate, name: string, bytes: number): MaySleep<OpenFile> {
+  const inode = k.m.hugetlb.anonFs(h).newInode("file", 0o777);
+  inode.nlink = 0;
+  inode.size = bytes;
+  const file = new OpenFile(`/${name} (deleted)`, inode, HUGETLBFS_FILE_OPS, O.RDWR);
+  yield* inode.open(k, file);
+  return file;
+}

@@ -1,0 +1,101 @@
+import { SWITCH } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import type { Machine } from "../machine.js";
+import type { Hstate } from "../mm/hstate.js";
+import { TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
+
+/** What every sysfs file says its size is. */
+const FILE_SIZE = 4096;
+
+/** An unsigned number as kstrtoul() takes it: decimal, and a newline at most behind it; null for anything else. */
+export function parseUnsigned(text: string): number | null {
+  return /^\+?\d+\n?$/.test(text) ? Number(text) : null;
+}
+
+/** A count as Linux prints it: one that has been taken from too often is a large one. */
+export function unsignedText(n: number): string {
+  return n < 0 ? String((1n << 64n) + BigInt(n)) : String(n);
+}
+
+/**
+ * A directory for each size of huge pages: /sys/kernel/mm/hugepages, and (`ofNode`) that of the one
+ * memory node, which has fewer files.
+ */
+export function addHugepages(fs: PseudoFs, m: Machine, dir: PseudoDir, ofNode: boolean): void {
+  for (const h of m.hugetlb.hstates) addHstate(fs, h, dir.dir(h.name), ofNode);
+}
+
+function addHstate(fs: PseudoFs, h: Hstate, dir: PseudoDir, ofNode: boolean): void {
+  const add = (name: string, show: ((k: Kernel) => number | string) | null, store: Store | null): void => {
+    dir.add(
+      name,
+      new TextFile(fs, {
+        mode: show === null ? 0o200 : store === null ? 0o444 : 0o644,
+        strict: true,
+        size: FILE_SIZE,
+        ...(show === null
+          ? {}
+          : {
+              *show(k: Kernel) {
+                if (k.m.point(Op.GuardedRead, k.m.hugetlb.lock.id)) yield SWITCH;
+                const value = show(k);
+                return `${typeof value === "number" ? unsignedText(value) : value}\n`;
+              },
+            }),
+        ...(store === null ? {} : { store }),
+      }),
+    );
+  };
+  const setCount: Store = function* (k, text) {
+    const count = parseUnsigned(text);
+    if (count === null) return -Errno.EINVAL;
+    yield* k.hugetlbPool.setMaxHugePages(k, h, count);
+    return 0;
+  };
+  add("nr_hugepages", () => h.nrHugePages, setCount);
+  add("free_hugepages", () => h.freeHugePages, null);
+  add("surplus_hugepages", () => h.surplusHugePages, null);
+  if (!ofNode) {
+    add("nr_hugepages_mempolicy", () => h.nrHugePages, setCount);
+    add("resv_hugepages", () => h.resvHugePages, null);
+    add("nr_overcommit_hugepages", () => h.nrOvercommitHugePages, function* (k, text) {
+      // There is no making a gigantic page when one is wanted.
+      if (h.isGigantic) return -Errno.EINVAL;
+      const count = parseUnsigned(text);
+      if (count === null) return -Errno.EINVAL;
+      if (k.m.point(Op.GuardedRead, k.m.hugetlb.lock.id)) yield SWITCH;
+      k.m.touches(Op.SpinLock, k.m.hugetlb.lock.id);
+      h.nrOvercommitHugePages = count;
+      return 0;
+    });
+  }
+  if (h.demoteOrder === 0) return;
+  add("demote", null, function* (k, text) {
+    const count = parseUnsigned(text);
+    if (count === null) return -Errno.EINVAL;
+    yield* k.hugetlbPool.demote(k, h, count);
+    return 0;
+  });
+  add(
+    "demote_size",
+    () => `${4 << h.demoteOrder}kB`,
+    function* (k, text) {
+      if (k.m.point(Op.Stats, 0)) yield SWITCH;
+      const bytes = memparse(text.trim());
+      const other = [...k.m.hugetlb.hstates].find((target) => target.bytes === bytes);
+      if (other === undefined || other.order >= h.order || other.order < 9) return -Errno.EINVAL;
+      h.demoteOrder = other.order;
+      return 0;
+    },
+  );
+}
+
+/** A size as memparse() reads it: a number, and K, M, G, T, P or E. */
+export function memparse(text: string): number {
+  const match = /^(0[xX][0-9a-fA-F]+|\d+)([kKmMgGtTpPeE]?)/.exec(text);
+  if (match === null) return 0;
+  const scale = "kmgtpe".indexOf(match[2]!.toLowerCase());
+  return Number(match[1]) * 1024 ** (match[2] === "" ? 0 : scale + 1);
+}
