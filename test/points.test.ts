@@ -90,6 +90,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: folioAddNewAnonRmapPmd": NOT_VISIBLE_YET,
   "mm/rmap.ts: dropPmdMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: splitRmapPmd": `${UNDER_CALLERS_POINT} (MapCount)`,
+  "mm/filemap.ts: entriesOf": NEVER_CHANGES,
   "mm/hugetlb.ts: addNewAnonRmap": NOT_VISIBLE_YET,
   "mm/hugetlb_pool.ts: enqueue": UNDER_CALLERS_LOCK,
   "mm/hugetlb_pool.ts: remove": UNDER_CALLERS_LOCK,

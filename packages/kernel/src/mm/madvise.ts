@@ -135,11 +135,13 @@ export function* changeFlags(
 }
 
 /** Whether a mapping cannot have the flag that the advice stands for, or must keep it. */
-function refusesAdvice({ flags, ops }: Vma, advice: number): boolean {
+function refusesAdvice({ flags, ops, isHugetlb }: Vma, advice: number): boolean {
   if (advice === Madv.WIPEONFORK) return ops !== null;
   if (advice === Madv.KEEPONFORK) return (flags & VM.DROPPABLE) !== 0;
-  if (advice === Madv.DOFORK) return (flags & VM_SPECIAL) !== 0;
-  return advice === Madv.DODUMP && (flags & (VM_SPECIAL | VM.DROPPABLE)) !== 0;
+  // Huge pages are not mapped by a driver, whatever else they have in common with what is.
+  const special = !isHugetlb && (flags & VM_SPECIAL) !== 0;
+  if (advice === Madv.DOFORK) return special;
+  return advice === Madv.DODUMP && (special || (flags & VM.DROPPABLE) !== 0);
 }
 
 export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, advice: number): MaySleep<number> {
