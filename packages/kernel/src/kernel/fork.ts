@@ -34,7 +34,6 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   const { m } = k;
   if (!old.mmapLock.tryWrite()) yield* old.mmapLock.write();
   let error = 0;
-  mm.thpDisabled = old.thpDisabled;
   if (old.khugepaged) yield* k.khugepaged.khugepagedFork(k, mm, old);
   for (const src of old.vmas) {
     yield* k.memory.vmaStartWrite(k, src);

@@ -28,6 +28,24 @@ export enum Tva {
   ForcedCollapse,
 }
 
+/** PR_THP_DISABLE_EXCEPT_ADVISED. */
+const EXCEPT_ADVISED = 2;
+
+/** prctl(PR_SET_THP_DISABLE): since 6.18 with a flag for those that ask for huge pages. EINVAL for other flags, or where there is nothing to disable. */
+export function* setThpDisable(k: Kernel, mm: Mm, disable: boolean, flags: number): MaySleep<number> {
+  if ((flags & ~EXCEPT_ADVISED) !== 0 || (!disable && flags !== 0)) return -Errno.EINVAL;
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  mm.thpDisabled = !disable ? ThpDisabled.No : flags === 0 ? ThpDisabled.Completely : ThpDisabled.ExceptAdvised;
+  yield* k.memory.mmapWriteUnlock(k, mm);
+  return 0;
+}
+
+/** What prctl(PR_GET_THP_DISABLE) answers. */
+export function getThpDisable(_k: Kernel, mm: Mm): number {
+  if (mm.thpDisabled === ThpDisabled.No) return 0;
+  return mm.thpDisabled === ThpDisabled.Completely ? 1 : 1 | EXCEPT_ADVISED;
+}
+
 /** Whether a VMA is kept from having large folios by its own advice, or by prctl(2) for its address space. */
 export function vmaThpDisabled(_k: Kernel, vma: Vma, forced: boolean): boolean {
   const { thpDisabled } = vma.mm;

@@ -46,6 +46,8 @@ export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
   mm.pgd = m.pt.allocateNode(page, 2);
   mm.pageTables = 1;
   mm.users = 1;
+  // A child has what its parent has, and a new program what the old one had.
+  mm.thpDisabled = m.current?.mm?.thpDisabled ?? mm.thpDisabled;
   // 128 MiB and a random gap below the top for the stack, as mmap_base() leaves them.
   mm.mmapBase = (USER_VPN_END - (1 << 15) - m.choices.pick("mmap_base", 1 << 12)) * 4096;
   m.mms.push(mm);

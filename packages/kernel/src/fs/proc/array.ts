@@ -7,7 +7,7 @@ import { TaskState, type Task } from "../../kernel/sched.js";
 import { NSIG, SIG_IGN } from "../../kernel/signal.js";
 import type { Kernel } from "../../kernel.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
-import { RssKind, VM, type Mm, type Vma } from "../../mm/mm_types.js";
+import { RssKind, ThpDisabled, VM, type Mm, type Vma } from "../../mm/mm_types.js";
 
 /** Whom a /proc/PID or /proc/PID/task/TID directory is about. */
 export interface ProcTarget {
@@ -203,7 +203,7 @@ function memoryLines(mm: Mm): string[] {
     kb("VmSwap", mm.rss[RssKind.swap]!),
     kb("HugetlbPages", mm.hugetlbPages),
     "CoreDumping:\t0",
-    "THP_enabled:\t1",
+    `THP_enabled:\t${mm.thpDisabled === ThpDisabled.Completely ? 0 : 1}`,
     "untag_mask:\t0xffffffffffffffff",
   ];
 }

@@ -102,7 +102,7 @@ enum Prctl {
 }
 const COMM_LENGTH = 16;
 
-const prctl: Handler = function* (t, [option, argument]) {
+const prctl: Handler = function* (t, [option, argument, third, fourth, fifth]) {
   const { k, task } = t;
   switch (int(option!)) {
     case Prctl.SET_NAME: {
@@ -120,6 +120,12 @@ const prctl: Handler = function* (t, [option, argument]) {
     }
     case Prctl.GET_DUMPABLE:
       return 1;
+    case Prctl.SET_THP_DISABLE:
+      if (fourth !== 0 || fifth !== 0) return -Errno.EINVAL;
+      return yield* k.hugeMemory.setThpDisable(k, task.mm!, argument !== 0, third!);
+    case Prctl.GET_THP_DISABLE:
+      if (argument !== 0 || third !== 0 || fourth !== 0 || fifth !== 0) return -Errno.EINVAL;
+      return k.hugeMemory.getThpDisable(k, task.mm!);
     case Prctl.SET_DUMPABLE:
     case Prctl.SET_PDEATHSIG:
     case Prctl.SET_NO_NEW_PRIVS:

@@ -39,7 +39,7 @@ export const PROCESS: Surfaces = {
   getrusage: { example: [0, AT.page], takes: { 0: values([-1, 0, 1], EINVAL) }, refuses: [noMemory(1)] },
   prctl: {
     example: [15, "name", 0, 0, 0],
-    takes: { 0: values([[1, { 1: 0 }], 3, [4, { 1: 1 }], 15, [16, { 1: AT.page }], [38, { 1: 1 }]], EINVAL) },
+    takes: { 0: values([[1, { 1: 0 }], 3, [4, { 1: 1 }], 15, [16, { 1: AT.page }], [38, { 1: 1 }], [41, { 1: 1 }], [42, { 1: 0 }]], EINVAL) },
     refuses: [noMemory(1)],
   },
   getpid: { example: [] },
