@@ -253,6 +253,23 @@ static void shared(void)
 	syscall2(__NR_munmap, p, HUGE);
 }
 
+/* prctl(PR_SET_THP_DISABLE), since 6.18 with a flag for who asks for huge pages. */
+static void disabled(unsigned long how, unsigned long flags)
+{
+	print("PR_SET_THP_DISABLE %u %u: %d", how, flags, syscall6(__NR_prctl, 41, (long)how, (long)flags, 0, 0, 0));
+	print(" %d\n", syscall6(__NR_prctl, 42, 0, 0, 0, 0, 0));
+	for (int advice = 0; advice < 3; advice++) {
+		char *p = map_aligned(HUGE);
+
+		if (advice > 0)
+			advise("advice", p, HUGE, advice == 1 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		fill(p, 0, PAGE_SIZE);
+		show(advice == 0 ? "no advice" : advice == 1 ? "wanted" : "not wanted", p, HUGE);
+		collapse("collapsed", p, HUGE);
+		syscall2(__NR_munmap, p, HUGE);
+	}
+}
+
 static void swapped(void)
 {
 	char *p = map_aligned(HUGE);
@@ -299,6 +316,11 @@ int main(int argc, char **argv, char **envp)
 	arguments();
 	pieces();
 	shared();
+	disabled(1, 0);
+	disabled(1, 2);
+	disabled(1, 1);
+	disabled(0, 2);
+	disabled(0, 0);
 	if (argc > 1 && string_equal(argv[1], "all")) {
 		swapped();
 		exclusive();

@@ -39,6 +39,7 @@ import * as pageAlloc from "./mm/page_alloc.js";
 import * as pteMarker from "./mm/pte_marker.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
 import * as rmap from "./mm/rmap.js";
+import * as splitDebug from "./mm/split_debug.js";
 import * as swap from "./mm/swap.js";
 import * as swapfile from "./mm/swapfile.js";
 import * as swapops from "./mm/swapops.js";
@@ -116,6 +117,7 @@ export const MAINLINE = {
   rmap,
   shmem,
   signal,
+  splitDebug,
   swap,
   swapState,
   swapfile,

@@ -21,3 +21,9 @@ test("khugepaged takes its settings, and keeps to them", async () => {
   expect(run.exitCode).toBe(0);
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/khugepaged.txt");
 });
+
+test("huge pages are split into parts of each size", () => {
+  const run = runGuest("split");
+  expect(run.exitCode).toBe(0);
+  expect(run.stdout).toMatchSnapshot();
+});

@@ -1,5 +1,6 @@
 import type { Kernel } from "../kernel.js";
 import { CgroupFs } from "./cgroup.js";
+import { Debugfs } from "./debugfs.js";
 import { Devtmpfs } from "./devtmpfs.js";
 import { FIRST_ANON_DEV, MountTree } from "./namei.js";
 import { Procfs } from "./proc/root.js";
@@ -46,6 +47,7 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   tree.mount("/sys/fs/cgroup", sysfs.cgroup, new CgroupFs(m, dev++));
   tree.mount("/dev/shm", devtmpfs.root.dir("shm", 0o1777), tmpfs(0o1777));
   tree.mount("/tmp", root.mkdirAtBoot("tmp", 0o1777), tmpfs(0o1777));
+  tree.mount("/sys/kernel/debug", sysfs.debug, new Debugfs(dev++));
   m.vfs = tree;
   m.hugetlb.firstAnonDev = dev;
   return new StdStreams(options);

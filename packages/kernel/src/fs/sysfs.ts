@@ -14,14 +14,16 @@ const FILE_SIZE = 4096;
 
 /**
  * /sys, as far as there is something behind it: transparent huge pages, the CPUs, memory blocks, and
- * the one memory node. `cgroup` is where the cgroup hierarchy is mounted.
+ * the one memory node. `cgroup` and `debug` are where those file systems are mounted.
  */
 export class Sysfs extends PseudoFs {
   readonly cgroup: PseudoDir;
+  readonly debug: PseudoDir;
 
   constructor(m: Machine, dev: number) {
     super("sysfs", "sysfs", "rw,nosuid,nodev,noexec,relatime", dev, SYSFS_MAGIC);
     this.cgroup = this.root.dir("fs").dir("cgroup");
+    this.debug = this.root.dir("kernel").dir("debug", 0o700);
     new ThpSysfs(this, this.root.dir("kernel").dir("mm").dir("transparent_hugepage"));
     addHugepages(this, m, this.root.dir("kernel").dir("mm").dir("hugepages"), false);
     const system = this.root.dir("devices").dir("system");

@@ -4,7 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import type { Memcg } from "./memcontrol.js";
-import { PG } from "./page.js";
+import { NO_PAGE, PG } from "./page.js";
 import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
 /** What each page of a split folio takes over from it. */
@@ -14,36 +14,74 @@ const INHERITED_FLAGS =
 /** Folios of the deferred-split queue that one call looks at. */
 const DEFERRED_SPLIT_BATCH = 32;
 
+/** A folio that another is split into. */
+interface Piece {
+  readonly first: number;
+  readonly order: number;
+}
+
 /**
- * Splits a folio into single pages. The caller holds its lock and one reference, which are those
- * of the first page afterwards; the other pages are unlocked, and those that nobody maps are
- * freed. With `isolated` they keep a reference at site "isolate" instead and are put there: for a
- * caller that has the folio off its LRU list. Pages that have nothing but zeros are not mapped any
- * more, but the page of zeros in their place. 0; -EAGAIN when somebody else holds the folio.
+ * What a folio is split into: folios of one order; or, around the page `at`, in halves as far as that needs:
+ * one more of each order between (since 6.15, "buddy allocator like"). Anonymous folios never have order 1.
  */
-export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null = null): MaySleep<number> {
+export function splitPieces(_k: Kernel, folio: number, from: number, order: number, at: number, anon: boolean): Piece[] {
+  const pieces: Piece[] = [];
+  let whole: Piece = { first: folio, order: from };
+  for (let o = at < 0 ? order : from - 1; o >= order; o--) {
+    if (anon && o === 1) continue;
+    const end = whole.first + (1 << whole.order);
+    let next = whole;
+    for (let first = whole.first; first < end; first += 1 << o) {
+      const piece = { first, order: o };
+      if (at >= first && at < first + (1 << o)) next = piece;
+      else pieces.push(piece);
+    }
+    whole = next;
+  }
+  if (at >= 0) pieces.push(whole);
+  return pieces.sort((a, b) => a.first - b.first);
+}
+
+/**
+ * Splits a folio into smaller ones, as `splitPieces` says. The caller holds its lock and one
+ * reference, which are those of the first one afterwards; the others are unlocked, and those that
+ * nobody maps, and no file has, are freed. With `isolated` they keep a reference at site "isolate" instead and
+ * are put there: for a caller that has the folio off its LRU list. Pages that have nothing but
+ * zeros are not mapped any more, but the page of zeros in their place. 0; -EAGAIN when somebody
+ * else holds the folio; -EINVAL for what cannot be.
+ */
+export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null = null, order = 0, at = NO_PAGE): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
-  const order = memmap.order[folio]!;
-  if (order === 0) return 0;
+  const from = memmap.order[folio]!;
+  if (from === 0 && order === 0) return 0;
+  const anon = memmap.isAnon(folio);
+  if (order >= from || (anon && order === 1)) return -Errno.EINVAL;
   if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);
   // Whoever else refers to it expects a large folio: then it is not even unmapped.
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
-  if (memmap.has(folio, PG.writeback) || memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio)) return failed(k, order);
-  yield* k.rmap.tryToMigrate(k, folio);
-  const split = yield* k.hugeSplit.splitUnmapped(k, folio, isolated !== null);
-  const pages = split ? 1 << order : 1;
-  // Migration entries become ordinary ones, of the pages or, where it failed, of the folio.
-  for (let page = folio; page < folio + pages; page++) yield* k.migrate.removeMigrationPtes(k, page, page, split);
-  if (!split) return failed(k, order);
-  if (order === HPAGE_PMD_ORDER) m.vmstat.events.thp_split_page++;
-  m.thp.stats(order).split++;
-  for (let page = folio + 1; page < folio + pages; page++) {
-    yield* k.folioLock.folioUnlock(k, page);
-    if (isolated !== null) isolated.push(page);
+  if (memmap.has(folio, PG.writeback) || memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio)) return failed(k, from);
+  // What a file has is found there again by the next fault.
+  if (anon) yield* k.rmap.tryToMigrate(k, folio);
+  else yield* k.rmap.tryToUnmap(k, folio);
+  yield* k.tlbBatch.tryToUnmapFlush(k);
+  const pieces = k.hugeSplit.splitPieces(k, folio, from, order, at, anon);
+  const split = yield* k.hugeSplit.splitUnmapped(k, folio, pieces, isolated !== null);
+  if (anon) {
+    // Migration entries become ordinary ones, of the pieces or, where it failed, of the folio.
+    for (const { first } of split ? pieces : [{ first: folio }]) yield* k.migrate.removeMigrationPtes(k, first, first, split && order === 0 && at < 0);
+  }
+  if (!split) return failed(k, from);
+  if (from === HPAGE_PMD_ORDER) m.vmstat.events.thp_split_page++;
+  m.thp.stats(from).split++;
+  if (!anon) yield* k.hugeSplit.dropBeyondEnd(k, pieces);
+  for (const { first } of pieces) {
+    if (first === folio) continue;
+    yield* k.folioLock.folioUnlock(k, first);
+    if (isolated !== null) isolated.push(first);
     else {
-      if (memmap.has(page, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, page);
-      yield* k.swap.folioPut(k, page, "split");
+      if (memmap.has(first, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, first);
+      yield* k.swap.folioPut(k, first, "split");
     }
   }
   return 0;
@@ -55,8 +93,23 @@ function failed(k: Kernel, order: number): number {
   return -Errno.EAGAIN;
 }
 
+/** Pieces that lie behind the end of their file, as it is by now, are its no more. All are locked. */
+export function* dropBeyondEnd(k: Kernel, pieces: readonly Piece[]): Atomic<void> {
+  const { m } = k;
+  const mapping = k.filemap.folioMapping(k, pieces[0]!.first)!;
+  if (m.point(Op.Inode, mapping.host.ino)) yield SWITCH;
+  const end = Math.ceil(mapping.host.size / 4096);
+  for (const { first, order } of pieces.slice(1)) {
+    if (m.memmap.index[first]! < end) continue;
+    yield* k.filemap.filemapRemoveFolio(k, first);
+    m.memmap.clear(first, PG.dirty);
+    mapping.host.reclaimed?.(1 << order);
+    for (let i = 0; i < 1 << order; i++) yield* k.swap.folioPutUnowned(k, first);
+  }
+}
+
 /** The split itself, once no entry maps the folio; false when somebody else refers to it. */
-export function* splitUnmapped(k: Kernel, folio: number, isolated: boolean): Atomic<boolean> {
+export function* splitUnmapped(k: Kernel, folio: number, pieces: readonly Piece[], isolated: boolean): Atomic<boolean> {
   const { m } = k;
   const { memmap, swap } = m;
   const memcg = m.memcgs.get(memmap.memcg[folio]!);
@@ -66,52 +119,63 @@ export function* splitUnmapped(k: Kernel, folio: number, isolated: boolean): Ato
   if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
   const alone = memmap.folioMapcount(folio) === 0 && memmap.refcount[folio] === k.rmap.expectedRefs(k, folio);
-  if (alone) k.hugeSplit.splitFrozen(k, folio, memcg, isolated);
+  if (alone) k.hugeSplit.splitFrozen(k, folio, pieces, memcg, isolated);
   if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
   if (cached && !swap.lock.tryUnlock()) yield* swap.lock.unlock();
   return alone;
 }
 
-/** Nobody can take a reference: each page gets what was the folio's. Under the locks of LRU and swap cache. */
-export function splitFrozen(k: Kernel, folio: number, memcg: Memcg, isolated: boolean): void {
+/** Nobody can take a reference: each piece gets what was the folio's. Under the locks of LRU and swap cache. */
+export function splitFrozen(k: Kernel, folio: number, pieces: readonly Piece[], memcg: Memcg, isolated: boolean): void {
   const { m } = k;
   const { memmap, swap } = m;
-  const pages = memmap.folioPages(folio);
   const flags = memmap.flags[folio]! & INHERITED_FLAGS;
-  const cached = memmap.has(folio, PG.swapcache);
+  const swapcache = memmap.has(folio, PG.swapcache);
+  const mapping = k.filemap.folioMapping(k, folio);
   const onLru = memmap.has(folio, PG.lru);
   const slot = memmap.private[folio]!;
+  const from = memmap.order[folio]!;
+  const index = memmap.index[folio]!;
   m.touches(Op.Thp, 0);
-  m.thp.unqueueDeferredSplit(folio, memmap.order[folio]!);
-  m.thp.stats(memmap.order[folio]!).nr_anon--;
+  m.thp.unqueueDeferredSplit(folio, from);
+  if (memmap.isAnon(folio)) m.thp.stats(from).nr_anon--;
   if (onLru) lruvecDelFolio(k, memcg.lruvec, folio);
   m.touches(Op.PageFlags, folio);
   memmap.dissolveCompound(folio);
-  m.touches(Op.MapCount, folio);
-  memmap.refcount[folio] = cached ? 2 : 1;
-  if (onLru) lruvecAddFolio(k, memcg.lruvec, folio, false);
-  for (let i = 1; i < pages; i++) {
-    const page = folio + i;
-    m.touches(Op.RefGet, page);
-    m.touches(Op.PageFlags, page);
-    memmap.flags[page] = flags;
-    memmap.mapping[page] = memmap.mapping[folio]!;
-    memmap.index[page] = memmap.index[folio]! + i;
-    memmap.memcg[page] = memmap.memcg[folio]!;
-    memmap.refcount[page] = cached ? 2 : 1;
-    if (cached) {
-      m.touches(Op.SwapCache, slot + i);
-      memmap.private[page] = slot + i;
-      memmap.set(page, PG.swapcache);
-      swap.cache[slot + i] = page;
+  for (const { first, order } of pieces) {
+    const pages = 1 << order;
+    for (let page = first; page < first + pages; page++) {
+      m.touches(Op.PageFlags, page);
+      if (mapping !== null) m.touches(Op.PageCacheWrite, mapping.object(index + (page - folio)));
     }
-    memmap.mlockCount[page] = 0;
-    if (onLru) {
-      memmap.set(page, PG.lru);
-      lruvecAddFolio(k, memcg.lruvec, page, false);
+    m.touches(Op.RefGet, first);
+    m.touches(Op.MapCount, first);
+    if (order > 0) {
+      memmap.prepareCompound(first, order);
+      if (memmap.isAnon(folio)) m.thp.stats(order).nr_anon++;
     }
-    m.refs?.get(page, isolated ? "isolate" : "split");
-    k.folioLock.lockNewFolio(k, page);
+    memmap.refcount[first] = swapcache || mapping !== null ? pages + 1 : 1;
+    if (first !== folio) {
+      memmap.flags[first] = flags;
+      memmap.mlockCount[first] = 0;
+      memmap.mapping[first] = memmap.mapping[folio]!;
+      memmap.index[first] = index + (first - folio);
+      memmap.memcg[first] = memmap.memcg[folio]!;
+      if (swapcache) {
+        memmap.private[first] = slot + (first - folio);
+        memmap.set(first, PG.swapcache);
+      }
+      if (onLru) memmap.set(first, PG.lru);
+      m.refs?.get(first, isolated ? "isolate" : "split");
+      k.folioLock.lockNewFolio(k, first);
+    }
+    if (swapcache) {
+      for (let i = 0; i < pages; i++) {
+        m.touches(Op.SwapCache, slot + (first - folio) + i);
+        swap.cache[slot + (first - folio) + i] = first;
+      }
+    }
+    if (onLru) lruvecAddFolio(k, memcg.lruvec, first, false);
   }
 }
 

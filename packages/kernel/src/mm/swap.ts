@@ -139,7 +139,8 @@ export function* batchAdd(k: Kernel, kind: BatchKind, folio: number): Atomic<voi
   if (m.point(Op.RefGet, folio)) yield SWITCH;
   m.touches(Op.LruBatch, cpu);
   m.memmap.refcount[folio]!++;
-  if (m.batches.push(cpu, kind, folio)) yield* k.swap.drainBatch(k, cpu, kind);
+  // A large folio is much to keep from being split, or moved, for the sake of a batch.
+  if (m.batches.push(cpu, kind, folio) || m.memmap.isLarge(folio)) yield* k.swap.drainBatch(k, cpu, kind);
 }
 
 /** Applies what a batch waits for, and drops its references. */

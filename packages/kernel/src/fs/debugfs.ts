@@ -1,0 +1,49 @@
+import { Errno } from "../kernel/errno.js";
+import type { Kernel } from "../kernel.js";
+import { PseudoFs, TextFile, type Store } from "./pseudo.js";
+
+const DEBUGFS_MAGIC = 0x64626720;
+/** What one write to split_huge_pages has room for. */
+const SPLIT_COMMAND_MAX = 255;
+
+/** /sys/kernel/debug, as far as there is something behind it. */
+export class Debugfs extends PseudoFs {
+  constructor(dev: number) {
+    super("debugfs", "debugfs", "rw,nosuid,nodev,noexec,relatime", dev, DEBUGFS_MAGIC, { rootMode: 0o700 });
+    this.root.add("split_huge_pages", new TextFile(this, { mode: 0o200, store: splitHugePages }));
+  }
+}
+
+/** "PID,0xSTART,0xEND[,ORDER[,OFFSET]]", "/PATH,0xSTART,0xEND[,ORDER[,OFFSET]]" with the range in pages of the file, or "1" for all. */
+const splitHugePages: Store = function* (k: Kernel, text: string) {
+  const command = text.slice(0, SPLIT_COMMAND_MAX - 1).replace(/\0.*$/s, "");
+  if (command.startsWith("/")) {
+    const comma = command.indexOf(",");
+    const range = comma < 0 ? null : parseRange(command.slice(comma + 1));
+    return range === null ? -Errno.EINVAL : yield* k.splitDebug.splitInFile(k, command.slice(0, comma), range);
+  }
+  const [, pid, rest] = /^\s*([-+]?\d+)(.*)$/s.exec(command) ?? [];
+  if (pid === undefined) return -Errno.EINVAL;
+  const range = rest!.startsWith(",") ? parseRange(rest!.slice(1)) : null;
+  if (range !== null) return yield* k.splitDebug.splitInProcess(k, Number(pid), range);
+  if (Number(pid) !== 1 || /^,\s*0x[0-9a-fA-F]/.test(rest!)) return -Errno.EINVAL;
+  yield* k.splitDebug.splitAll(k);
+  return 0;
+};
+
+/** What is to be split, and into what. */
+export interface SplitRange {
+  readonly start: number;
+  readonly end: number;
+  readonly order: number;
+  /** Of the page around which a folio is split, in its folio; negative to split it into equal parts. */
+  readonly offset: number;
+}
+
+/** As sscanf() takes it: what follows is ignored. */
+function parseRange(text: string): SplitRange | null {
+  const match = /^\s*0x([0-9a-fA-F]+),\s*0x([0-9a-fA-F]+)(?:,\s*([-+]?\d+)(?:,\s*([-+]?\d+))?)?/.exec(text);
+  if (match === null) return null;
+  const [, start, end, order, offset] = match;
+  return { start: parseInt(start!, 16), end: parseInt(end!, 16), order: Number(order ?? 0), offset: Number(offset ?? -1) };
+}
