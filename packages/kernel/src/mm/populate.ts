@@ -1,10 +1,11 @@
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, USER_VPN_END } from "../arch/pgtable.js";
+import { PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { VM, VM_ACCESS, type Mm } from "./mm_types.js";
+import { PG } from "./page.js";
 
 /**
  * Faults in what is mapped in [start, end), for mlock and MAP_POPULATE: what is private and writable as
@@ -50,6 +51,7 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
     const ptep = m.pt.find(mm.pgd, vpn);
     m.touches(Op.PteRead, ptep);
     if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {
+      yield* k.populate.touchPage(k, ptep, vpn, write);
       vpn++;
       continue;
     }
@@ -64,6 +66,21 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
     yield* m.sched.condResched();
   }
   return 0;
+}
+
+/** The page counts as accessed, as get_user_pages() marks it (FOLL_TOUCH); the page of zeros does not care. */
+export function* touchPage(k: Kernel, ptep: number, vpn: number, write: boolean): Atomic<void> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const flags = m.pt.flags(ptep);
+  if (ptePresent(flags) && (flags & PTE.SPECIAL) === 0 && !(m.pt.isHuge(ptep) && !m.pt.isLeaf(ptep))) {
+    const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
+    if (write && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
+    yield* k.swap.folioMarkAccessed(k, folio);
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
 }
 
 /**
