@@ -39,7 +39,7 @@ function page(): string {
   return [
     "# System calls",
     "",
-    `Of Linux's riscv64 system calls, ${handled.length} are there. Others return \`ENOSYS\`, and the kernel log`,
+    `The system calls of Linux on riscv64 that are there. Others return \`ENOSYS\`, and the kernel log`,
     "(`--dmesg`) names each the first time. This page is made from the tables in",
     "`packages/riscv/src/abi/syscalls/`: what a call is in `table.ts`, what it takes and refuses in `surface/`.",
     "`npx vitest run packages/riscv/test/syscalls.test.ts -u` makes it anew; `surface.test.ts` beside it tries",

@@ -91,33 +91,43 @@ export function keepsTranslation(k: Kernel, vpn: number, access: Access): boolea
 
 /** Copies bytes into the current task's memory: 0, or -EFAULT with what lay before it copied. */
 export function* copyToUser(k: Kernel, addr: number, bytes: Uint8Array): MaySleep<number> {
+  return (yield* k.uaccess.copyToUserPart(k, addr, bytes)) === bytes.length ? 0 : -Errno.EFAULT;
+}
+
+/** The same; how many bytes could be copied. */
+export function* copyToUserPart(k: Kernel, addr: number, bytes: Uint8Array): MaySleep<number> {
   const { ram } = k.m;
-  if (addr < 0 || addr + bytes.length > USER_END) return -Errno.EFAULT;
+  if (addr < 0 || addr + bytes.length > USER_END) return 0;
   for (let done = 0; done < bytes.length; ) {
     const offset = (addr + done) % 4096;
     const n = Math.min(4096 - offset, bytes.length - done);
     const frame = yield* k.uaccess.accessFrame(k, addr + done, Access.Write);
-    if (typeof frame !== "number") return -Errno.EFAULT;
+    if (typeof frame !== "number") return done;
     ram.bytes.set(bytes.subarray(done, done + n), frame * 4096 + offset);
     done += n;
   }
-  return 0;
+  return bytes.length;
 }
 
 /** Copies bytes out of the current task's memory: 0 or -EFAULT. */
 export function* copyFromUser(k: Kernel, addr: number, into: Uint8Array): MaySleep<number> {
+  return (yield* k.uaccess.copyFromUserPart(k, addr, into)) === into.length ? 0 : -Errno.EFAULT;
+}
+
+/** The same; how many bytes could be copied. */
+export function* copyFromUserPart(k: Kernel, addr: number, into: Uint8Array): MaySleep<number> {
   const { ram } = k.m;
-  if (addr < 0 || addr + into.length > USER_END) return -Errno.EFAULT;
+  if (addr < 0 || addr + into.length > USER_END) return 0;
   for (let done = 0; done < into.length; ) {
     const offset = (addr + done) % 4096;
     const n = Math.min(4096 - offset, into.length - done);
     const frame = yield* k.uaccess.accessFrame(k, addr + done, Access.Read);
-    if (typeof frame !== "number") return -Errno.EFAULT;
+    if (typeof frame !== "number") return done;
     const start = frame * 4096 + offset;
     into.set(ram.bytes.subarray(start, start + n), done);
     done += n;
   }
-  return 0;
+  return into.length;
 }
 
 /** A 32-bit word, unsigned; null for EFAULT. */

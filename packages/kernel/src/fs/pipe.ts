@@ -38,6 +38,13 @@ class Pipe {
     return n;
   }
 
+  /** Back to where it was read from: for what there was room until now. */
+  putBack(bytes: Uint8Array): void {
+    this.start = (this.start - bytes.length + PIPE_CAPACITY) % PIPE_CAPACITY;
+    for (let i = 0; i < bytes.length; i++) this.bytes[(this.start + i) % PIPE_CAPACITY] = bytes[i]!;
+    this.length += bytes.length;
+  }
+
   /** As many as there is room for. */
   put(from: Uint8Array): number {
     const n = Math.min(from.length, this.room);
@@ -77,6 +84,11 @@ function readingEnd(pipe: Pipe): FileOps {
         if ((file.flags & O.NONBLOCK) !== 0) return -Errno.EAGAIN;
         if (!(yield* pipe.forReaders.sleep(TaskState.Interruptible, "pipe_read"))) return -Restart.ERESTARTSYS;
       }
+    },
+    unread(k, _file, bytes) {
+      // Somebody may have filled the room meanwhile: then there is no place to go back to.
+      if (bytes.length <= pipe.room) pipe.putBack(bytes);
+      changed(k, pipe.forReaders);
     },
     poll: () => (pipe.length > 0 ? Poll.IN : 0) | (pipe.writers === 0 ? Poll.HUP : 0),
     *release(k, file) {

@@ -62,6 +62,8 @@ export function minorOf(dev: number): number {
 export interface FileOps {
   /** Reads up to `into.length` bytes at `pos` into a kernel buffer. Without it: EINVAL. */
   read?(k: Kernel, file: OpenFile, into: Uint8Array, pos: number): MaySleep<number>;
+  /** Takes back what `read` gave last and could not be delivered: for streams, where it would be lost. */
+  unread?(k: Kernel, file: OpenFile, bytes: Uint8Array): void;
   /** Writes from a kernel buffer at `pos`. Without it: EINVAL. */
   write?(k: Kernel, file: OpenFile, from: Uint8Array, pos: number): MaySleep<number>;
   /** `arg` is a user address; `task.mm` is where it points. Without it: ENOTTY. */

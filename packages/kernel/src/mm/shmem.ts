@@ -20,6 +20,8 @@ export enum Sgp {
   Cache,
   /** The size may have to grow first. */
   Write,
+  /** The same, and what is new need not have contents yet. */
+  Falloc,
 }
 
 /** Found, or made: the folio is locked, and referenced at the caller's site. */
@@ -39,9 +41,19 @@ export function* shmemGetPage(k: Kernel, inode: ShmemInode, index: number, sgp: 
   let major = false;
   for (;;) {
     if (m.point(Op.Inode, inode.ino)) yield SWITCH;
-    if (sgp !== Sgp.Write && index >= Math.ceil(inode.size / 4096)) return -Errno.EINVAL;
+    if (sgp < Sgp.Write && index >= Math.ceil(inode.size / 4096)) return -Errno.EINVAL;
     const entry = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
-    if (entry >= 0) return { page: entry, major };
+    if (entry >= 0) {
+      if (m.memmap.has(m.memmap.folioOf(entry), PG.uptodate)) return { page: entry, major };
+      if (sgp !== Sgp.Read) {
+        yield* k.shmem.shmemClear(k, m.memmap.folioOf(entry));
+        return { page: entry, major };
+      }
+      // What fallocate() has taken, and nobody has used, reads as the hole it was.
+      yield* k.folioLock.folioUnlock(k, m.memmap.folioOf(entry));
+      yield* k.swap.folioPut(k, m.memmap.folioOf(entry), site);
+      return NO_PAGE;
+    }
     if (isSwapEntry(entry)) {
       const error = yield* k.shmem.shmemSwapin(k, inode, index, entry);
       if (error === 0) major = true;
@@ -50,12 +62,24 @@ export function* shmemGetPage(k: Kernel, inode: ShmemInode, index: number, sgp: 
     }
     if (sgp === Sgp.Read) return NO_PAGE;
     const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
+    if (page >= 0 && sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, m.memmap.folioOf(page));
     if (page >= 0) return { page, major };
     if (page !== -Errno.EEXIST) return page;
   }
 }
 
-/** Fills a hole with a page of zeros; -EEXIST where somebody was faster. */
+/** A locked folio becomes zeros that can be used. */
+export function* shmemClear(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  for (let page = folio; page < folio + m.memmap.folioPages(folio); page++) {
+    if (m.point(Op.FrameWrite, page)) yield SWITCH;
+    m.ram.clear(page);
+  }
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.memmap.set(folio, PG.uptodate);
+}
+
+/** Fills a hole with a page whose contents are yet to come; -EEXIST where somebody was faster. */
 export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, site: string): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
@@ -68,9 +92,8 @@ export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, s
   }
   m.refs?.put(folio, "alloc");
   m.refs?.get(folio, site);
-  m.ram.clear(folio);
   k.folioLock.lockNewFolio(k, folio);
-  memmap.set(folio, PG.swapbacked | PG.uptodate);
+  memmap.set(folio, PG.swapbacked);
   if (yield* k.filemap.filemapAddFolio(k, inode.mapping, folio, index, NO_PAGE)) {
     yield* k.swap.folioAddLru(k, folio);
     return folio;
@@ -227,11 +250,13 @@ export function* shmemAllocate(k: Kernel, inode: ShmemInode, offset: number, len
     let error = m.signals.pending(m.current!) ? -Errno.EINTR : 0;
     if (error === 0) {
       const known = inode.mapping.entries.has(index);
-      const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Write, "fallocate");
+      const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Falloc, "fallocate");
       if (typeof found === "number") error = found;
       else {
         const folio = m.memmap.folioOf(found.page);
         if (!known) filled.push(index);
+        // Nobody has used it, and yet it is not to be let go.
+        m.memmap.set(folio, PG.dirty);
         yield* k.folioLock.folioUnlock(k, folio);
         yield* k.swap.folioPut(k, folio, "fallocate");
       }
@@ -296,12 +321,15 @@ export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number): Ma
 /** Makes a part of a page zeros, if the file has that page. */
 export function* shmemZeroPart(k: Kernel, inode: ShmemInode, index: number, from: number, to: number): MaySleep<void> {
   const { m } = k;
-  if (!inode.mapping.entries.has(index)) return;
-  const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Write, "truncate");
-  if (typeof found === "number") return;
-  const folio = m.memmap.folioOf(found.page);
-  if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
-  m.ram.frame(found.page).fill(0, from, to);
+  let page = yield* k.filemap.filemapLockEntry(k, inode.mapping, index, "truncate");
+  if (isSwapEntry(page)) {
+    const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Write, "truncate");
+    page = typeof found === "number" ? NO_PAGE : found.page;
+  }
+  if (page === NO_PAGE) return;
+  const folio = m.memmap.folioOf(page);
+  if (m.point(Op.FrameWrite, page)) yield SWITCH;
+  m.ram.frame(page).fill(0, from, to);
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   m.memmap.set(folio, PG.dirty);
   yield* k.folioLock.folioUnlock(k, folio);

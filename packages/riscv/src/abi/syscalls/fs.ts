@@ -1,6 +1,6 @@
 import { addSeals, Errno, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { bytesOf, getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
+import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -50,11 +50,14 @@ function* readInto(t: GuestThread, file: OpenFile, address: number, length: numb
     const chunk = new Uint8Array(Math.min(length - done, CHUNK));
     const n = yield* k.m.vfs.read(k, file, chunk, pos === undefined ? undefined : pos + done);
     if (n < 0) return done > 0 ? done : n;
-    if (n > 0) {
-      const error = yield* k.uaccess.copyToUser(k, address + done, chunk.subarray(0, n));
-      if (error < 0) return done > 0 ? done : error;
+    const copied = n === 0 ? 0 : yield* k.uaccess.copyToUserPart(k, address + done, chunk.subarray(0, n));
+    done += copied;
+    if (copied < n) {
+      // The rest counts as not read.
+      if (file.ops.unread !== undefined) file.ops.unread(k, file, chunk.subarray(copied, n));
+      else if (pos === undefined) file.pos -= n - copied;
+      return done > 0 ? done : -Errno.EFAULT;
     }
-    done += n;
     if (n < chunk.length) break;
   } while (done < length);
   return done;
@@ -65,8 +68,9 @@ function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: num
   if (length < 0) return -Errno.EFAULT;
   let done = 0;
   do {
-    const chunk = yield* readUser(k, address + done, Math.min(length - done, CHUNK));
-    if (chunk === null) return done > 0 ? done : -Errno.EFAULT;
+    const wanted = new Uint8Array(Math.min(length - done, CHUNK));
+    const chunk = wanted.subarray(0, yield* k.uaccess.copyFromUserPart(k, address + done, wanted));
+    if (chunk.length === 0 && wanted.length > 0) return done > 0 ? done : -Errno.EFAULT;
     const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done);
     if (n < 0) {
       if (n === -Errno.EPIPE) {
@@ -75,7 +79,7 @@ function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: num
       return done > 0 ? done : n;
     }
     done += n;
-    if (n < chunk.length) break;
+    if (n < wanted.length) break;
   } while (done < length);
   return done;
 }

@@ -1,5 +1,5 @@
 import {
-  Errno, isSwapEntry, MapFlag, memfdCreate, MfdFlag, O, Op, PAGE_SIZE, ptePresent, SWITCH, swapEntrySlot, tableObject, USER_VPN_END,
+  Errno, isSwapEntry, MapFlag, memfdCreate, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, SWITCH, swapEntrySlot, tableObject, USER_VPN_END,
   VM, type Atomic,
 } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
@@ -86,7 +86,8 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
     const index = vma.linearIndex(vpn);
     if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
     const entry = vma.mapping.at(index);
-    return isSwapEntry(entry) ? m.swap.cache[swapEntrySlot(entry)]! >= 0 : entry >= 0;
+    if (isSwapEntry(entry)) return m.swap.cache[swapEntrySlot(entry)]! >= 0;
+    return entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate);
   }
   if ( ptePresent(flags)) return true;
   if (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) return false;
