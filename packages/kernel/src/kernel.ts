@@ -34,6 +34,7 @@ import * as collapse from "./mm/collapse.js";
 import * as copyRange from "./mm/copy_range.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
+import * as overcommit from "./mm/overcommit.js";
 import * as populate from "./mm/populate.js";
 import * as pageAlloc from "./mm/page_alloc.js";
 import * as pteMarker from "./mm/pte_marker.js";
@@ -105,6 +106,7 @@ export const MAINLINE = {
   mremap,
   mseal,
   oom,
+  overcommit,
   pageAlloc,
   pageIo,
   pageIsolation,

@@ -21,6 +21,7 @@ import { SwapDevice } from "./mm/swap_device.js";
 import { FolioBatches } from "./mm/folio_batch.js";
 import { RefTracker } from "./mm/ref_tracker.js";
 import { VmStat } from "./mm/vmstat.js";
+import { VmSysctl } from "./mm/vm_sysctl.js";
 import type { Mm } from "./mm/mm_types.js";
 import type { SwapDisk } from "./mm/page_io.js";
 import { AddressSpaces } from "./mm/address_space.js";
@@ -78,6 +79,7 @@ export class Machine {
   readonly swap: SwapDevice;
   readonly batches: FolioBatches;
   readonly vmstat: VmStat;
+  readonly vmSysctl: VmSysctl;
   readonly anonVmas: AnonVmas;
   /** Files that can be mapped. */
   readonly mappings = new AddressSpaces(this);
@@ -147,6 +149,7 @@ export class Machine {
     this.vmstat = new VmStat();
     this.memcgs = new Memcgs(this);
     this.zones = new Zones(this);
+    this.vmSysctl = new VmSysctl(this.zones.freePages());
     this.memoryBlocks = new MemoryBlocks(this);
     this.pageOwner = config.pageOwner === true ? new PageOwner(this) : null;
     this.swap = new SwapDevice(this, config.swapSlots);

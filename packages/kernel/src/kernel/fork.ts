@@ -39,7 +39,7 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
     yield* k.memory.vmaStartWrite(k, src);
     if ((src.flags & VM.DONTCOPY) !== 0) continue;
     if (m.signals.fatalPending(m.current!)) error = -Errno.EINTR;
-    else if ((src.flags & VM.ACCOUNT) !== 0 && !k.mmap.enoughMemory(k, src.pages)) error = -Errno.ENOMEM;
+    else if ((src.flags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, old, src.pages)) error = -Errno.ENOMEM;
     else {
       const vma = yield* k.fork.dupVma(k, mm, src);
       if ((src.flags & VM.WIPEONFORK) === 0) error = yield* k.copyRange.copyPageRange(k, vma, src);

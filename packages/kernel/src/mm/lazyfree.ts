@@ -8,7 +8,8 @@ import { releaseWalk, startWalk } from "./page_vma_mapped.js";
 
 /**
  * Drops the mappings of a lazily freed folio (MADV_FREE), without a swap entry: the next access
- * finds zeros. A folio that was written again meanwhile becomes ordinary memory; then false.
+ * finds zeros. A folio that was written again meanwhile becomes ordinary memory; then false. What is
+ * mapped MAP_DROPPABLE goes even so.
  */
 export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
   const { m } = k;
@@ -26,7 +27,8 @@ export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
       }
       const [flags, pfn] = yield* k.tlbBatch.ptepClearDeferred(k, vma, walk.vpn, walk.entry);
       if (m.point(Op.RefCompare, folio)) yield SWITCH;
-      if ((ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty)) {
+      const dirty = (ptePresent(flags) && (flags & PTE.D) !== 0) || memmap.has(folio, PG.dirty);
+      if (dirty && (vma.flags & VM.DROPPABLE) === 0) {
         yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, pfn);
         if (m.point(Op.PageFlags, folio)) yield SWITCH;
         memmap.set(folio, PG.swapbacked);

@@ -299,7 +299,8 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   // From here on this is the hottest path of all: what is usual is done without a generator.
   let folio = k.memory.allocAnonFolioFast(k);
   if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ZEROED_FOLIO);
-  if (folio === NO_PAGE) return VmFault.OOM;
+  // Where memory may be dropped, it is no reason to kill: the access is tried again.
+  if (folio === NO_PAGE) return (vma.flags & VM.DROPPABLE) !== 0 ? 0 : VmFault.OOM;
   m.ram.clear(folio);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;

@@ -1,15 +1,16 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
-import { Rlimit } from "../kernel/rlimit.js";
+import { Cap, capable } from "../kernel/capability.js";
 import type { Kernel } from "../kernel.js";
 import { isHugetlbFile, type HugetlbInode } from "../fs/hugetlbfs.js";
 import { fput, type OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
-import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_STICKY, type Vma } from "./mm_types.js";
+import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_SPECIAL, VM_STICKY, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
+import { Overcommit } from "./vm_sysctl.js";
 import { shmemZeroSetup } from "./shmem_file.js";
 
 /** MAP_* as the generic ABI has them. */
@@ -17,10 +18,14 @@ export enum MapFlag {
   SHARED = 0x01,
   PRIVATE = 0x02,
   SHARED_VALIDATE = 0x03,
+  DROPPABLE = 0x08,
   TYPE = 0x0f,
   FIXED = 0x10,
   ANONYMOUS = 0x20,
   GROWSDOWN = 0x0100,
+  /** Of no meaning any more. */
+  DENYWRITE = 0x0800,
+  EXECUTABLE = 0x1000,
   LOCKED = 0x2000,
   NORESERVE = 0x4000,
   POPULATE = 0x8000,
@@ -28,14 +33,12 @@ export enum MapFlag {
   STACK = 0x20000,
   HUGETLB = 0x40000,
   FIXED_NOREPLACE = 0x100000,
+  /** Of no meaning where there is an MMU. */
+  UNINITIALIZED = 0x4000000,
 }
 
-/** mmap_min_addr, in pages. */
-const MIN_VPN = 16;
 /** Distance kept below a stack: 256 pages. */
 export const STACK_GUARD_PAGES = 256;
-/** vm.max_map_count. */
-export const MAX_MAP_COUNT = 65_530;
 
 /** A new address space with an empty page table and one user; null when memory is out. */
 export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
@@ -95,9 +98,21 @@ export function rangeFree(_k: Kernel, mm: Mm, start: number, pages: number): boo
   return i < 0 || mm.vmas[i]!.startVpn >= start + pages;
 }
 
+/** Whether a mapping that may lie anywhere may lie there: nothing is mapped, and no stack grows into it. */
+function suits(mm: Mm, start: number, pages: number): boolean {
+  const next = mm.vmas[mm.findVmaIndex(start)];
+  return next === undefined || start + pages <= next.startVpn - ((next.flags & VM.GROWSDOWN) !== 0 ? STACK_GUARD_PAGES : 0);
+}
+
+/** The lowest page that a mapping of whose address nobody has a say may have. */
+function minVpn(k: Kernel): number {
+  return Math.max(1, Math.ceil(k.m.vmSysctl.mmapMinAddr / 4096));
+}
+
 /** Where a mapping without a fixed address goes: top down from mmap_base, else bottom up. -1: no room. */
 export function getUnmappedArea(k: Kernel, mm: Mm, hint: number, pages: number): number {
-  if (hint >= MIN_VPN && hint + pages <= USER_VPN_END && k.mmap.rangeFree(k, mm, hint, pages)) return hint;
+  const min = minVpn(k);
+  if (hint >= min && hint + pages <= USER_VPN_END && suits(mm, hint, pages)) return hint;
   const known = mm.noGapAbove;
   let end = known !== null && pages >= known.pages ? known.vpn : Math.floor(mm.mmapBase / 4096);
   const above = mm.findVmaIndex(end);
@@ -110,7 +125,7 @@ export function getUnmappedArea(k: Kernel, mm: Mm, hint: number, pages: number):
     }
     end = Math.min(end, vma.startVpn - ((vma.flags & VM.GROWSDOWN) !== 0 ? STACK_GUARD_PAGES : 0));
   }
-  if (end - MIN_VPN >= pages) return end - pages;
+  if (end - min >= pages) return end - pages;
   let start = Math.floor(mm.mmapBase / 4096);
   for (const vma of mm.vmas) {
     if (vma.endVpn <= start) continue;
@@ -136,7 +151,7 @@ export function thpGetUnmappedArea(k: Kernel, mm: Mm, pages: number): number {
 /** Room that begins at a multiple of so many pages: at the hint, rounded up, where that is free, else anywhere. -1: no room. */
 export function getUnmappedAlignedArea(k: Kernel, mm: Mm, hint: number, pages: number, align: number): number {
   const at = Math.ceil(hint / align) * align;
-  if (at >= MIN_VPN && at + pages <= USER_VPN_END && k.mmap.rangeFree(k, mm, at, pages)) return at;
+  if (at >= minVpn(k) && at + pages <= USER_VPN_END && k.mmap.rangeFree(k, mm, at, pages)) return at;
   const padded = k.mmap.getUnmappedArea(k, mm, 0, pages + align - 1);
   // Top down, what is aligned already is taken from the upper end.
   return padded < 0 ? -1 : Math.floor((padded + align - 1) / align) * align;
@@ -206,7 +221,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.file === upper.file &&
     lower.ops === upper.ops &&
     lower.name === upper.name &&
-    (lower.flags & (VM.DONTEXPAND | VM.GROWSDOWN)) === 0 &&
+    (lower.flags & VM_SPECIAL) === 0 &&
     lower.linearIndex(lower.endVpn) === upper.pgoff &&
     (lower.anonId === upper.anonId || (lower.anonId === 0 && !upper.forked) || (upper.anonId === 0 && !lower.forked))
   );
@@ -219,11 +234,16 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
 export function* mergeAround(k: Kernel, mm: Mm, vma: Vma): MaySleep<Vma> {
   let result = vma;
   const i = mm.findVmaIndex(vma.startVpn);
-  const lower = mm.vmas[i - 1];
   const upper = mm.vmas[i + 1];
-  if (lower !== undefined && k.mmap.canMerge(k, lower, result)) result = yield* mergePair(k, mm, lower, result);
+  result = yield* k.mmap.mergeBelow(k, mm, result);
   if (upper !== undefined && k.mmap.canMerge(k, result, upper)) result = yield* mergePair(k, mm, result, upper);
   return result;
+}
+
+/** Merges a VMA with its lower neighbour where that is possible; returns what covers it now. */
+export function* mergeBelow(k: Kernel, mm: Mm, vma: Vma): MaySleep<Vma> {
+  const lower = mm.vmas[mm.findVmaIndex(vma.startVpn) - 1];
+  return lower !== undefined && k.mmap.canMerge(k, lower, vma) ? yield* mergePair(k, mm, lower, vma) : vma;
 }
 
 function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
@@ -343,6 +363,38 @@ function protToFlags(prot: number): number {
   return prot & VM_ACCESS;
 }
 
+/** What MAP_SHARED_VALIDATE lets through of a file. */
+const LEGACY_MAP_MASK =
+  MapFlag.TYPE |
+  MapFlag.FIXED |
+  MapFlag.ANONYMOUS |
+  MapFlag.GROWSDOWN |
+  MapFlag.DENYWRITE |
+  MapFlag.EXECUTABLE |
+  MapFlag.LOCKED |
+  MapFlag.NORESERVE |
+  MapFlag.POPULATE |
+  MapFlag.NONBLOCK |
+  MapFlag.STACK |
+  MapFlag.HUGETLB |
+  MapFlag.UNINITIALIZED |
+  // The size of huge pages, in the upper bits.
+  (-1 << 26);
+
+/** Whether a type of mapping (MapFlag.TYPE) can be had with the other flags: 0, or the errno that says no. */
+export function checkMapType(_k: Kernel, flags: number, anonymous: boolean): number {
+  const type = flags & MapFlag.TYPE;
+  const growsDown = (flags & MapFlag.GROWSDOWN) !== 0;
+  if (!anonymous) {
+    if (type === MapFlag.SHARED_VALIDATE && (flags & ~LEGACY_MAP_MASK) !== 0) return -Errno.EOPNOTSUPP;
+    const known = type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE || type === MapFlag.PRIVATE;
+    return !known || growsDown ? -Errno.EINVAL : 0;
+  }
+  if (type === MapFlag.SHARED) return growsDown ? -Errno.EINVAL : 0;
+  if (type === MapFlag.DROPPABLE) return growsDown || (flags & (MapFlag.LOCKED | MapFlag.HUGETLB)) !== 0 ? -Errno.EINVAL : 0;
+  return type === MapFlag.PRIVATE ? 0 : -Errno.EINVAL;
+}
+
 /** mmap(2): the address, or a negated errno. `pgoff` in pages. */
 export function* doMmap(
   k: Kernel,
@@ -360,18 +412,17 @@ export function* doMmap(
   if (len === 0) return -Errno.EINVAL;
   const pages = h === null ? Math.ceil(len / 4096) : Math.ceil(len / h.bytes) * h.pages;
   if (len < 0 || pages > USER_VPN_END) return -Errno.ENOMEM;
-  const type = flags & MapFlag.TYPE;
-  const shared = type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE;
-  if (!shared && type !== MapFlag.PRIVATE) return -Errno.EINVAL;
   const fixed = (flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0;
+  if (fixed && (addr < 0 || addr + pages * 4096 > USER_VPN_END * 4096)) return -Errno.ENOMEM;
   if (fixed && addr % 4096 !== 0) return -Errno.EINVAL;
-  if (fixed && (addr < 0 || addr / 4096 + pages > USER_VPN_END)) return -Errno.ENOMEM;
   if (fixed && h !== null && addr % h.bytes !== 0) return -Errno.EINVAL;
-  const refused = file === null ? 0 : k.mmap.mayMapFile(k, file, prot, shared, pgoff, pages);
+  if (fixed && addr < k.m.vmSysctl.mmapMinAddr && !capable(k, Cap.SYS_RAWIO)) return -Errno.EPERM;
+  const shared = (flags & MapFlag.TYPE) === MapFlag.SHARED || (flags & MapFlag.TYPE) === MapFlag.SHARED_VALIDATE;
+  const refused = k.mmap.checkMapType(k, flags, file === null) || (file === null ? 0 : k.mmap.mayMapFile(k, file, prot, shared, pgoff, pages));
   if (refused !== 0) return refused;
   let backing = file;
   if (file === null && shared) {
-    if (!k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
+    if ((flags & MapFlag.NORESERVE) === 0 && !k.overcommit.enoughMemory(k, mm, pages)) return -Errno.ENOMEM;
     backing = shmemZeroSetup(k, pages * 4096);
   }
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
@@ -409,35 +460,25 @@ export function* mmapRegion(
     start = addr / 4096;
     if ((flags & MapFlag.FIXED_NOREPLACE) !== 0 && !k.mmap.rangeFree(k, mm, start, pages)) return -Errno.EEXIST;
   } else {
-    const hint = Math.ceil(addr / 4096);
-    const anonymous = file === null && (flags & MapFlag.TYPE) === MapFlag.PRIVATE;
+    // A hint too low is one for the lowest address.
+    const asked = Math.floor(addr / 4096);
+    const hint = asked <= 0 || asked >= USER_VPN_END ? 0 : Math.max(asked, minVpn(k));
     if (isHugetlbFile(file)) start = k.mmap.getUnmappedAlignedArea(k, mm, hint, pages, (file.inode as HugetlbInode).fs.hstate.pages);
-    else start = anonymous ? k.mmap.getUnmappedAnonArea(k, mm, hint, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
+    else start = file === null ? k.mmap.getUnmappedAnonArea(k, mm, hint, pages) : k.mmap.getUnmappedArea(k, mm, hint, pages);
     if (start < 0) return -Errno.ENOMEM;
   }
-  if (mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+  if (mm.vmas.length > k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   if ((flags & MapFlag.LOCKED) !== 0 && !k.mlock.canDoMlock(k)) return -Errno.EPERM;
-  const lockFlags = mm.defFlags | ((flags & MapFlag.LOCKED) !== 0 ? VM.LOCKED : 0);
-  if (!k.mlock.mlockFutureOk(k, mm, lockFlags, pages)) return -Errno.EAGAIN;
+  const vmFlags = k.mmap.vmFlagsFor(k, mm, prot, flags, file);
+  if (!k.mlock.mlockFutureOk(k, mm, vmFlags, pages)) return -Errno.EAGAIN;
+  if (!k.overcommit.mayExpandVm(k, mm, vmFlags, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
-  const promises = (flags & MapFlag.NORESERVE) === 0 && !isHugetlbFile(file) && ((protToFlags(prot) & VM.WRITE) !== 0 || (flags & MapFlag.TYPE) !== MapFlag.PRIVATE);
-  if (promises && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
-  if (!k.mmap.mayExpandVm(k, mm, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
+  if ((vmFlags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, mm, pages)) return -Errno.ENOMEM;
   if (!k.mmap.rangeFree(k, mm, start, pages)) {
     const error = yield* k.mmap.unmapRange(k, mm, start, start + pages);
     if (error !== 0) return error;
   }
 
-  let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.SOFTDIRTY;
-  if ((flags & MapFlag.TYPE) !== MapFlag.PRIVATE) {
-    vmFlags |= VM.SHARED | VM.MAYSHARE;
-    // What came with a descriptor that cannot write is shared to look at.
-    if (file !== null && !file.writable) vmFlags &= ~(VM.SHARED | VM.MAYWRITE);
-  }
-  if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
-  vmFlags |= lockFlags;
-  if ((flags & MapFlag.NORESERVE) !== 0) vmFlags |= VM.NORESERVE;
-  if ((vmFlags & (VM.NORESERVE | VM.SHARED | VM.WRITE)) === VM.WRITE) vmFlags |= VM.ACCOUNT;
   // The linear index of private memory is the address it was mapped at.
   const vma = mm.newVma(start, start + pages, vmFlags, file === null ? start : pgoff, file?.path ?? "", file);
   vma.lockSeq = mm.lockSeq;
@@ -458,6 +499,26 @@ export function* mmapRegion(
   return start * 4096;
 }
 
+/** The VM flags of a mapping that is asked for so. */
+export function vmFlagsFor(k: Kernel, mm: Mm, prot: number, flags: number, file: OpenFile | null): number {
+  let vmFlags = protToFlags(prot) | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.SOFTDIRTY | mm.defFlags;
+  const type = flags & MapFlag.TYPE;
+  if (type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE) {
+    vmFlags |= VM.SHARED | VM.MAYSHARE;
+    // What came with a descriptor that cannot write is shared to look at.
+    if (file !== null && !file.writable) vmFlags &= ~(VM.SHARED | VM.MAYWRITE);
+  }
+  if ((flags & MapFlag.GROWSDOWN) !== 0) vmFlags |= VM.GROWSDOWN;
+  if ((flags & MapFlag.LOCKED) !== 0) vmFlags |= VM.LOCKED;
+  // Since 6.7: stacks of threads are not worth huge pages.
+  if ((flags & MapFlag.STACK) !== 0) vmFlags |= VM.NOHUGEPAGE;
+  if ((flags & MapFlag.NORESERVE) !== 0 && k.m.vmSysctl.overcommitMemory !== Overcommit.Never) vmFlags |= VM.NORESERVE;
+  // What may go at any time promises nothing, and is not worth copying to a child or a core file.
+  if (type === MapFlag.DROPPABLE) vmFlags |= VM.DROPPABLE | VM.NORESERVE | VM.WIPEONFORK | VM.DONTDUMP;
+  if ((vmFlags & (VM.NORESERVE | VM.SHARED | VM.WRITE)) === VM.WRITE && !isHugetlbFile(file)) vmFlags |= VM.ACCOUNT;
+  return vmFlags;
+}
+
 /** Pages of [start, start + pages) that are mapped. */
 function mappedPages(mm: Mm, start: number, pages: number): number {
   let mapped = 0;
@@ -466,18 +527,6 @@ function mappedPages(mm: Mm, start: number, pages: number): number {
     mapped += Math.min(endVpn, start + pages) - Math.max(startVpn, start);
   }
   return mapped;
-}
-
-/** Whether RLIMIT_AS of the caller's process leaves room for so many more pages. */
-export function mayExpandVm(k: Kernel, mm: Mm, pages: number): boolean {
-  const limit = k.m.current?.process?.limits[Rlimit.AS]?.current;
-  return limit === undefined || BigInt(mm.totalVm + pages) <= limit >> 12n;
-}
-
-/** Heuristic overcommit: only an obvious overcommit is refused (vm/overcommit-accounting). */
-export function enoughMemory(k: Kernel, pages: number): boolean {
-  const { m } = k;
-  return pages <= m.zones.totalPages() + m.swap.total;
 }
 
 /** munmap(2). */
@@ -503,7 +552,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
   }
   const first = mm.vmaAt(start);
   if (first !== null && first.startVpn < start) {
-    if (first.endVpn > end && mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+    if (first.endVpn > end && mm.vmas.length >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
     if ((first.flags & VM.SEALED) !== 0) return -Errno.EPERM;
     yield* k.mmap.splitVma(k, mm, first, start);
   }
@@ -567,20 +616,24 @@ export function* doBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
 }
 
 export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
-  if (brk < mm.startBrk || brk >= USER_VPN_END * 4096) return mm.brk;
+  if (brk < mm.startBrk || !k.overcommit.brkWithinLimit(k, mm, brk)) return mm.brk;
   const oldEnd = Math.ceil(mm.brk / 4096);
   const newEnd = Math.ceil(brk / 4096);
   if (newEnd < oldEnd && (yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd)) !== 0) return mm.brk;
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
-    if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !k.mmap.mayExpandVm(k, mm, pages) || !k.mmap.enoughMemory(k, pages) || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;
+    if (newEnd > USER_VPN_END || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;
+    // A page is left free above, and a stack there has room to grow.
+    if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !suits(mm, oldEnd, pages + 1)) return mm.brk;
     const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT | VM.SOFTDIRTY | mm.defFlags;
-    const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd, "[heap]");
+    if (!k.overcommit.mayExpandVm(k, mm, flags, pages) || mm.vmas.length > k.m.vmSysctl.maxMapCount || !k.overcommit.enoughMemory(k, mm, pages)) return mm.brk;
+    const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd);
     vma.lockSeq = mm.lockSeq;
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     k.mmap.insertVma(k, mm, vma);
     k.mmap.account(k, vma, pages);
-    yield* k.mmap.mergeAround(k, mm, vma);
+    // With what lies below, and with nothing above.
+    yield* k.mmap.mergeBelow(k, mm, vma);
   }
   mm.brk = brk;
   return brk;
@@ -604,6 +657,18 @@ export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> 
   return top * 4096;
 }
 
+/** Whether limits let a stack grow down to a page. */
+export function mayGrowStack(k: Kernel, { mm, flags, startVpn, endVpn }: Vma, vpn: number): boolean {
+  const pages = startVpn - vpn;
+  return (
+    vpn >= minVpn(k) &&
+    endVpn - vpn <= mm.stackLimitPages &&
+    k.overcommit.mayExpandVm(k, mm, flags, pages) &&
+    k.mlock.mlockFutureOk(k, mm, flags, pages) &&
+    ((flags & VM.ACCOUNT) === 0 || k.overcommit.enoughMemory(k, mm, pages))
+  );
+}
+
 /**
  * A fault below a stack: grows it down to the page when limit and guard gap allow. mmap_lock is
  * held for reading on entry and on return; it is dropped and taken for writing in between.
@@ -618,9 +683,9 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const vma = candidate();
-  if (vma !== null && vma.startVpn > vpn && vma.endVpn - vpn <= mm.stackLimitPages && k.mlock.mlockFutureOk(k, mm, vma.flags, vma.startVpn - vpn)) {
+  if (vma !== null && vma.startVpn > vpn && k.mmap.mayGrowStack(k, vma, vpn)) {
     const below = mm.vmas[mm.findVmaIndex(vma.startVpn) - 1];
-    const gap = below === undefined || (below.flags & VM_ACCESS) === 0 ? 0 : STACK_GUARD_PAGES;
+    const gap = below === undefined || (below.flags & VM_ACCESS) === 0 || (below.flags & VM.GROWSDOWN) !== 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {
       yield* k.memory.vmaStartWrite(k, vma);
       if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;

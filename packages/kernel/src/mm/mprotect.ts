@@ -27,45 +27,74 @@ export function canChangePteWritable(k: Kernel, vma: Vma, page: number, pteFlags
   return k.m.memmap.has(page, PG.anonExclusive);
 }
 
-/** mprotect(2). */
+/** mprotect(2). 0, -EINVAL, -EACCES, -EPERM for a seal, -ENOMEM for a hole or a limit: what lies before is changed. */
 export function* doMprotect(k: Kernel, mm: Mm, addr: number, len: number, prot: number): MaySleep<number> {
-  if (addr % 4096 !== 0) return -Errno.EINVAL;
+  const grows = prot & (Prot.GROWSDOWN | Prot.GROWSUP);
+  const access = prot & ~(Prot.GROWSDOWN | Prot.GROWSUP);
+  if (grows === (Prot.GROWSDOWN | Prot.GROWSUP) || addr % 4096 !== 0) return -Errno.EINVAL;
   if (len === 0) return 0;
-  // A negative number is an unsigned one of more than half the address space.
-  if (len < 0) return -Errno.ENOMEM;
-  if ((prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC | Prot.SEM)) !== 0) return -Errno.EINVAL;
-  if (addr < 0) return -Errno.ENOMEM;
   const start = addr / 4096;
-  const end = start + Math.ceil(len / 4096);
-  if (!Number.isSafeInteger(end) || end > 1 << 26) return -Errno.ENOMEM;
+  const pages = Math.ceil(len / 4096);
+  // A negative length is an unsigned one of more than half of what there is: rounded up to 0, or around the end, it is none.
+  if (pages === 0 || (pages < 0 && start >= 0 && start + pages >= 0)) return -Errno.ENOMEM;
+  if ((access & ~(Prot.READ | Prot.WRITE | Prot.EXEC | Prot.SEM)) !== 0) return -Errno.EINVAL;
+  const end = pages < 0 ? Infinity : start + pages;
+  const populate: { readonly start: number; readonly end: number }[] = [];
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const result = yield* k.mprotect.changeProtection(k, mm, start, end, prot & VM_ACCESS);
+  let result = 0;
+  let from = start;
+  if (grows === Prot.GROWSDOWN) {
+    // From the lowest page of the stack on.
+    const vma = start < 0 ? undefined : mm.vmas[mm.findVmaIndex(start)];
+    if (vma === undefined || vma.startVpn >= end) result = -Errno.ENOMEM;
+    else if ((vma.flags & VM.GROWSDOWN) === 0) result = -Errno.EINVAL;
+    else from = vma.startVpn;
+  } else if (grows === Prot.GROWSUP) {
+    // There are no stacks that grow up.
+    result = start < 0 || mm.vmaAt(start) === null ? -Errno.ENOMEM : -Errno.EINVAL;
+  }
+  if (result === 0) result = yield* k.mprotect.changeProtection(k, mm, from, end, access & VM_ACCESS, populate);
   yield* k.memory.mmapWriteUnlock(k, mm);
+  for (const range of populate) yield* k.populate.mmPopulate(k, mm, range.start, range.end, true);
   return result;
 }
 
-/** Walks the VMAs of the range; stops with ENOMEM at a hole, keeping what it changed before. */
-export function* changeProtection(k: Kernel, mm: Mm, start: number, end: number, access: number): MaySleep<number> {
+/**
+ * Walks the VMAs of the range; stops with an error keeping what it changed before. Locked memory that
+ * becomes writable is added to `populate`, so that its first writes need not copy.
+ */
+export function* changeProtection(
+  k: Kernel,
+  mm: Mm,
+  start: number,
+  end: number,
+  access: number,
+  populate: { readonly start: number; readonly end: number }[],
+): MaySleep<number> {
   let vpn = start;
   while (vpn < end) {
-    let vma = mm.vmaAt(vpn);
+    const vma = vpn < 0 ? null : mm.vmaAt(vpn);
     if (vma === null) return -Errno.ENOMEM;
-    if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
     const stop = Math.min(end, vma.endVpn);
-    let newFlags = (vma.flags & ~VM_ACCESS) | access;
-    // What becomes writable is accounted, and what was never written can be taken back. VMAs that
-    // differ in it do not merge.
-    if ((access & VM.WRITE) !== 0) {
-      if ((vma.flags & (VM.SHARED | VM.NORESERVE | VM.HUGETLB)) === 0) newFlags |= VM.ACCOUNT;
-    } else if (vma.file === null && vma.anonVma === null) newFlags &= ~VM.ACCOUNT;
-    if (((newFlags & ~(newFlags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
-    if (newFlags !== vma.flags) {
+    const old = vma.flags;
+    let flags = (old & ~VM_ACCESS) | access;
+    if (((flags & ~(flags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
+    if ((old & VM.SEALED) !== 0) return -Errno.EPERM;
+    if (flags !== old) {
+      // What becomes writable is promised, and what was never written can be taken back. VMAs that
+      // differ in it do not merge.
+      if ((access & VM.WRITE) !== 0) {
+        if (!k.overcommit.mayExpandVm(k, mm, flags, stop - vpn) && k.overcommit.mayExpandVm(k, mm, old, stop - vpn)) return -Errno.ENOMEM;
+        if ((old & (VM.ACCOUNT | VM.WRITE | VM.SHARED | VM.NORESERVE | VM.HUGETLB)) === 0) {
+          if (!k.overcommit.enoughMemory(k, mm, stop - vpn)) return -Errno.ENOMEM;
+          flags |= VM.ACCOUNT;
+        }
+      } else if (vma.file === null && vma.anonVma === null) flags &= ~VM.ACCOUNT;
       if (k.hugetlbVma.maySplit(k, vma, vpn) !== 0 || k.hugetlbVma.maySplit(k, vma, stop) !== 0) return -Errno.EINVAL;
-      vma = yield* k.mmap.isolateRange(k, mm, vma, vpn, stop);
-      yield* k.memory.vmaStartWrite(k, vma);
-      vma.flags = newFlags;
-      yield* k.mprotect.changePteRange(k, vma, vpn, stop);
-      yield* k.mmap.mergeAround(k, mm, vma);
+      const part = yield* k.vma.modifyVma(k, mm, vma, vpn, stop, flags);
+      if (typeof part === "number") return part;
+      yield* k.mprotect.changePteRange(k, part, vpn, stop);
+      if ((old & (VM.WRITE | VM.SHARED | VM.LOCKED)) === VM.LOCKED && (access & VM.WRITE) !== 0) populate.push({ start: vpn, end: stop });
     }
     vpn = stop;
   }

@@ -3,7 +3,6 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
-import { MAX_MAP_COUNT } from "./mmap.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 
@@ -114,8 +113,8 @@ export function* remap(k: Kernel, mm: Mm, asked: RemapRequest): MaySleep<number>
 export function mayGrow(k: Kernel, vma: Vma, pages: number): number {
   if ((vma.flags & VM.DONTEXPAND) !== 0) return -Errno.EFAULT;
   if (!k.mlock.mlockFutureOk(k, vma.mm, vma.flags, pages)) return -Errno.EAGAIN;
-  if (!k.mmap.mayExpandVm(k, vma.mm, pages)) return -Errno.ENOMEM;
-  if ((vma.flags & VM.ACCOUNT) !== 0 && !k.mmap.enoughMemory(k, pages)) return -Errno.ENOMEM;
+  if (!k.overcommit.mayExpandVm(k, vma.mm, vma.flags, pages)) return -Errno.ENOMEM;
+  if ((vma.flags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, vma.mm, pages)) return -Errno.ENOMEM;
   return 0;
 }
 
@@ -172,9 +171,9 @@ export function* moveEach(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> 
 export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   const { start, newPages, flags } = r;
   if (((mm.vmaAt(start)?.flags ?? 0) & VM.SEALED) !== 0) return -Errno.EPERM;
-  if (mm.vmas.length + MOVE_MAP_COUNT >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+  if (mm.vmas.length + MOVE_MAP_COUNT >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   const keepsOld = (flags & Mremap.DONTUNMAP) !== 0;
-  if (keepsOld && !k.mmap.mayExpandVm(k, mm, newPages)) return -Errno.ENOMEM;
+  if (keepsOld && !k.overcommit.mayExpandVm(k, mm, mm.vmaAt(start)?.flags ?? 0, newPages)) return -Errno.ENOMEM;
   if ((flags & Mremap.FIXED) !== 0) {
     const error = yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages);
     if (error !== 0) return error;
@@ -188,7 +187,7 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   // Both may have cut the mapping.
   const vma = mm.vmaAt(start);
   if (vma === null || start + oldPages > vma.endVpn) return -Errno.EFAULT;
-  if (keepsOld && (vma.flags & VM.ACCOUNT) !== 0 && !k.mmap.enoughMemory(k, newPages)) return -Errno.ENOMEM;
+  if (keepsOld && (vma.flags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, mm, newPages)) return -Errno.ENOMEM;
   // Of an area of huge pages nothing but FIXED comes here: it cannot grow, nor be left behind.
   const to = (flags & Mremap.FIXED) !== 0 ? r.newStart : k.mmap.getUnmappedAnonArea(k, mm, r.newStart, newPages);
   if (to < 0) return -Errno.ENOMEM;
@@ -201,7 +200,7 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
  */
 export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: number): MaySleep<number> {
   const { start, oldPages, newPages } = r;
-  if (mm.vmas.length + 3 >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+  if (mm.vmas.length + 3 >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   // What huge pages have reserved goes along with them alone.
   const vma = whole.isHugetlb ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
   yield* k.memory.vmaStartWrite(k, vma);

@@ -42,7 +42,7 @@ export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: num
   const { memmap } = k.m;
   k.m.touches(Op.MapCount, folio);
   const pages = memmap.folioPages(folio);
-  memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
+  memmap.flags[folio]! |= newAnonFlags(vma);
   memmap.addMapcount(folio, folio, 1);
   for (let page = folio + 1; page < folio + pages; page++) {
     memmap.flags[page]! |= PG.anonExclusive;
@@ -54,10 +54,16 @@ export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: num
   accountAnonMapped(k, folio, pages);
 }
 
+/** What may be dropped is of the kind that MADV_FREE makes: it never goes to swap. */
+function newAnonFlags(vma: Vma): number {
+  const flags = PG.uptodate | PG.anonExclusive;
+  return (vma.flags & VM.DROPPABLE) !== 0 ? flags : flags | PG.swapbacked;
+}
+
 /** The same for a folio that one PMD entry maps as a whole. */
 export function folioAddNewAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: number): void {
   const { memmap } = k.m;
-  memmap.flags[folio]! |= PG.swapbacked | PG.uptodate | PG.anonExclusive;
+  memmap.flags[folio]! |= newAnonFlags(vma);
   memmap.addEntireMapcount(folio, 1);
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);

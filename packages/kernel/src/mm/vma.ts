@@ -1,7 +1,6 @@
 import { Errno } from "../kernel/errno.js";
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
-import { MAX_MAP_COUNT } from "./mmap.js";
 import type { Mm, Vma } from "./mm_types.js";
 
 /**
@@ -19,7 +18,7 @@ export function* modifyVma(k: Kernel, mm: Mm, vma: Vma, start: number, end: numb
     if (at <= part.startVpn || at >= part.endVpn) continue;
     const error = k.hugetlbVma.maySplit(k, part, at);
     if (error !== 0) return error;
-    if (!joins && mm.vmas.length >= MAX_MAP_COUNT) return -Errno.ENOMEM;
+    if (!joins && mm.vmas.length >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
     const upper = yield* k.mmap.splitVma(k, mm, part, at);
     if (at === start) part = upper;
   }

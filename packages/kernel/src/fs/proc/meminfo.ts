@@ -2,7 +2,6 @@ import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { LRU_LISTS, Lru } from "../../mm/lruvec.js";
-import { VM } from "../../mm/mm_types.js";
 import { unsignedText } from "../sysfs_hugetlb.js";
 
 /** Sv39 leaves 64 GiB of the kernel's half to vmalloc. */
@@ -24,13 +23,6 @@ function availablePages(k: Kernel, lru: readonly number[]): number {
   for (const zone of zones.list) low += zone.low;
   const cache = lru[Lru.activeFile]! + lru[Lru.inactiveFile]!;
   return Math.max(0, zones.freePages() - zones.reservePages() + cache - Math.min(cache >> 1, low));
-}
-
-/** Pages that processes have been promised, touched or not. */
-function committedPages(k: Kernel): number {
-  let pages = k.m.vmstat.pages.shmem;
-  for (const mm of k.m.mms) for (const vma of mm.vmas) if ((vma.flags & VM.ACCOUNT) !== 0) pages += vma.pages;
-  return pages;
 }
 
 /** /proc/meminfo, with the lines of a riscv64 kernel. What does not exist here is zero. */
@@ -82,8 +74,8 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("NFS_Unstable", 0);
   line("Bounce", 0);
   line("WritebackTmp", 0);
-  line("CommitLimit", Math.floor(total / 2) + swap.total);
-  line("Committed_AS", committedPages(k));
+  line("CommitLimit", k.overcommit.commitLimit(k));
+  line("Committed_AS", k.overcommit.committedPages(k));
   kbLine("VmallocTotal", VMALLOC_TOTAL_KB);
   kbLine("VmallocUsed", 0);
   line("VmallocChunk", 0);

@@ -1,11 +1,14 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
+import type { VmSysctl } from "../../mm/vm_sysctl.js";
 import { maxThreads } from "../../kernel/rlimit.js";
 import { PID_MAX } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
 import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
+
+const INT_MAX = 2 ** 31 - 1;
 
 /**
  * /proc/sys: what the machine really has. Values that nothing here can change are read-only, where
@@ -34,8 +37,36 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "pid_max", () => PID_MAX);
   readOnly(kernel, "threads-max", (k) => maxThreads(k.m));
   const vm = sys.dir("vm");
-  readOnly(vm, "overcommit_memory", () => 0);
-  readOnly(vm, "overcommit_ratio", () => 50);
+  const number = (name: string, max: number, get: (sysctl: VmSysctl) => number, set: (sysctl: VmSysctl, value: number) => void): void => {
+    vm.add(
+      name,
+      new TextFile(fs, {
+        mode: 0o644,
+        strict: true,
+        *show(k) {
+          if (k.m.point(Op.Stats, 0)) yield SWITCH;
+          return `${get(k.m.vmSysctl)}\n`;
+        },
+        *store(k, text) {
+          if (k.m.point(Op.Stats, 0)) yield SWITCH;
+          const value = parseInteger(text);
+          if (value === null || value < 0 || value > max) return -Errno.EINVAL;
+          set(k.m.vmSysctl, value);
+          return 0;
+        },
+      }),
+    );
+  };
+  number("overcommit_memory", 2, (vm) => vm.overcommitMemory, (vm, value) => (vm.overcommitMemory = value));
+  // Of the two, the one that was set last counts.
+  number("overcommit_ratio", INT_MAX, (vm) => vm.overcommitRatio, (vm, value) => Object.assign(vm, { overcommitRatio: value, overcommitKbytes: 0 }));
+  number("overcommit_kbytes", Number.MAX_SAFE_INTEGER, (vm) => vm.overcommitKbytes, (vm, value) =>
+    Object.assign(vm, { overcommitKbytes: value, overcommitRatio: value === 0 ? vm.overcommitRatio : 0 }),
+  );
+  number("admin_reserve_kbytes", Number.MAX_SAFE_INTEGER, (vm) => vm.adminReserveKbytes, (vm, value) => (vm.adminReserveKbytes = value));
+  number("user_reserve_kbytes", Number.MAX_SAFE_INTEGER, (vm) => vm.userReserveKbytes, (vm, value) => (vm.userReserveKbytes = value));
+  number("max_map_count", INT_MAX, (vm) => vm.maxMapCount, (vm, value) => (vm.maxMapCount = value));
+  number("mmap_min_addr", Number.MAX_SAFE_INTEGER, (vm) => vm.mmapMinAddr, (vm, value) => (vm.mmapMinAddr = value));
   readOnly(vm, "min_free_kbytes", (k) => k.m.zones.minFreeKbytes);
   readOnly(vm, "watermark_scale_factor", () => 10);
   readOnly(vm, "swappiness", () => 60);
@@ -43,8 +74,6 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(vm, "page_lock_unfairness", (k) => k.m.pageLockUnfairness);
   readOnly(vm, "oom_kill_allocating_task", () => 0);
   readOnly(vm, "panic_on_oom", () => 0);
-  readOnly(vm, "max_map_count", () => 65530);
-  readOnly(vm, "mmap_min_addr", () => 65536);
   addHugetlb(vm);
   vm.add("drop_caches", new TextFile(fs, { mode: 0o200, strict: true, store: storeDropCaches }));
 }

@@ -173,13 +173,14 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
 /** What stands in the last column of maps. */
 export function vmaName(vma: Vma): string {
   if (vma.file !== null) return vma.file.node === null ? vma.file.path : pathOf(vma.file.node);
-  if (vma.name !== "") return vma.name;
+  if (vma.name !== "" && vma.name !== "[stack]") return vma.name;
   const { mm } = vma;
   const start = vma.startVpn * PAGE_SIZE;
   const end = vma.endVpn * PAGE_SIZE;
   if (mm.startBrk < mm.brk && start <= mm.brk && end >= mm.startBrk) return "[heap]";
-  if (mm.startStack !== 0 && start <= mm.startStack && end >= mm.startStack) return "[stack]";
-  return "";
+  // Of a stack that was cut up, the part that the program began with.
+  if (mm.startStack !== 0) return start <= mm.startStack && end >= mm.startStack ? "[stack]" : "";
+  return vma.name;
 }
 
 function headerPrefix(start: number, end: number, flags: number, offset: number, dev: number, ino: number): string {

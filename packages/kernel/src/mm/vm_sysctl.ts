@@ -1,0 +1,26 @@
+/** vm.overcommit_memory. */
+export enum Overcommit {
+  /** Only what could never be there is refused. */
+  Guess,
+  Always,
+  /** No more is promised than CommitLimit. */
+  Never,
+}
+
+/** What /proc/sys/vm sets for all address spaces. */
+export class VmSysctl {
+  overcommitMemory: number = Overcommit.Guess;
+  /** Of RAM, in percent; has no effect where `overcommitKbytes` is not 0. */
+  overcommitRatio = 50;
+  overcommitKbytes = 0;
+  adminReserveKbytes: number;
+  userReserveKbytes: number;
+  maxMapCount = 65_530;
+  mmapMinAddr = 65_536;
+
+  constructor(freePages: number) {
+    const share = Math.floor((freePages * 4) / 32);
+    this.adminReserveKbytes = Math.min(share, 8 * 1024);
+    this.userReserveKbytes = Math.min(share, 128 * 1024);
+  }
+}
