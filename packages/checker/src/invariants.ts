@@ -24,6 +24,7 @@ import { entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked
 import type { LockOrder } from "./lock_order.js";
 import { hugetlbBooks } from "./hugetlb_books.js";
 import { lruBooks } from "./lru_books.js";
+import { uffdBooks } from "./uffd_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
 
 const PTRS = 512;
@@ -303,6 +304,7 @@ export class Invariants implements EventSink {
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
+    uffdBooks(m, (message) => this.fail("leak", message));
     if (m.rcu.pending + m.notifierSrcu.periods.pending > 0) this.fail("leak", "a grace period has not ended");
     this.trackedReferences();
   }

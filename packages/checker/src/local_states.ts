@@ -82,7 +82,7 @@ interface ObjectState {
 }
 
 /** Locks that guard nothing but what has operations of its own. What others guard is not known, unless it is spelt out below. */
-const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror"]);
+const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror", "map_changing_lock"]);
 
 /** Locks that guard VMAs. */
 const VMA_LOCKS = new Set(["mmap_lock", "anon_vma"]);
@@ -698,6 +698,8 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.Stats:
         // Sums, whatever the order in which they are added to.
         return;
+      case Space.Userfault:
+        return this.observeUserfaultfd(object);
       case Space.Thp:
         for (const folio of m.thp.deferredSplit) this.see(folio);
         return;
@@ -707,6 +709,26 @@ export class LocalStates implements Seen, SharedStateListener {
         return this.history();
       default:
         return this.history();
+    }
+  }
+
+  private observeUserfaultfd(id: number): void {
+    const ctx = this.m.userfaultfds.find((one) => one.id === id);
+    if (ctx === undefined) return;
+    this.see(ctx.references * 4 + (ctx.initialized ? 2 : 0) + (ctx.released ? 1 : 0));
+    this.see(ctx.features);
+    this.see(ctx.mmapChanging);
+    for (const list of [ctx.pending, ctx.faults]) {
+      this.see(-1);
+      for (const { task, msg } of list) {
+        this.see(task.id);
+        this.see(msg.address);
+        this.see(msg.flags);
+      }
+    }
+    for (const { task, msg, taken, done } of ctx.events) {
+      this.see(task.id);
+      this.see(msg.event * 4 + (taken ? 2 : 0) + (done ? 1 : 0));
     }
   }
 
@@ -816,6 +838,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(vma.flags);
     this.see(vma.pgoff);
     this.see(vma.anonVma === null ? 0 : vma.anonVma.id);
+    this.see(vma.uffd === null ? 0 : vma.uffd.id);
     this.see(vma.anonId * 2 + (vma.forked ? 1 : 0));
   }
 

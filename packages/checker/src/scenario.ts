@@ -3,6 +3,7 @@ import {
   Dmirror,
   DmirrorDevice,
   Errno,
+  Fill,
   FollFlag,
   Madv,
   MapFlag,
@@ -11,11 +12,14 @@ import {
   PG,
   Prot,
   SWITCH,
+  VM,
   ZoneId,
   type Atomic,
+  type FillRequest,
   type Kernel,
   type MaySleep,
   type Mm,
+  type UserfaultfdCtx,
 } from "@faultline/kernel";
 
 /** The machine that a scenario wants: small, so that an execution is cheap. */
@@ -172,6 +176,88 @@ export class ThreadApi {
     if (m.point(Op.TlbFlush, executor.id)) yield SWITCH;
     m.current!.mm = mm;
     m.switchMm(executor, mm);
+  }
+
+  /** A userfaultfd of this address space with features of `UffdFeature`: the number that the calls below want. */
+  *userfaultfd(features = 0): MaySleep<number> {
+    const { k } = this;
+    const ctx = k.userfaultfdFile.newCtx(k, this.mm, 0);
+    yield* k.userfaultfdFile.enable(k, ctx, features);
+    return ctx.id;
+  }
+
+  /** Closes it, while others may wait for it. */
+  *uffdClose(uffd: number): MaySleep<void> {
+    yield* this.k.userfaultfd.release(this.k, this.uffd(uffd));
+  }
+
+  /** UFFDIO_REGISTER for missing pages, write protection, or both: 0 or a negated errno. */
+  *uffdRegister(uffd: number, addr: number, pages: number, missing: boolean, wp: boolean): MaySleep<number> {
+    const flags = (missing ? VM.UFFD_MISSING : 0) | (wp ? VM.UFFD_WP : 0);
+    return yield* this.k.userfaultfd.register(this.k, this.uffd(uffd), addr, pages * 4096, flags);
+  }
+
+  *uffdUnregister(uffd: number, addr: number, pages: number): MaySleep<number> {
+    return yield* this.k.userfaultfd.unregister(this.k, this.uffd(uffd), addr, pages * 4096);
+  }
+
+  /** Reads the next message, which it waits for: the address of a fault, or where an event begins. A fork's child cannot be had. */
+  *uffdRead(uffd: number): MaySleep<number> {
+    const { k } = this;
+    const ctx = this.uffd(uffd);
+    const got = yield* k.userfaultfd.readMsg(k, ctx, true);
+    if (typeof got === "number") return got;
+    if ("msg" in got) yield* k.userfaultfd.finishEvent(k, ctx, got, true);
+    const msg = "msg" in got ? got.msg : got;
+    if ("address" in msg) return msg.address;
+    return "start" in msg ? msg.start : "from" in msg ? msg.from : 0;
+  }
+
+  /** UFFDIO_COPY of whole pages, protected or not, and a wake-up: bytes copied, or a negated errno. */
+  *uffdCopy(uffd: number, dst: number, src: number, pages: number, wp = false): MaySleep<number> {
+    return yield* this.fill(uffd, { fill: Fill.Copy, dst, src, len: pages * 4096, wp });
+  }
+
+  /** UFFDIO_ZEROPAGE and a wake-up: bytes, or a negated errno. */
+  *uffdZeropage(uffd: number, addr: number, pages: number): MaySleep<number> {
+    return yield* this.fill(uffd, { fill: Fill.Zeropage, dst: addr, src: 0, len: pages * 4096, wp: false });
+  }
+
+  /** UFFDIO_MOVE, holes allowed, and a wake-up: bytes moved, or a negated errno. */
+  *uffdMove(uffd: number, dst: number, src: number, pages: number): MaySleep<number> {
+    const { k } = this;
+    const ctx = this.uffd(uffd);
+    const moved = yield* k.uffdMove.move(k, ctx, dst, src, pages * 4096, true);
+    if (moved > 0) yield* k.userfaultfd.wakeUserfault(k, ctx, dst, moved);
+    return moved;
+  }
+
+  /** UFFDIO_WRITEPROTECT: protects, or lets writes through again and wakes who waits. 0 or a negated errno. */
+  *uffdWriteprotect(uffd: number, addr: number, pages: number, protect: boolean): MaySleep<number> {
+    const { k } = this;
+    const ctx = this.uffd(uffd);
+    const result = yield* k.uffdWp.writeprotect(k, ctx, addr, pages * 4096, protect);
+    if (result === 0 && !protect) yield* k.userfaultfd.wakeUserfault(k, ctx, addr, pages * 4096);
+    return result;
+  }
+
+  /** UFFDIO_WAKE. */
+  *uffdWake(uffd: number, addr: number, pages: number): MaySleep<void> {
+    yield* this.k.userfaultfd.wakeUserfault(this.k, this.uffd(uffd), addr, pages * 4096);
+  }
+
+  private *fill(uffd: number, request: FillRequest): MaySleep<number> {
+    const { k } = this;
+    const ctx = this.uffd(uffd);
+    const filled = yield* k.uffdFill.fill(k, ctx, request);
+    if (filled > 0) yield* k.userfaultfd.wakeUserfault(k, ctx, request.dst, filled);
+    return filled;
+  }
+
+  private uffd(id: number): UserfaultfdCtx {
+    const ctx = this.k.m.userfaultfds.find((one) => one.id === id);
+    if (ctx === undefined) throw new ScenarioError(`there is no userfaultfd ${id}`);
+    return ctx;
   }
 
   /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */

@@ -79,6 +79,12 @@ function waitOf(m: Machine, holders: LockHolders, task: Task): Wait {
       return { task, what: "an RCU grace period", on: [...m.tasks.values()].filter((other) => other.rcuNesting > 0), how: "not ended by", about: null };
     case "synchronize_srcu":
       return { task, what: "an SRCU grace period", on: [...m.notifierSrcu.nesting.keys()], how: "not ended by", about: null };
+    case "userfaultfd":
+      return { task, what: `somebody who wakes it by userfaultfd ${waitingOn}`, on: [], how: "", about: null };
+    case "userfaultfd_read":
+      return { task, what: `a message of userfaultfd ${waitingOn}`, on: [], how: "", about: null };
+    case "userfaultfd event":
+      return { task, what: `somebody who reads its event from userfaultfd ${waitingOn}`, on: [], how: "", about: null };
     case "folio_wait_writeback":
       return { task, what: `writeback of frame ${waitingOn}`, on: [], how: "", about: { page: waitingOn } };
     default:

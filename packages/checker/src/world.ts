@@ -301,6 +301,7 @@ export class World {
     }
     const stuck = this.alone(this.exiter, false, function* (): MaySleep<void> {
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
+      for (const ctx of [...k.m.userfaultfds]) yield* k.userfaultfd.release(k, ctx);
       for (const each of [mm, ...k.m.mms.filter((other) => other !== mm)]) yield* k.mmap.exitMmap(k, each);
       // What waits in batches is held by nobody else now.
       yield* k.swap.lruAddDrainAll(k);

@@ -43,6 +43,9 @@ export { Mremap } from "./mm/mremap.js";
 export { Memmap, NO_PAGE, PG } from "./mm/page.js";
 export { startSwapDisk, SwapDisk } from "./mm/page_io.js";
 export type { SavedSlots } from "./mm/swap_device.js";
+export { Fill, type FillRequest } from "./mm/uffd_fill.js";
+export type { Move } from "./mm/uffd_move.js";
+export { UffdWp } from "./mm/uffd_wp.js";
 export { releaseWalk, startWalk, type PageVmaMappedWalk } from "./mm/page_vma_mapped.js";
 export { ZoneId } from "./mm/zone.js";
 export type { ExclusivePage, RmapOne } from "./mm/rmap.js";
@@ -63,6 +66,7 @@ export { NSIG, Restart, SA, SI, Sig, signalBit, SignalHandlers, signalName, Sign
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 
 /* Files. */
+export { UffdEvent, UffdFeature, UffdPagefault, UserfaultfdCtx, type EventWait, type UffdMsg } from "./fs/userfaultfd_ctx.js";
 export { KPF, stablePageFlags } from "./fs/proc/page.js";
 export { PM } from "./fs/proc/pagemap.js";
 export { hostFile, type HostNode } from "./fs/host_fs.js";

@@ -54,6 +54,12 @@ import * as folioLock from "./mm/folio_lock.js";
 import * as clearRefs from "./fs/proc/clear_refs.js";
 import * as pagemap from "./fs/proc/pagemap.js";
 import * as pagemapScan from "./fs/proc/pagemap_scan.js";
+import * as userfaultfd from "./fs/userfaultfd.js";
+import * as uffdEvents from "./fs/userfaultfd_events.js";
+import * as userfaultfdFile from "./fs/userfaultfd_file.js";
+import * as uffdFill from "./mm/uffd_fill.js";
+import * as uffdMove from "./mm/uffd_move.js";
+import * as uffdWp from "./mm/uffd_wp.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exec from "./kernel/exec.js";
 import * as exit from "./kernel/exit.js";
@@ -130,6 +136,12 @@ export const MAINLINE = {
   tlbBatch,
   tlbflush,
   uaccess,
+  uffdEvents,
+  uffdFill,
+  uffdMove,
+  uffdWp,
+  userfaultfd,
+  userfaultfdFile,
   vma,
   vmscan,
   zap,

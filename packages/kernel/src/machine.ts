@@ -31,6 +31,7 @@ import { Hugetlb } from "./mm/hstate.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
 import type { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
+import type { UserfaultfdCtx } from "./fs/userfaultfd_ctx.js";
 import type { Vfs } from "./fs/vfs.js";
 
 export interface MachineConfig {
@@ -101,6 +102,11 @@ export class Machine {
   readonly dmirrors: DmirrorDevice[] = [];
   /** The open files of the test devices, from their making to their release. */
   readonly mirrors: Dmirror[] = [];
+  /** Every userfaultfd context that somebody refers to. */
+  readonly userfaultfds: UserfaultfdCtx[] = [];
+  nextUserfaultfdId = 1;
+  /** vm.unprivileged_userfaultfd. */
+  unprivilegedUserfaultfd = 0;
   nextMmId = 1;
   vfs!: Vfs;
   /** The disk that swap is on; null on a machine without one. */

@@ -1,5 +1,6 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
+import type { Task } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "../mm/fault_flags.js";
@@ -98,27 +99,35 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
   const { m } = k;
   m.vmstat.events.pgfault++;
   m.current!.memcg.counters.pgfault++;
-  const flags = faultFlags(access);
+  const flags = faultFlags(m.current!, access);
   const vma = yield* k.memory.lockVmaUnderRcu(k, mm, vpn);
   if (vma === null) return yield* k.fault.faultUnderMmapLock(k, mm, vpn, addr, access, flags);
   if (accessError(vma, access)) {
     yield* k.memory.vmaEndRead(k, vma);
     return { signo: SIGSEGV, code: SEGV_ACCERR, addr };
   }
-  const result = yield* k.memory.handleMmFault(k, vma, vpn, flags | FaultFlag.VMA_LOCK);
+  const result = yield* k.memory.handleMmFault(k, vma, vpn, flags | FaultFlag.VMA_LOCK, addr);
   if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
     if (m.point(Op.VmaRelease, vma.id)) yield SWITCH;
     vma.endRead();
   }
   if ((result & VmFault.RETRY) === 0) return finish(k, addr, result);
-  if (m.signals.fatalPending(m.current!)) return null;
+  if (interrupted(k, flags)) return null;
   // Remembered, so that a fault that waited for its read counts as major when it completes.
   const tried = (result & VmFault.MAJOR) !== 0 ? FaultFlag.TRIED : 0;
   return yield* k.fault.faultUnderMmapLock(k, mm, vpn, addr, access, flags | tried);
 }
 
-function faultFlags(access: Access): number {
-  const flags = FaultFlag.USER | FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
+/** Whether a fault that has waited does not go on: a signal is handled first. Accesses of the kernel's own are only killed. */
+function interrupted({ m }: Kernel, flags: number): boolean {
+  const task = m.current!;
+  return m.signals.fatalPending(task) || ((flags & FaultFlag.USER) !== 0 && m.signals.pending(task));
+}
+
+function faultFlags({ thread, process }: Task, access: Access): number {
+  let flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
+  // What a scenario's thread does is a program's.
+  if (thread.faultPc >= 0 || process === null) flags |= FaultFlag.USER | FaultFlag.INTERRUPTIBLE;
   if (access === Access.Write) return flags | FaultFlag.WRITE;
   return access === Access.Fetch ? flags | FaultFlag.INSTRUCTION : flags;
 }
@@ -140,14 +149,14 @@ export function* faultUnderMmapLock(
       if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
       return { signo: SIGSEGV, code: vma === null ? SEGV_MAPERR : SEGV_ACCERR, addr };
     }
-    const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    const result = yield* k.memory.handleMmFault(k, vma, vpn, flags, addr);
     if ((result & (VmFault.RETRY | VmFault.COMPLETED)) === 0) {
       if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     }
     if ((result & VmFault.RETRY) === 0) {
       return finish(k, addr, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
     }
-    if (k.m.signals.fatalPending(k.m.current!)) return null;
+    if (interrupted(k, flags)) return null;
     flags |= FaultFlag.TRIED;
     if (k.m.retries.again("handle_page_fault")) yield SWITCH;
   }

@@ -3,6 +3,7 @@ import type { Kernel } from "../kernel.js";
 import { MEM_DEVICES } from "./mem_devices.js";
 import { PseudoFs, PseudoLink } from "./pseudo.js";
 import { TMPFS_MAGIC } from "./tmpfs.js";
+import { USERFAULTFD_DEVICE } from "./userfaultfd_file.js";
 import type { CharDevice, FileOps, Inode, OpenFile } from "./vfs.js";
 
 /** The node of a character device. */
@@ -41,7 +42,7 @@ export class Devtmpfs extends PseudoFs {
       nameMax: 255,
       superOptions: `size=${sizeKb}k,nr_inodes=${sizeKb >> 2},mode=755`,
     });
-    for (const device of MEM_DEVICES) this.register(device);
+    for (const device of [...MEM_DEVICES, USERFAULTFD_DEVICE]) this.register(device);
     this.root.add("fd", new PseudoLink(this, () => "/proc/self/fd"));
     for (const [fd, name] of ["stdin", "stdout", "stderr"].entries()) {
       this.root.add(name, new PseudoLink(this, () => `/proc/self/fd/${fd}`));

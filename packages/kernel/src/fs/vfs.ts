@@ -80,7 +80,7 @@ export interface FileOps {
    * What of `Poll` is so now; what it depends on wakes `Machine.pollWait` when it changes. Without
    * it the file is always ready for what it was opened for.
    */
-  poll?(): number;
+  poll?(file: OpenFile): number;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
   readonly stream?: boolean;
 }

@@ -36,6 +36,7 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   const task = m.current!;
   const process = task.process!;
   // Nothing can interrupt a thread that exits, and SIGKILL has had its effect.
+  task.exiting = true;
   task.pendingSignals.clear();
   task.blockedSignals = ~0n & 0xffff_ffff_ffff_ffffn;
   yield* k.exit.exitMm(k, task);

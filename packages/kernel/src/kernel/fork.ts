@@ -1,3 +1,4 @@
+import type { ForkedCtx } from "../fs/userfaultfd_events.js";
 import { FileTable } from "../fs/vfs.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "../mm/mm_types.js";
 import type { Kernel } from "../kernel.js";
@@ -33,6 +34,7 @@ export function* dupMm(k: Kernel, old: Mm): MaySleep<Mm | null> {
 export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   const { m } = k;
   if (!old.mmapLock.tryWrite()) yield* old.mmapLock.write();
+  const forked: ForkedCtx[] = [];
   let error = 0;
   if (old.khugepaged) yield* k.khugepaged.khugepagedFork(k, mm, old);
   for (const src of old.vmas) {
@@ -41,7 +43,7 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
     if (m.signals.fatalPending(m.current!)) error = -Errno.EINTR;
     else if ((src.flags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, old, src.pages)) error = -Errno.ENOMEM;
     else {
-      const vma = yield* k.fork.dupVma(k, mm, src);
+      const vma = yield* k.fork.dupVma(k, mm, src, forked);
       if ((src.flags & VM.WIPEONFORK) === 0) error = yield* k.copyRange.copyPageRange(k, vma, src);
     }
     if (error !== 0) break;
@@ -49,13 +51,16 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   // What the parent's CPUs may still write by.
   yield* k.tlbflush.flushTlbMm(k, old);
   yield* k.memory.mmapWriteUnlock(k, old);
+  yield* k.uffdEvents.dupComplete(k, forked, error !== 0);
   return error;
 }
 
 /** A VMA of the child like one of the parent's. Locked memory is not inherited. */
-export function* dupVma(k: Kernel, mm: Mm, src: Vma): MaySleep<Vma> {
+export function* dupVma(k: Kernel, mm: Mm, src: Vma, forked: ForkedCtx[]): MaySleep<Vma> {
   const { m } = k;
   const vma = mm.newVma(src.startVpn, src.endVpn, src.flags & ~VM_LOCKED_MASK, src.pgoff, src.name, src.file);
+  vma.uffd = src.uffd;
+  yield* k.uffdEvents.dupUserfaultfd(k, vma, forked);
   if (src.file !== null) src.file.references++;
   vma.ops = src.ops;
   const { anonVma } = src;

@@ -66,6 +66,7 @@ export enum Op {
   Thp, // 0: settings and queues of transparent huge pages
   Stats, // 0: counters of the whole machine
   Inode, // inode number
+  Userfault, // userfaultfd context: its queues, and whether the address space is changing under it
   RcuRead, // 0 for RCU, or the number of an SRCU domain: a section begins, or ends unnoticed
   RcuPeriod, // the same: a grace period begins or ends
 }
@@ -102,6 +103,7 @@ export enum Space {
   Thp,
   Stats,
   Inode,
+  Userfault,
   Rcu,
 }
 
@@ -167,6 +169,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.Thp]: Space.Thp,
   [Op.Stats]: Space.Stats,
   [Op.Inode]: Space.Inode,
+  [Op.Userfault]: Space.Userfault,
   [Op.RcuRead]: Space.Rcu,
   [Op.RcuPeriod]: Space.Rcu,
 } satisfies Record<Op, Space>);

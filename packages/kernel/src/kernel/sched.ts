@@ -61,6 +61,8 @@ export class Task {
   readonly tlbUbc: TlbflushUnmapBatch = { cpumask: 0, flushRequired: false, writable: false };
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
+  /** It has begun to exit: nobody is asked about its faults any more. */
+  exiting = false;
   /** Numbers of the kernel functions it is in, outermost first; empty unless they are traced (see ftrace.ts). */
   readonly kstack: number[] = [];
   /** Nanoseconds of machine time at which its time slice on its CPU ends. */

@@ -11,6 +11,7 @@ import type { Vmf } from "./memory.js";
 import { RssKind, ThpDisabled, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
+import { PteMarker } from "./pte_marker.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** What came of looking at 2 MiB, or of making them one folio; by the names that tracepoints have for it. */
@@ -91,12 +92,14 @@ class Census {
   constructor(
     private readonly k: Kernel,
     private readonly cc: CollapseControl,
+    /** A userfaultfd is told of faults, which nothing may keep from it. */
+    private readonly armed: boolean,
   ) {}
 
   /** An entry is empty, or for the page of zeros: what forbids it, or null. */
   countNone(): Scan | null {
     const { events } = this.k.m.vmstat;
-    if (!this.cc.isKhugepaged || ++this.none <= this.k.m.thp.khugepaged.maxPtesNone) return null;
+    if (!this.armed && (!this.cc.isKhugepaged || ++this.none <= this.k.m.thp.khugepaged.maxPtesNone)) return null;
     events.thp_scan_exceed_none_pte++;
     return Scan.ExceedNonePte;
   }
@@ -131,7 +134,7 @@ export function* collapseScanPmd(k: Kernel, mm: Mm, start: number, cc: CollapseC
   const found = yield* findPteTable(k, mm, start);
   if (typeof found !== "number") return found.no;
   const first = m.pt.child(found) * PTRS_PER_TABLE;
-  const census = new Census(k, cc);
+  const census = new Census(k, cc, (mm.vmaAt(start)?.uffd ?? null) !== null);
   const ptl = m.pt.lockOf(first);
   if (!ptl.tryLock()) yield* ptl.lock();
   let result: Scan | null = null;
@@ -151,7 +154,10 @@ function* scanEntry(k: Kernel, ptep: number, census: Census): Atomic<Scan | null
   if (m.pt.isNone(ptep)) return census.countNone();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const flags = m.pt.flags(ptep);
-  if (!ptePresent(flags)) return (flags & PTE.SWP_UFFD_WP) !== 0 ? Scan.PteUffdWp : census.countSwap();
+  if (!ptePresent(flags)) {
+    const wp = (flags & PTE.SWP_UFFD_WP) !== 0 || (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) & PteMarker.UFFD_WP) !== 0;
+    return wp ? Scan.PteUffdWp : census.countSwap();
+  }
   if ((flags & PTE.UFFD_WP) !== 0) return Scan.PteUffdWp;
   if ((flags & PTE.SPECIAL) !== 0) return census.countNone();
   const page = memmap.pfnToPage(m.pt.pfn(ptep));
@@ -242,7 +248,7 @@ export function* collapseSwapin(k: Kernel, mm: Mm, vma: Vma, start: number): May
       return Scan.NoPteTable;
     }
     if (m.point(Op.PteRead, ptep)) yield SWITCH;
-    const vmf: Vmf = { vma, vpn, flags: FaultFlag.ALLOW_RETRY, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
+    const vmf: Vmf = { vma, vpn, addr: vpn * 4096, flags: FaultFlag.ALLOW_RETRY, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
     if (vmf.origFlags === 0 || ptePresent(vmf.origFlags)) continue;
     const fault = yield* k.memory.doSwapPage(k, vmf);
     // With a retry, the lock is gone: all may be different now.
@@ -266,7 +272,7 @@ export function* replaceTable(k: Kernel, vma: Vma, start: number, pmd: number, c
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   yield* k.collapse.waitForWalksWithoutLocks(k);
   const isolated: number[] = [];
-  const result = yield* k.collapse.isolatePages(k, node, cc, isolated);
+  const result = yield* k.collapse.isolatePages(k, vma, node, cc, isolated);
   if (result !== Scan.Succeed) {
     yield* restoreTable(k, vma, start, pmd, node);
     yield* k.collapse.letReverseWalksIn(k, vma);
@@ -329,10 +335,10 @@ function* restoreTable(k: Kernel, vma: Vma, start: number, pmd: number, node: nu
  * Locks every folio that the table has and takes it off its list, so that none gets another
  * reference. Each then has the caller's at site "isolate"; where it fails, all are let go again.
  */
-export function* isolatePages(k: Kernel, node: number, cc: CollapseControl, isolated: number[]): MaySleep<Scan> {
+export function* isolatePages(k: Kernel, vma: Vma, node: number, cc: CollapseControl, isolated: number[]): MaySleep<Scan> {
   const { m } = k;
   const first = node * PTRS_PER_TABLE;
-  const census = new Census(k, cc);
+  const census = new Census(k, cc, vma.uffd !== null);
   const ptl = m.pt.lockOf(first);
   if (!ptl.tryLock()) yield* ptl.lock();
   let result: Scan | null = null;

@@ -5,6 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { RssKind, VM, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { PteMarker } from "./pte_marker.js";
 
 /** More entries than this cannot name one swap slot. */
 const SWAP_COUNT_MAX = 255;
@@ -32,7 +33,7 @@ function isCow({ flags }: Vma): boolean {
  */
 export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
   // Nothing that faults would not find again.
-  if (src.anonVma === null) return 0;
+  if (src.anonVma === null && (dst.flags & VM.UFFD_WP) === 0) return 0;
   const cow = isCow(src);
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
   if (cow) yield* k.mmuNotifier.invalidateRangeStart(k, range);
@@ -96,6 +97,11 @@ export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: numbe
   return Copied.Done;
 }
 
+/** A parent's entry for the child: userfaultfd's protection is for who is registered for it. */
+export function childPte(k: Kernel, dst: Vma, flags: number): number {
+  return (dst.flags & VM.UFFD_WP) !== 0 ? flags : k.uffdWp.withoutUffdWp(flags);
+}
+
 /** The child maps the page as well: neither has it alone any more, so that the first write copies it. */
 export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number, flags: number, pfn: number): Atomic<void> {
   const { memmap } = k.m;
@@ -112,7 +118,7 @@ export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: 
   if (isCow(src) && (flags & PTE.W) !== 0) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   // Young is what the parent has used; of shared memory, dirty is what it has written.
   if ((src.flags & VM.SHARED) !== 0) copy &= ~PTE.D;
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy & ~PTE.A, pfn);
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, copy) & ~PTE.A, pfn);
 }
 
 /** An entry in swap, on its way to another frame, or with a device. */
@@ -133,7 +139,9 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
     dst.mm.addRss(k.rmap.rssKind(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn))), 1);
   }
   if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, vpn, from, copy, pfn);
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy, pfn);
+  const marker = k.pteMarker.pteMarker(flags, pfn);
+  if (marker === PteMarker.UFFD_WP && (dst.flags & VM.UFFD_WP) === 0) return Copied.Done;
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, marker !== 0 ? copy : k.copyRange.childPte(k, dst, copy), pfn);
   return Copied.Done;
 }
 

@@ -10,11 +10,12 @@ import { NO_PAGE, PG } from "./page.js";
 
 /**
  * One page of another (or this) address space, with a reference held at `site`; faults it in.
- * mmap_lock is held for reading, and is never dropped: a fault that must wait waits with it. A
+ * mmap_lock is held for reading. With UNLOCKABLE a fault that must wait drops it meanwhile, else waits with it. A
  * negated errno otherwise: -EFAULT for holes, permissions and SIGBUS, -ENOMEM, -EINTR when killed.
  */
 export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): MaySleep<number> {
-  const flags = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.REMOTE | FaultFlag.WRITE : FaultFlag.REMOTE;
+  let flags = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.REMOTE | FaultFlag.WRITE : FaultFlag.REMOTE;
+  if ((gup & FollFlag.UNLOCKABLE) !== 0) flags |= FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
   for (;;) {
     const vma = mm.vmaAt(vpn);
     if (vma === null || !k.gup.vmaPermits(k, vma, gup)) return -Errno.EFAULT;
@@ -23,6 +24,7 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
     const page = yield* k.gup.followPageMask(k, vma, vpn, gup, site);
     if (page !== NO_PAGE) return page;
     const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    if ((result & VmFault.RETRY) !== 0 && !mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
     if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;
     if (k.m.retries.again("get_user_pages")) yield SWITCH;
@@ -39,7 +41,7 @@ export function* getUserPageFast(k: Kernel, vpn: number, gup: number, site: stri
   const page = yield* k.gup.gupFast(k, mm!, vpn, gup, site);
   if (page !== NO_PAGE) return page;
   if (!mm!.mmapLock.tryRead()) yield* mm!.mmapLock.read();
-  const result = yield* k.gup.getUserPageRemote(k, mm!, vpn, gup, site);
+  const result = yield* k.gup.getUserPageRemote(k, mm!, vpn, gup | FollFlag.UNLOCKABLE, site);
   if (!mm!.mmapLock.tryUnlock()) yield* mm!.mmapLock.unlock();
   return result;
 }

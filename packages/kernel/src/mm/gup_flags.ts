@@ -6,4 +6,6 @@ export enum FollFlag {
   NOWAIT = 1 << 4,
   SPLIT_PMD = 1 << 6,
   TOUCH = 1 << 16,
+  /** mmap_lock may be dropped meanwhile. */
+  UNLOCKABLE = 1 << 21,
 }

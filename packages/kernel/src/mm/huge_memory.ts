@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
+import type { FaultAt } from "../fs/userfaultfd.js";
 import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { RssKind, ThpDisabled, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
@@ -11,6 +12,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HUGE_ZERO, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { THP_MIN_ORDER } from "./thp.js";
+import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** The first page of the 2 MiB that a page lies in. */
@@ -91,16 +93,29 @@ export function* doHugePmdAnonymousPage(
   vpn: number,
   flags: number,
   pmd: number,
+  addr: number,
 ): MaySleep<number> {
   if (vma.anonVma === null) {
     const prepared = yield* k.memory.vmfAnonPrepare(k, { vma, flags });
     if (prepared !== 0) return prepared;
   }
+  if ((vma.flags & VM.UFFD_MISSING) !== 0) return yield* k.hugeMemory.hugeUserfault(k, { vma, vpn, addr, flags }, pmd);
   if (!vma.mm.khugepaged) yield* k.khugepaged.khugepagedEnterVma(k, vma);
   if ((flags & FaultFlag.WRITE) === 0 && k.m.thp.useZeroPage) return yield* k.hugeMemory.mapHugeZero(k, vma, vpn, pmd);
   const folio = yield* k.hugeMemory.allocHugeAnonFolio(k, vma);
   if (folio === NO_PAGE) return VmFault.FALLBACK;
   return yield* k.hugeMemory.mapHugeFolio(k, vma, vpn, pmd, folio, 0, 0);
+}
+
+/** A userfaultfd is told of a fault where nothing is mapped yet. */
+export function* hugeUserfault(k: Kernel, at: FaultAt, pmd: number): MaySleep<number> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(pmd);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  const empty = m.pt.isNone(pmd);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return empty ? yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MISSING) : 0;
 }
 
 /** A charged folio of 2 MiB, cleared; NO_PAGE where small pages must do. */
@@ -241,7 +256,7 @@ export function* shrinkHugeZeroFolio(k: Kernel): Atomic<number> {
 }
 
 /** A fault where 2 MiB are mapped as one. FALLBACK: they no longer are; look at the last level. */
-export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, pmd: number): MaySleep<number> {
+export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, pmd: number, addr: number): MaySleep<number> {
   const { m } = k;
   const ptl = m.pt.lockOf(pmd);
   if (!ptl.tryLock()) yield* ptl.lock();
@@ -252,6 +267,13 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
   }
   const old = m.pt.flags(pmd);
   const write = (flags & FaultFlag.WRITE) !== 0;
+  if (write && (old & PTE.W) === 0 && isUffdWp(vma, old)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    if (!isWpAsync(vma)) return yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_WP);
+    // The mark goes from one page only.
+    yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+    return VmFault.FALLBACK;
+  }
   if ((write || (flags & FaultFlag.UNSHARE) !== 0) && (old & PTE.W) === 0) {
     return yield* k.hugeMemory.doHugePmdWpPage(k, vma, vpn, flags, pmd);
   }
@@ -447,7 +469,7 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
     }
     depositTable(dst.mm, table);
     yield* k.memory.ptepModify(k, src.mm, start, from, (now) => now & ~PTE.W);
-    yield* k.memory.setPteAt(k, dst.mm, start, to, m.pt.flags(from) & ~PTE.A, pfn);
+    yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, m.pt.flags(from)) & ~PTE.A, pfn);
   }
   if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
   if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();

@@ -10,6 +10,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { isSwapEntry, swapEntrySlot } from "./address_space.js";
 import { FallocFl } from "./shmem_file.js";
+import { PteMarker } from "./pte_marker.js";
 
 /** MADV_* as the generic ABI has them. */
 export enum Madv {
@@ -145,16 +146,35 @@ function refusesAdvice({ flags, ops, isHugetlb }: Vma, advice: number): boolean 
 }
 
 export function* adviseRange(k: Kernel, vma: Vma, start: number, end: number, advice: number): MaySleep<number> {
+  const drops = advice === Madv.DONTNEED || advice === Madv.DONTNEED_LOCKED || advice === Madv.FREE;
+  if (!drops || !k.uffdEvents.wantsRemove(k, vma)) return yield* k.madvise.adviseStable(k, vma, start, end, advice);
+  const refused = k.madvise.refusesDrop(k, vma, advice);
+  if (refused !== 0) return refused;
+  const now = yield* k.uffdEvents.removeEvent(k, vma, start, end);
+  if (typeof now === "number") return now;
+  // The rest of what was split off meanwhile is left alone.
+  return yield* k.madvise.adviseStable(k, now, start, Math.min(end, now.endVpn), advice);
+}
+
+/** Whether pages of a VMA cannot be dropped: -EINVAL, or 0. */
+export function refusesDrop(_k: Kernel, { flags, ops }: Vma, advice: number): number {
+  if ((flags & VM.PFNMAP) !== 0) return -Errno.EINVAL;
+  if (advice !== Madv.DONTNEED_LOCKED && (flags & VM.LOCKED) !== 0) return -Errno.EINVAL;
+  return advice === Madv.FREE && ops !== null ? -Errno.EINVAL : 0;
+}
+
+/** Advice for a range of one VMA, which stays that. */
+export function* adviseStable(k: Kernel, vma: Vma, start: number, end: number, advice: number): MaySleep<number> {
   const locked = (vma.flags & VM.LOCKED) !== 0;
   switch (advice) {
     case Madv.DONTNEED:
     case Madv.DONTNEED_LOCKED:
-      if ((vma.flags & VM.PFNMAP) !== 0 || (locked && advice === Madv.DONTNEED)) return -Errno.EINVAL;
+      if (k.madvise.refusesDrop(k, vma, advice) !== 0) return -Errno.EINVAL;
       if (vma.isHugetlb) return yield* k.hugetlbVma.dontneed(k, vma, start, end);
       yield* k.zap.zapPageRange(k, vma, start, end);
       return 0;
     case Madv.FREE:
-      if (locked || vma.file !== null || (vma.flags & (VM.SHARED | VM.PFNMAP)) !== 0) return -Errno.EINVAL;
+      if (k.madvise.refusesDrop(k, vma, advice) !== 0) return -Errno.EINVAL;
       yield* k.madvise.freeRange(k, vma, start, end);
       return 0;
     case Madv.COLD:
@@ -343,6 +363,10 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
       yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
       vma.mm.addRss(RssKind.swap, -1);
       yield* k.swapfile.freeSwapAndCache(k, offset);
+      return true;
+    }
+    if (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) === PteMarker.POISONED) {
+      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
       return true;
     }
     if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;

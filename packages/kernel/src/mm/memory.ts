@@ -14,12 +14,15 @@ import { GFP_ANON_FOLIO, GFP_ZEROED_FOLIO } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
 import { THP_MIN_ORDER } from "./thp.js";
+import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** One fault on its way: where, why, and the entry as it was read without a lock. */
 export interface Vmf {
   readonly vma: Vma;
   readonly vpn: number;
+  /** In bytes: the access itself where that is known, else the page. */
+  readonly addr: number;
   flags: number;
   ptep: number;
   origFlags: number;
@@ -82,7 +85,7 @@ export function* mmapWriteUnlock(k: Kernel, mm: Mm): Atomic<void> {
 }
 
 /** Drops whichever lock the fault runs under. */
-export function* releaseFaultLock(k: Kernel, vmf: Vmf): Atomic<void> {
+export function* releaseFaultLock(k: Kernel, vmf: Pick<Vmf, "vma" | "flags">): Atomic<void> {
   const { mm } = vmf.vma;
   if ((vmf.flags & FaultFlag.VMA_LOCK) !== 0) yield* k.memory.vmaEndRead(k, vmf.vma);
   else if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
@@ -195,18 +198,18 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 /* Faults. */
 
 /** Resolves a fault in a VMA whose lock (or mmap_lock) the caller holds. VmFault bits. */
-export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
+export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number, addr = vpn * 4096): MaySleep<number> {
   const { m } = k;
   if (vma.isHugetlb) return yield* k.hugetlb.hugetlbFault(k, vma, vpn, flags);
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) {
-    ptep = yield* k.memory.handlePmdFault(k, vma, vpn, flags);
+    ptep = yield* k.memory.handlePmdFault(k, vma, vpn, flags, addr);
     if (ptep < 0) return ~ptep;
   }
   k.rcu.rcuReadLock(k);
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  const vmf: Vmf = { vma, vpn, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
+  const vmf: Vmf = { vma, vpn, addr, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
   if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
   if (vmf.origFlags === 0) {
     return vma.ops === null ? yield* k.memory.doAnonymousPage(k, vmf) : yield* k.fileFault.doFault(k, vmf);
@@ -220,16 +223,16 @@ export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number):
  * entry to go on with; or, where there is nothing to go on with, the complement (~) of the
  * fault's result.
  */
-export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number): MaySleep<number> {
+export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number, addr: number): MaySleep<number> {
   const { m } = k;
   const pmd = yield* k.memory.pmdAlloc(k, vma.mm, vpn);
   if (pmd < 0) return ~VmFault.OOM;
   if (m.point(Op.PteRead, pmd)) yield SWITCH;
   if (m.pt.isNone(pmd) && k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER)) {
-    const result = yield* k.hugeMemory.doHugePmdAnonymousPage(k, vma, vpn, flags, pmd);
+    const result = yield* k.hugeMemory.doHugePmdAnonymousPage(k, vma, vpn, flags, pmd, addr);
     if ((result & VmFault.FALLBACK) === 0) return ~result;
   } else if (m.pt.isLeaf(pmd)) {
-    const result = yield* k.hugeMemory.handleHugePmd(k, vma, vpn, flags, pmd);
+    const result = yield* k.hugeMemory.handleHugePmd(k, vma, vpn, flags, pmd, addr);
     if ((result & VmFault.FALLBACK) === 0) return ~result;
   }
   const child = m.pt.child(pmd);
@@ -281,9 +284,16 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { vma, vpn } = vmf;
   if ((vma.flags & VM.SHARED) !== 0) return VmFault.SIGBUS;
   const ptl = m.pt.lockOf(vmf.ptep);
+  if ((vma.flags & VM.UFFD_MISSING) !== 0) {
+    if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return yield* k.userfaultfd.handleUserfault(k, vmf, VM.UFFD_MISSING);
+  }
+  // The marker of a protection, which goes over to what is mapped now.
+  const protection = vmf.origFlags !== 0 ? PTE.UFFD_WP : 0;
   if ((vmf.flags & FaultFlag.WRITE) === 0) {
     if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
-    const flags = vmPageProt(vma.flags) | PTE.SPECIAL;
+    const flags = vmPageProt(vma.flags) | PTE.SPECIAL | protection;
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(m.zones.zeroPage));
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     return 0;
@@ -292,7 +302,7 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
     if (prepared !== 0) return prepared;
   }
-  if (m.thp.anySmallOrder) {
+  if (m.thp.anySmallOrder && vma.uffd === null) {
     const result = yield* k.memory.mapLargeAnonFolio(k, vmf);
     if ((result & VmFault.FALLBACK) === 0) return result;
   }
@@ -304,7 +314,7 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   m.ram.clear(folio);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
-  if (!k.memory.pteRangeNone(k, vmf.ptep, 1)) {
+  if (protection !== 0 ? !m.pt.same(vmf.ptep, vmf.origFlags, vmf.origPfn) : !k.memory.pteRangeNone(k, vmf.ptep, 1)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     yield* k.swap.folioPut(k, folio, "alloc");
     return 0;
@@ -314,7 +324,8 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   const locked = (vma.flags & VM.LOCKED) !== 0;
   const full = !locked && k.swap.batchNewFolio(k, folio);
   if (locked) yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
-  const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  const prot = protection !== 0 ? vmPageProt(vma.flags) | protection : maybeMkwrite(vmPageProt(vma.flags), vma.flags);
+  const flags = prot | PTE.D | PTE.SOFT_DIRTY;
   if (m.point(Op.PteWrite, vmf.ptep)) yield SWITCH;
   k.memory.setPte(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(folio));
   m.refs?.put(folio, "alloc");
@@ -415,6 +426,14 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
   const ptl = m.pt.lockOf(vmf.ptep);
+  if ((vmf.flags & FaultFlag.UNSHARE) === 0 && isUffdWp(vmf.vma, vmf.origFlags)) {
+    if (!isWpAsync(vmf.vma)) {
+      if (!ptl.tryUnlock()) yield* ptl.unlock();
+      return yield* k.userfaultfd.handleUserfault(k, vmf, VM.UFFD_WP);
+    }
+    vmf.origFlags &= ~PTE.UFFD_WP;
+    yield* k.memory.ptepModify(k, vmf.vma.mm, vmf.vpn, vmf.ptep, (flags) => flags & ~PTE.UFFD_WP);
+  }
   if ((vmf.origFlags & PTE.SPECIAL) === 0) {
     const page = memmap.pfnToPage(vmf.origPfn);
     const folio = memmap.folioOf(page);
@@ -495,6 +514,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
     let flags = vmPageProt(vma.flags) | (vmf.origFlags & PTE.SOFT_DIRTY);
     if ((vmf.flags & FaultFlag.UNSHARE) === 0) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+    else flags |= vmf.origFlags & PTE.UFFD_WP;
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
     if (old === NO_PAGE) vma.mm.addRss(RssKind.anon, 1);

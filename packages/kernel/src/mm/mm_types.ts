@@ -6,6 +6,7 @@ import type { HugetlbVma } from "./hugetlb_reserve.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { OpenFile } from "../fs/vfs.js";
+import type { PendingEvent, UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
 import type { AddressSpace } from "./address_space.js";
 import type { VmOps } from "./vm_ops.js";
 import { Event } from "../trace.js";
@@ -21,10 +22,14 @@ export enum VM {
   /** Mapped MAP_SHARED, though perhaps by a descriptor that cannot write: then without SHARED. */
   MAYSHARE = 1 << 7,
   GROWSDOWN = 1 << 8,
+  /** Faults on empty entries are told to a userfaultfd. */
+  UFFD_MISSING = 1 << 9,
   /** Pages without a folio of their own: nothing to count, move or swap. */
   PFNMAP = 1 << 10,
   /** Guard markers have been put into it; perhaps they are gone again. */
   MAYBE_GUARD = 1 << 11,
+  /** Writes to entries that a userfaultfd has protected are told to it. */
+  UFFD_WP = 1 << 12,
   LOCKED = 1 << 13,
   IO = 1 << 14,
   SEQ_READ = 1 << 15,
@@ -41,6 +46,8 @@ export enum VM {
   DROPPABLE = 1 << 23,
   /** mseal(): its mapping stays as it is. */
   SEALED = 1 << 24,
+  /** Faults on pages that the file has and this VMA does not map are told to a userfaultfd. Above bit 31 in Linux. */
+  UFFD_MINOR = 1 << 28,
   WIPEONFORK = 1 << 25,
   DONTDUMP = 1 << 26,
   /** Counts as written to, all of it, until somebody clears it by /proc/PID/clear_refs. */
@@ -57,6 +64,7 @@ export const VM_LOCKED_MASK = VM.LOCKED | VM.LOCKONFAULT;
 export const VM_SPECIAL = VM.IO | VM.DONTEXPAND | VM.PFNMAP;
 /** Neighbours that differ in these alone merge, and all of what becomes one has them ("make VM_SOFTDIRTY a sticky VMA flag", 6.19). */
 export const VM_STICKY = VM.SOFTDIRTY | VM.MAYBE_GUARD;
+export const VM_UFFD = VM.UFFD_MISSING | VM.UFFD_WP | VM.UFFD_MINOR;
 
 /** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has `ops`. */
 export class Vma {
@@ -65,6 +73,8 @@ export class Vma {
   anonId = 0;
   /** Its anonVma has come by fork: nothing merges with it that has another one, or none. */
   forked = false;
+  /** Who is told of faults; null exactly where `flags` has none of VM_UFFD. */
+  uffd: UserfaultfdCtx | null = null;
   /** Readers that hold the per-VMA lock. */
   readers = 0;
   /** Equal to the mm's lockSeq while a writer has this VMA locked. */
@@ -207,6 +217,8 @@ export class Mm {
   invalidateSeq = 2;
   activeInvalidations = 0;
   readonly invalidateWait: WaitQueue;
+  /** What userfaultfds are to be told once mmap_lock is dropped; under mmap_lock for writing. */
+  readonly uffdEvents: PendingEvent[] = [];
   private nextVmaId = 1;
 
   constructor(

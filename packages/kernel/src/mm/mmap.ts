@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import { Cap, capable } from "../kernel/capability.js";
 import type { Kernel } from "../kernel.js";
 import { isHugetlbFile, type HugetlbInode } from "../fs/hugetlbfs.js";
+import { EventRank } from "../fs/userfaultfd_events.js";
 import { fput, type OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
@@ -186,6 +187,7 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   const upper = mm.newVma(vpn, vma.endVpn, vma.flags, vma.linearIndex(vpn), vma.name, vma.file);
   // Locked before anybody can find it, else a fault would get in between the split and what follows.
   upper.lockSeq = mm.lockSeq;
+  upper.uffd = vma.uffd;
   if (vma.file !== null) vma.file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, upper, vma);
   upper.ops = vma.ops;
@@ -220,6 +222,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     ((lower.flags ^ upper.flags) & ~VM_STICKY) === 0 &&
     lower.file === upper.file &&
     lower.ops === upper.ops &&
+    lower.uffd === upper.uffd &&
     lower.name === upper.name &&
     (lower.flags & VM_SPECIAL) === 0 &&
     lower.linearIndex(lower.endVpn) === upper.pgoff &&
@@ -427,9 +430,11 @@ export function* doMmap(
   }
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, backing, pgoff);
+  const events = k.uffdEvents.takeEvents(k, mm);
   yield* k.memory.mmapWriteUnlock(k, mm);
   // The mapping has a reference of its own.
   if (backing !== file) yield* fput(k, backing!);
+  yield* k.uffdEvents.tellEvents(k, events);
   if (result < 0) return result;
   // NONBLOCK is for what the page cache has, and takes the effect of POPULATE for everything else.
   const populate = (mm.defFlags & VM.LOCKED) !== 0 || (flags & MapFlag.LOCKED) !== 0 || (flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE;
@@ -537,7 +542,9 @@ export function* doMunmap(k: Kernel, mm: Mm, addr: number, len: number): MaySlee
   if (end > USER_VPN_END) return -Errno.EINVAL;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const result = yield* k.mmap.unmapRange(k, mm, start, end);
+  const events = k.uffdEvents.takeEvents(k, mm);
   yield* k.memory.mmapWriteUnlock(k, mm);
+  yield* k.uffdEvents.tellEvents(k, events);
   return result;
 }
 
@@ -545,7 +552,7 @@ export function* doMunmap(k: Kernel, mm: Mm, addr: number, len: number): MaySlee
  * Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or with nothing
  * unmapped -EINVAL inside a huge page of hugetlb, -EPERM where something is sealed, -ENOMEM where a hole would make too many VMAs.
  */
-export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MaySleep<number> {
+export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank = EventRank.Unmap): MaySleep<number> {
   for (const vpn of [start, end]) {
     const cut = mm.vmaAt(vpn);
     if (cut !== null && k.hugetlbVma.maySplit(k, cut, vpn) !== 0) return -Errno.EINVAL;
@@ -569,6 +576,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number): MayS
   mm.noGapAbove = null;
   for (const vma of gone) {
     yield* k.memory.vmaStartWrite(k, vma);
+    yield* k.uffdEvents.unmapPrep(k, vma, start, end, rank);
     vma.detached = true;
     k.mmap.account(k, vma, -vma.pages);
   }
@@ -610,7 +618,9 @@ export function* doBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const old = Math.ceil(mm.brk / 4096);
   const result = yield* k.mmap.setBrk(k, mm, brk);
+  const events = k.uffdEvents.takeEvents(k, mm);
   yield* k.memory.mmapWriteUnlock(k, mm);
+  yield* k.uffdEvents.tellEvents(k, events);
   if (result > old * 4096 && (mm.defFlags & VM.LOCKED) !== 0) yield* k.populate.mmPopulate(k, mm, old, Math.ceil(result / 4096), true);
   return result;
 }

@@ -2,10 +2,11 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
+import { UffdWp } from "./uffd_wp.js";
 import { needsSoftDirtyWp, vmPageProt } from "./vm_prot.js";
 
 /** PROT_* as the ABI has them. */
@@ -101,13 +102,18 @@ export function* changeProtection(
   return 0;
 }
 
-/** Gives every entry of the range the VMA's new permissions, and flushes. */
-export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+/**
+ * Gives every entry of the range the VMA's new permissions, and userfaultfd's protection, and flushes. 0, or -ENOMEM for
+ * want of a table for markers: what lies before is done.
+ */
+export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number, wp = UffdWp.Keep): MaySleep<number> {
   const { m } = k;
   const { mm } = vma;
   const range: NotifierRange = { mm, startVpn: start, endVpn: end, event: NotifyEvent.PROTECTION_VMA, owner: null };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  const marks = wp === UffdWp.Protect && k.uffdWp.wpUsesMarkers(vma);
   let changed = vma.isHugetlb && (yield* k.hugetlbVma.changeHugetlbProtection(k, vma, start, end));
+  let error = 0;
   let vpn = vma.isHugetlb ? end : start;
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
@@ -115,14 +121,23 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
     const pmd = m.pt.pmd(mm.pgd, vpn);
     if (pmd >= 0 && m.pt.isLeaf(pmd)) {
       if (tableEnd - vpn < HPAGE_PMD_NR) yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
-      else if (yield* k.mprotect.changeHugePmd(k, vma, vpn, pmd)) {
+      else if (yield* k.mprotect.changeHugePmd(k, vma, vpn, pmd, wp)) {
         changed = true;
         vpn = tableEnd;
         continue;
       }
       if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     }
-    const first = m.pt.lookup(mm.pgd, vpn);
+    let first = m.pt.lookup(mm.pgd, vpn);
+    if (first < 0 && marks) {
+      first = yield* k.uffdFill.entryToFill(k, mm, vpn);
+      // Somebody mapped all of it as one meanwhile.
+      if (first === -Errno.EEXIST) continue;
+      if (first < 0) {
+        error = first;
+        break;
+      }
+    }
     if (first >= 0) {
       const ptl = m.pt.lockOf(first);
       if (!ptl.tryLock()) yield* ptl.lock();
@@ -130,12 +145,11 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
       for (let i = 0; vpn + i < tableEnd; i++) {
         const ptep = first + i;
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
-        if (m.pt.isNone(ptep)) continue;
-        const old = yield* k.memory.ptepModify(k, mm, vpn + i, ptep, (flags) =>
-          ptePresent(flags)
-            ? k.mprotect.changedPresentPte(k, vma, flags, m.pt.pfn(ptep))
-            : k.mprotect.changedSwapPte(k, vma, flags),
-        );
+        if (m.pt.isNone(ptep) || k.pteMarker.pteMarker(m.pt.flags(ptep), m.pt.pfn(ptep)) !== 0) {
+          if (wp !== UffdWp.Keep) yield* k.uffdWp.changeNonePte(k, vma, vpn + i, ptep, wp);
+          continue;
+        }
+        const old = yield* k.memory.ptepModify(k, mm, vpn + i, ptep, (flags) => k.uffdWp.changedPte(k, vma, flags, m.pt.pfn(ptep), wp));
         if (old !== m.pt.flags(ptep)) changed = true;
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
@@ -144,17 +158,18 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number)
   }
   if (changed) yield* k.tlbflush.flushTlbRange(k, mm, start, end);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  return error;
 }
 
 /** Gives 2 MiB that are mapped as one their new permissions; false when they are so no more. */
-export function* changeHugePmd(k: Kernel, vma: Vma, vpn: number, pmd: number): Atomic<boolean> {
+export function* changeHugePmd(k: Kernel, vma: Vma, vpn: number, pmd: number, wp: UffdWp): Atomic<boolean> {
   const { m } = k;
   const ptl = m.pt.lockOf(pmd);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, pmd)) yield SWITCH;
   const huge = m.pt.isLeaf(pmd);
   if (huge) {
-    yield* k.memory.ptepModify(k, vma.mm, vpn, pmd, (flags) => k.mprotect.changedPresentPte(k, vma, flags, m.pt.pfn(pmd)));
+    yield* k.memory.ptepModify(k, vma.mm, vpn, pmd, (flags) => k.uffdWp.changedPte(k, vma, flags, m.pt.pfn(pmd), wp));
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return huge;

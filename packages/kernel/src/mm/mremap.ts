@@ -3,8 +3,10 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
+import { EventRank } from "../fs/userfaultfd_events.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { PteMarker } from "./pte_marker.js";
 
 /** MREMAP_* as the generic ABI has them. */
 export enum Mremap {
@@ -65,7 +67,9 @@ export function* doMremap(
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const result = yield* k.mremap.remap(k, mm, request);
   const grown = result < 0 ? null : mm.vmaAt(result);
+  const events = k.uffdEvents.takeEvents(k, mm);
   yield* k.memory.mmapWriteUnlock(k, mm);
+  yield* k.uffdEvents.tellEvents(k, events);
   if (result < 0) return result;
   // What is locked is all there: the rest is faulted in, as mmap does with MAP_LOCKED.
   if (grown !== null && (grown.flags & VM.LOCKED) !== 0 && request.newPages > request.oldPages) {
@@ -175,7 +179,7 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   const keepsOld = (flags & Mremap.DONTUNMAP) !== 0;
   if (keepsOld && !k.overcommit.mayExpandVm(k, mm, mm.vmaAt(start)?.flags ?? 0, newPages)) return -Errno.ENOMEM;
   if ((flags & Mremap.FIXED) !== 0) {
-    const error = yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages);
+    const error = yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages, EventRank.MadeRoom);
     if (error !== 0) return error;
   }
   let oldPages = r.oldPages;
@@ -213,6 +217,7 @@ export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: num
     return -Errno.ENOMEM;
   }
   if (vma.isHugetlb) k.hugetlbVma.passOn(vma);
+  yield* k.uffdEvents.mremapPrep(k, copy, start * 4096, to * 4096, oldPages * 4096);
   if ((r.flags & Mremap.DONTUNMAP) !== 0) yield* k.mremap.dontunmapComplete(k, vma, start, start + oldPages);
   else yield* k.mmap.unmapRange(k, mm, start, start + oldPages);
   yield* k.mmap.mergeAround(k, mm, copy);
@@ -230,6 +235,7 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   const copy = mm.newVma(to, to + pages, vma.flags, pgoff, file?.path ?? "", file);
   copy.lockSeq = mm.lockSeq;
   copy.ops = vma.ops;
+  copy.uffd = vma.uffd;
   if (file !== null) file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, copy, vma);
   yield* k.mmap.linkFileVma(k, copy);
@@ -346,7 +352,9 @@ export function* movePtes(
     if (m.pt.isNone(from + i)) continue;
     const [flags, pfn] = yield* k.memory.ptepGetAndClear(k, vpn + i, from + i);
     if (ptePresent(flags)) present = true;
-    yield* k.memory.setPteAt(k, mm, to + i, into + i, k.mremap.movedPte(k, flags), pfn);
+    const marker = k.pteMarker.pteMarker(flags, pfn);
+    if (marker === PteMarker.UFFD_WP && k.uffdEvents.losesCtx(k, vma)) continue;
+    yield* k.memory.setPteAt(k, mm, to + i, into + i, marker !== 0 ? flags : k.mremap.movedPte(k, vma, flags), pfn);
   }
   if (present) yield* k.mremap.flushMoved(k, mm, vpn, vpn + pages);
   if (newPtl !== oldPtl && !newPtl.tryUnlock()) yield* newPtl.unlock();
@@ -354,9 +362,10 @@ export function* movePtes(
   yield* k.mremap.dropRmapLocks(k, copy);
 }
 
-/** An entry at its new address. */
-export function movedPte(_k: Kernel, flags: number): number {
-  return flags | (ptePresent(flags) ? PTE.SOFT_DIRTY : PTE.SWP_SOFT_DIRTY);
+/** An entry at its new address. Since 6.14 userfaultfd's protection goes where its context does not come along. */
+export function movedPte(k: Kernel, vma: Vma, flags: number): number {
+  const kept = k.uffdEvents.losesCtx(k, vma) ? k.uffdWp.withoutUffdWp(flags) : flags;
+  return kept | (ptePresent(kept) ? PTE.SOFT_DIRTY : PTE.SWP_SOFT_DIRTY);
 }
 
 /** The old addresses leave the TLBs. */
@@ -380,7 +389,7 @@ export function* moveHugePmd(k: Kernel, vma: Vma, vpn: number, to: number, oldPm
   if (huge) {
     const [flags, pfn] = yield* k.memory.ptepGetAndClear(k, vpn, oldPmd);
     m.touches(Op.TableWrite, tableObject(mm.id, vpn));
-    yield* k.memory.setPteAt(k, mm, to, newPmd, k.mremap.movedPte(k, flags), pfn);
+    yield* k.memory.setPteAt(k, mm, to, newPmd, k.mremap.movedPte(k, vma, flags), pfn);
     yield* k.mremap.flushMoved(k, mm, vpn, vpn + HPAGE_PMD_NR);
   }
   if (newPtl !== oldPtl && !newPtl.tryUnlock()) yield* newPtl.unlock();

@@ -3,6 +3,7 @@ import type { Kernel } from "../kernel.js";
 import { PTE, swapType } from "../arch/pgtable.js";
 import { VmFault } from "./fault_flags.js";
 import type { Vmf } from "./memory.js";
+import { VM } from "./mm_types.js";
 import { withSwapType } from "./swapops.js";
 
 /**
@@ -31,8 +32,17 @@ export function pteMarker(flags: number, pfn: number): number {
 }
 
 /** A fault on a marker: broken memory first, then a guard region. */
-export function* handlePteMarker(_k: Kernel, vmf: Vmf): MaySleep<number> {
+export function* handlePteMarker(k: Kernel, vmf: Vmf): MaySleep<number> {
   const marker = pteMarker(vmf.origFlags, vmf.origPfn);
   if ((marker & PteMarker.POISONED) !== 0) return VmFault.HWPOISON;
-  return (marker & PteMarker.GUARD) !== 0 ? VmFault.SIGSEGV : VmFault.SIGBUS;
+  if ((marker & PteMarker.GUARD) !== 0) return VmFault.SIGSEGV;
+  if ((marker & PteMarker.UFFD_WP) === 0) return VmFault.SIGBUS;
+  if ((vmf.vma.flags & VM.UFFD_WP) !== 0) return yield* k.memory.doAnonymousPage(k, vmf);
+  // Left from before it was unregistered: the access is tried again, on an empty entry.
+  if (yield* k.memory.pteLockUnchanged(k, vmf)) {
+    yield* k.memory.setPteAt(k, vmf.vma.mm, vmf.vpn, vmf.ptep, 0, 0);
+    const ptl = k.m.pt.lockOf(vmf.ptep);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+  }
+  return 0;
 }

@@ -173,7 +173,8 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   vma.mm.addRss(RssKind.swap, -1);
   yield* k.swapfile.swapFree(k, offset);
   let flags = vmPageProt(vma.flags) | restoredBits(vmf.origFlags);
-  if (exclusive && (vma.flags & VM.WRITE) !== 0 && !needsSoftDirtyWp(vma.flags, flags)) {
+  if ((vma.flags & VM.UFFD_WP) === 0) flags &= ~PTE.UFFD_WP;
+  if (exclusive && (vma.flags & VM.WRITE) !== 0 && (flags & PTE.UFFD_WP) === 0 && !needsSoftDirtyWp(vma.flags, flags)) {
     // Nobody else can have it: writable at once, and if it is written now the swap copy is stale.
     flags = maybeMkwrite(flags, vma.flags);
     if (write) flags |= PTE.D | PTE.SOFT_DIRTY;

@@ -11,9 +11,9 @@ export function vmPageProt(vmFlags: number): number {
   let pte = PTE.V | PTE.U | PTE.A;
   if ((vmFlags & (VM.READ | VM.WRITE)) !== 0) pte |= PTE.R;
   if ((vmFlags & VM.EXEC) !== 0) pte |= PTE.X;
-  // Shared memory of which writes are tracked starts without W, too: see `needsSoftDirtyWp`.
+  // Shared memory of which writes are tracked starts without W, too: see `needsSoftDirtyWp`; or told to a userfaultfd.
   const writable = VM.WRITE | VM.SHARED | VM.SOFTDIRTY;
-  if ((vmFlags & writable) === writable) pte |= PTE.W;
+  if ((vmFlags & (writable | VM.UFFD_WP)) === writable) pte |= PTE.W;
   return pte;
 }
 

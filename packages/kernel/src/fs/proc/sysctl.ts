@@ -74,6 +74,24 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(vm, "page_lock_unfairness", (k) => k.m.pageLockUnfairness);
   readOnly(vm, "oom_kill_allocating_task", () => 0);
   readOnly(vm, "panic_on_oom", () => 0);
+  vm.add(
+    "unprivileged_userfaultfd",
+    new TextFile(fs, {
+      mode: 0o644,
+      strict: true,
+      *show(k) {
+        if (k.m.point(Op.Stats, 0)) yield SWITCH;
+        return `${k.m.unprivilegedUserfaultfd}\n`;
+      },
+      *store(k, text) {
+        const value = parseInteger(text);
+        if (value !== 0 && value !== 1) return -Errno.EINVAL;
+        if (k.m.point(Op.Stats, 0)) yield SWITCH;
+        k.m.unprivilegedUserfaultfd = value;
+        return 0;
+      },
+    }),
+  );
   addHugetlb(vm);
   vm.add("drop_caches", new TextFile(fs, { mode: 0o200, strict: true, store: storeDropCaches }));
 }

@@ -268,8 +268,10 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.MAYEXEC, "me"],
   [VM.MAYSHARE, "ms"],
   [VM.GROWSDOWN, "gd"],
+  [VM.UFFD_MISSING, "um"],
   [VM.PFNMAP, "pf"],
   [VM.MAYBE_GUARD, "gu"],
+  [VM.UFFD_WP, "uw"],
   [VM.LOCKED, "lo"],
   [VM.IO, "io"],
   [VM.SEQ_READ, "sr"],
@@ -288,6 +290,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.MERGEABLE, "mg"],
   [VM.DROPPABLE, "dp"],
   [VM.SEALED, "sl"],
+  [VM.UFFD_MINOR, "ui"],
 ];
 
 function vmFlagsLine(vma: Vma): string {

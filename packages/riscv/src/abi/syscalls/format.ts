@@ -399,6 +399,7 @@ export function named(name: string, format: Format): Format {
   return { ...format, show: (t, value, args, result) => `${name}=${format.show(t, value, args, result) ?? ""}` };
 }
 
+export const UFFD_FLAGS = flags([[1, "UFFD_USER_MODE_ONLY"], [0o4000, "O_NONBLOCK"], [0o2000000, "O_CLOEXEC"]]);
 export const PIPE_FLAGS = flags([[0o200, "O_NOTIFICATION_PIPE"], [0o4000, "O_NONBLOCK"], [0o40000, "O_DIRECT"], [0o2000000, "O_CLOEXEC"]]);
 export const MSYNC_FLAGS = flags([[1, "MS_ASYNC"], [2, "MS_INVALIDATE"], [4, "MS_SYNC"]]);
 export const MEMBARRIER_COMMAND = oneOf({

@@ -513,7 +513,7 @@ const umask: Handler = function* (t, [mask]) {
 };
 
 /**
- * ppoll(2): all but pipes are ready for whatever they were opened for, as regular files are. With
+ * ppoll(2): all but pipes and userfaultfds are ready for whatever they were opened for, as regular files are. With
  * no descriptors it is a sleep.
  */
 const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
@@ -558,7 +558,7 @@ function lookAt(t: GuestThread, table: DataView, n: number): number {
     const file = fd < 0 ? null : fileOf(t, fd);
     const wanted = table.getInt16(i * 8 + 4, true) | Poll.ERR | Poll.HUP;
     let now = 0;
-    if (file !== null) now = file.ops.poll?.() ?? (file.readable ? Poll.IN : 0) | (file.writable ? Poll.OUT : 0);
+    if (file !== null) now = file.ops.poll?.(file) ?? (file.readable ? Poll.IN : 0) | (file.writable ? Poll.OUT : 0);
     else if (fd >= 0) now = Poll.NVAL;
     const revents = file === null ? now : now & wanted;
     table.setInt16(i * 8 + 6, revents, true);
@@ -631,7 +631,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [68, call("pwrite64", [F.INT, F.buffer(2), F.SIZE, F.SIZE], transfer(writeFrom, true))],
   [69, call("preadv", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(readInto, true))],
   [70, call("pwritev", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(writeFrom, true))],
-  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll, "all but pipes are always ready")],
+  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll, "all but pipes and userfaultfds are always ready")],
   [78, call("readlinkat", [...PATH_AT, F.READ_BUFFER, F.SIZE], readlinkat)],
   [79, call("newfstatat", [...PATH_AT, F.STAT, F.AT_FLAGS], newfstatat)],
   [80, call("fstat", [F.INT, F.STAT], fstat)],

@@ -156,6 +156,10 @@ const readahead: Handler = function* (t, [fd]) {
   return file.inode.kind === "file" ? 0 : -Errno.EINVAL;
 };
 
+const userfaultfd: Handler = function* (t, [flags]) {
+  return yield* t.k.userfaultfdFile.newUserfaultfd(t.k, int(flags!));
+};
+
 const RANGE = [F.POINTER, F.SIZE];
 
 export const MM: readonly (readonly [number, Syscall])[] = [
@@ -177,7 +181,7 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [288, call("pkey_mprotect", [...RANGE, F.PROT, F.INT], null)],
   [289, call("pkey_alloc", [F.HEX, F.HEX], null)],
   [290, call("pkey_free", [F.INT], null)],
-  [282, call("userfaultfd", [F.HEX], null)],
+  [282, call("userfaultfd", [F.UFFD_FLAGS], userfaultfd)],
   [462, call("mseal", [...RANGE, F.HEX], mseal)],
   [213, call("readahead", [F.INT, F.SIZE, F.SIZE], readahead)],
 ];

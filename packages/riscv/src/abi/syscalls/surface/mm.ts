@@ -1,4 +1,4 @@
-import { Errno, Madv, MapFlag, Prot } from "@faultline/kernel";
+import { Errno, Madv, MapFlag, O, Prot } from "@faultline/kernel";
 import { AT, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surfaces } from "./surface.js";
 
 const { EINVAL, ENOMEM, EACCES, EFAULT } = Errno;
@@ -99,5 +99,6 @@ export const MM: Surfaces = {
     takes: { 0: values([0, 1, 2, 4, 16, 64], EINVAL, [8, 32]) },
     refuses: [[EINVAL, "flags", { 1: 1 }]],
   },
+  userfaultfd: { example: [0], takes: { 0: bits([0, 1, O.CLOEXEC, O.NONBLOCK], EINVAL) } },
   readahead: { example: [FD.file, 0, PAGE], refuses: [noFd(0), [EINVAL, "a pipe", { 0: FD.pipeOut }]] },
 };

@@ -1,0 +1,203 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Kernel } from "../kernel.js";
+import { Access } from "../arch/fault.js";
+import { PTE, PTRS_PER_TABLE, tableIndex } from "../arch/pgtable.js";
+import type { UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
+import { BatchKind } from "./folio_batch.js";
+import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
+import { NO_PAGE } from "./page.js";
+import { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./pte_marker.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+
+/** With what empty entries are filled. */
+export enum Fill {
+  Copy,
+  Zeropage,
+  /** What the file has there already. */
+  Continue,
+  Poison,
+}
+
+/** A request to fill [dst, dst + len), bytes. `src`: an address of the current task's, for Copy. */
+export interface FillRequest {
+  readonly fill: Fill;
+  readonly dst: number;
+  readonly src: number;
+  readonly len: number;
+  /** Write-protected from the beginning. */
+  readonly wp: boolean;
+}
+
+/**
+ * UFFDIO_COPY, ZEROPAGE, CONTINUE and POISON of valid ranges: bytes that have been filled in, or a negated
+ * errno where there are none: -ENOENT where [dst, dst + len) is not in one registered VMA, -EEXIST where something is
+ * mapped, -EAGAIN, -ENOMEM, -EFAULT, -EINTR, -ESRCH.
+ */
+export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): MaySleep<number> {
+  if (!(yield* k.taskMmu.mmget(k, ctx.mm))) return -Errno.ESRCH;
+  const { dst, src, len } = request;
+  const data = new Uint8Array(4096);
+  let done = 0;
+  let result = 0;
+  let fetched = false;
+  while (result === 0) {
+    const vma = yield* k.uffdFill.lockRegistered(k, ctx.mm, dst / 4096, len / 4096);
+    if (typeof vma === "number") {
+      result = vma;
+      break;
+    }
+    if (!ctx.mapChangingLock.tryRead()) yield* ctx.mapChangingLock.read();
+    result = (yield* k.uffdEvents.isChanging(k, ctx)) ? -Errno.EAGAIN : k.uffdFill.refused(k, vma, request);
+    while (result === 0 && done < len) {
+      const vpn = (dst + done) / 4096;
+      result = yield* k.uffdFill.fillPage(k, vma, vpn, request, src + done, fetched ? data : null);
+      if (result === 0) {
+        done += 4096;
+        fetched = false;
+        if (k.m.signals.fatalPending(k.m.current!)) result = -Errno.EINTR;
+      }
+      yield* k.m.sched.condResched();
+    }
+    if (!ctx.mapChangingLock.tryUnlock()) yield* ctx.mapChangingLock.unlock();
+    yield* k.memory.vmaEndRead(k, vma);
+    if (result !== NEEDS_DATA) break;
+    // What is read may have to be faulted in, which must not wait for this very fill: so, without the locks.
+    result = yield* k.uaccess.copyFromUser(k, src + done, data);
+    fetched = true;
+  }
+  yield* k.taskMmu.mmput(k, ctx.mm);
+  return done > 0 ? done : result;
+}
+
+/** The source could not be read under the locks: no errno. */
+const NEEDS_DATA = 1;
+
+/** Read-locks the VMA of a page: it has an anon_vma where it is private. Null where there is none. */
+export function* lockVma(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | null> {
+  const quick = yield* k.memory.lockVmaUnderRcu(k, mm, vpn);
+  if (quick !== null && k.uffdFill.isPrepared(k, quick)) return quick;
+  if (quick !== null) yield* k.memory.vmaEndRead(k, quick);
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  const vma = mm.vmaAt(vpn);
+  if (vma !== null) yield* k.uffdFill.lockUnderMmapLock(k, vma);
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return vma;
+}
+
+/** Whether pages can be mapped into a VMA without mmap_lock. */
+export function isPrepared(_k: Kernel, vma: Vma): boolean {
+  return vma.anonVma !== null || (vma.flags & VM.SHARED) !== 0;
+}
+
+/** Nobody has it for writing, while mmap_lock is held for reading. */
+export function* lockUnderMmapLock(k: Kernel, vma: Vma): MaySleep<void> {
+  if (!k.uffdFill.isPrepared(k, vma)) yield* k.rmap.anonVmaPrepare(k, vma);
+  if (k.m.point(Op.VmaRead, vma.id)) yield SWITCH;
+  vma.beginRead();
+}
+
+/** The same for a VMA that is registered and contains all of a range of pages; else -ENOENT. */
+export function* lockRegistered(k: Kernel, mm: Mm, vpn: number, pages: number): MaySleep<Vma | number> {
+  const vma = yield* k.uffdFill.lockVma(k, mm, vpn);
+  if (vma === null) return -Errno.ENOENT;
+  if (vma.uffd !== null && vpn + pages <= vma.endVpn) return vma;
+  yield* k.memory.vmaEndRead(k, vma);
+  return -Errno.ENOENT;
+}
+
+/** What memory of this kind cannot have: -EINVAL, or 0. */
+export function refused(_k: Kernel, vma: Vma, { fill: how, wp }: FillRequest): number {
+  if (wp && (vma.flags & VM.UFFD_WP) === 0) return -Errno.EINVAL;
+  return how === Fill.Continue ? -Errno.EINVAL : 0;
+}
+
+/** One page of a locked VMA: 0, NEEDS_DATA, or a negated errno. */
+export function* fillPage(k: Kernel, vma: Vma, vpn: number, request: FillRequest, src: number, data: Uint8Array | null): MaySleep<number> {
+  const { m } = k;
+  const ptep = yield* k.uffdFill.entryToFill(k, vma.mm, vpn);
+  if (ptep < 0) return ptep;
+  if (request.fill === Fill.Copy) return yield* k.uffdFill.copyPage(k, vma, vpn, ptep, request.wp, src, data);
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const empty = m.pt.isNone(ptep);
+  if (empty && request.fill === Fill.Poison) yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, PTE_MARKER_FLAGS, PteMarker.POISONED);
+  else if (empty) {
+    yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, vmPageProt(vma.flags) | PTE.SPECIAL, m.memmap.pageToPfn(m.zones.zeroPage));
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return empty ? 0 : -Errno.EEXIST;
+}
+
+/** The last-level entry of a page, its tables allocated; -EEXIST where 2 MiB are mapped as one. */
+export function* entryToFill(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
+  const { m } = k;
+  const pmd = yield* k.memory.pmdAlloc(k, mm, vpn);
+  if (pmd < 0) return -Errno.ENOMEM;
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  if (m.pt.isLeaf(pmd)) return -Errno.EEXIST;
+  const child = m.pt.child(pmd);
+  if (child >= 0) return child * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  const ptep = yield* k.memory.pteAlloc(k, mm, vpn, pmd);
+  if (ptep >= 0) return ptep;
+  if (m.point(Op.PteRead, pmd)) yield SWITCH;
+  return m.pt.isLeaf(pmd) ? -Errno.EEXIST : -Errno.ENOMEM;
+}
+
+/** A new page with what is in `data`, or is read from `src` where that needs no fault. */
+export function* copyPage(k: Kernel, vma: Vma, vpn: number, ptep: number, wp: boolean, src: number, data: Uint8Array | null): MaySleep<number> {
+  const { m } = k;
+  const folio = yield* k.memory.allocAnonFolio(k);
+  if (folio === NO_PAGE) return -Errno.ENOMEM;
+  if (data !== null) m.ram.bytes.set(data, folio * 4096);
+  else if (!(yield* k.uffdFill.readSource(k, src, folio))) {
+    yield* k.swap.folioPut(k, folio, "alloc");
+    return NEEDS_DATA;
+  }
+  if (yield* k.uffdFill.installAnon(k, vma, vpn, ptep, folio, wp)) return 0;
+  yield* k.swap.folioPut(k, folio, "alloc");
+  return -Errno.EEXIST;
+}
+
+/** Reads a page's worth of user memory into a new folio; false where it would have to be faulted in. */
+export function* readSource(k: Kernel, src: number, folio: number): Atomic<boolean> {
+  const { bytes } = k.m.ram;
+  for (let done = 0; done < 4096; ) {
+    const offset = (src + done) % 4096;
+    const n = Math.min(4096 - offset, 4096 - done);
+    const frame = yield* k.uaccess.accessFrameAtomic(k, src + done, Access.Read);
+    if (frame === NO_PAGE) return false;
+    bytes.copyWithin(folio * 4096 + done, frame * 4096 + offset, frame * 4096 + offset + n);
+    done += n;
+  }
+  return true;
+}
+
+/** Whether a new page may take the place of an entry: an empty one, or one of userfaultfd's own markers. */
+export function mayInstall(k: Kernel, ptep: number): boolean {
+  const { pt } = k.m;
+  return pt.isNone(ptep) || (pteMarker(pt.flags(ptep), pt.pfn(ptep)) & (PteMarker.UFFD_WP | PteMarker.POISONED)) !== 0;
+}
+
+/** Maps a new folio that the caller alone has, whose reference is the mapping's then; false where something is mapped. */
+export function* installAnon(k: Kernel, vma: Vma, vpn: number, ptep: number, folio: number, wp: boolean): MaySleep<boolean> {
+  const { m } = k;
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  if (!k.uffdFill.mayInstall(k, ptep)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return false;
+  }
+  vma.mm.addRss(RssKind.anon, 1);
+  k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
+  const full = k.swap.batchNewFolio(k, folio);
+  const prot = vmPageProt(vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, wp ? prot | PTE.UFFD_WP : maybeMkwrite(prot, vma.flags), m.memmap.pageToPfn(folio));
+  m.refs?.put(folio, "alloc");
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  if (full) yield* k.swap.drainBatch(k, m.cpu, BatchKind.lruAdd);
+  return true;
+}

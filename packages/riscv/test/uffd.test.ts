@@ -1,0 +1,17 @@
+import { expect, test } from "vitest";
+import { runGuest } from "./guest.js";
+
+// The expected output is what the same source prints natively on Linux 6.18.
+test("userfaultfd takes, refuses and leaves the address space as on Linux", async () => {
+  const run = runGuest("uffd");
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/uffd.txt");
+});
+
+test("a monitor is told of faults and events as on Linux", async () => {
+  for (const seed of [1, 2, 3]) {
+    const run = runGuest("uffd-monitor", { seed });
+    expect(run.exitCode).toBe(0);
+    await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/uffd-monitor.txt");
+  }
+});
