@@ -52,6 +52,7 @@ import * as fault from "./arch/fault.js";
 import * as vmscan from "./mm/vmscan.js";
 import * as folioLock from "./mm/folio_lock.js";
 import * as clearRefs from "./fs/proc/clear_refs.js";
+import * as numaMaps from "./fs/proc/numa_maps.js";
 import * as pagemap from "./fs/proc/pagemap.js";
 import * as pagemapScan from "./fs/proc/pagemap_scan.js";
 import * as userfaultfd from "./fs/userfaultfd.js";
@@ -111,6 +112,7 @@ export const MAINLINE = {
   mprotect,
   mremap,
   mseal,
+  numaMaps,
   oom,
   overcommit,
   pageAlloc,

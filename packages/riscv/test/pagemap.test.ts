@@ -24,3 +24,10 @@ test("mappings: what smaps says of memory mapped in many ways", () => {
   expect(run.exitCode).toBe(0);
   expect(run.stdout).toMatchSnapshot();
 });
+
+// As on Linux 7.2.
+test("proc-self: files of a process that say little", () => {
+  const run = runGuest("proc-self");
+  expect(run.exitCode).toBe(0);
+  expect(run.stdout).toMatchSnapshot();
+});

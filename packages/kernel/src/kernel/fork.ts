@@ -104,6 +104,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSign
   child.cwd = parent.cwd;
   child.exeFile = parent.exeFile === null ? null : k.exec.getExec(k, parent.exeFile);
   child.oomScoreAdj = parent.oomScoreAdj;
+  child.oomScoreAdjMin = parent.oomScoreAdjMin;
   child.startTimeNs = m.now();
   m.processes.set(pid, child);
   return child;

@@ -69,8 +69,12 @@ export class Process {
   execTask: Task | null = null;
   execWait: WaitQueue | null = null;
   startTimeNs = 0;
+  /** Bytes that were read and written, and calls that did it: /proc/PID/io. */
+  readonly io = { rchar: 0, wchar: 0, syscr: 0, syscw: 0 };
   /** /proc/PID/oom_score_adj, -1000 to 1000. */
   oomScoreAdj = 0;
+  /** What it was last set to by who has CAP_SYS_RESOURCE: others cannot set it lower. */
+  oomScoreAdjMin = 0;
   /** ITIMER_REAL: when it fires and how often from then on, in nanoseconds of machine time. */
   realTimer: { handle: TimerHandle; deadline: number; interval: number } | null = null;
   /** What threads that are gone have used. */

@@ -205,6 +205,10 @@ export class Mm {
   argEnd = 0;
   envStart = 0;
   envEnd = 0;
+  /** The auxiliary vector as /proc/PID/auxv has it, word by word. */
+  savedAuxv: readonly number[] = [];
+  /** /proc/PID/coredump_filter: anonymous memory, private and shared, ELF headers, and private huge pages. */
+  coredumpFilter = 0x33;
   /** Entries that reclaim cleared without a flush, counted, and how many of them somebody else has flushed. */
   tlbBatchPending = 0;
   tlbBatchFlushed = 0;
@@ -246,6 +250,8 @@ export class Mm {
     this.argEnd = parent.argEnd;
     this.envStart = parent.envStart;
     this.envEnd = parent.envEnd;
+    this.savedAuxv = parent.savedAuxv;
+    this.coredumpFilter = parent.coredumpFilter;
   }
 
   newVma(startVpn: number, endVpn: number, flags: number, pgoff: number, name = "", file: OpenFile | null = null): Vma {

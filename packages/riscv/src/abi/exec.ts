@@ -262,6 +262,7 @@ function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bia
     [At.MINSIGSTKSZ, FRAME_SIZE],
     [At.NULL, 0],
   ];
+  mm.savedAuxv = auxv.flat();
   const words = [argv.length, ...addresses.slice(0, envAt), 0, ...addresses.slice(envAt, pathAt), 0, ...auxv.flat()];
   const sp = Math.floor((randomAt - words.length * 8) / 16) * 16;
   const view = new DataView(new ArrayBuffer(words.length * 8));

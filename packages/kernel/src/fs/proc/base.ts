@@ -1,3 +1,4 @@
+import { Cap, capable } from "../../kernel/capability.js";
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
@@ -16,16 +17,19 @@ import {
   type PseudoFs,
   type TextFileSettings,
 } from "../pseudo.js";
-import { pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
+import { O, pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
 import { storeClearRefs } from "./clear_refs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
-import { PAGEMAP_OPS } from "./pagemap.js";
+import { showNumaMaps } from "./numa_maps.js";
+import { PAGEMAP_OPS, type PagemapState } from "./pagemap.js";
+import * as info from "./pid_info.js";
 import { mmget, mmput } from "./task_mmu.js";
 
 /** Inode numbers of what is below a process: its id in the upper part, what it is in the lower. */
 const INO_PER_ID = 2 ** 20;
 /** File descriptors' links come after the files proper. */
 const FD_INO = 2 ** 16;
+const FDINFO_INO = 2 ** 17;
 /** Numbers of /proc/PID/task/TID lie above those of /proc/PID. */
 const TASK_INO = 2 ** 44;
 /** Longest name of a thread, in bytes. */
@@ -49,6 +53,8 @@ interface PidContext {
   readonly inoBase: number;
   readonly mountsText: () => string;
   readonly mountinfoText: () => string;
+  /** The id of the mount that a file system's device number belongs to, as mountinfo has it. */
+  readonly mountId: (dev: number) => number;
 }
 
 function targetOf(k: Kernel, context: PidContext): ProcTarget | null {
@@ -183,7 +189,7 @@ class PagemapFile implements Inode {
     const target = targetOf(k, this.context);
     const mm = target === null ? null : mmOf(target);
     if (mm === null) return -Errno.ESRCH;
-    file.data = mm;
+    file.data = { mm, showPfn: capable(k, Cap.SYS_ADMIN) } satisfies PagemapState;
     return 0;
   }
 }
@@ -259,7 +265,10 @@ function* storeOomScoreAdj(k: Kernel, written: string, target: ProcTarget): MayS
   if (k.m.point(Op.Process, target.id)) yield SWITCH;
   const value = parseInteger(written);
   if (value === null || value < -1000 || value > 1000 || target.process === null) return -Errno.EINVAL;
+  const privileged = capable(k, Cap.SYS_RESOURCE);
+  if (value < target.process.oomScoreAdjMin && !privileged) return -Errno.EACCES;
   target.process.oomScoreAdj = value;
+  if (privileged) target.process.oomScoreAdjMin = value;
   return 0;
 }
 
@@ -329,6 +338,44 @@ class FdDir extends PseudoDir {
   }
 }
 
+/** /proc/PID/fdinfo: where each descriptor's file stands, and how it was opened. */
+class FdinfoDir extends PseudoDir {
+  constructor(
+    private readonly context: PidContext,
+    ino: number,
+  ) {
+    super(context.fs, 0o555, ino);
+  }
+
+  override *lookup(k: Kernel, name: string): MaySleep<Inode | number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const fd = /^(0|[1-9]\d{0,6})$/.test(name) ? Number(name) : -1;
+    const { context } = this;
+    const files = () => targetOf(k, context)?.process?.files;
+    if (fd < 0 || (files()?.get(fd) ?? null) === null) return -Errno.ENOENT;
+    return new TextFile(context.fs, {
+      mode: 0o400,
+      ino: context.inoBase + FDINFO_INO + fd,
+      *show(kernel) {
+        if (kernel.m.point(Op.Process, context.id)) yield SWITCH;
+        const table = files();
+        const file = table?.get(fd) ?? null;
+        if (table === undefined || file === null) return -Errno.ENOENT;
+        const flags = file.flags | O.LARGEFILE | (table.isCloexec(fd) ? O.CLOEXEC : 0);
+        const mount = context.mountId(file.inode.dev ?? 0);
+        return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mount}\nino:\t${file.inode.ino}\n`;
+      },
+    });
+  }
+
+  override *readdir(k: Kernel): MaySleep<DirEntry[]> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const files = targetOf(k, this.context)?.process?.files;
+    if (files === undefined) return [];
+    return [...files.entries()].map(([fd]) => ({ name: String(fd), ino: this.context.inoBase + FDINFO_INO + fd, kind: "file" }));
+  }
+}
+
 /** /proc/PID/task: a directory for each thread. */
 class TaskDir extends PseudoDir {
   constructor(
@@ -360,14 +407,18 @@ class TaskDir extends PseudoDir {
 /** The files of /proc/PID; the same below /proc/PID/task/TID but for `task` itself. */
 const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidEntry])[] = [
   ["fd", "directory", (context, ino) => new FdDir(context, ino)],
+  ["fdinfo", "directory", (context, ino) => new FdinfoDir(context, ino)],
   ["environ", "file", text(0o400, showEnviron)],
+  ["auxv", "file", text(0o400, info.showAuxv)],
   ["status", "file", text(0o444, showStatus)],
+  ["personality", "file", text(0o400, info.same("00000000\n"))],
   ["limits", "file", text(0o444, showLimits)],
   ["comm", "file", text(0o644, showComm, storeComm)],
   ["cmdline", "file", text(0o444, showCmdline)],
   ["stat", "file", text(0o444, (k, target, context) => showStat(k, target, !context.thread))],
   ["statm", "file", text(0o444, showStatm)],
   ["maps", "file", mmText((k, mm) => k.taskMmu.showMap(k, mm), "")],
+  ["numa_maps", "file", mmText(showNumaMaps, "")],
   ["cwd", "symlink", link((t) => t.process?.cwd ?? -Errno.ENOENT)],
   ["root", "symlink", link((t) => (t.process === null ? -Errno.ENOENT : "/"))],
   ["exe", "symlink", exeLink],
@@ -377,9 +428,22 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["smaps", "file", mmText((k, mm) => k.taskMmu.showSmaps(k, mm), "")],
   ["smaps_rollup", "file", mmText((k, mm) => k.taskMmu.showSmapsRollup(k, mm), -Errno.ESRCH)],
   ["pagemap", "file", (context, ino) => new PagemapFile(context, ino)],
+  ["wchan", "file", text(0o444, info.showWchan)],
+  ["schedstat", "file", text(0o444, info.showSchedstat)],
   ["cgroup", "file", text(0o444, showCgroup)],
   ["oom_score", "file", text(0o444, showOomScore)],
+  ["oom_adj", "file", text(0o644, info.showOomAdj, info.storeOomAdj)],
   ["oom_score_adj", "file", text(0o644, showOomScoreAdj, storeOomScoreAdj)],
+  ["loginuid", "file", text(0o644, info.same("4294967295"))],
+  ["sessionid", "file", text(0o444, info.same("4294967295"))],
+  ["coredump_filter", "file", text(0o644, info.showCoredumpFilter, info.storeCoredumpFilter)],
+  ["io", "file", text(0o400, info.showIo)],
+  ["uid_map", "file", text(0o644, info.same(`${"0".padStart(10)} ${"0".padStart(10)} 4294967295\n`))],
+  ["gid_map", "file", text(0o644, info.same(`${"0".padStart(10)} ${"0".padStart(10)} 4294967295\n`))],
+  ["setgroups", "file", text(0o644, info.same("allow\n"))],
+  ["timerslack_ns", "file", text(0o666, info.same("50000\n"))],
+  ["ksm_merging_pages", "file", text(0o400, info.showKsmMergingPages)],
+  ["ksm_stat", "file", text(0o400, info.showKsmStat)],
   ["task", "directory", (context, ino) => new TaskDir(context, ino)],
 ];
 
@@ -416,11 +480,11 @@ class PidDir extends PseudoDir {
 
 /** The root of proc: files that are always there, then a directory for each process. */
 export class ProcRoot extends PseudoDir {
-  private texts: { mounts: () => string; mountinfo: () => string } = { mounts: () => "", mountinfo: () => "" };
+  private texts = { mounts: () => "", mountinfo: () => "", mountId: (_dev: number) => 0 };
 
-  /** Tells where the texts of /proc/PID/mounts and mountinfo come from. */
-  describeMounts(mounts: () => string, mountinfo: () => string): void {
-    this.texts = { mounts, mountinfo };
+  /** Tells where the texts of /proc/PID/mounts and mountinfo come from, and the ids of mounts. */
+  describeMounts(mounts: () => string, mountinfo: () => string, mountId: (dev: number) => number): void {
+    this.texts = { mounts, mountinfo, mountId };
   }
 
   private pidDir(id: number): PidDir {
@@ -431,6 +495,7 @@ export class ProcRoot extends PseudoDir {
       inoBase: id * INO_PER_ID,
       mountsText: () => this.texts.mounts(),
       mountinfoText: () => this.texts.mountinfo(),
+      mountId: (dev) => this.texts.mountId(dev),
     });
   }
 

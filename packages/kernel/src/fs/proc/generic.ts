@@ -127,6 +127,12 @@ export function mountsText(mounts: readonly Mount[]): string {
 /** The id of the first mount in mountinfo; the next ones follow. */
 const FIRST_MOUNT_ID = 21;
 
+/** The id of the first mount of a file system, by its device number; that behind all for what is mounted nowhere, as pipes are. */
+export function mountIdOf(mounts: readonly Mount[], dev: number): number {
+  const i = mounts.findIndex(({ fs }) => fs.dev === dev);
+  return FIRST_MOUNT_ID + (i < 0 ? mounts.length : i);
+}
+
 /** /proc/PID/mountinfo. */
 export function mountinfoText(mounts: readonly Mount[]): string {
   return mounts

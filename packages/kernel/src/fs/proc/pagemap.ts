@@ -29,7 +29,13 @@ export interface PagemapEntry {
   frame: number;
 }
 
-/** What pagemap says of one page-table entry. The reader is root, so it sees frame numbers. */
+/** An open pagemap: of whose memory, and whether who opened it may see frame numbers (CAP_SYS_ADMIN). */
+export interface PagemapState {
+  readonly mm: Mm;
+  readonly showPfn: boolean;
+}
+
+/** What pagemap says of one page-table entry to who may see frame numbers. */
 export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): PagemapEntry {
   const { memmap } = k.m;
   if (flags === 0) return { flags: 0, frame: 0 };
@@ -61,12 +67,13 @@ export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): Pagema
 }
 
 /** Fills entries for `count` pages from `vpn` on; mmap_lock is taken anew for every 2 MiB. */
-export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, out: DataView): MaySleep<void> {
+export function* pagemapRange(k: Kernel, mm: Mm, vpn: number, count: number, showPfn: boolean, out: DataView): MaySleep<void> {
   const last = vpn + count;
   for (let from = vpn; from < last; ) {
     const end = Math.min(last, (from | (PTRS_PER_TABLE - 1)) + 1);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-    yield* k.pagemap.pagemapTable(k, mm, from, end, (at, flags, frame) => {
+    yield* k.pagemap.pagemapTable(k, mm, from, end, (at, flags, number) => {
+      const frame = showPfn ? number : 0;
       out.setUint32((at - vpn) * 8, frame >>> 0, true);
       out.setUint32((at - vpn) * 8 + 4, (flags | Math.floor(frame / 2 ** 32)) >>> 0, true);
     });
@@ -117,22 +124,22 @@ export function* pagemapTable(
   }
 }
 
-/** /proc/PID/pagemap: `file.data` is the address space. Computed anew by each read. */
+/** /proc/PID/pagemap: `file.data` is a `PagemapState`. Computed anew by each read. */
 export const PAGEMAP_OPS: FileOps = {
   *read(k, file: OpenFile, into, pos) {
-    if (pos % 8 !== 0 || into.length % 8 !== 0) return -Errno.EINVAL;
-    const mm = file.data as Mm;
+    const { mm, showPfn } = file.data as PagemapState;
+    if (!(yield* mmget(k, mm))) return 0;
     const vpn = pos / 8;
-    const count = Math.min(into.length / 8, USER_VPN_END - vpn);
-    if (count <= 0 || !(yield* mmget(k, mm))) return 0;
-    yield* k.pagemap.pagemapRange(k, mm, vpn, count, new DataView(into.buffer, into.byteOffset, into.byteLength));
+    const wrong = pos % 8 !== 0 || into.length % 8 !== 0;
+    const count = wrong ? 0 : Math.max(0, Math.min(into.length / 8, USER_VPN_END - vpn));
+    if (count > 0) yield* k.pagemap.pagemapRange(k, mm, vpn, count, showPfn, new DataView(into.buffer, into.byteOffset, into.byteLength));
     yield* mmput(k, mm);
-    return count * 8;
+    return wrong ? -Errno.EINVAL : count * 8;
   },
 
   *ioctl(k, file, cmd, arg) {
     if (cmd !== PAGEMAP_SCAN) return -Errno.EINVAL;
-    return yield* k.pagemapScan.pagemapScan(k, file.data as Mm, arg);
+    return yield* k.pagemapScan.pagemapScan(k, (file.data as PagemapState).mm, arg);
   },
 
   *llseek(k, file, offset, whence) {

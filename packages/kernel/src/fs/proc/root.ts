@@ -8,6 +8,7 @@ import { Errno } from "../../kernel/errno.js";
 import { ProcRoot } from "./base.js";
 import {
   FILESYSTEMS,
+  mountIdOf,
   mountinfoText,
   mountsText,
   showCpuinfo,
@@ -44,6 +45,7 @@ export class Procfs extends PseudoFs {
     root.describeMounts(
       () => mountsText(mounts()),
       () => mountinfoText(mounts()),
+      (dev) => mountIdOf(mounts(), dev),
     );
     root.add("self", new PseudoLink(this, (k) => (selfId(k) === 0 ? -Errno.ENOENT : String(selfId(k)))));
     root.add(

@@ -86,6 +86,18 @@ function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: num
 
 type Transfer = typeof readInto;
 
+/** Counts a call and what it moved, for /proc/PID/io. */
+function countTransfer(t: GuestThread, move: Transfer, n: number): void {
+  const { io } = t.task.process!;
+  if (move === readInto) {
+    io.syscr++;
+    io.rchar += Math.max(0, n);
+  } else {
+    io.syscw++;
+    io.wchar += Math.max(0, n);
+  }
+}
+
 /** read, write, pread64, pwrite64. The file stays open while the transfer sleeps. */
 function transfer(move: Transfer, positioned: boolean): Handler {
   return function* (t, [fd, address, length, offset]) {
@@ -95,6 +107,7 @@ function transfer(move: Transfer, positioned: boolean): Handler {
     t.k.m.vfs.get(file);
     const n = yield* move(t, file, address!, length!, positioned ? offset! : undefined);
     yield* t.k.m.vfs.put(t.k, file);
+    countTransfer(t, move, n);
     return n;
   };
 }
@@ -125,6 +138,7 @@ function vectored(move: Transfer, positioned: boolean): Handler {
       if (moved < length) break;
     }
     yield* k.m.vfs.put(k, file);
+    countTransfer(t, move, done);
     return done;
   };
 }
