@@ -29,6 +29,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "fs/proc/base.ts: TaskDir.ids": `${UNDER_CALLERS_POINT} (Inode)`,
   "fs/proc/base.ts: findTarget": "a lookup in one step; what it finds is kept alive by the one who looked, as by a pid reference",
   "fs/proc/generic.ts: busyNs": ANY_MOMENT,
+  "fs/proc/numa_maps.ts: addEntry": UNDER_CALLERS_LOCK,
   "fs/proc/pagemap.ts: pteToPagemapEntry": UNDER_CALLERS_LOCK,
   "fs/proc/pagemap_scan.ts: categoriesOf": UNDER_CALLERS_LOCK,
   "fs/proc/task_mmu.ts: smapsAccount": UNDER_CALLERS_LOCK,
