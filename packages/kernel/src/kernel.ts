@@ -60,6 +60,7 @@ import * as uffdEvents from "./fs/userfaultfd_events.js";
 import * as userfaultfdFile from "./fs/userfaultfd_file.js";
 import * as uffdFill from "./mm/uffd_fill.js";
 import * as uffdMove from "./mm/uffd_move.js";
+import * as uffdShmem from "./mm/uffd_shmem.js";
 import * as uffdWp from "./mm/uffd_wp.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exec from "./kernel/exec.js";
@@ -141,6 +142,7 @@ export const MAINLINE = {
   uffdEvents,
   uffdFill,
   uffdMove,
+  uffdShmem,
   uffdWp,
   userfaultfd,
   userfaultfdFile,

@@ -2,10 +2,10 @@ import { expect, test } from "vitest";
 import { runGuest } from "./guest.js";
 
 // The expected output is what the same source prints natively on Linux 6.18.
-test("userfaultfd takes, refuses and leaves the address space as on Linux", async () => {
-  const run = runGuest("uffd");
+test.each(["uffd", "uffd-shmem"])("%s: what userfaultfd takes, refuses and leaves is as on Linux", async (name) => {
+  const run = runGuest(name);
   expect(run.exitCode).toBe(0);
-  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/uffd.txt");
+  await expect(run.stdout).toMatchFileSnapshot(`./__snapshots__/${name}.txt`);
 });
 
 test("a monitor is told of faults and events as on Linux", async () => {

@@ -278,9 +278,11 @@ export function validateSource(_k: Kernel, start: number, len: number): number {
 
 /** Whether memory of this kind can be registered with these VM_UFFD flags. */
 export function canUserfault(_k: Kernel, vma: Vma, flags: number, wpAsync: boolean): boolean {
-  if ((flags & VM.UFFD_MINOR) !== 0) return false;
+  const shmem = vma.ops?.isShmem === true;
+  if ((vma.flags & VM.DROPPABLE) !== 0) return false;
+  if ((flags & VM.UFFD_MINOR) !== 0 && !shmem) return false;
   if (wpAsync && (flags & VM_UFFD) === VM.UFFD_WP) return true;
-  return vma.file === null && (vma.flags & VM.SHARED) === 0;
+  return vma.ops === null || shmem;
 }
 
 /** VMAs of a range of pages, those in part among them; as they are now. */

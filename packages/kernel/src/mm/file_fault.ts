@@ -20,7 +20,9 @@ export function* doFault(k: Kernel, vmf: Vmf): MaySleep<number> {
 
 /** Maps the file's own page; and what is in memory around it. */
 export function* doReadFault(k: Kernel, vmf: Vmf): MaySleep<number> {
-  if (vmf.vma.ops!.mapsAround && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
+  // Nothing may come by the way of what a userfaultfd wants to hear of, or has protected.
+  const around = vmf.vma.ops!.mapsAround && (vmf.vma.flags & (VM.UFFD_WP | VM.UFFD_MINOR)) === 0;
+  if (around && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
   const result = yield* vmf.vma.ops!.fault(k, vmf);
   if ((result & (VmFault.ERROR | VmFault.RETRY)) !== 0) return result;
   return result | (yield* k.fileFault.finishFault(k, vmf, vmf.page));
@@ -58,7 +60,7 @@ export function* finishCow(k: Kernel, vmf: Vmf, copy: number): Atomic<number> {
   m.memmap.refcount[copy]!++;
   vma.mm.addRss(k.rmap.rssKind(k, copy), 1);
   const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
-  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, m.memmap.pageToPfn(copy));
+  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, vmf.origFlags === 0 ? flags : protect(flags), m.memmap.pageToPfn(copy));
   const ptl = m.pt.lockOf(vmf.ptep);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return 0;
@@ -85,7 +87,8 @@ export function fileUpdateTime(k: Kernel, vma: Vma): void {
 export function* finishFault(k: Kernel, vmf: Vmf, page: number): Atomic<number> {
   const { m } = k;
   if (yield* k.memory.pteLockUnchanged(k, vmf)) {
-    yield* k.fileFault.mapFilePage(k, vmf.vma, vmf.vpn, vmf.ptep, page, (vmf.flags & FaultFlag.WRITE) !== 0);
+    // What took the place of a marker is protected as that said.
+    yield* k.fileFault.mapFilePage(k, vmf.vma, vmf.vpn, vmf.ptep, page, (vmf.flags & FaultFlag.WRITE) !== 0, vmf.origFlags !== 0);
     const ptl = m.pt.lockOf(vmf.ptep);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
   }
@@ -93,8 +96,13 @@ export function* finishFault(k: Kernel, vmf: Vmf, page: number): Atomic<number> 
   return 0;
 }
 
+/** An entry that userfaultfd protects from the beginning. */
+function protect(flags: number): number {
+  return (flags & ~PTE.W) | PTE.UFFD_WP;
+}
+
 /** Under the page-table lock: the entry maps a page of the file, and has a reference to it. */
-export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, page: number, write: boolean): Atomic<void> {
+export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, page: number, write: boolean, wp = false): Atomic<void> {
   const { m } = k;
   const folio = m.memmap.folioOf(page);
   yield* k.swap.folioGetUnowned(k, folio);
@@ -102,13 +110,13 @@ export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, pag
   vma.mm.addRss(k.rmap.rssKind(k, folio), 1);
   let flags = vmPageProt(vma.flags);
   if (write) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;
-  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, m.memmap.pageToPfn(page));
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, wp ? protect(flags) : flags, m.memmap.pageToPfn(page));
 }
 
-export function* releasePage(k: Kernel, page: number): Atomic<void> {
+export function* releasePage(k: Kernel, page: number, site = "fault"): Atomic<void> {
   const folio = k.m.memmap.folioOf(page);
   yield* k.folioLock.folioUnlock(k, folio);
-  yield* k.swap.folioPut(k, folio, "fault");
+  yield* k.swap.folioPut(k, folio, site);
 }
 
 /**

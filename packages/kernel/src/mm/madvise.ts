@@ -402,6 +402,7 @@ export function* removeRange(k: Kernel, vma: Vma, start: number, end: number): M
   if ((vma.flags & (VM.SHARED | VM.WRITE)) !== (VM.SHARED | VM.WRITE)) return -Errno.EACCES;
   const offset = vma.linearIndex(start) * 4096;
   k.m.vfs.get(file);
+  if (k.uffdEvents.wantsRemove(k, vma)) yield* k.uffdEvents.removeEvent(k, vma, start, end);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   const result = yield* k.m.vfs.fallocate(k, file, FallocFl.PUNCH_HOLE | FallocFl.KEEP_SIZE, offset, (end - start) * 4096);
   yield* k.m.vfs.put(k, file);

@@ -211,11 +211,14 @@ export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number, 
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const vmf: Vmf = { vma, vpn, addr, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
   if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
-  if (vmf.origFlags === 0) {
-    return vma.ops === null ? yield* k.memory.doAnonymousPage(k, vmf) : yield* k.fileFault.doFault(k, vmf);
-  }
+  if (vmf.origFlags === 0) return yield* k.memory.doPteMissing(k, vmf);
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
   return yield* k.memory.handlePresentPte(k, vmf);
+}
+
+/** No page is there: nothing at all, or a marker. */
+export function* doPteMissing(k: Kernel, vmf: Vmf): MaySleep<number> {
+  return vmf.vma.ops === null ? yield* k.memory.doAnonymousPage(k, vmf) : yield* k.fileFault.doFault(k, vmf);
 }
 
 /**

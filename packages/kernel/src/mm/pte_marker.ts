@@ -37,7 +37,7 @@ export function* handlePteMarker(k: Kernel, vmf: Vmf): MaySleep<number> {
   if ((marker & PteMarker.POISONED) !== 0) return VmFault.HWPOISON;
   if ((marker & PteMarker.GUARD) !== 0) return VmFault.SIGSEGV;
   if ((marker & PteMarker.UFFD_WP) === 0) return VmFault.SIGBUS;
-  if ((vmf.vma.flags & VM.UFFD_WP) !== 0) return yield* k.memory.doAnonymousPage(k, vmf);
+  if ((vmf.vma.flags & VM.UFFD_WP) !== 0) return yield* k.memory.doPteMissing(k, vmf);
   // Left from before it was unregistered: the access is tried again, on an empty entry.
   if (yield* k.memory.pteLockUnchanged(k, vmf)) {
     yield* k.memory.setPteAt(k, vmf.vma.mm, vmf.vpn, vmf.ptep, 0, 0);

@@ -11,6 +11,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, PG } from "./page.js";
 import { releaseWalk, startWalk } from "./page_vma_mapped.js";
 import { makeSwap, restoredBits } from "./swapops.js";
+import { isUffdWp } from "./uffd_wp.js";
 import { vmPageProt } from "./vm_prot.js";
 
 /* Who may map a folio. */
@@ -360,6 +361,7 @@ export function* unmapOneOfFile(k: Kernel, vma: Vma, vpn: number, folio: number,
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   if ((flags & PTE.D) !== 0) m.memmap.set(folio, PG.dirty);
   vma.mm.addRss(k.rmap.rssKind(k, folio), -1);
+  if (isUffdWp(vma, flags)) yield* k.uffdWp.installMarker(k, vma, vpn, ptep);
   yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
   yield* k.swap.folioPutUnowned(k, folio);
 }

@@ -3,11 +3,13 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
+import type { FaultAt } from "../fs/userfaultfd.js";
 import { isSwapEntry, swapEntry, swapEntrySlot } from "./address_space.js";
 import { VmFault } from "./fault_flags.js";
 import { mayRetry } from "./filemap.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
+import { VM } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { Seal, type HolePunch, type ShmemInode } from "./shmem_inode.js";
 import type { VmOps } from "./vm_ops.js";
@@ -16,6 +18,8 @@ import type { VmOps } from "./vm_ops.js";
 export enum Sgp {
   /** What is there; a hole stays one. */
   Read,
+  /** The same, but that what fallocate() has taken is used from now on. */
+  NoAlloc,
   /** Within the size of the file; a hole is filled. */
   Cache,
   /** The size may have to grow first. */
@@ -33,9 +37,17 @@ export interface ShmemPage {
 
 /**
  * The page of a file at an index: from the page cache, back from swap, or a new one of zeros. NO_PAGE
- * for a hole that is only read. -EINVAL beyond the end, -ENOSPC where the file system is full, -ENOMEM.
+ * for a hole that is only read. -EINVAL beyond the end, -ENOSPC where the file system is full, -ENOMEM. A fault
+ * (`at`) that a userfaultfd is told of gives VmFault bits, which are positive.
  */
-export function* shmemGetPage(k: Kernel, inode: ShmemInode, index: number, sgp: Sgp, site: string): MaySleep<ShmemPage | number> {
+export function* shmemGetPage(
+  k: Kernel,
+  inode: ShmemInode,
+  index: number,
+  sgp: Sgp,
+  site: string,
+  at: FaultAt | null = null,
+): MaySleep<ShmemPage | number> {
   const { m } = k;
   const { mapping } = inode;
   let major = false;
@@ -43,6 +55,10 @@ export function* shmemGetPage(k: Kernel, inode: ShmemInode, index: number, sgp: 
     if (m.point(Op.Inode, inode.ino)) yield SWITCH;
     if (sgp < Sgp.Write && index >= Math.ceil(inode.size / 4096)) return -Errno.EINVAL;
     const entry = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
+    if (entry !== NO_PAGE && at !== null && (at.vma.flags & VM.UFFD_MINOR) !== 0) {
+      if (entry >= 0) yield* k.fileFault.releasePage(k, entry, site);
+      return yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MINOR);
+    }
     if (entry >= 0) {
       if (m.memmap.has(m.memmap.folioOf(entry), PG.uptodate)) return { page: entry, major };
       if (sgp !== Sgp.Read) {
@@ -60,7 +76,8 @@ export function* shmemGetPage(k: Kernel, inode: ShmemInode, index: number, sgp: 
       else if (error !== -Errno.EEXIST) return error;
       continue;
     }
-    if (sgp === Sgp.Read) return NO_PAGE;
+    if (sgp <= Sgp.NoAlloc) return NO_PAGE;
+    if (at !== null && (at.vma.flags & VM.UFFD_MISSING) !== 0) return yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MISSING);
     const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
     if (page >= 0 && sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, m.memmap.folioOf(page));
     if (page >= 0) return { page, major };
@@ -165,9 +182,9 @@ export function* shmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
     const waited = yield* k.shmem.waitForPunch(k, inode, vmf, index);
     if (waited !== 0) return waited;
   }
-  const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Cache, "fault");
+  const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Cache, "fault", vmf);
   if (found === -Errno.ENOMEM) return VmFault.OOM;
-  if (typeof found === "number") return VmFault.SIGBUS;
+  if (typeof found === "number") return found > 0 ? found : VmFault.SIGBUS;
   vmf.page = found.page;
   return found.major ? VmFault.MAJOR : 0;
 }
@@ -189,7 +206,7 @@ export function* waitForPunch(k: Kernel, inode: ShmemInode, vmf: Vmf, index: num
   return VmFault.RETRY;
 }
 
-export const SHMEM_VM_OPS: VmOps = { fault: (k, vmf) => k.shmem.shmemFault(k, vmf), mapsAround: true };
+export const SHMEM_VM_OPS: VmOps = { fault: (k, vmf) => k.shmem.shmemFault(k, vmf), mapsAround: true, isShmem: true };
 
 /* Sizes and holes. */
 

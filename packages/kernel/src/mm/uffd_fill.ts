@@ -72,7 +72,7 @@ export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): May
 }
 
 /** The source could not be read under the locks: no errno. */
-const NEEDS_DATA = 1;
+export const NEEDS_DATA = 1;
 
 /** Read-locks the VMA of a page: it has an anon_vma where it is private. Null where there is none. */
 export function* lockVma(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | null> {
@@ -110,7 +110,8 @@ export function* lockRegistered(k: Kernel, mm: Mm, vpn: number, pages: number): 
 /** What memory of this kind cannot have: -EINVAL, or 0. */
 export function refused(_k: Kernel, vma: Vma, { fill: how, wp }: FillRequest): number {
   if (wp && (vma.flags & VM.UFFD_WP) === 0) return -Errno.EINVAL;
-  return how === Fill.Continue ? -Errno.EINVAL : 0;
+  const shmem = vma.ops?.isShmem === true;
+  return (vma.ops !== null && !shmem) || (how === Fill.Continue && !shmem) ? -Errno.EINVAL : 0;
 }
 
 /** One page of a locked VMA: 0, NEEDS_DATA, or a negated errno. */
@@ -118,6 +119,11 @@ export function* fillPage(k: Kernel, vma: Vma, vpn: number, request: FillRequest
   const { m } = k;
   const ptep = yield* k.uffdFill.entryToFill(k, vma.mm, vpn);
   if (ptep < 0) return ptep;
+  if (vma.ops !== null) {
+    const shared = (vma.flags & VM.SHARED) !== 0 && request.fill !== Fill.Poison;
+    if (shared || request.fill === Fill.Continue) return yield* k.uffdShmem.fillShmemPage(k, vma, vpn, ptep, request, src, data);
+    if (yield* k.uffdShmem.isOverSize(k, vma, vpn)) return -Errno.EFAULT;
+  }
   if (request.fill === Fill.Copy) return yield* k.uffdFill.copyPage(k, vma, vpn, ptep, request.wp, src, data);
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
@@ -149,30 +155,29 @@ export function* entryToFill(k: Kernel, mm: Mm, vpn: number): MaySleep<number> {
 /** A new page with what is in `data`, or is read from `src` where that needs no fault. */
 export function* copyPage(k: Kernel, vma: Vma, vpn: number, ptep: number, wp: boolean, src: number, data: Uint8Array | null): MaySleep<number> {
   const { m } = k;
+  const contents = data ?? (yield* k.uffdFill.readSource(k, src));
+  if (contents === null) return NEEDS_DATA;
   const folio = yield* k.memory.allocAnonFolio(k);
   if (folio === NO_PAGE) return -Errno.ENOMEM;
-  if (data !== null) m.ram.bytes.set(data, folio * 4096);
-  else if (!(yield* k.uffdFill.readSource(k, src, folio))) {
-    yield* k.swap.folioPut(k, folio, "alloc");
-    return NEEDS_DATA;
-  }
+  m.ram.bytes.set(contents, folio * 4096);
   if (yield* k.uffdFill.installAnon(k, vma, vpn, ptep, folio, wp)) return 0;
   yield* k.swap.folioPut(k, folio, "alloc");
   return -Errno.EEXIST;
 }
 
-/** Reads a page's worth of user memory into a new folio; false where it would have to be faulted in. */
-export function* readSource(k: Kernel, src: number, folio: number): Atomic<boolean> {
+/** A page's worth of user memory; null where it would have to be faulted in. */
+export function* readSource(k: Kernel, src: number): Atomic<Uint8Array | null> {
   const { bytes } = k.m.ram;
+  const contents = new Uint8Array(4096);
   for (let done = 0; done < 4096; ) {
     const offset = (src + done) % 4096;
     const n = Math.min(4096 - offset, 4096 - done);
     const frame = yield* k.uaccess.accessFrameAtomic(k, src + done, Access.Read);
-    if (frame === NO_PAGE) return false;
-    bytes.copyWithin(folio * 4096 + done, frame * 4096 + offset, frame * 4096 + offset + n);
+    if (frame === NO_PAGE) return null;
+    contents.set(bytes.subarray(frame * 4096 + offset, frame * 4096 + offset + n), done);
     done += n;
   }
-  return true;
+  return contents;
 }
 
 /** Whether a new page may take the place of an entry: an empty one, or one of userfaultfd's own markers. */

@@ -82,7 +82,7 @@ export function* lockBoth(k: Kernel, mm: Mm, to: number, from: number): MaySleep
 /** Whether pages may go from one VMA to the other: 0, or -EINVAL. */
 export function validateMove(_k: Kernel, ctx: UserfaultfdCtx, dst: Vma, src: Vma, to: number, from: number, pages: number): number {
   if (from + pages > src.endVpn || to + pages > dst.endVpn) return -Errno.EINVAL;
-  const anonymous = (vma: Vma): boolean => vma.file === null && (vma.flags & VM.SHARED) === 0;
+  const anonymous = (vma: Vma): boolean => vma.ops === null;
   const alike = ((src.flags ^ dst.flags) & (VM_ACCESS | VM.LOCKED)) === 0;
   if (!alike || (src.flags & VM.WRITE) === 0 || !anonymous(src) || !anonymous(dst)) return -Errno.EINVAL;
   return dst.uffd === ctx ? 0 : -Errno.EINVAL;

@@ -28,7 +28,7 @@ export function isWpAsync(vma: Vma): boolean {
 /** Whether what is protected of a VMA where no page is gets a marker: files always, anonymous memory with WP_UNPOPULATED. */
 export function wpUsesMarkers(vma: Vma): boolean {
   if ((vma.flags & VM.UFFD_WP) === 0) return false;
-  return vma.file !== null || (vma.flags & VM.SHARED) !== 0 || vma.uffd!.has(UffdFeature.WP_UNPOPULATED);
+  return vma.ops !== null || vma.uffd!.has(UffdFeature.WP_UNPOPULATED);
 }
 
 /** An entry that is not empty and no marker, with the VMA's permissions and protected or not. */
@@ -55,6 +55,11 @@ export function* changeNonePte(k: Kernel, vma: Vma, vpn: number, ptep: number, w
   if (wp !== UffdWp.Resolve || pteMarker(flags, pt.pfn(ptep)) !== PteMarker.UFFD_WP) return false;
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
   return true;
+}
+
+/** What was protected has lost its page, and stays protected: a marker in its place, under the page-table lock. */
+export function* installMarker(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<void> {
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, PTE_MARKER_FLAGS, PteMarker.UFFD_WP);
 }
 
 /** Protects an entry of whatever kind, for PAGEMAP_SCAN: under the page-table lock; the caller notifies and flushes. */

@@ -11,4 +11,6 @@ export interface VmOps {
   fault(k: Kernel, vmf: Vmf): MaySleep<number>;
   /** A read fault also maps what is in memory around it (fault_around_bytes). */
   readonly mapsAround: boolean;
+  /** Memory files: a userfaultfd can be told of pages that the file has not, or has and the mapping has not. */
+  readonly isShmem?: true;
 }

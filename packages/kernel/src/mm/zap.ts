@@ -8,6 +8,8 @@ import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
+import { PteMarker } from "./pte_marker.js";
+import { isUffdWp } from "./uffd_wp.js";
 
 /** Takes everything in [start, end) of a VMA out of the page tables and frees it (MADV_DONTNEED). */
 export function* zapPageRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
@@ -28,7 +30,14 @@ export function* zapPageRange(k: Kernel, vma: Vma, start: number, end: number): 
  * Takes the pages of a file from index `start` below `end` out of every mapping; with `evenCows` also
  * the copies that private mappings have made of them, as truncating the file does and punching a hole does not.
  */
-export function* unmapMappingRange(k: Kernel, mapping: AddressSpace, start: number, end: number, evenCows: boolean): MaySleep<void> {
+export function* unmapMappingRange(
+  k: Kernel,
+  mapping: AddressSpace,
+  start: number,
+  end: number,
+  evenCows: boolean,
+  dropsMarkers = false,
+): MaySleep<void> {
   if (!mapping.lock.tryRead()) yield* mapping.lock.read();
   for (const vma of mapping.vmas) {
     const from = Math.max(start, vma.pgoff);
@@ -37,6 +46,7 @@ export function* unmapMappingRange(k: Kernel, mapping: AddressSpace, start: numb
     const offset = vma.startVpn - vma.pgoff;
     const range: NotifierRange = { mm: vma.mm, startVpn: from + offset, endVpn: to + offset, event: NotifyEvent.CLEAR, owner: null };
     const tlb = k.mmGather.tlbGather(k, vma.mm);
+    tlb.dropsMarkers = dropsMarkers;
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
     yield* k.zap.unmapPageRange(k, tlb, vma, range.startVpn, range.endVpn, evenCows);
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
@@ -51,7 +61,7 @@ export function* unmapMappingFolio(k: Kernel, folio: number): MaySleep<void> {
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (m.memmap.folioMapcount(folio) === 0) return;
   const index = m.memmap.index[folio]!;
-  yield* k.zap.unmapMappingRange(k, k.filemap.folioMapping(k, folio)!, index, index + m.memmap.folioPages(folio), false);
+  yield* k.zap.unmapMappingRange(k, k.filemap.folioMapping(k, folio)!, index, index + m.memmap.folioPages(folio), false, true);
 }
 
 /**
@@ -106,7 +116,7 @@ export function* zapPteRange(
     if (m.point(Op.PteWrite, ptep)) yield SWITCH;
     const flags = m.pt.flags(ptep);
     const pfn = m.pt.pfn(ptep);
-    if (!tlb.dropsMarkers && k.guard.isGuardMarker(k, flags, pfn)) continue;
+    if (!tlb.dropsMarkers && k.zap.markerStays(k, vma, flags, pfn)) continue;
     if (!evenCows && !k.zap.namesFilePage(k, ptep)) continue;
     m.pt.clear(ptep);
     m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
@@ -122,10 +132,17 @@ export function* zapPteRange(
       vma.mm.addRss(RssKind.swap, -1);
       yield* k.swapfile.freeSwapAndCache(k, pfn);
     }
+    if (!tlb.dropsMarkers && vma.ops !== null && isUffdWp(vma, flags)) yield* k.uffdWp.installMarker(k, vma, vpn, ptep);
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (full) yield* k.mmGather.tlbFlushMmu(k, tlb);
   return vpn;
+}
+
+/** Whether a marker outlives what is zapped: guards do, and in mappings of files userfaultfd's protection. */
+export function markerStays(k: Kernel, vma: Vma, flags: number, pfn: number): boolean {
+  if (vma.ops !== null && (k.pteMarker.pteMarker(flags, pfn) & PteMarker.UFFD_WP) !== 0) return true;
+  return k.guard.isGuardMarker(k, flags, pfn);
 }
 
 /** Whether an entry of a file's mapping is for a page of the file, mapped or on its way to another frame. */
