@@ -31,6 +31,7 @@ export { Scan, type CollapseControl } from "./mm/collapse.js";
 export { Madv } from "./mm/madvise.js";
 export type { Memcg } from "./mm/memcontrol.js";
 export type { Vmf } from "./mm/memory.js";
+export type { IoVec } from "./mm/access_remote.js";
 export { Mm, RssKind, VM, Vma } from "./mm/mm_types.js";
 export { MigrateMode } from "./mm/migrate_mode.js";
 export { Mcl, MLOCK_ONFAULT } from "./mm/mlock.js";

@@ -2,6 +2,7 @@ import * as fileFault from "./mm/file_fault.js";
 import * as filemap from "./mm/filemap.js";
 import * as shmem from "./mm/shmem.js";
 import * as guard from "./mm/guard.js";
+import * as accessRemote from "./mm/access_remote.js";
 import * as hmm from "./mm/hmm.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
@@ -76,6 +77,7 @@ import type { Machine } from "./machine.js";
 
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
+  accessRemote,
   clearRefs,
   collapse,
   copyRange,

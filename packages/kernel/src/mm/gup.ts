@@ -7,6 +7,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import { FollFlag } from "./gup_flags.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
+import { needsSoftDirtyWp } from "./vm_prot.js";
 
 /**
  * One page of another (or this) address space, with a reference held at `site`; faults it in.
@@ -79,9 +80,25 @@ export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: s
   return page;
 }
 
+/** With FORCE, what mprotect() could give counts as given; but a write must have a page of its own to go to. */
 export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
-  const need = (gup & FollFlag.WRITE) !== 0 ? VM.WRITE : VM.READ;
-  return (vma.flags & need) !== 0;
+  if ((vma.flags & (VM.IO | VM.PFNMAP)) !== 0) return false;
+  const write = (gup & FollFlag.WRITE) !== 0;
+  if ((vma.flags & (write ? VM.WRITE : VM.READ)) !== 0) return true;
+  if ((gup & FollFlag.FORCE) === 0) return false;
+  if (write) return (vma.flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE && !vma.isHugetlb;
+  return (vma.flags & VM.MAYREAD) !== 0;
+}
+
+/** Whether an entry lets the page be had as it is wanted, without a fault. */
+export function entryPermits(k: Kernel, vma: Vma, flags: number, page: number, gup: number): boolean {
+  if (!ptePresent(flags)) return false;
+  const force = (gup & FollFlag.FORCE) !== 0;
+  if ((flags & PTE.PROT_NONE) !== 0 && !force) return false;
+  if ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0) return true;
+  // Read-only memory that is written by force: once the page is nobody else's.
+  if (!force || (vma.flags & (VM.WRITE | VM.SHARED)) !== 0 || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;
+  return !needsSoftDirtyWp(vma.flags, flags) && k.m.memmap.isAnon(k.m.memmap.folioOf(page)) && k.m.memmap.has(page, PG.anonExclusive);
 }
 
 /**
@@ -97,19 +114,20 @@ export function* followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, s
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     entry = m.pt.find(vma.mm.pgd, vpn);
   }
-  return entry < 0 ? NO_PAGE : yield* k.gup.followPagePte(k, entry, vpn, gup, site);
+  return entry < 0 ? NO_PAGE : yield* k.gup.followPagePte(k, vma, entry, vpn, gup, site);
 }
 
 /** The page of one entry, whichever level it is of. */
-export function* followPagePte(k: Kernel, ptep: number, vpn: number, gup: number, site: string): Atomic<number> {
+export function* followPagePte(k: Kernel, vma: Vma, ptep: number, vpn: number, gup: number, site: string): Atomic<number> {
   const { m } = k;
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const flags = m.pt.flags(ptep);
   let page = NO_PAGE;
-  if (ptePresent(flags) && (flags & PTE.PROT_NONE) === 0 && ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0)) {
-    page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
+  const mapped = ptePresent(flags) ? m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) : NO_PAGE;
+  if (k.gup.entryPermits(k, vma, flags, mapped, gup)) {
+    page = mapped;
     const folio = m.memmap.folioOf(page);
     if (m.point(Op.RefGet, folio)) yield SWITCH;
     m.memmap.refcount[folio]!++;

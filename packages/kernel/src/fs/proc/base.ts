@@ -20,9 +20,11 @@ import {
 import { O, pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
 import { storeClearRefs } from "./clear_refs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
+import { MEM_OPS } from "./mem.js";
 import { showNumaMaps } from "./numa_maps.js";
 import { PAGEMAP_OPS, type PagemapState } from "./pagemap.js";
 import * as info from "./pid_info.js";
+import { PROCMAP_QUERY, procmapQuery } from "./procmap_query.js";
 import { mmget, mmput } from "./task_mmu.js";
 
 /** Inode numbers of what is below a process: its id in the upper part, what it is in the lower. */
@@ -103,9 +105,12 @@ function writeOnly(context: PidContext, ino: number, store: (k: Kernel, target: 
 }
 
 /** A text file about an address space, which the open file keeps hold of even past an exec. */
-function mmText(show: (k: Kernel, mm: Mm) => MaySleep<string | number>, withoutMm: string | number): PidEntry {
-  return (context, ino) => new MmTextFile(context, ino, show, withoutMm);
+function mmText(show: (k: Kernel, mm: Mm) => MaySleep<string | number>, withoutMm: string | number, query?: MmQuery): PidEntry {
+  return (context, ino) => new MmTextFile(context, ino, show, withoutMm, query);
 }
+
+/** What an ioctl on such a file does. */
+type MmQuery = (k: Kernel, mm: Mm | null, cmd: number, arg: number) => MaySleep<number>;
 
 class MmTextFile implements Inode {
   readonly kind = "file";
@@ -118,6 +123,7 @@ class MmTextFile implements Inode {
     readonly ino: number,
     private readonly show: (k: Kernel, mm: Mm) => MaySleep<string | number>,
     private readonly withoutMm: string | number,
+    private readonly query?: MmQuery,
   ) {}
 
   get dev(): number {
@@ -130,6 +136,7 @@ class MmTextFile implements Inode {
 
   readonly ops: FileOps = {
     read: (k, file, into, pos) => this.read(k, file, into, pos),
+    ioctl: (k, file, cmd, arg) => this.ioctl(k, file, cmd, arg),
     *llseek(k, file, offset, whence) {
       if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
       const from = whence === 0 ? 0 : whence === 1 ? file.pos : Number.NaN;
@@ -144,6 +151,10 @@ class MmTextFile implements Inode {
     const mm = mmOf(target);
     file.data = { mm, text: null } satisfies MmTextState;
     return mm === null && typeof this.withoutMm === "number" ? this.withoutMm : 0;
+  }
+
+  private *ioctl(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number> {
+    return this.query === undefined ? -Errno.ENOTTY : yield* this.query(k, (file.data as MmTextState).mm, cmd, arg);
   }
 
   private *read(k: Kernel, file: OpenFile, into: Uint8Array, pos: number): MaySleep<number> {
@@ -164,16 +175,19 @@ interface MmTextState {
   text: Uint8Array | null;
 }
 
-class PagemapFile implements Inode {
+/** pagemap and mem: not text, and not there without an address space. */
+class MmDataFile implements Inode {
   readonly kind = "file";
   readonly rdev = 0;
   readonly size = 0;
-  readonly ops = PAGEMAP_OPS;
-  mode = 0o400;
 
   constructor(
     private readonly context: PidContext,
     readonly ino: number,
+    readonly ops: FileOps,
+    public mode: number,
+    /** What `file.data` of an open file is. */
+    private readonly dataOf: (k: Kernel, mm: Mm) => unknown,
   ) {}
 
   get dev(): number {
@@ -189,7 +203,7 @@ class PagemapFile implements Inode {
     const target = targetOf(k, this.context);
     const mm = target === null ? null : mmOf(target);
     if (mm === null) return -Errno.ESRCH;
-    file.data = { mm, showPfn: capable(k, Cap.SYS_ADMIN) } satisfies PagemapState;
+    file.data = this.dataOf(k, mm);
     return 0;
   }
 }
@@ -417,8 +431,9 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["cmdline", "file", text(0o444, showCmdline)],
   ["stat", "file", text(0o444, (k, target, context) => showStat(k, target, !context.thread))],
   ["statm", "file", text(0o444, showStatm)],
-  ["maps", "file", mmText((k, mm) => k.taskMmu.showMap(k, mm), "")],
+  ["maps", "file", mmText((k, mm) => k.taskMmu.showMap(k, mm), "", queryMaps)],
   ["numa_maps", "file", mmText(showNumaMaps, "")],
+  ["mem", "file", (context, ino) => new MmDataFile(context, ino, MEM_OPS, 0o600, (_k, mm) => mm)],
   ["cwd", "symlink", link((t) => t.process?.cwd ?? -Errno.ENOENT)],
   ["root", "symlink", link((t) => (t.process === null ? -Errno.ENOENT : "/"))],
   ["exe", "symlink", exeLink],
@@ -427,7 +442,7 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["clear_refs", "file", (context, ino) => writeOnly(context, ino, (k, target, written) => storeClearRefs(k, mmOf(target), written))],
   ["smaps", "file", mmText((k, mm) => k.taskMmu.showSmaps(k, mm), "")],
   ["smaps_rollup", "file", mmText((k, mm) => k.taskMmu.showSmapsRollup(k, mm), -Errno.ESRCH)],
-  ["pagemap", "file", (context, ino) => new PagemapFile(context, ino)],
+  ["pagemap", "file", (context, ino) => new MmDataFile(context, ino, PAGEMAP_OPS, 0o400, pagemapState)],
   ["wchan", "file", text(0o444, info.showWchan)],
   ["schedstat", "file", text(0o444, info.showSchedstat)],
   ["cgroup", "file", text(0o444, showCgroup)],
@@ -446,6 +461,14 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["ksm_stat", "file", text(0o400, info.showKsmStat)],
   ["task", "directory", (context, ino) => new TaskDir(context, ino)],
 ];
+
+function pagemapState(k: Kernel, mm: Mm): PagemapState {
+  return { mm, showPfn: capable(k, Cap.SYS_ADMIN) };
+}
+
+function* queryMaps(k: Kernel, mm: Mm | null, cmd: number, arg: number): MaySleep<number> {
+  return cmd === PROCMAP_QUERY ? yield* procmapQuery(k, mm, arg) : -Errno.ENOTTY;
+}
 
 function* constant(k: Kernel, made: string): MaySleep<string> {
   if (k.m.point(Op.Process, 0)) yield SWITCH;

@@ -173,8 +173,6 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [233, call("madvise", [...RANGE, F.MADVICE], madvise, "what the memory management refuses")],
   [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd, "no huge pages")],
   [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
-  [270, call("process_vm_readv", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
-  [271, call("process_vm_writev", [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX], null)],
   [283, call("membarrier", [F.MEMBARRIER_COMMAND, F.HEX, F.INT], membarrier, "no rseq commands")],
   [239, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.HEX], null)],
   [235, call("mbind", [...RANGE, F.INT, F.POINTER, F.SIZE, F.HEX], null)],

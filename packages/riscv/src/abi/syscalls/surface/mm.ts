@@ -1,5 +1,5 @@
 import { Errno, Madv, MapFlag, O, Prot } from "@faultline/kernel";
-import { AT, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surfaces } from "./surface.js";
+import { AT, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surface, type Surfaces } from "./surface.js";
 
 const { EINVAL, ENOMEM, EACCES, EFAULT } = Errno;
 const unaligned = (index: number): Refusal => [EINVAL, "address within a page", { [index]: AT.page + 1 }];
@@ -9,6 +9,17 @@ const tooLong = (index: number, errno: Errno): Refusal => [errno, "a range that 
 const { PRIVATE, SHARED, FIXED, ANONYMOUS, FIXED_NOREPLACE: NOREPLACE, HUGETLB } = MapFlag;
 const MAP_TYPE = 15;
 const ANON = PRIVATE | ANONYMOUS;
+
+const PROCESS_VM: Surface = {
+  example: [1, [AT.page, 0], 1, [AT.page + PAGE, 0], 1, 0],
+  refuses: [
+    [EINVAL, "flags", { 5: 1 }],
+    [EINVAL, "1025 vectors of one's own", { 2: 1025 }],
+    [EINVAL, "a negative length", { 1: [AT.page, -1] }],
+    [Errno.ESRCH, "no such process", { 0: 99_999, 1: [AT.page, 8], 3: [AT.page + PAGE, 8] }],
+    noMemory(1),
+  ],
+};
 
 export const MM: Surfaces = {
   brk: { example: [0] },
@@ -93,6 +104,8 @@ export const MM: Surfaces = {
     takes: { 1: bits([0, 1, 2, 8, 16], EINVAL) },
     refuses: [[EINVAL, "both MFD_EXEC and MFD_NOEXEC_SEAL", { 1: 24 }], noMemory(0), [EINVAL, "a name of 250 bytes", { 0: "n".repeat(250) }]],
   },
+  process_vm_readv: PROCESS_VM,
+  process_vm_writev: PROCESS_VM,
   riscv_flush_icache: { example: [AT.page, AT.page + PAGE, 0], takes: { 2: bits([0, 1], EINVAL) } },
   membarrier: {
     example: [0, 0],

@@ -1,0 +1,63 @@
+import { Errno, type IoVec, type MaySleep } from "@faultline/kernel";
+import type { GuestThread } from "../guest_thread.js";
+import { getI64, getU64, readStruct } from "../user.js";
+import * as F from "./format.js";
+import { call, int, type Handler, type Syscall } from "./syscall.js";
+
+const IOV_MAX = 1024;
+/** No call moves more bytes than this: the largest int, less a page. */
+const MAX_RW_COUNT = 0x7fff_f000;
+const USER_END = 2 ** 38;
+
+/** Reads an array of iovec: -EINVAL for too many or a negative length, -EFAULT. */
+export function* readIoVecs(t: GuestThread, address: number, count: number): MaySleep<IoVec[] | number> {
+  if (count < 0 || count > IOV_MAX) return -Errno.EINVAL;
+  const table = yield* readStruct(t.k, address, count * 16);
+  if (table === null) return -Errno.EFAULT;
+  const vectors: IoVec[] = [];
+  for (let i = 0; i < count; i++) {
+    const length = getI64(table, i * 16 + 8);
+    if (length < 0) return -Errno.EINVAL;
+    vectors.push({ address: getU64(table, i * 16), length });
+  }
+  return vectors;
+}
+
+/** The same for memory of the caller's own: cut where it would be too much, -EFAULT where it cannot be user memory. */
+export function* importIoVecs(t: GuestThread, address: number, count: number): MaySleep<IoVec[] | number> {
+  const vectors = yield* readIoVecs(t, address, count);
+  if (typeof vectors === "number") return vectors;
+  const cut: IoVec[] = [];
+  let left = MAX_RW_COUNT;
+  for (const { address: start, length } of vectors) {
+    if (start + length > USER_END) return -Errno.EFAULT;
+    const part = Math.min(length, left);
+    cut.push({ address: start, length: part });
+    left -= part;
+  }
+  return cut;
+}
+
+function transfer(write: boolean): Handler {
+  return function* (t, [pid, localVector, localCount, remoteVector, remoteCount, flags]) {
+    if (flags !== 0) return -Errno.EINVAL;
+    const local = yield* importIoVecs(t, localVector!, localCount!);
+    if (typeof local === "number") return local;
+    if (local.every(({ length }) => length === 0)) return 0;
+    const remote = yield* readIoVecs(t, remoteVector!, remoteCount!);
+    if (typeof remote === "number") return remote;
+    if (remote.every(({ length }) => length === 0)) return 0;
+    const mm = t.k.m.tasks.get(int(pid!))?.mm ?? null;
+    if (mm === null || !(yield* t.k.taskMmu.mmget(t.k, mm))) return -Errno.ESRCH;
+    const result = yield* t.k.accessRemote.processVmRw(t.k, mm, local, remote, write);
+    yield* t.k.taskMmu.mmput(t.k, mm);
+    return result;
+  };
+}
+
+const ARGUMENTS = [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX];
+
+export const PROCESS_VM: readonly (readonly [number, Syscall])[] = [
+  [270, call("process_vm_readv", ARGUMENTS, transfer(false))],
+  [271, call("process_vm_writev", ARGUMENTS, transfer(true))],
+];
