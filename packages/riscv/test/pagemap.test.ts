@@ -31,3 +31,11 @@ test("proc-self: files of a process that say little", () => {
   expect(run.exitCode).toBe(0);
   expect(run.stdout).toMatchSnapshot();
 });
+
+// As on Linux 7.2 with huge pages on advice.
+test("pagemap-wp: PAGEMAP_SCAN tells what was written, and protects it again", () => {
+  const run = runGuest("pagemap-wp", { args: ["all"] });
+  expect(run.failures).toEqual([]);
+  expect(run.exitCode).toBe(0);
+  expect(run.stdout).toMatchSnapshot();
+});

@@ -2,12 +2,13 @@ import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
-import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
 import { NotifyEvent, type NotifierRange } from "../../mm/mmu_notifier.js";
 import { NO_PAGE } from "../../mm/page.js";
 import { PteMarker } from "../../mm/pte_marker.js";
+import { isWpAsync, UffdWp, wpUsesMarkers } from "../../mm/uffd_wp.js";
 
 /** PAGEMAP_SCAN of /proc/PID/pagemap: which pages are what, as ranges (Documentation/admin-guide/mm/pagemap.rst). */
 export const PAGEMAP_SCAN = 0xc060_6610;
@@ -187,10 +188,11 @@ function isInteresting(scan: Scan, categories: number): boolean {
 /** The part of a scan that lies in one VMA. */
 export function* scanVma(k: Kernel, scan: Scan, vma: Vma, start: number, end: number): MaySleep<number> {
   const { m } = k;
-  // Nothing registers memory for asynchronous write protection.
-  if ((scan.flags & PmScan.CHECK_WPASYNC) !== 0) return -Errno.EPERM;
-  if ((scan.flags & PmScan.WP_MATCHING) !== 0 || (vma.flags & VM.PFNMAP) !== 0) return 0;
-  const ofVma = (vma.flags & VM.SOFTDIRTY) !== 0 ? PageIs.SOFT_DIRTY : 0;
+  const allowed = isWpAsync(vma) && wpUsesMarkers(vma);
+  if (!allowed && (scan.flags & PmScan.CHECK_WPASYNC) !== 0) return -Errno.EPERM;
+  if (!allowed && (scan.flags & PmScan.WP_MATCHING) !== 0) return 0;
+  if ((vma.flags & VM.PFNMAP) !== 0) return 0;
+  const ofVma = (allowed ? PageIs.WPALLOWED : 0) | ((vma.flags & VM.SOFTDIRTY) !== 0 ? PageIs.SOFT_DIRTY : 0);
   const required = scan.mask & PageIs.WPALLOWED;
   if (((ofVma ^ scan.inverted) & required) !== required) return 0;
   let result = 0;
@@ -198,9 +200,9 @@ export function* scanVma(k: Kernel, scan: Scan, vma: Vma, start: number, end: nu
     const tableEnd = Math.min(end, (vpn | (PTRS_PER_TABLE - 1)) + 1);
     if (m.point(Op.TableRead, tableObject(scan.mm.id, vpn))) yield SWITCH;
     const entry = m.pt.find(scan.mm.pgd, vpn);
-    if (entry < 0) result = isInteresting(scan, ofVma) && output(scan, ofVma, vpn, tableEnd) < tableEnd - vpn ? STOP : 0;
+    if (entry < 0) result = yield* k.pagemapScan.scanHole(k, scan, vma, vpn, tableEnd, ofVma);
     else if (m.pt.isHuge(entry)) {
-      const scanned = yield* k.pagemapScan.scanHugePmd(k, scan, vpn, tableEnd, entry, ofVma);
+      const scanned = yield* k.pagemapScan.scanHugePmd(k, scan, vma, vpn, tableEnd, entry, ofVma);
       // Split meanwhile: its pages have entries of their own.
       if (scanned === -Errno.EAGAIN) continue;
       result = scanned;
@@ -211,33 +213,74 @@ export function* scanVma(k: Kernel, scan: Scan, vma: Vma, start: number, end: nu
   return result;
 }
 
+/** Pages for which there is no table. */
+export function* scanHole(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, ofVma: number): MaySleep<number> {
+  if (!isInteresting(scan, ofVma)) return 0;
+  const found = output(scan, ofVma, vpn, end);
+  if (found > 0 && (scan.flags & PmScan.WP_MATCHING) !== 0) {
+    const error = yield* k.mprotect.changePteRange(k, vma, vpn, vpn + found, UffdWp.Protect);
+    if (error < 0) return error;
+  }
+  return found < end - vpn ? STOP : 0;
+}
+
 /** 2 MiB, or a part of them, that one entry maps; -EAGAIN where it does so no more. */
-export function* scanHugePmd(k: Kernel, scan: Scan, vpn: number, end: number, pmd: number, ofVma: number): Atomic<number> {
+export function* scanHugePmd(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, pmd: number, ofVma: number): MaySleep<number> {
   const { m } = k;
   const ptl = m.pt.lockOf(pmd);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, pmd)) yield SWITCH;
   let result = m.pt.isLeaf(pmd) ? 0 : -Errno.EAGAIN;
+  let protect = false;
   if (result === 0) {
     const categories = ofVma | PageIs.HUGE | k.pagemapScan.categoriesOf(k, m.pt.flags(pmd), m.pt.pfn(pmd));
-    if (isInteresting(scan, categories) && output(scan, categories, vpn, end) < end - vpn) result = STOP;
+    const found = isInteresting(scan, categories) ? output(scan, categories, vpn, end) : 0;
+    if (isInteresting(scan, categories) && found < end - vpn) result = STOP;
+    protect = found > 0 && (scan.flags & PmScan.WP_MATCHING) !== 0 && (categories & PageIs.WRITTEN) !== 0;
+    if (protect && found === HPAGE_PMD_NR) {
+      yield* k.uffdWp.makeUffdWpPte(k, vma, vpn, pmd);
+      yield* k.tlbflush.flushTlbRange(k, scan.mm, vpn, end);
+      protect = false;
+    } else if (protect) takeBack(scan, vpn, found);
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
-  return result;
+  if (!protect) return result;
+  // A part of it alone is to be protected: as if it had not been huge.
+  yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+  return -Errno.EAGAIN;
+}
+
+/** Undoes the last output, which began at a page. */
+function takeBack(scan: Scan, start: number, pages: number): void {
+  const last = scan.regions.at(-1);
+  if (last === undefined) return;
+  scan.pages -= pages;
+  if (last.start === start) scan.regions.pop();
+  else last.end = start;
 }
 
 /** Entries of one last-level table. */
-export function* scanTable(k: Kernel, scan: Scan, _vma: Vma, vpn: number, end: number, first: number, ofVma: number): Atomic<number> {
+export function* scanTable(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, first: number, ofVma: number): Atomic<number> {
   const { m } = k;
+  const protects = (scan.flags & PmScan.WP_MATCHING) !== 0;
+  // Who wants nothing but protection gets it for everything: no category is looked at.
+  const all = protects && scan.vecLength === 0;
   const ptl = m.pt.lockOf(first);
   if (!ptl.tryLock()) yield* ptl.lock();
   let result = 0;
+  let changed = 0;
   for (let at = vpn; at < end && result === 0; at++) {
     const ptep = first + (at - vpn);
     if (m.point(Op.PteRead, ptep)) yield SWITCH;
     const categories = ofVma | k.pagemapScan.categoriesOf(k, m.pt.flags(ptep), m.pt.pfn(ptep));
-    if (isInteresting(scan, categories) && output(scan, categories, at, at + 1) === 0) result = STOP;
+    if (!all && !isInteresting(scan, categories)) continue;
+    if (output(scan, categories, at, at + 1) === 0) result = STOP;
+    else if (protects && (categories & PageIs.WRITTEN) !== 0) {
+      yield* k.uffdWp.makeUffdWpPte(k, vma, at, ptep);
+      changed = at + 1;
+    }
   }
+  if (changed > 0) yield* k.tlbflush.flushTlbRange(k, scan.mm, vpn, changed);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return result;
 }
