@@ -12,8 +12,8 @@ export function vmPageProt(vmFlags: number): number {
   if ((vmFlags & (VM.READ | VM.WRITE)) !== 0) pte |= PTE.R;
   if ((vmFlags & VM.EXEC) !== 0) pte |= PTE.X;
   // Shared memory of which writes are tracked starts without W, too: see `needsSoftDirtyWp`; or told to a userfaultfd.
-  const writable = VM.WRITE | VM.SHARED | VM.SOFTDIRTY;
-  if ((vmFlags & (writable | VM.UFFD_WP)) === writable) pte |= PTE.W;
+  const writable = VM.WRITE | VM.SHARED;
+  if ((vmFlags & (writable | VM.UFFD_WP)) === writable && !tracksWrites(vmFlags)) pte |= PTE.W;
   return pte;
 }
 
@@ -22,7 +22,12 @@ export function vmPageProt(vmFlags: number): number {
  * writes to its VMA are tracked, as they are unless all of it counts as written to already.
  */
 export function needsSoftDirtyWp(vmFlags: number, pteFlags: number): boolean {
-  return (vmFlags & VM.SOFTDIRTY) === 0 && (pteFlags & PTE.SOFT_DIRTY) === 0;
+  return tracksWrites(vmFlags) && (pteFlags & PTE.SOFT_DIRTY) === 0;
+}
+
+/** hugetlb never does. */
+function tracksWrites(vmFlags: number): boolean {
+  return (vmFlags & (VM.SOFTDIRTY | VM.HUGETLB)) === 0;
 }
 
 /** Adds W where the VMA may be written. */

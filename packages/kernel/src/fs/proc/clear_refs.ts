@@ -49,7 +49,7 @@ export function* clearSoftDirty(k: Kernel, mm: Mm): MaySleep<void> {
   }
   const range: NotifierRange = { mm, startVpn: 0, endVpn: USER_VPN_END, event: NotifyEvent.SOFT_DIRTY, owner: null };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  for (const vma of mm.vmas) yield* eachEntry(k, vma, k.clearRefs.clearSoftDirtyPte);
+  for (const vma of mm.vmas) if (!vma.isHugetlb) yield* eachEntry(k, vma, k.clearRefs.clearSoftDirtyPte);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   yield* k.tlbflush.flushTlbMm(k, mm);
 }
@@ -64,7 +64,7 @@ export function* clearSoftDirtyPte(k: Kernel, vma: Vma, vpn: number, ptep: numbe
 export function* clearReferenced(k: Kernel, mm: Mm, type: ClearRefs): MaySleep<void> {
   for (const vma of mm.vmas) {
     yield* k.memory.vmaStartWrite(k, vma);
-    if ((type === ClearRefs.ANON && vma.file !== null) || (type === ClearRefs.MAPPED && vma.file === null)) continue;
+    if (vma.isHugetlb || (type === ClearRefs.ANON && vma.file !== null) || (type === ClearRefs.MAPPED && vma.file === null)) continue;
     yield* eachEntry(k, vma, k.clearRefs.clearReferencedPte);
   }
 }

@@ -3,11 +3,12 @@ import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
+import { hstateOf } from "../../mm/hugetlb_reserve.js";
 import type { Mm, Vma } from "../../mm/mm_types.js";
 import { NO_PAGE, PG } from "../../mm/page.js";
 import { mmget, mmput, vmaName } from "./task_mmu.js";
 
-/** Pages of one VMA, by kind. */
+/** Pages of one VMA, by kind; huge pages of hugetlb count one each. */
 class NumaStats {
   pages = 0;
   anon = 0;
@@ -39,15 +40,16 @@ function numaLine(vma: Vma, s: NumaStats): string {
   if (vma.file !== null) line += ` file=${name.replaceAll(/[\n\t= ]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`)}`;
   else if (name === "[heap]") line += " heap";
   else if (name === "[stack]") line += " stack";
+  if (vma.isHugetlb) line += " huge";
   if (s.pages === 0) return `${line}\n`;
   if (s.anon > 0) line += ` anon=${s.anon}`;
   if (s.dirty > 0) line += ` dirty=${s.dirty}`;
   if (s.pages !== s.anon && s.pages !== s.dirty) line += ` mapped=${s.pages}`;
   if (s.mapmax > 1) line += ` mapmax=${s.mapmax}`;
   if (s.swapcache > 0) line += ` swapcache=${s.swapcache}`;
-  if (s.active < s.pages) line += ` active=${s.active}`;
+  if (s.active < s.pages && !vma.isHugetlb) line += ` active=${s.active}`;
   if (s.writeback > 0) line += ` writeback=${s.writeback}`;
-  return `${line} N0=${s.pages} kernelpagesize_kB=4\n`;
+  return `${line} N0=${s.pages} kernelpagesize_kB=${vma.isHugetlb ? hstateOf(vma).bytes / 1024 : 4}\n`;
 }
 
 /** Adds what the entries of a VMA map. mmap_lock is held for reading. */
@@ -64,7 +66,7 @@ export function* gatherNumaStats(k: Kernel, vma: Vma, stats: NumaStats): MaySlee
       const split = huge && m.pt.child(first) >= 0;
       for (let i = 0; i < (huge ? 1 : end - vpn) && !split; i++) {
         if (m.point(Op.PteRead, first + i)) yield SWITCH;
-        k.numaMaps.addEntry(k, stats, m.pt.flags(first + i), m.pt.pfn(first + i), huge ? HPAGE_PMD_NR : 1);
+        k.numaMaps.addEntry(k, stats, m.pt.flags(first + i), m.pt.pfn(first + i), huge && !vma.isHugetlb ? HPAGE_PMD_NR : 1);
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
       if (split) continue;

@@ -117,7 +117,7 @@ export function* pagemapTable(
       const { flags, frame } = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfnFor(ptep, vpn));
       // The huge page of zeros shows as a page that is not anonymous; the small one as none.
       const zeros = huge && (m.pt.flags(ptep) & PTE.SPECIAL) !== 0 ? PM.FILE : 0;
-      put(vpn, flags | dirty | zeros, frame);
+      put(vpn, (vma.isHugetlb ? flags & ~PM.SOFT_DIRTY : flags) | dirty | zeros, frame);
       if (!huge) ptep++;
     }
     if (!ptl.tryUnlock()) yield* ptl.unlock();

@@ -215,8 +215,12 @@ export function* scanVma(k: Kernel, scan: Scan, vma: Vma, start: number, end: nu
 
 /** Pages for which there is no table. */
 export function* scanHole(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, ofVma: number): MaySleep<number> {
-  if (!isInteresting(scan, ofVma)) return 0;
-  const found = output(scan, ofVma, vpn, end);
+  // hugetlb looks at empty entries as well, where there is a table of them.
+  const empty = vma.isHugetlb && k.m.pt.pmd(scan.mm.pgd, vpn) >= 0;
+  const categories = empty ? ofVma | PageIs.HUGE : ofVma;
+  if (!isInteresting(scan, categories)) return 0;
+  const found = output(scan, categories, vpn, end);
+  if (empty) return found < end - vpn ? STOP : 0;
   if (found > 0 && (scan.flags & PmScan.WP_MATCHING) !== 0) {
     const error = yield* k.mprotect.changePteRange(k, vma, vpn, vpn + found, UffdWp.Protect);
     if (error < 0) return error;
@@ -245,6 +249,11 @@ export function* scanHugePmd(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: 
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (!protect) return result;
+  if (vma.isHugetlb) {
+    // It cannot be split: it is left out, and the walk goes on.
+    scan.stoppedAt = vpn;
+    return 0;
+  }
   // A part of it alone is to be protected: as if it had not been huge.
   yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
   return -Errno.EAGAIN;
