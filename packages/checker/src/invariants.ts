@@ -395,6 +395,7 @@ export class Invariants implements EventSink {
   /** An entry of a mapping of huge pages; what it stands for, in 4 KiB pages. */
   private hugetlbEntry(mm: Mm, vpn: number, flags: number, pfn: number): number {
     const { m } = this.k;
+    if (this.k.pteMarker.pteMarker(flags, pfn) !== 0) return 0;
     const folio = m.memmap.pfnToPage(pfn);
     const pages = m.memmap.folioPages(folio);
     const wrong = notGranted(mm, vpn, flags);

@@ -60,6 +60,7 @@ import * as userfaultfd from "./fs/userfaultfd.js";
 import * as uffdEvents from "./fs/userfaultfd_events.js";
 import * as userfaultfdFile from "./fs/userfaultfd_file.js";
 import * as uffdFill from "./mm/uffd_fill.js";
+import * as uffdHugetlb from "./mm/uffd_hugetlb.js";
 import * as uffdMove from "./mm/uffd_move.js";
 import * as uffdShmem from "./mm/uffd_shmem.js";
 import * as uffdWp from "./mm/uffd_wp.js";
@@ -143,6 +144,7 @@ export const MAINLINE = {
   uaccess,
   uffdEvents,
   uffdFill,
+  uffdHugetlb,
   uffdMove,
   uffdShmem,
   uffdWp,

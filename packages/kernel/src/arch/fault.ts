@@ -3,7 +3,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Task } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
-import { FaultFlag, VmFault } from "../mm/fault_flags.js";
+import { FaultFlag, HWPOISON_ORDER_SHIFT, VmFault } from "../mm/fault_flags.js";
 import { VM, type Mm, type Vma } from "../mm/mm_types.js";
 import { PTE, USER_VPN_END } from "./pgtable.js";
 
@@ -169,7 +169,7 @@ function finish(k: Kernel, addr: number, result: number): SignalInfo | null {
   if ((result & VmFault.ERROR) !== 0) {
     // An out-of-memory fault is retried: by then the OOM killer has had its turn.
     if ((result & VmFault.OOM) !== 0) return null;
-    if ((result & VmFault.HWPOISON) !== 0) return { signo: SIGBUS, code: BUS_MCEERR_AR, addr, addrLsb: PAGE_SHIFT };
+    if ((result & VmFault.HWPOISON) !== 0) return { signo: SIGBUS, code: BUS_MCEERR_AR, addr, addrLsb: PAGE_SHIFT + (result >>> HWPOISON_ORDER_SHIFT) };
     if ((result & VmFault.SIGBUS) !== 0) return { signo: SIGBUS, code: BUS_ADRERR, addr };
     return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
   }

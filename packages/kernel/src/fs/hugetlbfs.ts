@@ -270,7 +270,7 @@ export class HugetlbInode implements Inode {
     this.size = size;
     this.mtimeNs = this.ctimeNs = k.m.now();
     if (shrinks) {
-      yield* k.zap.unmapMappingRange(k, this.mapping, (size / bytes) * pages, Infinity, true);
+      yield* k.zap.unmapMappingRange(k, this.mapping, (size / bytes) * pages, Infinity, true, true);
       yield* this.removePages(k, size / bytes, Infinity, true);
     }
     if (!this.lock.tryUnlock()) yield* this.lock.unlock();

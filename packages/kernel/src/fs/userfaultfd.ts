@@ -8,6 +8,7 @@ import { PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "../mm/fault_flags.js";
 import type { Vmf } from "../mm/memory.js";
 import { VM, VM_UFFD, type Mm, type Vma } from "../mm/mm_types.js";
+import { hstateOf } from "../mm/hugetlb_reserve.js";
 import { PteMarker } from "../mm/pte_marker.js";
 import { UffdWp } from "../mm/uffd_wp.js";
 import { UffdEvent, UffdFeature, UffdPagefault, UFFD_USER_MODE_ONLY, UserfaultfdCtx, type EventWait, type Userfault, type UffdMsg } from "./userfaultfd_ctx.js";
@@ -280,9 +281,9 @@ export function validateSource(_k: Kernel, start: number, len: number): number {
 export function canUserfault(_k: Kernel, vma: Vma, flags: number, wpAsync: boolean): boolean {
   const shmem = vma.ops?.isShmem === true;
   if ((vma.flags & VM.DROPPABLE) !== 0) return false;
-  if ((flags & VM.UFFD_MINOR) !== 0 && !shmem) return false;
+  if ((flags & VM.UFFD_MINOR) !== 0 && !shmem && !vma.isHugetlb) return false;
   if (wpAsync && (flags & VM_UFFD) === VM.UFFD_WP) return true;
-  return vma.ops === null || shmem;
+  return vma.ops === null || shmem || vma.isHugetlb;
 }
 
 /** VMAs of a range of pages, those in part among them; as they are now. */
@@ -294,7 +295,15 @@ function vmasIn(mm: Mm, start: number, end: number): Vma[] {
   return mm.vmas.slice(from, to);
 }
 
-/** UFFDIO_REGISTER of a valid range of bytes; `flags` of VM_UFFD. */
+/** Whether a range begins and ends with whole huge pages, where it begins or ends among them. */
+function onHugePages(vmas: readonly Vma[], start: number, end: number): boolean {
+  const first = vmas[0]!;
+  const last = vmas.at(-1)!;
+  if (first.isHugetlb && start % hstateOf(first).pages !== 0) return false;
+  return !last.isHugetlb || end > last.endVpn || end % hstateOf(last).pages === 0;
+}
+
+/** UFFDIO_REGISTER of a valid range of bytes; `flags` of VM_UFFD. 1 where there are huge pages among it, which can less; 0, or a negated errno. */
 export function* register(k: Kernel, ctx: UserfaultfdCtx, start: number, len: number, flags: number): MaySleep<number> {
   const { mm } = ctx;
   if (!(yield* k.taskMmu.mmget(k, mm))) return -Errno.ENOMEM;
@@ -315,6 +324,7 @@ export function* registerRange(k: Kernel, ctx: UserfaultfdCtx, start: number, en
     if ((vma.flags & VM.MAYWRITE) === 0) return -Errno.EPERM;
     if (vma.uffd !== null && vma.uffd !== ctx) return -Errno.EBUSY;
   }
+  if (!onHugePages(vmas, start, end)) return -Errno.EINVAL;
   for (let vpn = start; vpn < end; ) {
     const vma = mm.vmas[mm.findVmaIndex(vpn)];
     if (vma === undefined || vma.startVpn >= end) break;
@@ -324,7 +334,7 @@ export function* registerRange(k: Kernel, ctx: UserfaultfdCtx, start: number, en
     }
     vpn = to;
   }
-  return 0;
+  return vmas.some((vma) => vma.isHugetlb) ? 1 : 0;
 }
 
 /** Gives a part of a VMA a context and VM_UFFD flags; what covers the part then. */
@@ -358,6 +368,7 @@ export function* unregisterRange(k: Kernel, ctx: UserfaultfdCtx, start: number, 
   const { mm } = ctx;
   const vmas = vmasIn(mm, start, end);
   if (vmas.length === 0) return -Errno.EINVAL;
+  if (vmas[0]!.isHugetlb && start % hstateOf(vmas[0]!).pages !== 0) return -Errno.EINVAL;
   for (const vma of vmas) {
     // Since 6.17 only by the userfaultfd that has it.
     if (vma.uffd !== null && vma.uffd !== ctx) return -Errno.EINVAL;

@@ -270,7 +270,8 @@ export function* register(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep
   if (wrong !== 0) return wrong;
   const result = yield* k.userfaultfd.register(k, ctx, start, len, flags);
   if (result < 0) return result;
-  let ioctls = bit(Nr.WAKE) | bit(Nr.COPY) | bit(Nr.ZEROPAGE) | bit(Nr.MOVE) | bit(Nr.POISON);
+  let ioctls = bit(Nr.WAKE) | bit(Nr.COPY) | bit(Nr.POISON);
+  if (result === 0) ioctls |= bit(Nr.ZEROPAGE) | bit(Nr.MOVE);
   if ((flags & VM.UFFD_WP) !== 0) ioctls |= bit(Nr.WRITEPROTECT);
   if ((flags & VM.UFFD_MINOR) !== 0) ioctls |= bit(Nr.CONTINUE);
   return yield* k.uaccess.putUser64(k, arg + 24, ioctls);

@@ -16,6 +16,9 @@ export enum FaultFlag {
   VMA_LOCK = 1 << 12,
 }
 
+/** Of broken memory, the order of the folio stands from this bit on. */
+export const HWPOISON_ORDER_SHIFT = 16;
+
 /** What came of it. */
 export enum VmFault {
   OOM = 1 << 0,

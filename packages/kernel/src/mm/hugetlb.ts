@@ -4,12 +4,14 @@ import type { Mutex, RwSem } from "../kernel/locks.js";
 import type { Kernel } from "../kernel.js";
 import type { HugetlbInode } from "../fs/hugetlbfs.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
-import { FaultFlag, VmFault } from "./fault_flags.js";
+import { FaultFlag, HWPOISON_ORDER_SHIFT, VmFault } from "./fault_flags.js";
 import { HPG, type Hstate } from "./hstate.js";
 import { hstateOf, hugeIndex, inodeOf } from "./hugetlb_reserve.js";
 import { MAPPING_ANON, NO_PAGE, PG } from "./page.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { PteMarker } from "./pte_marker.js";
+import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** One fault on a huge page: the first page of it, and the entry as it was found under the fault mutex. */
@@ -22,6 +24,8 @@ export interface HugeVmf {
   readonly entry: number;
   origFlags: number;
   origPfn: number;
+  /** What a userfaultfd is to be told, once the locks of the fault are dropped (VM.UFFD_…); 0 for nothing. */
+  userfault: VM | 0;
 }
 
 /* Entries. */
@@ -130,7 +134,7 @@ export function faultMutex(k: Kernel, inode: HugetlbInode, index: number): Mutex
 /* Faults. */
 
 /** A fault in a mapping of huge pages. VmFault bits, as for `handleMmFault`. */
-export function* hugetlbFault(k: Kernel, vma: Vma, address: number, flags: number): MaySleep<number> {
+export function* hugetlbFault(k: Kernel, vma: Vma, address: number, flags: number, addr: number): MaySleep<number> {
   const { m } = k;
   const h = hstateOf(vma);
   const vpn = address - (address % h.pages);
@@ -141,18 +145,23 @@ export function* hugetlbFault(k: Kernel, vma: Vma, address: number, flags: numbe
   const entry = yield* k.hugetlb.hugePteAlloc(k, vma.mm, vpn, h);
   let result: number = VmFault.OOM;
   let elsewhere = false;
+  let userfault: VM | 0 = 0;
   if (entry >= 0) {
     if (m.point(Op.PteRead, entry)) yield SWITCH;
-    const vmf: HugeVmf = { vma, vpn, flags, h, mutex, entry, origFlags: m.pt.flags(entry), origPfn: m.pt.pfn(entry) };
-    if (vmf.origFlags === 0) result = yield* k.hugetlb.hugetlbNoPage(k, vmf);
+    const vmf: HugeVmf = { vma, vpn, flags, h, mutex, entry, origFlags: m.pt.flags(entry), origPfn: m.pt.pfn(entry), userfault: 0 };
+    const marker = k.pteMarker.pteMarker(vmf.origFlags, vmf.origPfn);
+    if ((marker & PteMarker.POISONED) !== 0) result = VmFault.HWPOISON | (h.order << HWPOISON_ORDER_SHIFT);
+    else if (vmf.origFlags === 0 || marker !== 0) result = yield* k.hugetlb.hugetlbNoPage(k, vmf);
     else if (ptePresent(vmf.origFlags)) result = yield* k.hugetlb.hugetlbPresent(k, vmf);
     else {
       elsewhere = k.swapops.isMigration(k, vmf.origFlags);
       result = elsewhere ? 0 : VmFault.SIGBUS;
     }
+    ({ userfault } = vmf);
   }
   if (lock !== null && !lock.tryUnlock()) yield* lock.unlock();
   if (!mutex.tryUnlock()) yield* mutex.unlock();
+  if (userfault !== 0) return yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, userfault);
   if (elsewhere) yield* k.migrate.migrationEntryWait(k, entry);
   // What must be taken up again under mmap_lock.
   if ((result & VmFault.RETRY) !== 0 && (flags & FaultFlag.VMA_LOCK) !== 0) yield* k.memory.vmaEndRead(k, vma);
@@ -190,9 +199,19 @@ export function* hugetlbNoPage(k: Kernel, vmf: HugeVmf): MaySleep<number> {
   }
   let folio = yield* inode.lockFolio(k, index);
   const cached = folio !== NO_PAGE;
+  if (cached && (vma.flags & VM.UFFD_MINOR) !== 0) {
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, "hugetlb");
+    if (yield* k.hugetlb.entryUnchanged(k, vmf)) vmf.userfault = VM.UFFD_MINOR;
+    return 0;
+  }
   if (!cached) {
     if (m.point(Op.Inode, inode.ino)) yield SWITCH;
     if (index >= Math.floor(inode.size / h.bytes)) return VmFault.SIGBUS;
+    if ((vma.flags & VM.UFFD_MISSING) !== 0) {
+      if (yield* k.hugetlb.entryUnchanged(k, vmf)) vmf.userfault = VM.UFFD_MISSING;
+      return 0;
+    }
     if (!shared) {
       const prepared = yield* k.hugetlb.anonPrepare(k, vmf);
       if (prepared !== 0) return prepared;
@@ -228,10 +247,13 @@ export function* hugetlbNoPage(k: Kernel, vmf: HugeVmf): MaySleep<number> {
   yield* k.swap.folioGetUnowned(k, folio);
   let pte = vmPageProt(vma.flags);
   if ((pte & PTE.W) !== 0) pte |= PTE.D;
+  // What takes the place of a marker is protected as that said, and not copied before that has been answered.
+  const wp = vmf.origFlags !== 0;
+  if (wp) pte = (pte & ~PTE.W) | PTE.UFFD_WP;
   yield* k.memory.setPteAt(k, vma.mm, vpn, entry, pte, memmap.pageToPfn(folio));
   vma.mm.hugetlbPages += h.pages;
   let result = 0;
-  if ((vmf.flags & FaultFlag.WRITE) !== 0 && !shared) {
+  if ((vmf.flags & FaultFlag.WRITE) !== 0 && !shared && !wp) {
     // Copied, or made writable, at once: the access would only fault again.
     vmf.origFlags = pte;
     vmf.origPfn = memmap.pageToPfn(folio);
@@ -266,6 +288,18 @@ export function* hugetlbPresent(k: Kernel, vmf: HugeVmf): MaySleep<number> {
   const { m } = k;
   const { vma, vpn, entry } = vmf;
   const write = (vmf.flags & FaultFlag.WRITE) !== 0;
+  if (write && (vmf.origFlags & PTE.W) === 0 && isUffdWp(vma, vmf.origFlags)) {
+    const ptl = m.pt.lockOf(entry);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    if (m.point(Op.PteRead, entry)) yield SWITCH;
+    const same = m.pt.same(entry, vmf.origFlags, vmf.origPfn);
+    const asks = !isWpAsync(vma);
+    if (same && !asks) yield* k.memory.ptepModify(k, vma.mm, vpn, entry, (flags) => flags & ~PTE.UFFD_WP);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    if (same && asks) vmf.userfault = VM.UFFD_WP;
+    if (!same || asks) return 0;
+    vmf.origFlags &= ~PTE.UFFD_WP;
+  }
   const breaks = (write || (vmf.flags & FaultFlag.UNSHARE) !== 0) && (vmf.origFlags & PTE.W) === 0;
   const folio = m.memmap.pfnToPage(vmf.origPfn);
   if (breaks) {
@@ -365,6 +399,7 @@ export function* replaceByCopy(k: Kernel, vmf: HugeVmf, old: number, folio: numb
     k.hugetlb.addNewAnonRmap(k, folio, vma, vpn);
     let flags = vmPageProt(vma.flags);
     if ((vmf.flags & FaultFlag.UNSHARE) === 0) flags = maybeMkwrite(flags, vma.flags) | PTE.D;
+    else flags |= vmf.origFlags & PTE.UFFD_WP;
     yield* k.memory.setPteAt(k, vma.mm, vpn, entry, flags, memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
     memmap.private[folio]! |= HPG.migratable;

@@ -15,6 +15,8 @@ import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
+import { PteMarker } from "./pte_marker.js";
+import { isUffdWp, UffdWp } from "./uffd_wp.js";
 import type { VmOps } from "./vm_ops.js";
 
 /* Areas that come, are cut, and go. */
@@ -127,7 +129,9 @@ export function* unmapHugepageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: 
     if (!ptl.tryLock()) yield* ptl.lock();
     if (m.point(Op.PteRead, entry)) yield SWITCH;
     const folio = ptePresent(m.pt.flags(entry)) ? memmap.pfnToPage(m.pt.pfn(entry)) : NO_PAGE;
-    const other = (only !== NO_PAGE && folio !== only) || (!evenCows && !k.zap.namesFilePage(k, entry));
+    const marker = k.pteMarker.pteMarker(m.pt.flags(entry), m.pt.pfn(entry));
+    if (marker !== 0 && only === NO_PAGE && (tlb.dropsMarkers || (evenCows && marker !== PteMarker.UFFD_WP))) yield* k.memory.setPteAt(k, mm, vpn, entry, 0, 0);
+    const other = marker !== 0 || (only !== NO_PAGE && folio !== only) || (!evenCows && !k.zap.namesFilePage(k, entry));
     if (m.pt.isNone(entry) || other) {
       if (!ptl.tryUnlock()) yield* ptl.unlock();
       continue;
@@ -142,6 +146,7 @@ export function* unmapHugepageRange(k: Kernel, tlb: MmuGather, vma: Vma, start: 
       if ((flags & PTE.D) !== 0) memmap.set(folio, PG.dirty);
       yield* k.hugetlb.removeRmap(k, folio);
     }
+    if (!tlb.dropsMarkers && isUffdWp(vma, flags)) yield* k.uffdWp.installMarker(k, vma, vpn, entry);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     if (folio === NO_PAGE) continue;
     yield* k.hugetlbVma.keepReserved(k, vma, vpn, folio);
@@ -208,23 +213,30 @@ export function* unmapRefPrivate(k: Kernel, vma: Vma, vpn: number, folio: number
   if (!mapping.lock.tryUnlock()) yield* mapping.lock.unlock();
 }
 
-/** mprotect(2): every entry of [start, end) has the VMA's new permissions; true when any has changed. The caller notifies and flushes. */
-export function* changeHugetlbProtection(k: Kernel, vma: Vma, start: number, end: number): MaySleep<boolean> {
+/**
+ * mprotect(2), and userfaultfd's protection: every entry of [start, end) has the VMA's new permissions. 1 when any has
+ * changed, 0, or -ENOMEM for want of a table for markers. The caller notifies and flushes.
+ */
+export function* changeHugetlbProtection(k: Kernel, vma: Vma, start: number, end: number, wp: UffdWp): MaySleep<number> {
   const { m } = k;
   const h = hstateOf(vma);
-  let changed = false;
+  let changed = 0;
   for (let vpn = start; vpn < end; vpn += h.pages) {
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-    const entry = k.hugetlb.hugetlbWalk(k, vma.mm, vpn, h);
-    if (entry < 0 || !m.pt.isLeaf(entry)) continue;
+    let entry = k.hugetlb.hugetlbWalk(k, vma.mm, vpn, h);
+    if (wp === UffdWp.Protect && entry < 0) {
+      entry = yield* k.hugetlb.hugePteAlloc(k, vma.mm, vpn, h);
+      if (entry < 0) return -Errno.ENOMEM;
+    }
+    if (entry < 0 || (!m.pt.isLeaf(entry) && wp !== UffdWp.Protect)) continue;
     const ptl = m.pt.lockOf(entry);
     if (!ptl.tryLock()) yield* ptl.lock();
     if (m.point(Op.PteRead, entry)) yield SWITCH;
-    if (!m.pt.isNone(entry)) {
-      const old = yield* k.memory.ptepModify(k, vma.mm, vpn, entry, (flags) =>
-        ptePresent(flags) ? k.mprotect.changedPresentPte(k, vma, flags, m.pt.pfn(entry)) : k.mprotect.changedSwapPte(k, vma, flags),
-      );
-      if (old !== m.pt.flags(entry)) changed = true;
+    if (m.pt.isNone(entry) || k.pteMarker.pteMarker(m.pt.flags(entry), m.pt.pfn(entry)) !== 0) {
+      if (wp !== UffdWp.Keep) yield* k.uffdWp.changeNonePte(k, vma, vpn, entry, wp);
+    } else {
+      const old = yield* k.memory.ptepModify(k, vma.mm, vpn, entry, (flags) => k.uffdWp.changedPte(k, vma, flags, m.pt.pfn(entry), wp));
+      if (old !== m.pt.flags(entry)) changed = 1;
     }
     if (!ptl.tryUnlock()) yield* ptl.unlock();
   }
@@ -258,6 +270,11 @@ export function* copyHugetlbEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to
   const { m } = k;
   let copy = m.pt.flags(from);
   const pfn = m.pt.pfn(from);
+  const marker = k.pteMarker.pteMarker(copy, pfn);
+  if (marker !== 0) {
+    if (marker !== PteMarker.UFFD_WP || (dst.flags & VM.UFFD_WP) !== 0) yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy, pfn);
+    return;
+  }
   if (!ptePresent(copy)) {
     if (cow && k.swapops.isMigration(k, copy) && !k.swapops.isReadableMigration(k, copy)) {
       copy = k.swapops.makeReadableMigration(k, copy);
@@ -270,7 +287,7 @@ export function* copyHugetlbEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to
     else yield* k.hugetlb.addRmap(k, folio);
     if (cow) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   }
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, copy, pfn);
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, copy), pfn);
   dst.mm.hugetlbPages += hstateOf(src).pages;
 }
 
@@ -301,7 +318,7 @@ export function* moveHugetlbPageTables(k: Kernel, vma: Vma, copy: Vma, start: nu
     if (from < 0 || !m.pt.isLeaf(from)) continue;
     const into = yield* k.hugetlb.hugePteAlloc(k, mm, to + done, h);
     if (into < 0) break;
-    yield* k.hugetlbVma.moveHugetlbEntry(k, mm, start + done, to + done, from, into);
+    yield* k.hugetlbVma.moveHugetlbEntry(k, vma, start + done, to + done, from, into);
   }
   yield* k.tlbflush.flushTlbRange(k, mm, start, start + done);
   yield* k.mremap.dropRmapLocks(k, copy);
@@ -310,8 +327,9 @@ export function* moveHugetlbPageTables(k: Kernel, vma: Vma, copy: Vma, start: nu
   return done;
 }
 
-export function* moveHugetlbEntry(k: Kernel, mm: Mm, vpn: number, to: number, from: number, into: number): Atomic<void> {
+export function* moveHugetlbEntry(k: Kernel, vma: Vma, vpn: number, to: number, from: number, into: number): Atomic<void> {
   const { m } = k;
+  const { mm } = vma;
   const [oldPtl, newPtl] = [m.pt.lockOf(from), m.pt.lockOf(into)];
   if (!oldPtl.tryLock()) yield* oldPtl.lock();
   if (newPtl !== oldPtl && !newPtl.tryLock()) yield* newPtl.lock();
@@ -319,7 +337,11 @@ export function* moveHugetlbEntry(k: Kernel, mm: Mm, vpn: number, to: number, fr
   if (!m.pt.isNone(from)) {
     const [flags, pfn] = yield* k.memory.ptepGetAndClear(k, vpn, from);
     m.touches(Op.TableWrite, tableObject(mm.id, vpn));
-    yield* k.memory.setPteAt(k, mm, to, into, flags, pfn);
+    const loses = k.uffdEvents.losesCtx(k, vma);
+    const marker = k.pteMarker.pteMarker(flags, pfn);
+    if (marker !== PteMarker.UFFD_WP || !loses) {
+      yield* k.memory.setPteAt(k, mm, to, into, loses && marker === 0 ? k.uffdWp.withoutUffdWp(flags) : flags, pfn);
+    }
   }
   if (newPtl !== oldPtl && !newPtl.tryUnlock()) yield* newPtl.unlock();
   if (!oldPtl.tryUnlock()) yield* oldPtl.unlock();

@@ -200,7 +200,7 @@ export function* ptepClearFlush(k: Kernel, vma: Vma, vpn: number, ptep: number):
 /** Resolves a fault in a VMA whose lock (or mmap_lock) the caller holds. VmFault bits. */
 export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number, addr = vpn * 4096): MaySleep<number> {
   const { m } = k;
-  if (vma.isHugetlb) return yield* k.hugetlb.hugetlbFault(k, vma, vpn, flags);
+  if (vma.isHugetlb) return yield* k.hugetlb.hugetlbFault(k, vma, vpn, flags, addr);
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let ptep = m.pt.lookup(vma.mm.pgd, vpn);
   if (ptep < 0) {

@@ -112,8 +112,9 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number,
   const range: NotifierRange = { mm, startVpn: start, endVpn: end, event: NotifyEvent.PROTECTION_VMA, owner: null };
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   const marks = wp === UffdWp.Protect && k.uffdWp.wpUsesMarkers(vma);
-  let changed = vma.isHugetlb && (yield* k.hugetlbVma.changeHugetlbProtection(k, vma, start, end));
-  let error = 0;
+  const huge = vma.isHugetlb ? yield* k.hugetlbVma.changeHugetlbProtection(k, vma, start, end, wp) : 0;
+  let changed = huge > 0;
+  let error = Math.min(huge, 0);
   let vpn = vma.isHugetlb ? end : start;
   while (vpn < end) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);

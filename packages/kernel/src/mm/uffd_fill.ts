@@ -6,6 +6,7 @@ import { Access } from "../arch/fault.js";
 import { PTE, PTRS_PER_TABLE, tableIndex } from "../arch/pgtable.js";
 import type { UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
 import { BatchKind } from "./folio_batch.js";
+import { hstateOf } from "./hugetlb_reserve.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE } from "./page.js";
 import { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./pte_marker.js";
@@ -38,10 +39,9 @@ export interface FillRequest {
 export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): MaySleep<number> {
   if (!(yield* k.taskMmu.mmget(k, ctx.mm))) return -Errno.ESRCH;
   const { dst, src, len } = request;
-  const data = new Uint8Array(4096);
+  let data: Uint8Array | null = null;
   let done = 0;
   let result = 0;
-  let fetched = false;
   while (result === 0) {
     const vma = yield* k.uffdFill.lockRegistered(k, ctx.mm, dst / 4096, len / 4096);
     if (typeof vma === "number") {
@@ -50,12 +50,13 @@ export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): May
     }
     if (!ctx.mapChangingLock.tryRead()) yield* ctx.mapChangingLock.read();
     result = (yield* k.uffdEvents.isChanging(k, ctx)) ? -Errno.EAGAIN : k.uffdFill.refused(k, vma, request);
+    const step = vma.isHugetlb ? hstateOf(vma).bytes : 4096;
     while (result === 0 && done < len) {
       const vpn = (dst + done) / 4096;
-      result = yield* k.uffdFill.fillPage(k, vma, vpn, request, src + done, fetched ? data : null);
+      result = yield* k.uffdFill.fillPage(k, vma, vpn, request, src + done, data);
       if (result === 0) {
-        done += 4096;
-        fetched = false;
+        done += step;
+        data = null;
         if (k.m.signals.fatalPending(k.m.current!)) result = -Errno.EINTR;
       }
       yield* k.m.sched.condResched();
@@ -64,8 +65,8 @@ export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): May
     yield* k.memory.vmaEndRead(k, vma);
     if (result !== NEEDS_DATA) break;
     // What is read may have to be faulted in, which must not wait for this very fill: so, without the locks.
+    data = new Uint8Array(step);
     result = yield* k.uaccess.copyFromUser(k, src + done, data);
-    fetched = true;
   }
   yield* k.taskMmu.mmput(k, ctx.mm);
   return done > 0 ? done : result;
@@ -108,8 +109,12 @@ export function* lockRegistered(k: Kernel, mm: Mm, vpn: number, pages: number): 
 }
 
 /** What memory of this kind cannot have: -EINVAL, or 0. */
-export function refused(_k: Kernel, vma: Vma, { fill: how, wp }: FillRequest): number {
+export function refused(_k: Kernel, vma: Vma, { fill: how, dst, len, wp }: FillRequest): number {
   if (wp && (vma.flags & VM.UFFD_WP) === 0) return -Errno.EINVAL;
+  if (vma.isHugetlb) {
+    const { bytes } = hstateOf(vma);
+    return how === Fill.Zeropage || dst % bytes !== 0 || len % bytes !== 0 ? -Errno.EINVAL : 0;
+  }
   const shmem = vma.ops?.isShmem === true;
   return (vma.ops !== null && !shmem) || (how === Fill.Continue && !shmem) ? -Errno.EINVAL : 0;
 }
@@ -117,6 +122,7 @@ export function refused(_k: Kernel, vma: Vma, { fill: how, wp }: FillRequest): n
 /** One page of a locked VMA: 0, NEEDS_DATA, or a negated errno. */
 export function* fillPage(k: Kernel, vma: Vma, vpn: number, request: FillRequest, src: number, data: Uint8Array | null): MaySleep<number> {
   const { m } = k;
+  if (vma.isHugetlb) return yield* k.uffdHugetlb.fillHugePage(k, vma, vpn, request, src, data);
   const ptep = yield* k.uffdFill.entryToFill(k, vma.mm, vpn);
   if (ptep < 0) return ptep;
   if (vma.ops !== null) {
@@ -165,13 +171,13 @@ export function* copyPage(k: Kernel, vma: Vma, vpn: number, ptep: number, wp: bo
   return -Errno.EEXIST;
 }
 
-/** A page's worth of user memory; null where it would have to be faulted in. */
-export function* readSource(k: Kernel, src: number): Atomic<Uint8Array | null> {
+/** A page's worth of user memory, or of a huge page's; null where it would have to be faulted in. */
+export function* readSource(k: Kernel, src: number, length = 4096): Atomic<Uint8Array | null> {
   const { bytes } = k.m.ram;
-  const contents = new Uint8Array(4096);
-  for (let done = 0; done < 4096; ) {
+  const contents = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
     const offset = (src + done) % 4096;
-    const n = Math.min(4096 - offset, 4096 - done);
+    const n = Math.min(4096 - offset, length - done);
     const frame = yield* k.uaccess.accessFrameAtomic(k, src + done, Access.Read);
     if (frame === NO_PAGE) return null;
     contents.set(bytes.subarray(frame * 4096 + offset, frame * 4096 + offset + n), done);

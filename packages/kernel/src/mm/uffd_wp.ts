@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { UffdFeature, type UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
+import { hstateOf } from "./hugetlb_reserve.js";
 import { VM, type Vma } from "./mm_types.js";
 import { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./pte_marker.js";
 
@@ -97,6 +98,7 @@ export function* writeprotectRange(k: Kernel, { mm }: UserfaultfdCtx, start: num
   for (let i = first; i >= 0 && i < mm.vmas.length && mm.vmas[i]!.startVpn < end; i++) {
     const vma = mm.vmas[i]!;
     if ((vma.flags & VM.UFFD_WP) === 0) return -Errno.ENOENT;
+    if (vma.isHugetlb && (start % hstateOf(vma).pages !== 0 || end % hstateOf(vma).pages !== 0)) return -Errno.EINVAL;
     const wp = protect ? UffdWp.Protect : UffdWp.Resolve;
     result = yield* k.mprotect.changePteRange(k, vma, Math.max(start, vma.startVpn), Math.min(end, vma.endVpn), wp);
     if (result < 0) break;

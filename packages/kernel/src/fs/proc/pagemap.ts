@@ -114,7 +114,10 @@ export function* pagemapTable(
     const split = huge && m.pt.child(found) >= 0;
     for (let ptep = found; vpn < to && !split; vpn++) {
       if (m.point(Op.PteRead, ptep)) yield SWITCH;
-      const { flags, frame } = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), m.pt.pfnFor(ptep, vpn));
+      const there = ptePresent(m.pt.flags(ptep));
+      const shown = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), there ? m.pt.pfnFor(ptep, vpn) : m.pt.pfn(ptep));
+      // Of a huge page that is not there all that shows is userfaultfd's protection.
+      const { flags, frame } = vma.isHugetlb && !there ? { flags: shown.flags & PM.UFFD_WP, frame: 0 } : shown;
       // The huge page of zeros shows as a page that is not anonymous; the small one as none.
       const zeros = huge && (m.pt.flags(ptep) & PTE.SPECIAL) !== 0 ? PM.FILE : 0;
       put(vpn, (vma.isHugetlb ? flags & ~PM.SOFT_DIRTY : flags) | dirty | zeros, frame);
