@@ -1,4 +1,5 @@
 import {
+  AddressSpace,
   conflicts,
   NO_PAGE,
   Op,
@@ -85,7 +86,7 @@ interface ObjectState {
 const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror", "map_changing_lock"]);
 
 /** Locks that guard VMAs. */
-const VMA_LOCKS = new Set(["mmap_lock", "anon_vma"]);
+const VMA_LOCKS = new Set(["mmap_lock", "i_mmap_rwsem", "anon_vma"]);
 
 /**
  * Hashes of the state of a machine, by which executions are recognised that have come to the same
@@ -249,6 +250,7 @@ export class LocalStates implements Seen, SharedStateListener {
       this.see(vma.readers);
       this.see(vma.lockSeq);
       if (vma.anonVma !== null) for (const { id } of vma.anonVma.vmas) this.see(id);
+      if (vma.mapping !== null) for (const { id } of vma.mapping.vmas) this.see(id);
     }
   }
 
@@ -491,7 +493,7 @@ export class LocalStates implements Seen, SharedStateListener {
   /** Flags of pages are read and written in many places, which points do not all announce: they tell of themselves. */
   private listenToFlags(): void {
     const { memmap } = this.m;
-    const { has, set, clear, isAnon, isLarge } = memmap;
+    const { has, set, clear, isAnon, isFile, isLarge } = memmap;
     const folioOf = memmap.folioOf.bind(memmap);
     // Which folio a page belongs to, and of how many pages that is, is among the flags.
     memmap.folioOf = (page) => {
@@ -523,6 +525,14 @@ export class LocalStates implements Seen, SharedStateListener {
       if (this.running) {
         this.noteAt(folio, Space.FolioFlags, Kind.Read);
         this.add(result ? 3 : 4);
+      }
+      return result;
+    };
+    memmap.isFile = (folio) => {
+      const result = isFile.call(memmap, folio);
+      if (this.running) {
+        this.noteAt(folio, Space.FolioFlags, Kind.Read);
+        this.add(result ? 7 : 8);
       }
       return result;
     };
@@ -664,6 +674,9 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.SwapSlot:
         for (const word of swap.wordsOf(object)) this.see(word);
         return;
+      case Space.PageCache:
+        this.see(m.mappings.get(Math.floor(object / AddressSpace.OBJECTS))?.at(object % AddressSpace.OBJECTS) ?? NO_PAGE);
+        return;
       case Space.TlbBatch:
         for (const mm of m.mms) {
           if (mm.id !== object) continue;
@@ -737,6 +750,7 @@ export class LocalStates implements Seen, SharedStateListener {
     const { memmap, folioHandoffs } = this.m;
     for (let i = 1; i < memmap.folioPages(folio); i++) this.see(memmap.flags[folio + i]!);
     this.see(memmap.mapping[folio]!);
+    this.see(memmap.index[folio]!);
     this.see(memmap.private[folio]!);
     for (const { task } of folioHandoffs.get(folio) ?? []) this.see(task.id);
   }

@@ -11,7 +11,9 @@ import {
   Op,
   PG,
   Prot,
+  ShmemInode,
   SWITCH,
+  truncateShmem,
   VM,
   ZoneId,
   type Atomic,
@@ -127,6 +129,22 @@ export class ThreadApi {
   *mmapHuge(hugePages: number): MaySleep<number> {
     const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.HUGETLB;
     return yield* this.k.mmap.doMmap(this.k, this.mm, 0, hugePages << 21, Prot.READ | Prot.WRITE, flags, null, 0);
+  }
+
+  /** New shared anonymous memory: a file of its own, that a child has too. */
+  *mmapShared(pages: number): MaySleep<number> {
+    const flags = MapFlag.SHARED | MapFlag.ANONYMOUS;
+    return yield* this.k.mmap.doMmap(this.k, this.mm, 0, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
+  }
+
+  /**
+   * Gives the file that is mapped at an address another size, as ftruncate() does; 0 or a negated errno.
+   * @throws ScenarioError where no file in memory is mapped
+   */
+  *truncate(addr: number, bytes: number): MaySleep<number> {
+    const inode = this.mm.vmaAt(Math.floor(addr / 4096))?.file?.inode;
+    if (!(inode instanceof ShmemInode)) throw new ScenarioError(`truncate: no file in memory is mapped at 0x${addr.toString(16)}`);
+    return yield* truncateShmem(this.k, inode, bytes);
   }
 
   *munmap(addr: number, pages: number): MaySleep<number> {

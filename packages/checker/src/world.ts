@@ -5,6 +5,7 @@ import {
   Ratelimit,
   Retries,
   Scheduler,
+  ShmemInode,
   startSwapDisk,
   SwapDisk,
   Task,
@@ -388,13 +389,18 @@ const UNHEARD: ReadonlyMap<object | null, ReadonlySet<string>> = new Map<object,
   [Retries.prototype, new Set(["most"])],
   [SwapDisk.prototype, new Set(["busyUntil"])],
   [Ratelimit.prototype, new Set(["begin"])],
+  [ShmemInode.prototype, new Set(["atimeNs", "mtimeNs", "ctimeNs"])],
   [SwitchedChoices.prototype, new Set(["from"])],
   [World.prototype, new Set(["checkpoint", "compared"])],
 ]);
 
 const NOTHING: ReadonlySet<string> = new Set();
 
-/** Properties that `World.compare` does not tell of, by the prototype of what has them. */
+/** Properties that `World.compare` does not tell of, by the prototype of what has them, or of what that extends. */
 export function unheardOf(prototype: object | null): ReadonlySet<string> {
-  return UNHEARD.get(prototype) ?? NOTHING;
+  for (let of = prototype; of !== null; of = Object.getPrototypeOf(of) as object | null) {
+    const names = UNHEARD.get(of);
+    if (names !== undefined) return names;
+  }
+  return NOTHING;
 }

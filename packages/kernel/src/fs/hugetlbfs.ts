@@ -10,7 +10,7 @@ import { HPG, type Hstate } from "../mm/hstate.js";
 import { ResvMap, type Subpool } from "../mm/hugetlb_reserve.js";
 import { VM, type Vma } from "../mm/mm_types.js";
 import { NO_PAGE, PG } from "../mm/page.js";
-import { FallocFl } from "../mm/shmem_file.js";
+import { FallocFl } from "./fallocate.js";
 import { seekWithin, type FileSystem } from "./namei.js";
 import { O, OpenFile, type DirEntry, type FileOps, type Inode, type InodeKind, type StatFs } from "./vfs.js";
 

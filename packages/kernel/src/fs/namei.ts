@@ -3,7 +3,7 @@ import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Mutex } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { FallocFl } from "../mm/shmem_file.js";
+import { vfsFallocate } from "./fallocate.js";
 import { HostFs, HostInode, type HostNode } from "./host_fs.js";
 import { PseudoDir } from "./pseudo.js";
 import { TmpfsInode } from "./tmpfs.js";
@@ -32,9 +32,6 @@ export const FIRST_ANON_DEV = 20;
 /** Longest name of one component where the file system says no other, and longest path, in bytes; the path's NUL counts. */
 const NAME_MAX = 255;
 const PATH_MAX = 4096;
-/** Modes of fallocate() that some file system has, and those of which one call may have only one. */
-const FALLOC_FL_SUPPORTED = 0xfb;
-const FALLOC_FL_MODES = 0xfa;
 /** Symbolic links that one resolution follows. */
 const MAX_LINKS = 40;
 /** Largest transfer of one read or write, as in Linux. */
@@ -647,21 +644,7 @@ export class MountTree implements Vfs {
   }
 
   *fallocate(k: Kernel, file: OpenFile, mode: number, offset: number, length: number): MaySleep<number> {
-    if (offset < 0 || length <= 0) return -Errno.EINVAL;
-    if ((mode & ~FALLOC_FL_SUPPORTED) !== 0) return -Errno.EOPNOTSUPP;
-    const exclusive = mode & FALLOC_FL_MODES;
-    if ((exclusive & (exclusive - 1)) !== 0) return -Errno.EOPNOTSUPP;
-    if ((mode & FallocFl.PUNCH_HOLE) !== 0 && (mode & FallocFl.KEEP_SIZE) === 0) return -Errno.EOPNOTSUPP;
-    if (!file.writable) return -Errno.EBADF;
-    if (file.inode.kind === "pipe") return -Errno.ESPIPE;
-    if (file.inode.kind !== "file") return -Errno.ENODEV;
-    if (offset + length > Number.MAX_SAFE_INTEGER) return -Errno.EFBIG;
-    if (file.ops.fallocate === undefined) return -Errno.EOPNOTSUPP;
-    const { lock } = file.inode;
-    if (lock !== undefined && !lock.tryWrite()) yield* lock.write();
-    const result = yield* file.ops.fallocate(k, file, mode, offset, length);
-    if (lock !== undefined && !lock.tryUnlock()) yield* lock.unlock();
-    return result;
+    return yield* vfsFallocate(k, file, mode, offset, length);
   }
 
   private *setSize(k: Kernel, inode: Inode, size: number): MaySleep<number> {

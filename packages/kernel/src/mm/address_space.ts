@@ -12,9 +12,6 @@ export interface MappingHost {
   reclaimed?(pages: number): void;
 }
 
-/** Indexes that the objects of one address space have room for; more of them share. */
-const OBJECTS = 2 ** 28;
-
 /**
  * struct address_space: the pages of a file by their index in it, and who maps it. An entry is a
  * page, or, of a file in memory, the swap slot that its contents went to (`swapEntry`); a large
@@ -24,6 +21,8 @@ const OBJECTS = 2 ** 28;
  * An access to an entry is one step: what Linux guards with the lock of the xarray.
  */
 export class AddressSpace {
+  /** Indexes that the objects of one address space have room for; more of them share. */
+  static readonly OBJECTS = 2 ** 28;
   readonly entries = new Map<number, number>();
   /** i_mmap: the VMAs that map a part of the file, whatever has become of their pages. Guarded by `lock`. */
   readonly vmas = new Set<Vma>();
@@ -45,7 +44,7 @@ export class AddressSpace {
 
   /** What `Op.PageCacheRead` and its like have as their object. */
   object(index: number): number {
-    return this.id * OBJECTS + (index % OBJECTS);
+    return this.id * AddressSpace.OBJECTS + (index % AddressSpace.OBJECTS);
   }
 
   /** The indexes from `start` below `end` that have something, in order. */

@@ -27,6 +27,8 @@ export enum VmFault {
   /** The memory is broken. */
   HWPOISON = 1 << 4,
   SIGSEGV = 1 << 6,
+  /** There is no page, nor an error: the access finds out. */
+  NOPAGE = 1 << 8,
   /** Nothing was done: it must be done with smaller pages. */
   FALLBACK = 1 << 11,
   /** The lock has been dropped; look the VMA up again. */

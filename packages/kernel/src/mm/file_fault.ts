@@ -8,6 +8,8 @@ import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
+/** What `VmOps.fault` says when it gives no page. */
+const NO_PAGE_FOUND = VmFault.ERROR | VmFault.RETRY | VmFault.NOPAGE;
 /** fault_around_bytes: 64 KiB, in pages. */
 const FAULT_AROUND_PAGES = 16;
 
@@ -24,7 +26,7 @@ export function* doReadFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const around = vmf.vma.ops!.mapsAround && (vmf.vma.flags & (VM.UFFD_WP | VM.UFFD_MINOR)) === 0;
   if (around && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
   const result = yield* vmf.vma.ops!.fault(k, vmf);
-  if ((result & (VmFault.ERROR | VmFault.RETRY)) !== 0) return result;
+  if ((result & NO_PAGE_FOUND) !== 0) return result;
   return result | (yield* k.fileFault.finishFault(k, vmf, vmf.page));
 }
 
@@ -39,7 +41,7 @@ export function* doCowFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const copy = yield* k.memory.allocAnonFolio(k);
   if (copy === NO_PAGE) return VmFault.OOM;
   let result = yield* vma.ops!.fault(k, vmf);
-  if ((result & (VmFault.ERROR | VmFault.RETRY)) === 0) {
+  if ((result & NO_PAGE_FOUND) === 0) {
     if (m.point(Op.FrameRead, vmf.page)) yield SWITCH;
     m.ram.copy(copy, vmf.page);
     result |= yield* k.fileFault.finishCow(k, vmf, copy);
@@ -69,7 +71,7 @@ export function* finishCow(k: Kernel, vmf: Vmf, copy: number): Atomic<number> {
 /** A write to shared memory: the file's page is dirty from here on. */
 export function* doSharedFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const result = yield* vmf.vma.ops!.fault(k, vmf);
-  if ((result & (VmFault.ERROR | VmFault.RETRY)) !== 0) return result;
+  if ((result & NO_PAGE_FOUND) !== 0) return result;
   const folio = k.m.memmap.folioOf(vmf.page);
   if (k.m.point(Op.PageFlags, folio)) yield SWITCH;
   k.m.memmap.set(folio, PG.dirty);

@@ -185,7 +185,7 @@ export function filemapVmOps(source: ReadsFolios): VmOps {
   };
 }
 
-/** Whether a fault may drop its lock to wait, and be tried again. */
-export function mayRetry(flags: number): boolean {
-  return (flags & (FaultFlag.ALLOW_RETRY | FaultFlag.RETRY_NOWAIT)) === FaultFlag.ALLOW_RETRY;
+/** Whether a fault may drop its lock to wait, and be tried again: the first time. */
+export function mayDropLock(flags: number): boolean {
+  return (flags & (FaultFlag.ALLOW_RETRY | FaultFlag.TRIED | FaultFlag.RETRY_NOWAIT)) === FaultFlag.ALLOW_RETRY;
 }

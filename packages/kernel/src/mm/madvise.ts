@@ -3,13 +3,14 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
+import { FallocFl, vfsFallocate } from "../fs/fallocate.js";
+import { fput } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { isSwapEntry, swapEntrySlot } from "./address_space.js";
-import { FallocFl } from "./shmem_file.js";
 import { PteMarker } from "./pte_marker.js";
 
 /** MADV_* as the generic ABI has them. */
@@ -401,11 +402,11 @@ export function* removeRange(k: Kernel, vma: Vma, start: number, end: number): M
   if ((vma.flags & VM.LOCKED) !== 0 || file === null || vma.mapping === null) return -Errno.EINVAL;
   if ((vma.flags & (VM.SHARED | VM.WRITE)) !== (VM.SHARED | VM.WRITE)) return -Errno.EACCES;
   const offset = vma.linearIndex(start) * 4096;
-  k.m.vfs.get(file);
+  file.references++;
   if (k.uffdEvents.wantsRemove(k, vma)) yield* k.uffdEvents.removeEvent(k, vma, start, end);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  const result = yield* k.m.vfs.fallocate(k, file, FallocFl.PUNCH_HOLE | FallocFl.KEEP_SIZE, offset, (end - start) * 4096);
-  yield* k.m.vfs.put(k, file);
+  const result = yield* vfsFallocate(k, file, FallocFl.PUNCH_HOLE | FallocFl.KEEP_SIZE, offset, (end - start) * 4096);
+  yield* fput(k, file);
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   return result;
 }

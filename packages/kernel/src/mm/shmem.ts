@@ -6,7 +6,7 @@ import type { Kernel } from "../kernel.js";
 import type { FaultAt } from "../fs/userfaultfd.js";
 import { isSwapEntry, swapEntry, swapEntrySlot } from "./address_space.js";
 import { VmFault } from "./fault_flags.js";
-import { mayRetry } from "./filemap.js";
+import { mayDropLock } from "./filemap.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
 import { VM } from "./mm_types.js";
@@ -52,22 +52,22 @@ export function* shmemGetPage(
   const { mapping } = inode;
   let major = false;
   for (;;) {
-    if (m.point(Op.Inode, inode.ino)) yield SWITCH;
-    if (sgp < Sgp.Write && index >= Math.ceil(inode.size / 4096)) return -Errno.EINVAL;
+    if (yield* k.shmem.beyondEnd(k, inode, index, sgp)) return -Errno.EINVAL;
     const entry = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
     if (entry !== NO_PAGE && at !== null && (at.vma.flags & VM.UFFD_MINOR) !== 0) {
       if (entry >= 0) yield* k.fileFault.releasePage(k, entry, site);
       return yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MINOR);
     }
     if (entry >= 0) {
-      if (m.memmap.has(m.memmap.folioOf(entry), PG.uptodate)) return { page: entry, major };
+      const folio = m.memmap.folioOf(entry);
+      if (m.memmap.has(folio, PG.uptodate)) return { page: entry, major };
       if (sgp !== Sgp.Read) {
-        yield* k.shmem.shmemClear(k, m.memmap.folioOf(entry));
+        yield* k.shmem.shmemClear(k, folio);
         return { page: entry, major };
       }
       // What fallocate() has taken, and nobody has used, reads as the hole it was.
-      yield* k.folioLock.folioUnlock(k, m.memmap.folioOf(entry));
-      yield* k.swap.folioPut(k, m.memmap.folioOf(entry), site);
+      yield* k.folioLock.folioUnlock(k, folio);
+      yield* k.swap.folioPut(k, folio, site);
       return NO_PAGE;
     }
     if (isSwapEntry(entry)) {
@@ -79,10 +79,28 @@ export function* shmemGetPage(
     if (sgp <= Sgp.NoAlloc) return NO_PAGE;
     if (at !== null && (at.vma.flags & VM.UFFD_MISSING) !== 0) return yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MISSING);
     const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
-    if (page >= 0 && sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, m.memmap.folioOf(page));
-    if (page >= 0) return { page, major };
-    if (page !== -Errno.EEXIST) return page;
+    if (page === -Errno.EEXIST) continue;
+    if (page < 0) return page;
+    if (sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, m.memmap.folioOf(page));
+    if (!(yield* k.shmem.truncatedMeanwhile(k, inode, index, sgp))) return { page, major };
+    yield* k.filemap.filemapRemoveFolio(k, page);
+    inode.sb.unacctBlocks(1);
+    yield* k.swap.folioPutUnowned(k, page);
+    yield* k.folioLock.folioUnlock(k, page);
+    yield* k.swap.folioPut(k, page, site);
+    return -Errno.EINVAL;
   }
+}
+
+/** The file may have become shorter since its size was looked at, and the truncation may be past a page that is new in it. */
+export function* truncatedMeanwhile(k: Kernel, inode: ShmemInode, index: number, sgp: Sgp): Atomic<boolean> {
+  return yield* k.shmem.beyondEnd(k, inode, index, sgp);
+}
+
+/** Whether a page is behind the end of the file, for whom that matters. */
+export function* beyondEnd(k: Kernel, inode: ShmemInode, index: number, sgp: Sgp): Atomic<boolean> {
+  if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+  return sgp < Sgp.Write && index >= Math.ceil(inode.size / 4096);
 }
 
 /** A locked folio becomes zeros that can be used. */
@@ -180,7 +198,7 @@ export function* shmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const index = vmf.vma.linearIndex(vmf.vpn);
   if (inode.punch !== null) {
     const waited = yield* k.shmem.waitForPunch(k, inode, vmf, index);
-    if (waited !== 0) return waited;
+    if (waited !== null) return waited;
   }
   const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Cache, "fault", vmf);
   if (found === -Errno.ENOMEM) return VmFault.OOM;
@@ -191,19 +209,18 @@ export function* shmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
 
 /**
  * A hole is being punched where the fault is: it waits until that is done, else it could fill the hole as
- * fast as it is made. RETRY where it has waited, its lock dropped; 0 where it may go on.
+ * fast as it is made. Null where it may go on; else it has waited: RETRY with its lock dropped, or NOPAGE with it.
  */
-export function* waitForPunch(k: Kernel, inode: ShmemInode, vmf: Vmf, index: number): MaySleep<number> {
+export function* waitForPunch(k: Kernel, inode: ShmemInode, vmf: Vmf, index: number): MaySleep<number | null> {
   const { m } = k;
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
   const { punch } = inode;
-  if (punch === null || index < punch.start || index >= punch.end) return 0;
-  // Who cannot drop its lock does not wait with it: whoever punches may need it.
-  if (!mayRetry(vmf.flags)) return 0;
+  if (punch === null || index < punch.start || index >= punch.end) return null;
+  const drops = mayDropLock(vmf.flags);
   punch.wait.prepare(TaskState.Uninterruptible, "shmem_falloc", inode.ino);
-  yield* k.memory.releaseFaultLock(k, vmf);
+  if (drops) yield* k.memory.releaseFaultLock(k, vmf);
   yield* punch.wait.sleepPrepared();
-  return VmFault.RETRY;
+  return drops ? VmFault.RETRY : VmFault.NOPAGE;
 }
 
 export const SHMEM_VM_OPS: VmOps = { fault: (k, vmf) => k.shmem.shmemFault(k, vmf), mapsAround: true, isShmem: true };

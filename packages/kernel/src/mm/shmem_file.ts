@@ -2,6 +2,7 @@ import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { FallocFl } from "../fs/fallocate.js";
 import { O, OpenFile, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, type FileOps, type Inode } from "../fs/vfs.js";
 import { isSwapEntry } from "./address_space.js";
 import { PAGE_SIZE } from "./frame_memory.js";
@@ -12,12 +13,6 @@ import { Seal, ShmemInode } from "./shmem_inode.js";
 
 /** Files end below this: 2^50 bytes, which numbers still address exactly. */
 export const SHMEM_MAX_BYTES = 2 ** 50;
-
-/** FALLOC_FL_*. */
-export enum FallocFl {
-  KEEP_SIZE = 1,
-  PUNCH_HOLE = 2,
-}
 
 /** A file in memory that no directory has: a memfd, or what stands behind shared anonymous memory. */
 class KernelShmemInode extends ShmemInode implements Inode {

@@ -5,7 +5,7 @@ import type { Vmf } from "./memory.js";
 /** What a mapping of a file does (vm_operations_struct). A VMA without them is anonymous memory. */
 export interface VmOps {
   /**
-   * Finds the page of a fault: VmFault bits, and without an error or RETRY among them the page in
+   * Finds the page of a fault: VmFault bits, and without an error, RETRY or NOPAGE among them the page in
    * `vmf.page`, its folio locked and referenced at site "fault". RETRY has dropped the fault's lock.
    */
   fault(k: Kernel, vmf: Vmf): MaySleep<number>;
