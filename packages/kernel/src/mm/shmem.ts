@@ -4,7 +4,7 @@ import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import type { FaultAt } from "../fs/userfaultfd.js";
-import { isSwapEntry, swapEntry, swapEntrySlot } from "./address_space.js";
+import { isSwapEntry, swapEntry, swapEntrySlot, type AddressSpace } from "./address_space.js";
 import { VmFault } from "./fault_flags.js";
 import { mayDropLock } from "./filemap.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
@@ -101,6 +101,14 @@ export function* truncatedMeanwhile(k: Kernel, inode: ShmemInode, index: number,
 export function* beyondEnd(k: Kernel, inode: ShmemInode, index: number, sgp: Sgp): Atomic<boolean> {
   if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
   return sgp < Sgp.Write && index >= Math.ceil(inode.size / 4096);
+}
+
+/** Whether a file has something at an index, for SEEK_DATA: what is in swap counts, what was taken and never used does not. */
+export function* hasData(k: Kernel, mapping: AddressSpace, index: number): Atomic<boolean> {
+  const { m } = k;
+  if (m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
+  const entry = mapping.at(index);
+  return isSwapEntry(entry) || (entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate));
 }
 
 /** A locked folio becomes zeros that can be used. */

@@ -4,7 +4,6 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FallocFl } from "../fs/fallocate.js";
 import { O, OpenFile, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, type FileOps, type Inode } from "../fs/vfs.js";
-import { isSwapEntry } from "./address_space.js";
 import { PAGE_SIZE } from "./frame_memory.js";
 import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
@@ -185,18 +184,15 @@ export const SHMEM_FILE_OPS: FileOps = {
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return seek(file, offset, whence);
     if (offset < 0 || offset >= inode.size) return -Errno.ENXIO;
-    // What was taken and never used is a hole; what is in swap is data.
-    const isData = (index: number): boolean => {
-      const entry = inode.mapping.at(index);
-      return isSwapEntry(entry) || (entry >= 0 && k.m.memmap.has(k.m.memmap.folioOf(entry), PG.uptodate));
-    };
     const start = Math.floor(offset / PAGE_SIZE);
     if (whence === SEEK_DATA) {
-      const first = inode.mapping.indexesIn(start, Infinity).find(isData);
-      return first === undefined || first * PAGE_SIZE >= inode.size ? -Errno.ENXIO : Math.max(offset, first * PAGE_SIZE);
+      for (const index of inode.mapping.indexesIn(start, Math.ceil(inode.size / PAGE_SIZE))) {
+        if (yield* k.shmem.hasData(k, inode.mapping, index)) return Math.max(offset, index * PAGE_SIZE);
+      }
+      return -Errno.ENXIO;
     }
     let index = start;
-    while (isData(index)) index++;
+    while (yield* k.shmem.hasData(k, inode.mapping, index)) index++;
     return Math.min(inode.size, Math.max(offset, index * PAGE_SIZE));
   },
 
