@@ -377,6 +377,20 @@ static void deaths(void)
 	}
 }
 
+static int protected(size_t page, size_t pages)
+{
+	int fd = sys_open("/proc/self/pagemap", O_RDONLY), n = 0;
+
+	for (size_t i = page; i < page + pages; i++) {
+		uint64_t entry = 0;
+
+		syscall4(__NR_pread64, fd, &entry, 8, (uintptr_t)at(i) / PAGE_SIZE * 8);
+		n += (int)(entry >> 57) & 1;
+	}
+	syscall1(__NR_close, fd);
+	return n;
+}
+
 static void events(void)
 {
 	const unsigned long all = EVENT_FORK | EVENT_REMAP | EVENT_REMOVE | EVENT_UNMAP;
@@ -438,6 +452,19 @@ static void events(void)
 		print("move: %d\n", uffd_move(child, at(10), at(11), PAGE_SIZE, 0));
 		syscall1(__NR_close, child);
 		monitor.fd = fd;
+		end("fork", 0);
+	}
+	/* What is protected is so in the child, if somebody can answer for it there. */
+	for (int i = 0; i < 2; i++) {
+		begin(UNPOPULATED | (i == 0 ? EVENT_FORK : 0), MISSING | WP, COPY);
+		*(volatile char *)at(0) = 1;
+		*(volatile char *)at(1) = 1;
+		uffd_writeprotect(monitor.fd, at(0), 3 * PAGE_SIZE, 1);
+		pid = fork();
+		if (pid == 0)
+			exit_group(protected(0, 4));
+		print("protected in the child: %d\n", wait_for(pid) >> 8);
+		print("in the parent: %d\n", (long)protected(0, 4));
 		end("fork", 0);
 	}
 	/* Without the event a child has ordinary memory. */

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { runGuest } from "./guest.js";
 
 // The expected output is what the same source prints natively on Linux 6.18.
-test.each(["uffd", "uffd-shmem"])("%s: what userfaultfd takes, refuses and leaves is as on Linux", async (name) => {
+test.each(["uffd", "uffd-shmem", "uffd-thp"])("%s: what userfaultfd takes, refuses and leaves is as on Linux", async (name) => {
   const run = runGuest(name);
   expect(run.exitCode).toBe(0);
   await expect(run.stdout).toMatchFileSnapshot(`./__snapshots__/${name}.txt`);

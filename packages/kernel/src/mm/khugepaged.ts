@@ -38,6 +38,7 @@ export function madviseCollapseErrno(_k: Kernel, result: Scan): number {
     case Scan.AllocHugePageFail:
       return -Errno.ENOMEM;
     case Scan.CgroupChargeFail:
+    case Scan.ExceedNonePte:
       return -Errno.EBUSY;
     case Scan.PageCount:
     case Scan.PageLock:
@@ -48,7 +49,6 @@ export function madviseCollapseErrno(_k: Kernel, result: Scan): number {
     case Scan.Succeed:
     case Scan.NoPteTable:
     case Scan.PmdMapped:
-    case Scan.ExceedNonePte:
     case Scan.ExceedSwapPte:
     case Scan.ExceedSharedPte:
     case Scan.PteNonPresent:
