@@ -370,7 +370,8 @@ export class Invariants implements EventSink {
         hugetlb += this.hugetlbEntry(mm, vpn, flags, pfn);
         return;
       }
-      huge++;
+      // No table is set aside for what can be found in a file again.
+      if (vma === null || vma.ops === null) huge++;
       if ((flags & PTE.SPECIAL) !== 0) return;
       const folio = m.memmap.pfnToPage(pfn);
       if (m.memmap.order[folio] !== HPAGE_PMD_ORDER) {
@@ -378,7 +379,8 @@ export class Invariants implements EventSink {
       }
       this.referenced[folio]!++;
       this.mappedWhole.set(folio, (this.mappedWhole.get(folio) ?? 0) + 1);
-      anon += PTRS;
+      if (m.memmap.isFile(folio)) file += PTRS;
+      else anon += PTRS;
     };
     this.walk(
       mm,

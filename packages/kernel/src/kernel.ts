@@ -1,5 +1,7 @@
+import * as fileHuge from "./mm/file_huge.js";
 import * as fileFault from "./mm/file_fault.js";
 import * as filemap from "./mm/filemap.js";
+import * as shmemHuge from "./mm/shmem_huge.js";
 import * as shmem from "./mm/shmem.js";
 import * as guard from "./mm/guard.js";
 import * as accessRemote from "./mm/access_remote.js";
@@ -31,6 +33,7 @@ import * as pageIo from "./mm/page_io.js";
 import * as vma from "./mm/vma.js";
 import * as zap from "./mm/zap.js";
 import * as pageIsolation from "./mm/page_isolation.js";
+import * as collapseFile from "./mm/collapse_file.js";
 import * as collapse from "./mm/collapse.js";
 import * as copyRange from "./mm/copy_range.js";
 import * as debug from "./mm/debug.js";
@@ -40,6 +43,7 @@ import * as populate from "./mm/populate.js";
 import * as pageAlloc from "./mm/page_alloc.js";
 import * as pteMarker from "./mm/pte_marker.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
+import * as ptReclaim from "./mm/pt_reclaim.js";
 import * as rmap from "./mm/rmap.js";
 import * as splitDebug from "./mm/split_debug.js";
 import * as swap from "./mm/swap.js";
@@ -81,12 +85,14 @@ export const MAINLINE = {
   accessRemote,
   clearRefs,
   collapse,
+  collapseFile,
   copyRange,
   debug,
   exec,
   exit,
   fault,
   fileFault,
+  fileHuge,
   filemap,
   folioLock,
   fork,
@@ -128,8 +134,10 @@ export const MAINLINE = {
   pteMarker,
   populate,
   rcu,
+  ptReclaim,
   rmap,
   shmem,
+  shmemHuge,
   signal,
   splitDebug,
   swap,

@@ -27,3 +27,10 @@ test("huge pages are split into parts of each size", () => {
   expect(run.exitCode).toBe(0);
   expect(run.stdout).toMatchSnapshot();
 });
+
+// The expected output is what the same source prints natively on Linux 6.18, as root.
+test("files in memory have huge pages where the settings say so", async () => {
+  const run = runGuest("shmem-thp");
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/shmem-thp.txt");
+});

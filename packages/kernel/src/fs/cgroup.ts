@@ -433,7 +433,7 @@ function memoryStat(memcg: Memcg): string {
     ["swapcached", c.swapcached],
     ["anon_thp", c.anonThp],
     ["file_thp", 0],
-    ["shmem_thp", 0],
+    ["shmem_thp", c.shmemThp],
     ["inactive_anon", lru[Lru.inactiveAnon]!],
     ["active_anon", lru[Lru.activeAnon]!],
     ["inactive_file", lru[Lru.inactiveFile]!],

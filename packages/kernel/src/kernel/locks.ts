@@ -180,6 +180,16 @@ export class RwSem {
     yield* this.acquire(true);
   }
 
+  /** Takes it for writing where that need not wait, and only there: for who holds what is inside of it. */
+  *trylockWrite(): Atomic<boolean> {
+    const { m } = this.locks;
+    if (m.point(Op.SemWrite, this.id)) yield SWITCH;
+    if (this.waiting.length > 0 || !this.free(true)) return false;
+    this.writer = m.current!;
+    this.locks.observer?.acquired(m.current!, this.cls, this.id, true);
+    return true;
+  }
+
   tryUnlock(): boolean {
     const { m } = this.locks;
     if (m.point(Op.SemRelease, this.id)) {

@@ -38,6 +38,9 @@ export enum Scan {
   AddressRange,
   AllocHugePageFail,
   CgroupChargeFail,
+  PteMappedHugepage,
+  Truncated,
+  PageFilled,
 }
 
 /** One who collapses: khugepaged, or MADV_COLLAPSE, which heeds no limits. */

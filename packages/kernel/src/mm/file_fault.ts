@@ -6,6 +6,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import type { Vmf } from "./memory.js";
 import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
+import { shmemOf } from "./shmem_huge.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** What `VmOps.fault` says when it gives no page. */
@@ -89,13 +90,32 @@ export function fileUpdateTime(k: Kernel, vma: Vma): void {
 export function* finishFault(k: Kernel, vmf: Vmf, page: number): Atomic<number> {
   const { m } = k;
   if (yield* k.memory.pteLockUnchanged(k, vmf)) {
-    // What took the place of a marker is protected as that said.
-    yield* k.fileFault.mapFilePage(k, vmf.vma, vmf.vpn, vmf.ptep, page, (vmf.flags & FaultFlag.WRITE) !== 0, vmf.origFlags !== 0);
+    const write = (vmf.flags & FaultFlag.WRITE) !== 0;
+    const [first, pages] = k.fileFault.rangeToMap(k, vmf, page);
+    for (let i = 0; i < pages; i++) {
+      // What took the place of a marker is protected as that said.
+      yield* k.fileFault.mapFilePage(k, vmf.vma, vmf.vpn + first + i, vmf.ptep + first + i, page + first + i, write, vmf.origFlags !== 0);
+    }
     const ptl = m.pt.lockOf(vmf.ptep);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
   }
   yield* k.fileFault.releasePage(k, page);
   return 0;
+}
+
+/**
+ * Which pages a fault maps, from where relative to its own, and how many: all of a large folio in memory where the VMA
+ * and the table have room for it, and nothing is mapped there yet (since 6.11); else its own.
+ */
+export function rangeToMap(k: Kernel, { vma, vpn, ptep }: Vmf, page: number): [first: number, pages: number] {
+  const { memmap } = k.m;
+  const folio = memmap.folioOf(page);
+  const pages = memmap.folioPages(folio);
+  const first = folio - page;
+  const start = vpn + first;
+  const fits = start >= vma.startVpn && start + pages <= vma.endVpn && (vpn & -HPAGE_PMD_NR) <= start && (vpn | (HPAGE_PMD_NR - 1)) + 1 >= start + pages;
+  if (pages === 1 || !fits || shmemOf(vma) === null || vma.uffd !== null) return [0, 1];
+  return k.memory.pteRangeNone(k, ptep + first, pages) ? [first, pages] : [0, 1];
 }
 
 /** An entry that userfaultfd protects from the beginning. */
@@ -138,14 +158,18 @@ export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
     const page = yield* k.filemap.filemapGetEntry(k, mapping, index, "fault_around");
     if (page < 0) continue;
     const folio = m.memmap.folioOf(page);
+    // A large folio that begins or ends outside is mapped as far as VMA and table go (since 6.18).
+    const first = Math.max(at - (page - folio), vma.startVpn, vpn & -HPAGE_PMD_NR);
+    const last = Math.min(at - (page - folio) + m.memmap.folioPages(folio), vma.endVpn, (vpn | (HPAGE_PMD_NR - 1)) + 1);
     if (yield* k.folioLock.folioTrylock(k, folio)) {
       m.touches(Op.PageCacheRead, mapping.object(index));
       m.touches(Op.Inode, mapping.host.ino);
       const usable = mapping.at(index) === page && m.memmap.has(folio, PG.uptodate) && index < Math.ceil(mapping.host.size / 4096);
-      if (usable && (yield* k.fileFault.mapAround(k, vmf, at, page))) present ||= at === vpn;
+      for (let i = first; i < last && usable; i++) if (yield* k.fileFault.mapAround(k, vmf, i, page + (i - at))) present ||= i === vpn;
       yield* k.folioLock.folioUnlock(k, folio);
     }
     yield* k.swap.folioPut(k, folio, "fault_around");
+    at = Math.max(at, last - 1);
   }
   return present;
 }

@@ -2,7 +2,8 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import type { AddressSpace } from "./address_space.js";
+import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
+import { isSwapEntry, type AddressSpace } from "./address_space.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
@@ -56,13 +57,22 @@ export function* filemapLockEntry(k: Kernel, mapping: AddressSpace, index: numbe
  */
 export function* filemapAddFolio(k: Kernel, mapping: AddressSpace, folio: number, index: number, expected: number): Atomic<boolean> {
   const { m } = k;
-  const { memmap } = m;
   const pages = entriesOf(k, folio);
   if (m.point(Op.PageCacheWrite, mapping.object(index))) yield SWITCH;
   for (let i = 0; i < pages; i++) {
     if (i > 0) m.touches(Op.PageCacheWrite, mapping.object(index + i));
-    if (mapping.at(index + i) !== expected) return false;
+    // Slots side by side have entries that go down.
+    if (mapping.at(index + i) !== (isSwapEntry(expected) ? expected - i : expected)) return false;
   }
+  k.filemap.addFolio(k, mapping, folio, index);
+  return true;
+}
+
+/** The step of `filemapAddFolio` itself, for callers that have announced it. */
+export function addFolio(k: Kernel, mapping: AddressSpace, folio: number, index: number): void {
+  const { m } = k;
+  const { memmap } = m;
+  const pages = entriesOf(k, folio);
   m.mappings.add(mapping);
   for (let i = 0; i < pages; i++) mapping.entries.set(index + i, folio + i);
   m.touches(Op.RefGet, folio);
@@ -71,7 +81,6 @@ export function* filemapAddFolio(k: Kernel, mapping: AddressSpace, folio: number
   memmap.mapping[folio] = mapping.id << 1;
   memmap.index[folio] = index;
   accountCached(k, folio, pages);
-  return true;
 }
 
 /**
@@ -124,6 +133,14 @@ function accountCached(k: Kernel, folio: number, pages: number): void {
   if (!memmap.has(folio, PG.swapbacked)) return;
   vmstat.pages.shmem += pages;
   counters.shmem += pages;
+  if (memmap.order[folio] === HPAGE_PMD_ORDER) k.filemap.accountShmemThp(k, folio, pages);
+}
+
+/** Pages of folios of 2 MiB that files in memory have. */
+export function accountShmemThp(k: Kernel, folio: number, pages: number): void {
+  const { memmap, vmstat, memcgs } = k.m;
+  vmstat.pages.shmemThps += pages;
+  memcgs.get(memmap.memcg[folio]!).counters.shmemThp += pages;
 }
 
 /* Files that are read from somewhere. */

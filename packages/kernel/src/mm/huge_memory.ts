@@ -11,6 +11,7 @@ import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HUGE_ZERO, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
+import { alignedWithFile, shmemOf } from "./shmem_huge.js";
 import { THP_MIN_ORDER } from "./thp.js";
 import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
@@ -58,13 +59,20 @@ export function vmaThpDisabled(_k: Kernel, vma: Vma, forced: boolean): boolean {
 
 /** Whether an aligned folio of this order may be mapped around a page. */
 export function thpVmaAllowable(k: Kernel, vma: Vma, vpn: number, order: number, why = Tva.PageFault): boolean {
-  if (vma.file !== null || (vma.flags & VM_SPECIAL) !== 0) return false;
-  if (k.hugeMemory.vmaThpDisabled(k, vma, why === Tva.ForcedCollapse)) return false;
+  if ((vma.flags & VM_SPECIAL) !== 0 || vma.isHugetlb) return false;
+  const forced = why === Tva.ForcedCollapse;
+  if (k.hugeMemory.vmaThpDisabled(k, vma, forced)) return false;
   const start = vpn & -(1 << order);
   if (start < vma.startVpn || start + (1 << order) > vma.endVpn) return false;
+  if (vma.ops !== null) {
+    // Which of these a fault gets is decided where the file is filled.
+    const inode = shmemOf(vma);
+    if (why === Tva.PageFault || inode === null || !alignedWithFile(vma, order)) return false;
+    return (k.shmemHuge.allowableHugeOrders(k, inode, vma, vma.pgoff, 0, forced) & (1 << order)) !== 0;
+  }
   // Nothing was ever mapped there: nothing to make larger.
   if (vma.anonVma === null && why >= Tva.Khugepaged) return false;
-  return why === Tva.ForcedCollapse || k.m.thp.orderEnabled(order, (vma.flags & VM.HUGEPAGE) !== 0);
+  return forced || k.m.thp.orderEnabled(order, (vma.flags & VM.HUGEPAGE) !== 0);
 }
 
 /** Whether a VMA could have a large folio somewhere: THPeligible of smaps. */
@@ -298,6 +306,11 @@ export function* doHugePmdWpPage(k: Kernel, vma: Vma, vpn: number, flags: number
     return yield* k.hugeMemory.replaceHugeZero(k, vma, vpn, flags, pmd, old, pfn);
   }
   const folio = memmap.pfnToPage(pfn);
+  if (vma.ops !== null) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+    return VmFault.FALLBACK;
+  }
   if (memmap.has(folio, PG.anonExclusive) || (yield* k.hugeMemory.canReuseHuge(k, folio))) {
     memmap.set(folio, PG.anonExclusive);
     if ((flags & FaultFlag.UNSHARE) === 0) {
@@ -401,6 +414,11 @@ export function* splitHugePmd(k: Kernel, vma: Vma, vpn: number): MaySleep<void> 
 export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: number): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
+  if (vma.ops !== null) {
+    yield* k.fileHuge.clearFilePmd(k, vma, start, pmd);
+    m.vmstat.events.thp_split_pmd++;
+    return;
+  }
   if (m.point(Op.PteWrite, pmd)) yield SWITCH;
   const flags = m.pt.flags(pmd);
   const pfn = m.pt.pfn(pmd);
@@ -446,6 +464,8 @@ export function* vmaAdjustTransHuge(k: Kernel, vma: Vma, vpn: number): MaySleep<
 export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: number): MaySleep<number> {
   const { m } = k;
   const start = pmdStart(vpn);
+  // Faults find it again.
+  if (src.ops !== null) return 0;
   const table = yield* k.pageAlloc.allocTable(k);
   if (table === NO_PAGE) return -Errno.ENOMEM;
   const zero = !src.mm.hasHugeZero || (yield* k.hugeMemory.mmGetHugeZero(k, dst.mm));
@@ -495,6 +515,14 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
   m.sink?.emit(Event.SetPte, pmd, 0, 0, start);
   k.mmGather.tlbRemoveEntry(k, tlb, start);
   k.mmGather.tlbRemoveEntry(k, tlb, start + HPAGE_PMD_NR - 1);
+  if (vma.ops !== null) {
+    const folio = m.memmap.pfnToPage(pfn);
+    yield* k.fileHuge.unmapFilePmd(k, vma, folio, flags);
+    const full = k.mmGather.tlbRemovePage(k, tlb, folio);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    if (full) yield* k.mmGather.tlbFlushMmu(k, tlb);
+    return true;
+  }
   const table = withdrawTable(vma.mm);
   vma.mm.pageTables--;
   let full = false;

@@ -139,6 +139,7 @@ export function splitFrozen(k: Kernel, folio: number, pieces: readonly Piece[], 
   m.touches(Op.Thp, 0);
   m.thp.unqueueDeferredSplit(folio, from);
   if (memmap.isAnon(folio)) m.thp.stats(from).nr_anon--;
+  else if (from === HPAGE_PMD_ORDER && memmap.has(folio, PG.swapbacked)) k.filemap.accountShmemThp(k, folio, -(1 << from));
   if (onLru) lruvecDelFolio(k, memcg.lruvec, folio);
   m.touches(Op.PageFlags, folio);
   memmap.dissolveCompound(folio);

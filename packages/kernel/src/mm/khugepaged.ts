@@ -44,6 +44,7 @@ export function madviseCollapseErrno(_k: Kernel, result: Scan): number {
     case Scan.PageLock:
     case Scan.PageLru:
     case Scan.DelPageLru:
+    case Scan.PageFilled:
       return -Errno.EAGAIN;
     case Scan.Fail:
     case Scan.Succeed:
@@ -60,6 +61,8 @@ export function madviseCollapseErrno(_k: Kernel, result: Scan): number {
     case Scan.VmaNull:
     case Scan.VmaCheck:
     case Scan.AddressRange:
+    case Scan.PteMappedHugepage:
+    case Scan.Truncated:
       return -Errno.EINVAL;
   }
 }
@@ -91,7 +94,8 @@ export function* madviseCollapse(k: Kernel, vma: Vma, start: number, end: number
       }
       last = Math.min(last, Math.floor(now.endVpn / HPAGE_PMD_NR) * HPAGE_PMD_NR);
     }
-    const result = yield* k.collapse.collapseScanPmd(k, mm, vpn, cc);
+    let result = yield* scanAt(k, mm, vpn, cc);
+    if (result === Scan.PteMappedHugepage) result = yield* k.collapseFile.collapsePteMapped(k, mm, vpn, true);
     if (result === Scan.Succeed || result === Scan.PmdMapped) collapsed++;
     else {
       failure = result;
@@ -100,6 +104,13 @@ export function* madviseCollapse(k: Kernel, vma: Vma, start: number, end: number
   }
   if (!cc.mmapLocked && !mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   return collapsed * HPAGE_PMD_NR === last - first ? 0 : k.khugepaged.madviseCollapseErrno(k, failure);
+}
+
+/** Looks at 2 MiB of whichever kind, and collapses them; mmap_lock is held for reading, and may be dropped. */
+function* scanAt(k: Kernel, mm: Mm, vpn: number, cc: CollapseControl): MaySleep<Scan> {
+  const vma = mm.vmaAt(vpn)!;
+  if (vma.ops !== null) return yield* k.collapseFile.collapseScanFile(k, vma, vpn, cc);
+  return yield* k.collapse.collapseScanPmd(k, mm, vpn, cc);
 }
 
 /* Who is looked through. */
@@ -242,7 +253,11 @@ export function* scanMmSlot(k: Kernel, pages: number): MaySleep<Scanned> {
       continue;
     }
     if (progress >= pages) break;
-    result = yield* k.collapse.collapseScanPmd(k, mm, start, cc);
+    result = yield* scanAt(k, mm, start, cc);
+    if (result === Scan.PteMappedHugepage) {
+      const mapped = yield* k.collapseFile.collapsePteMapped(k, mm, start, false);
+      result = mapped === Scan.PmdMapped ? Scan.Succeed : mapped;
+    }
     if (result === Scan.Succeed) khugepaged.pagesCollapsed++;
     cursor.vpn = start + HPAGE_PMD_NR;
     progress += HPAGE_PMD_NR;

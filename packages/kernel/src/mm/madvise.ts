@@ -109,6 +109,7 @@ function* adviseMapped(k: Kernel, mm: Mm, start: number, end: number, advice: nu
   }
   if (write) yield* k.memory.mmapWriteUnlock(k, mm);
   else if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  if (advice === Madv.DONTNEED || advice === Madv.DONTNEED_LOCKED) yield* k.ptReclaim.reclaimPageTables(k, mm, start, vpn);
   return result;
 }
 

@@ -5,6 +5,7 @@ import { Lruvec } from "./lruvec.js";
 export interface MemcgCounters {
   anon: number;
   anonThp: number;
+  shmemThp: number;
   file: number;
   fileMapped: number;
   kernelStack: number;
@@ -33,6 +34,7 @@ export interface MemcgCounters {
 const ZERO: MemcgCounters = {
   anon: 0,
   anonThp: 0,
+  shmemThp: 0,
   file: 0,
   fileMapped: 0,
   kernelStack: 0,

@@ -238,6 +238,10 @@ export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number,
     const result = yield* k.hugeMemory.handleHugePmd(k, vma, vpn, flags, pmd, addr);
     if ((result & VmFault.FALLBACK) === 0) return ~result;
   }
+  if (vma.ops !== null && m.pt.isNone(pmd) && k.shmemHuge.mayMapPmd(k, vma, vpn)) {
+    const result = yield* k.fileHuge.doFilePmdFault(k, vma, vpn, flags, addr, pmd);
+    if ((result & VmFault.FALLBACK) === 0) return ~result;
+  }
   const child = m.pt.child(pmd);
   if (child >= 0) return child * PTRS_PER_TABLE + tableIndex(vpn, 0);
   const ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn, pmd);

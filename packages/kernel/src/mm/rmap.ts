@@ -104,7 +104,31 @@ export function* folioAddFileRmapPte(k: Kernel, folio: number, page: number): At
   memmap.addMapcount(folio, page, 1);
 }
 
+/** How many pages of a folio no last-level entry maps. */
+function withoutEntries(k: Kernel, folio: number): number {
+  const { memmap } = k.m;
+  let pages = 0;
+  for (let page = folio; page < folio + memmap.folioPages(folio); page++) if (memmap.mapcount[page] === 0) pages++;
+  return pages;
+}
+
+/** Another mapping of a folio of a file as a whole. */
+export function* folioAddFileRmapPmd(k: Kernel, folio: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  if (m.memmap.entireMapcount(folio) === 0) {
+    accountPmdMapped(k, folio, m.memmap.folioPages(folio));
+    accountMapped(k, folio, withoutEntries(k, folio));
+  }
+  m.memmap.addEntireMapcount(folio, 1);
+}
+
 /** Pages that are mapped by PMD entries. */
+function accountPmdMapped(k: Kernel, folio: number, pages: number): void {
+  if (k.m.memmap.isAnon(folio)) accountAnonThp(k, folio, pages);
+  else k.m.vmstat.pages.shmemPmdMapped += pages;
+}
+
 function accountAnonThp(k: Kernel, folio: number, pages: number): void {
   const { memmap, vmstat, memcgs } = k.m;
   vmstat.pages.anonThp += pages;
@@ -172,11 +196,10 @@ export function dropPmdMapping(k: Kernel, folio: number): void {
   const pages = memmap.folioPages(folio);
   memmap.addEntireMapcount(folio, -1);
   if (memmap.entireMapcount(folio) > 0) return;
-  accountAnonThp(k, folio, -pages);
-  let unmapped = 0;
-  for (let page = folio; page < folio + pages; page++) if (memmap.mapcount[page] === 0) unmapped++;
-  accountAnonMapped(k, folio, -unmapped);
-  if (unmapped > 0 && unmapped < pages) k.hugeMemory.deferredSplitFolio(k, folio);
+  accountPmdMapped(k, folio, -pages);
+  const unmapped = withoutEntries(k, folio);
+  accountMapped(k, folio, -unmapped);
+  if (unmapped > 0 && unmapped < pages && memmap.isAnon(folio)) k.hugeMemory.deferredSplitFolio(k, folio);
 }
 
 /** One mapping of the whole folio becomes one of each page; the caller has announced it. */

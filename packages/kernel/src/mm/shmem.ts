@@ -38,7 +38,8 @@ export interface ShmemPage {
 /**
  * The page of a file at an index: from the page cache, back from swap, or a new one of zeros. NO_PAGE
  * for a hole that is only read. -EINVAL beyond the end, -ENOSPC where the file system is full, -ENOMEM. A fault
- * (`at`) that a userfaultfd is told of gives VmFault bits, which are positive.
+ * (`at`) that a userfaultfd is told of gives VmFault bits, which are positive. `writeEnd`: where a write will end,
+ * in bytes.
  */
 export function* shmemGetPage(
   k: Kernel,
@@ -47,6 +48,7 @@ export function* shmemGetPage(
   sgp: Sgp,
   site: string,
   at: FaultAt | null = null,
+  writeEnd = 0,
 ): MaySleep<ShmemPage | number> {
   const { m } = k;
   const { mapping } = inode;
@@ -78,16 +80,20 @@ export function* shmemGetPage(
     }
     if (sgp <= Sgp.NoAlloc) return NO_PAGE;
     if (at !== null && (at.vma.flags & VM.UFFD_MISSING) !== 0) return yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MISSING);
-    const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
+    const orders = k.shmemHuge.allowableHugeOrders(k, inode, at?.vma ?? null, index, writeEnd, false);
+    let page = orders === 0 ? NO_PAGE : yield* k.shmemHuge.shmemAllocHuge(k, inode, index, orders, at, site);
+    if (page === NO_PAGE) page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
     if (page === -Errno.EEXIST) continue;
     if (page < 0) return page;
-    if (sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, m.memmap.folioOf(page));
+    const folio = m.memmap.folioOf(page);
+    if (sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, folio);
     if (!(yield* k.shmem.truncatedMeanwhile(k, inode, index, sgp))) return { page, major };
-    yield* k.filemap.filemapRemoveFolio(k, page);
-    inode.sb.unacctBlocks(1);
-    yield* k.swap.folioPutUnowned(k, page);
-    yield* k.folioLock.folioUnlock(k, page);
-    yield* k.swap.folioPut(k, page, site);
+    const pages = m.memmap.folioPages(folio);
+    yield* k.filemap.filemapRemoveFolio(k, folio);
+    inode.sb.unacctBlocks(pages);
+    for (let i = 0; i < pages; i++) yield* k.swap.folioPutUnowned(k, folio);
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, site);
     return -Errno.EINVAL;
   }
 }
@@ -185,11 +191,16 @@ export function* shmemSwapin(k: Kernel, inode: ShmemInode, index: number, entry:
   let error = -Errno.EEXIST;
   if (k.swapState.servesSlot(k, folio, slot) && memmap.has(folio, PG.uptodate)) {
     yield* k.folioLock.folioWaitBit(k, folio, PG.writeback, TaskState.Uninterruptible);
-    if (yield* k.filemap.filemapAddFolio(k, mapping, folio, index, entry)) {
+    // A large one that has not left the swap cache yet comes back as a whole.
+    const first = memmap.private[folio]!;
+    const pages = memmap.folioPages(folio);
+    if (yield* k.filemap.filemapAddFolio(k, mapping, folio, index - (slot - first), swapEntry(first))) {
       yield* k.swapfile.deleteFromSwapCache(k, folio);
-      yield* k.swap.folioPutUnowned(k, folio);
       memmap.set(folio, PG.dirty);
-      yield* k.swapfile.swapFree(k, slot);
+      for (let i = 0; i < pages; i++) {
+        yield* k.swap.folioPutUnowned(k, folio);
+        yield* k.swapfile.swapFree(k, first + i);
+      }
       error = 0;
     }
   }
@@ -323,15 +334,18 @@ export function* shmemTruncateRange(k: Kernel, inode: ShmemInode, start: number,
   const first = Math.ceil(start / 4096);
   const last = end === Infinity ? Infinity : Math.floor(end / 4096);
   for (const index of inode.mapping.indexesIn(first, last)) {
-    yield* k.shmem.shmemDropIndex(k, inode, index);
+    yield* k.shmem.shmemDropIndex(k, inode, index, first, last);
     yield* k.m.sched.condResched();
   }
   if (start % 4096 !== 0) yield* k.shmem.shmemZeroPart(k, inode, first - 1, start % 4096, Math.min(4096, end - (first - 1) * 4096));
   if (end % 4096 !== 0 && end !== Infinity && last >= first) yield* k.shmem.shmemZeroPart(k, inode, last, 0, end % 4096);
 }
 
-/** Takes away what a file has at an index: a page, or what is in swap of it. */
-export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number): MaySleep<void> {
+/**
+ * Takes away what a file has at an index: a page, or what is in swap of it. A large folio goes if all of it lies from
+ * `first` below `last`; else it is split, or where it cannot be, what lies there becomes zeros.
+ */
+export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number, first: number, last: number): MaySleep<void> {
   const { m } = k;
   const { mapping } = inode;
   for (;;) {
@@ -348,6 +362,17 @@ export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number): Ma
     }
     const folio = m.memmap.folioOf(entry);
     yield* k.folioLock.folioWaitBit(k, folio, PG.writeback, TaskState.Uninterruptible);
+    const start = m.memmap.index[folio]!;
+    const end = start + m.memmap.folioPages(folio);
+    if (start < first || end > last) {
+      const at = start < first ? folio + (first - start) : folio + (last - start);
+      const split = (yield* k.hugeSplit.splitFolio(k, folio, null, 0, at)) === 0;
+      if (!split) yield* k.shmem.shmemZeroPages(k, folio, Math.max(start, first) - start, Math.min(end, last) - start);
+      yield* k.folioLock.folioUnlock(k, folio);
+      yield* k.swap.folioPut(k, folio, "truncate");
+      if (split) continue;
+      return;
+    }
     yield* k.zap.unmapMappingFolio(k, folio);
     const pages = m.memmap.folioPages(folio);
     yield* k.filemap.filemapRemoveFolio(k, folio);
@@ -358,6 +383,17 @@ export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number): Ma
     yield* k.swap.folioPut(k, folio, "truncate");
     return;
   }
+}
+
+/** Makes some pages of a locked folio zeros. */
+export function* shmemZeroPages(k: Kernel, folio: number, from: number, to: number): Atomic<void> {
+  const { m } = k;
+  for (let page = folio + from; page < folio + to; page++) {
+    if (m.point(Op.FrameWrite, page)) yield SWITCH;
+    m.ram.clear(page);
+  }
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.memmap.set(folio, PG.dirty);
 }
 
 /** Makes a part of a page zeros, if the file has that page. */

@@ -48,7 +48,9 @@ export function shmemFileSetup(k: Kernel, name: string, size: number, mode = 0o7
 
 /** What shared anonymous memory of so many bytes is a mapping of. */
 export function shmemZeroSetup(k: Kernel, bytes: number): OpenFile {
-  return shmemFileSetup(k, "/dev/zero (deleted)", bytes);
+  const file = shmemFileSetup(k, "/dev/zero (deleted)", bytes);
+  (file.inode as KernelShmemInode).anonymous = true;
+  return file;
 }
 
 /** Flags of memfd_create(2). */
@@ -161,7 +163,7 @@ export const SHMEM_FILE_OPS: FileOps = {
       if (m.point(Op.Inode, inode.ino)) yield SWITCH;
       if ((inode.seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0) return -Errno.EPERM;
       if ((inode.seals & Seal.GROW) !== 0 && pos + n > inode.size) return done > 0 ? done : -Errno.EPERM;
-      const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Write, "write");
+      const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Write, "write", null, pos + from.length - done);
       if (typeof found === "number") return done > 0 ? done : found;
       const folio = m.memmap.folioOf(found.page);
       if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
@@ -207,6 +209,7 @@ export const SHMEM_FILE_OPS: FileOps = {
       vma.flags &= ~VM.MAYWRITE;
     }
     vma.ops = SHMEM_VM_OPS;
+    yield* k.khugepaged.khugepagedEnterVma(k, vma);
     inode.atimeNs = k.m.now();
     return 0;
   },

@@ -13,9 +13,13 @@ export enum Seal {
   EXEC = 32,
 }
 
+export type ShmemHuge = "always" | "within_size" | "advise" | "never";
+
 /** A tmpfs as its pages see it. */
 export class ShmemSb {
   usedPages = 0;
+  /** The mount's option `huge`: where its files may have large folios. */
+  huge: ShmemHuge = "never";
   private nextIno = 1;
 
   constructor(
@@ -66,6 +70,8 @@ export class ShmemInode implements MappingHost {
   /** Seals that stand; F_SEAL_SEAL unless it was made to be sealed. */
   seals: number = Seal.SEAL;
   punch: HolePunch | null = null;
+  /** It is what stands behind shared anonymous memory. */
+  anonymous = false;
   /** Open descriptions, those that mappings hold included. With the last one, the contents of a nameless file go. */
   opens = 0;
 

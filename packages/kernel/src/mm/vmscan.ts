@@ -352,7 +352,7 @@ export function* shrinkFolio(
       if (!(yield* k.lazyfree.discardLazyfree(k, folio))) return "activate";
     } else if (!(yield* k.rmap.tryToUnmap(k, folio))) return "activate";
   }
-  if (memmap.isFile(folio) && memmap.has(folio, PG.dirty)) return yield* k.vmscan.pageoutFile(k, folio);
+  if (memmap.isFile(folio) && memmap.has(folio, PG.dirty)) return yield* k.vmscan.pageoutFile(k, folio, outcome);
   if (memmap.has(folio, PG.dirty) && !lazyfree) {
     // Read ahead, and let go by the swap cache before anything mapped it: it has no slot to be written to.
     if (!memmap.has(folio, PG.swapcache)) return "keep";
@@ -370,12 +370,15 @@ export function* shrinkFolio(
 }
 
 /** A dirty page of a file, locked and unmapped: on its way to swap now, if there is room and nobody else holds it. */
-export function* pageoutFile(k: Kernel, folio: number): MaySleep<"keep" | "activate"> {
+export function* pageoutFile(k: Kernel, folio: number, outcome: ShrinkOutcome): MaySleep<"keep" | "activate"> {
   const { m } = k;
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
   if (m.memmap.refcount[folio] !== 1 + m.memmap.cacheRefs(folio)) return "keep";
   yield* k.tlbBatch.tryToUnmapFlushDirty(k);
-  return (yield* k.shmem.shmemWriteout(k, folio)) ? "keep" : "activate";
+  if (yield* k.shmem.shmemWriteout(k, folio)) return "keep";
+  // For which there is no room side by side: its pages are tried next.
+  if (m.memmap.isLarge(folio) && (yield* k.hugeSplit.splitFolio(k, folio, outcome.split)) === 0 && (yield* k.shmem.shmemWriteout(k, folio))) return "keep";
+  return "activate";
 }
 
 /**

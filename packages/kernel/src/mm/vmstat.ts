@@ -52,6 +52,10 @@ export const VM_EVENTS = [
   "thp_fault_fallback_charge",
   "thp_collapse_alloc",
   "thp_collapse_alloc_failed",
+  "thp_file_alloc",
+  "thp_file_fallback",
+  "thp_file_fallback_charge",
+  "thp_file_mapped",
   "thp_scan_exceed_none_pte",
   "thp_scan_exceed_swap_pte",
   "thp_scan_exceed_share_pte",
@@ -74,6 +78,9 @@ export interface PageStates {
   anonMapped: number;
   /** Of anonymous folios that PMD entries map. */
   anonThp: number;
+  /** Of folios of 2 MiB that files in memory have, and of those that PMD entries map. */
+  shmemThps: number;
+  shmemPmdMapped: number;
   /** Of folios with PG.mlocked. */
   mlock: number;
   pageTables: number;
@@ -92,6 +99,8 @@ export class VmStat {
   readonly pages: PageStates = {
     anonMapped: 0,
     anonThp: 0,
+    shmemThps: 0,
+    shmemPmdMapped: 0,
     mlock: 0,
     pageTables: 0,
     kernelStack: 0,

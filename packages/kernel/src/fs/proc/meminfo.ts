@@ -81,8 +81,8 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   line("VmallocChunk", 0);
   line("Percpu", 0);
   line("AnonHugePages", vmstat.pages.anonThp);
-  line("ShmemHugePages", 0);
-  line("ShmemPmdMapped", 0);
+  line("ShmemHugePages", vmstat.pages.shmemThps);
+  line("ShmemPmdMapped", vmstat.pages.shmemPmdMapped);
   line("FileHugePages", 0);
   line("FilePmdMapped", 0);
   line("CmaTotal", 0);

@@ -39,6 +39,8 @@ export class MemSizeStats {
   lazyfree = 0;
   /** Of anonymous folios mapped by PMD entries. */
   anonymousThp = 0;
+  /** Of folios of files in memory mapped by PMD entries. */
+  shmemThp = 0;
   swap = 0;
   pss = 0;
   pssAnon = 0;
@@ -161,7 +163,10 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
         const flags = m.pt.flags(ptep);
         k.taskMmu.smapsPteEntry(k, mss, vma, flags, m.pt.pfnFor(ptep, at));
-        if (huge && flags !== 0 && (flags & PTE.SPECIAL) === 0) mss.anonymousThp += PAGE_SIZE;
+        if (huge && flags !== 0 && (flags & PTE.SPECIAL) === 0) {
+          if (vma.ops === null) mss.anonymousThp += PAGE_SIZE;
+          else mss.shmemThp += PAGE_SIZE;
+        }
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
     }
@@ -247,7 +252,7 @@ function showSmap(mss: MemSizeStats, rollup: boolean): string {
     kbLine("KSM", 0) +
     kbLine("LazyFree", mss.lazyfree) +
     kbLine("AnonHugePages", mss.anonymousThp) +
-    kbLine("ShmemPmdMapped", 0) +
+    kbLine("ShmemPmdMapped", mss.shmemThp) +
     kbLine("FilePmdMapped", 0) +
     kbLine("Shared_Hugetlb", mss.sharedHugetlb) +
     kbLine("Private_Hugetlb", mss.privateHugetlb) +
