@@ -276,7 +276,7 @@ describe("/proc", () => {
       expect(types).toMatch(/^Number of blocks type {5}Unmovable {6}Movable {2}Reclaimable {3}HighAtomic {6}Isolate $/m);
       expect(types).toMatch(/^Node 0, zone {2}Movable {12}0 {11}64 {12}0 {12}0 {12}0 $/m);
       expect(zoneinfo).toMatch(/^Node 0, zone {4}DMA32\n {2}per-node stats\n {6}nr_inactive_anon \d+\n/);
-      expect(zoneinfo).toMatch(/^ {8}promo {4}\d+\n {8}spanned {2}131072\n {8}present {2}98304\n {8}managed {2}\d+\n {8}cma {6}0\n {8}protection: \(0, 0, 128\)\n/m);
+      expect(zoneinfo).toMatch(/^ {8}promo {4}\d+\n {8}spanned {2}131072\n {8}present {2}98304\n {8}managed {2}\d+\n {8}cma {6}0\n {8}protection: \(0, 0, 128, 128\)\n/m);
       expect(zoneinfo).toMatch(/^ {4}cpu: 0\n {14}count: {4}\d+\n {14}high: {5}\d+\n {14}batch: {4}\d+\n/m);
       expect(zoneinfo).toMatch(/^ {2}node_unreclaimable: {2}0\n {2}start_pfn: {11}589824\n/m);
     });

@@ -159,7 +159,7 @@ export class MagicLink extends PseudoLink {
 
 /** Makes a file's text, or a negated errno, at the first read of an open description. */
 export type Show = (k: Kernel, file: OpenFile) => MaySleep<string | number>;
-/** Takes what was written at once; 0 (all of it is taken) or a negated errno. */
+/** Takes what was written at once: how many bytes, 0 for all of them, or a negated errno. */
 export type Store = (k: Kernel, text: string, file: OpenFile) => MaySleep<number>;
 
 export interface TextFileSettings {
@@ -239,7 +239,7 @@ const TEXT_FILE_OPS: FileOps = {
     const { store, writeErrno } = (file.inode as TextFile).settings;
     if (store === undefined) return -(writeErrno ?? Errno.EINVAL);
     const result = yield* store(k, textOf(from), file);
-    return result < 0 ? result : from.length;
+    return result === 0 ? from.length : result;
   },
 
   *llseek(k, file, offset, whence) {

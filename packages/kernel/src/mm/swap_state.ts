@@ -9,9 +9,6 @@ import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
 import { maybeMkwrite, needsSoftDirtyWp, vmPageProt } from "./vm_prot.js";
 
-/** Slots read ahead at most: 2^page-cluster, whose default is 3. */
-const READAHEAD_MAX = 8;
-
 /** The cached folio of a slot, with a reference at site "swapin"; NO_PAGE when there is none. */
 export function* swapCacheGetFolio(k: Kernel, offset: number): Atomic<number> {
   const { m } = k;
@@ -33,7 +30,8 @@ export function* swapCacheGetFolio(k: Kernel, offset: number): Atomic<number> {
 
 /** How many slots to read around a fault: as many as recent readahead has been of use. */
 export function swapinNrPages(k: Kernel, offset: number): number {
-  const { swap } = k.m;
+  const { swap, vmSysctl } = k.m;
+  if (vmSysctl.pageCluster === 0) return 1;
   const hits = swap.raHits;
   swap.raHits = 0;
   let pages = hits + 2;
@@ -45,7 +43,7 @@ export function swapinNrPages(k: Kernel, offset: number): number {
     while (rounded < pages) rounded *= 2;
     pages = rounded;
   }
-  pages = Math.min(pages, READAHEAD_MAX);
+  pages = Math.min(pages, 2 ** vmSysctl.pageCluster);
   // Shrink slowly: a window after a useful one is at least half as large.
   pages = Math.max(pages, swap.raPrevWindow >> 1);
   swap.raPrevOffset = offset;

@@ -17,6 +17,10 @@ export class VmSysctl {
   userReserveKbytes: number;
   maxMapCount = 65_530;
   mmapMinAddr = 65_536;
+  /** Swap slots that are read at once are at most 2 to the power of this. */
+  pageCluster = 3;
+  /** What was set of the settings that nothing depends on. */
+  readonly withoutEffect = new Map<string, number>();
 
   constructor(freePages: number) {
     const share = Math.floor((freePages * 4) / 32);

@@ -16,10 +16,6 @@ export enum ZoneId {
 }
 
 export const NR_ZONES = 3;
-/** vm.lowmem_reserve_ratio, by zone. */
-const LOWMEM_RESERVE_RATIO = [256, 32, 0];
-/** vm.watermark_scale_factor: between two watermarks lie so many 10,000ths of a zone. */
-const WATERMARK_SCALE_FACTOR = 10;
 
 /** RAM goes offline and comes online in blocks of 128 MiB: a section of the memmap each. */
 export const MEMORY_BLOCK_ORDER = 15;
@@ -270,6 +266,12 @@ export class Zones {
   /** How many pages move between a CPU's list and the buddy lists at once. */
   readonly batch: number;
   minFreeKbytes = 0;
+  /** vm.lowmem_reserve_ratio, by zone; that of device memory behind those that there are. */
+  lowmemReserveRatio: readonly number[] = [256, 32, 0, 0];
+  /** vm.min_free_kbytes as somebody has set it; null while it follows from the size of memory. */
+  private userMinFreeKbytes: number | null = null;
+  /** vm.watermark_scale_factor: between two watermarks lie so many 10,000ths of a zone. */
+  watermarkScaleFactor = 10;
   /** The page of zeros that reads of untouched anonymous memory map. */
   readonly zeroPage: number;
   /** Zones with pages in them, highest first, for what can be moved, and (without Movable) for what cannot. */
@@ -334,7 +336,7 @@ export class Zones {
 
   private updateLowmemReserve(): void {
     for (const zone of this.list) {
-      const ratio = LOWMEM_RESERVE_RATIO[zone.id]!;
+      const ratio = this.lowmemReserveRatio[zone.id]!;
       let above = 0;
       for (let id = zone.id + 1; id < NR_ZONES; id++) {
         above += this.list[id]!.managed;
@@ -345,23 +347,44 @@ export class Zones {
 
   /** Documentation/admin-guide/sysctl/vm.rst: min_free_kbytes, watermark_scale_factor. */
   private updateWatermarks(): void {
-    const total = this.totalPages();
     // sqrt(16 * lowmem kB), between 128 kB and 256 MiB. What lies below high watermarks does not count.
     let lowmem = this.lowmemPages();
     for (const zone of this.list) if (zone.id !== ZoneId.Movable) lowmem -= zone.high;
-    this.minFreeKbytes = Math.min(262_144, Math.max(128, Math.floor(Math.sqrt(lowmem * 4 * 16))));
+    const natural = Math.min(262_144, Math.max(128, Math.floor(Math.sqrt(lowmem * 4 * 16))));
+    // What was set stays, unless it is less.
+    this.minFreeKbytes = Math.max(natural, this.userMinFreeKbytes ?? 0);
+    this.updateZoneWatermarks();
+  }
+
+  private updateZoneWatermarks(): void {
+    const total = this.totalPages();
     // Tiny machines (scenarios) would be below their minimum from the start.
     const minPages = Math.min(this.minFreeKbytes >> 2, total >> 4);
     const tiny = minPages < this.minFreeKbytes >> 2;
     for (const zone of this.list) {
       const share = total === 0 ? 0 : Math.floor((minPages * zone.managed) / this.lowmemPages());
       zone.min = zone.id === ZoneId.Movable ? Math.min(128, Math.max(32, zone.managed >> 10)) : share;
-      const scaled = tiny ? 0 : Math.floor((zone.managed * WATERMARK_SCALE_FACTOR) / 10_000);
+      const scaled = tiny ? 0 : Math.floor((zone.managed * this.watermarkScaleFactor) / 10_000);
       const gap = Math.max(share >> 2, scaled);
       zone.low = zone.min + gap;
       zone.high = zone.low + gap;
       zone.promo = zone.high + gap;
     }
+  }
+
+  setLowmemReserveRatio(ratios: readonly number[]): void {
+    this.lowmemReserveRatio = ratios;
+    this.updateLowmemReserve();
+  }
+
+  setMinFreeKbytes(kbytes: number): void {
+    this.userMinFreeKbytes = this.minFreeKbytes = kbytes;
+    this.updateZoneWatermarks();
+  }
+
+  setWatermarkScaleFactor(factor: number): void {
+    this.watermarkScaleFactor = factor;
+    this.updateZoneWatermarks();
   }
 
   private lowmemPages(): number {

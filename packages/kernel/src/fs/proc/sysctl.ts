@@ -1,5 +1,6 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
+import { CAP_LAST } from "../../kernel/capability.js";
 import { Op } from "../../kernel/op.js";
 import type { VmSysctl } from "../../mm/vm_sysctl.js";
 import { maxThreads } from "../../kernel/rlimit.js";
@@ -7,6 +8,8 @@ import { PID_MAX } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
 import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
+import { addSysctlNumber } from "./sysctl_number.js";
+import { populateVmSettings } from "./sysctl_vm.js";
 
 const INT_MAX = 2 ** 31 - 1;
 
@@ -36,26 +39,13 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "hostname", () => uts.nodename);
   readOnly(kernel, "pid_max", () => PID_MAX);
   readOnly(kernel, "threads-max", (k) => maxThreads(k.m));
+  readOnly(kernel, "cap_last_cap", () => CAP_LAST);
+  readOnly(kernel, "ngroups_max", () => 65536);
+  readOnly(kernel, "randomize_va_space", () => 2);
+  readOnly(kernel, "tainted", () => 0);
   const vm = sys.dir("vm");
   const number = (name: string, max: number, get: (sysctl: VmSysctl) => number, set: (sysctl: VmSysctl, value: number) => void): void => {
-    vm.add(
-      name,
-      new TextFile(fs, {
-        mode: 0o644,
-        strict: true,
-        *show(k) {
-          if (k.m.point(Op.Stats, 0)) yield SWITCH;
-          return `${get(k.m.vmSysctl)}\n`;
-        },
-        *store(k, text) {
-          if (k.m.point(Op.Stats, 0)) yield SWITCH;
-          const value = parseInteger(text);
-          if (value === null || value < 0 || value > max) return -Errno.EINVAL;
-          set(k.m.vmSysctl, value);
-          return 0;
-        },
-      }),
-    );
+    addSysctlNumber(vm, name, { min: 0, max, get: (k) => get(k.m.vmSysctl), set: (k, value) => void set(k.m.vmSysctl, value) });
   };
   number("overcommit_memory", 2, (vm) => vm.overcommitMemory, (vm, value) => (vm.overcommitMemory = value));
   // Of the two, the one that was set last counts.
@@ -67,33 +57,14 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   number("user_reserve_kbytes", Number.MAX_SAFE_INTEGER, (vm) => vm.userReserveKbytes, (vm, value) => (vm.userReserveKbytes = value));
   number("max_map_count", INT_MAX, (vm) => vm.maxMapCount, (vm, value) => (vm.maxMapCount = value));
   number("mmap_min_addr", Number.MAX_SAFE_INTEGER, (vm) => vm.mmapMinAddr, (vm, value) => (vm.mmapMinAddr = value));
-  readOnly(vm, "min_free_kbytes", (k) => k.m.zones.minFreeKbytes);
-  readOnly(vm, "watermark_scale_factor", () => 10);
-  readOnly(vm, "swappiness", () => 60);
-  readOnly(vm, "page-cluster", () => 3);
-  readOnly(vm, "page_lock_unfairness", (k) => k.m.pageLockUnfairness);
-  readOnly(vm, "oom_kill_allocating_task", () => 0);
-  readOnly(vm, "panic_on_oom", () => 0);
-  vm.add(
-    "unprivileged_userfaultfd",
-    new TextFile(fs, {
-      mode: 0o644,
-      strict: true,
-      *show(k) {
-        if (k.m.point(Op.Stats, 0)) yield SWITCH;
-        return `${k.m.unprivilegedUserfaultfd}\n`;
-      },
-      *store(k, text) {
-        const value = parseInteger(text);
-        if (value !== 0 && value !== 1) return -Errno.EINVAL;
-        if (k.m.point(Op.Stats, 0)) yield SWITCH;
-        k.m.unprivilegedUserfaultfd = value;
-        return 0;
-      },
-    }),
-  );
+  addSysctlNumber(vm, "unprivileged_userfaultfd", {
+    min: 0,
+    max: 1,
+    get: (k) => k.m.unprivilegedUserfaultfd,
+    set: (k, value) => void (k.m.unprivilegedUserfaultfd = value),
+  });
   addHugetlb(vm);
-  vm.add("drop_caches", new TextFile(fs, { mode: 0o200, strict: true, store: storeDropCaches }));
+  populateVmSettings(vm);
 }
 
 /** nr_hugepages and its like, of the default size. */
@@ -133,20 +104,4 @@ function addHugetlb(vm: PseudoDir): void {
     k.m.hugetlb.shmGroup = gid;
     return 0;
   });
-}
-
-/**
- * Drops clean page cache and reclaimable kernel objects. Files live in tmpfs, whose pages are
- * their only copy, so there is no cache to drop.
- */
-function* storeDropCaches(k: Kernel, text: string): MaySleep<number> {
-  const value = parseInteger(text);
-  if (value === null || value < 1 || value > 4) return -Errno.EINVAL;
-  if ((value & 1) !== 0) k.m.vmstat.events.drop_pagecache++;
-  if ((value & 2) !== 0) k.m.vmstat.events.drop_slab++;
-  yield* k.swap.lruAddDrainAll(k);
-  if ((value & 2) !== 0) while ((yield* k.vmscan.shrinkSlab(k, k.m.memcgs.root)) > 0);
-  const task = k.m.current!;
-  k.m.dmesg.print(`${task.comm} (${task.id}): drop_caches: ${value}`);
-  return 0;
 }
