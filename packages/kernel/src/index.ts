@@ -56,7 +56,7 @@ export { maybeMkwrite, vmPageProt } from "./mm/vm_prot.js";
 
 /* Tasks, processes and time, for who runs programs or scenarios on it. */
 export { Copied } from "./mm/copy_range.js";
-export type { WaitFor } from "./kernel/exit.js";
+export type { Waited, WaitFor } from "./kernel/exit.js";
 export { SeededChoices, type Choices } from "./kernel/choices.js";
 export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, ThreadState } from "./kernel/process.js";
 export { Ratelimit } from "./kernel/ratelimit.js";
@@ -74,5 +74,7 @@ export { PM } from "./fs/proc/pagemap.js";
 export { hostFile, type HostNode } from "./fs/host_fs.js";
 export { mountAll, type MountOptions } from "./fs/mount_all.js";
 export { StdStreams, type HostStreams } from "./fs/stdio.js";
+export { anonFile } from "./fs/anon_inode.js";
+export { makePidfd, pidfdOpen, PidfdFlag, pidfdTarget, type PidfdTarget } from "./fs/pidfd.js";
 export { makePipe, PIPE_CAPACITY } from "./fs/pipe.js";
 export { FileTable, O, OpenFile, pathOf, Poll, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

@@ -27,6 +27,7 @@ import * as mmuNotifier from "./mm/mmu_notifier.js";
 import * as mprotect from "./mm/mprotect.js";
 import * as mseal from "./mm/mseal.js";
 import * as mremap from "./mm/mremap.js";
+import * as mrelease from "./mm/mrelease.js";
 import * as oom from "./mm/oom_kill.js";
 import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
@@ -72,6 +73,7 @@ import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as exec from "./kernel/exec.js";
 import * as exit from "./kernel/exit.js";
 import * as fork from "./kernel/fork.js";
+import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
 import * as signal from "./kernel/signal.js";
@@ -107,6 +109,7 @@ export const MAINLINE = {
   hugetlbReserve,
   hugetlbVma,
   khugepaged,
+  jobControl,
   lazyfree,
   madvise,
   memcg,
@@ -123,6 +126,7 @@ export const MAINLINE = {
   mremap,
   mseal,
   numaMaps,
+  mrelease,
   oom,
   overcommit,
   pageAlloc,

@@ -22,6 +22,7 @@ const PREV_STATE: Readonly<Record<TaskState, string>> = {
   [TaskState.Killable]: "D",
   [TaskState.Uninterruptible]: "D",
   [TaskState.Dead]: "X",
+  [TaskState.Stopped]: "T",
 };
 
 /** Columns of lines, as the kernel's own file has them above its events. */

@@ -43,9 +43,12 @@ const S_IFMT_OF: Record<InodeKind, number> = {
   directory: 0o040000,
   file: 0o100000,
   symlink: 0o120000,
+  socket: 0o140000,
+  // What eventfd(2) and its like make has no type.
+  anon: 0,
 };
 
-const DT_OF: Record<InodeKind, number> = { pipe: 1, char: 2, directory: 4, file: 8, symlink: 10 };
+const DT_OF: Record<InodeKind, number> = { pipe: 1, char: 2, directory: 4, file: 8, symlink: 10, socket: 12, anon: 0 };
 
 /** What is mounted somewhere, and what /proc/mounts says of it. */
 export interface FileSystem {
@@ -325,7 +328,7 @@ export class MountTree implements Vfs {
     if (writes && (inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
     const ops = inode.kind === "directory" ? DIRECTORY_OPS : inode.ops;
     if (ops === undefined) return -Errno.ENXIO;
-    const file = new OpenFile(path, inode, ops, status);
+    const file = new OpenFile(path, inode, ops, status | O.LARGEFILE);
     file.node = node;
     if (inode.open !== undefined) {
       const error = yield* inode.open(k, file);

@@ -121,7 +121,7 @@ export function* fput(k: Kernel, file: OpenFile): MaySleep<void> {
   if (file.ops.release !== undefined) yield* file.ops.release(k, file);
 }
 
-export type InodeKind = "file" | "directory" | "char" | "symlink" | "pipe";
+export type InodeKind = "file" | "directory" | "char" | "symlink" | "pipe" | "socket" | "anon";
 
 export interface DirEntry {
   readonly name: string;

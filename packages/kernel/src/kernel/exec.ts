@@ -6,7 +6,6 @@ import { Errno } from "./errno.js";
 import { Op } from "./op.js";
 import { SS_DISABLE } from "./process.js";
 import { TaskState, WaitQueue } from "./sched.js";
-import { SIG_IGN, SignalHandlers } from "./signal.js";
 
 /** Longest name of a thread, in bytes. */
 const TASK_COMM_LEN = 15;
@@ -104,11 +103,7 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
   thread.robustList = 0;
   thread.altStack = { sp: 0, size: 0, flags: SS_DISABLE };
   // Handlers are code of the old program; what is ignored stays so. Others may have the table too.
-  const handlers = new SignalHandlers();
-  for (const [signo, { handler }] of process.handlers.actions) {
-    if (handler === SIG_IGN) handlers.actions.set(signo, { handler, flags: 0, mask: 0n });
-  }
-  process.handlers = handlers;
+  process.handlers = process.handlers.ignored();
   if (process.files.users > 1) {
     process.files.users--;
     process.files = new FileTable(process.files);

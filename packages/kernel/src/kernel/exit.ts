@@ -2,11 +2,13 @@ import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from "./futex.js";
+import { hasStopped, jobInfo, notifyParent } from "./job_control.js";
 import { Op } from "./op.js";
 import type { Process } from "./process.js";
-import { Restart, SA, Sig, SIG_IGN, type SignalInfo } from "./signal.js";
+import { Restart, SA, SI, Sig, SIG_IGN, type SignalInfo } from "./signal.js";
 import { TaskState, WaitQueue, type Task } from "./sched.js";
 import { Event } from "../trace.js";
+import type { Machine } from "../machine.js";
 
 /** si_code of SIGCHLD. */
 enum CLD {
@@ -49,7 +51,11 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   process.threads.delete(task);
   m.sink?.emit(Event.SchedProcessExit, task.id, process.threads.size === 0 ? 1 : 0, 0, 0);
   process.execWait?.wakeAll();
-  if (process.threads.size > 0) return;
+  if (process.threads.size > 0) {
+    // It may have been the one that the others had to stop without.
+    if (hasStopped(process) && process.jobChange === null) notifyParent(m, process, "stopped");
+    return;
+  }
   process.mm = null;
   process.realTimer?.handle.cancel();
   process.realTimer = null;
@@ -128,25 +134,53 @@ export function* exitFiles(k: Kernel, process: Process): MaySleep<void> {
   }
 }
 
-/** The last thread is gone: children go to init, the parent hears of it. */
+/** Who takes the children of a process that ends: the nearest forebear that has asked for it, else init. */
+function reaperOf(m: Machine, process: Process): Process | null {
+  for (let p = process.parent; p !== null && p.pid !== 1; p = p.parent) if (p.isSubreaper && p.exitStatus === null) return p;
+  return m.processes.get(1) ?? null;
+}
+
+/** The last thread is gone: children go to another parent, and its own parent hears of it. */
 export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
   const { m } = k;
+  yield* k.exit.forgetOriginalParent(k, process);
+  yield* k.jobControl.killOrphanedGroup(k, process, process, process.parent);
   if (m.point(Op.Process, process.parent?.pid ?? 0)) yield SWITCH;
   process.zombie = true;
-  const init = m.processes.get(1) ?? null;
-  for (const child of process.children) {
-    child.parent = init;
-    init?.children.add(child);
-    if (child.zombie) k.exit.reap(k, child);
+  notifyEnd(k, process);
+  m.pollWait.wakeAll();
+}
+
+/** Children go to another parent, with the signal that they have asked for. */
+export function* forgetOriginalParent(k: Kernel, process: Process): Atomic<void> {
+  const { m } = k;
+  if (process.children.size === 0) return;
+  const reaper = reaperOf(m, process);
+  for (const child of [...process.children]) {
+    if (m.point(Op.Process, child.pid)) yield SWITCH;
+    process.children.delete(child);
+    child.parent = reaper;
+    reaper?.children.add(child);
+    child.exitSignal = Sig.SIGCHLD;
+    for (const task of child.threads) {
+      const { deathSignal } = task.thread;
+      if (deathSignal !== 0) m.signals.send(child, null, { signo: deathSignal, code: SI.USER, addr: 0, pid: process.pid });
+    }
+    if (child.zombie && m.processes.get(child.pid) === child) notifyEnd(k, child);
+    yield* k.jobControl.killOrphanedGroup(k, process, child, process);
   }
-  process.children.clear();
+}
+
+/** Tells the parent of an end, or reaps at once where nobody will wait for it. */
+function notifyEnd(k: Kernel, process: Process): void {
   const { parent, exitSignal } = process;
   // Init and the operator's shell wait for their children at all times.
   if (parent === null || parent.pid === 1 || parent.isOperator) return k.exit.reap(k, process);
+  k.m.touches(Op.Process, parent.pid);
   // Who ignores the signal does not want to hear of the child, and cannot wait for it.
   const { handler, flags } = parent.handlers.get(Sig.SIGCHLD);
   const ignored = exitSignal === Sig.SIGCHLD && handler === SIG_IGN;
-  if (exitSignal !== 0 && !ignored) m.signals.send(parent, null, k.exit.childInfo(process, exitSignal));
+  if (exitSignal !== 0 && !ignored) k.m.signals.send(parent, null, k.exit.childInfo(process, exitSignal));
   if (ignored || (exitSignal === Sig.SIGCHLD && (flags & SA.NOCLDWAIT) !== 0)) k.exit.reap(k, process);
   parent.childWait?.wakeAll();
 }
@@ -163,38 +197,75 @@ export function childInfo({ pid, exitStatus }: Process, signo: number): SignalIn
 export function reap(k: Kernel, process: Process): void {
   process.parent?.children.delete(process);
   k.m.processes.delete(process.pid);
+  k.m.pollWait.wakeAll();
 }
 
-/** Which children are waited for. */
+/** Which children are waited for, and what of them. */
 export interface WaitFor {
   /** True for a child that is meant. */
   readonly meant: (child: Process) => boolean;
   /** Also children whose end raises no SIGCHLD, and those alone (__WCLONE); every child with __WALL. */
   readonly clones: "no" | "only" | "too";
+  /** WEXITED, WUNTRACED and WCONTINUED. */
+  readonly ended: boolean;
+  readonly stopped: boolean;
+  readonly continued: boolean;
   /** WNOHANG. */
   readonly once: boolean;
-  /** WNOWAIT: it stays a zombie. */
+  /** WNOWAIT: it can be waited for again. */
   readonly leave: boolean;
 }
 
+/** What has become of a child that was waited for. */
+export interface Waited {
+  readonly child: Process;
+  /** As wait(2) has it. */
+  readonly status: number;
+  /** As SIGCHLD and waitid(2) have it. */
+  readonly info: SignalInfo;
+}
+
+/** A status that says that the child goes on. */
+const CONTINUED_STATUS = 0xffff;
+/** In the low byte of one that says which signal has stopped it. */
+const STOPPED_STATUS = 0x7f;
+
+/** What there is to tell of a child now, and what is asked; null for nothing. */
+function lookAtChild(k: Kernel, child: Process, { ended, stopped, continued }: WaitFor): Waited | null {
+  if (child.zombie) return ended ? { child, status: child.exitStatus!, info: k.exit.childInfo(child, Sig.SIGCHLD) } : null;
+  const { jobChange } = child;
+  if (jobChange === "stopped" && stopped) {
+    return { child, status: (child.stopSignal << 8) | STOPPED_STATUS, info: jobInfo(child, jobChange) };
+  }
+  if (jobChange === "continued" && continued) return { child, status: CONTINUED_STATUS, info: jobInfo(child, jobChange) };
+  return null;
+}
+
 /**
- * Waits for the end of a child: which it was; null when none has ended (WNOHANG); -ECHILD when no
+ * Waits for a child: what has become of which; null where nothing has (WNOHANG); -ECHILD when no
  * child is meant; -ERESTARTSYS after a signal.
  */
-export function* doWait(k: Kernel, { meant, clones, once, leave }: WaitFor): MaySleep<Process | number | null> {
+export function* doWait(k: Kernel, wait: WaitFor): MaySleep<Waited | number | null> {
   const { m } = k;
   const process = m.current!.process!;
+  const { meant, clones, once, leave } = wait;
   for (;;) {
     if (m.point(Op.Process, process.pid)) yield SWITCH;
     const children = [...process.children].filter((child) => (clones === "too" || (child.exitSignal === Sig.SIGCHLD) === (clones === "no")) && meant(child));
-    if (children.length === 0) return -Errno.ECHILD;
-    const ended = children.find((child) => child.zombie);
-    if (ended !== undefined) {
-      if (!leave) {
-        addTimes(process, ended);
-        k.exit.reap(k, ended);
-      }
-      return ended;
+    // One that has ended has nothing more to tell to those who do not ask for ends.
+    if (!children.some(({ zombie }) => !zombie || wait.ended)) return -Errno.ECHILD;
+    let waited: Waited | null = null;
+    for (const child of children) {
+      m.touches(Op.Process, child.pid);
+      waited ??= lookAtChild(k, child, wait);
+    }
+    if (waited !== null) {
+      const { child } = waited;
+      if (!leave && child.zombie) {
+        addTimes(process, child);
+        k.exit.reap(k, child);
+      } else if (!leave) child.jobChange = null;
+      return waited;
     }
     if (once) return null;
     process.childWait ??= new WaitQueue(m);

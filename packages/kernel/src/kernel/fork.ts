@@ -12,6 +12,10 @@ import { SignalHandlers } from "./signal.js";
 export interface Sharing {
   readonly files: boolean;
   readonly handlers: boolean;
+  /** What is not ignored is handled by default (CLONE_CLEAR_SIGHAND). */
+  readonly clearHandlers: boolean;
+  /** The parent's parent is the child's as well (CLONE_PARENT), and so is the signal of the end. */
+  readonly sibling: boolean;
   /** The signal that tells the parent of the child's end; 0 for none. */
   readonly exitSignal: number;
 }
@@ -82,7 +86,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma, forked: ForkedCtx[]): MaySl
 }
 
 /** A child of the current task's process, without threads and without an address space. */
-export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSignal }: Sharing): Atomic<Process> {
+export function* copyProcess(k: Kernel, pid: number, { files, handlers, clearHandlers, sibling, exitSignal }: Sharing): Atomic<Process> {
   const { m } = k;
   const task = m.current!;
   const parent = task.process!;
@@ -91,14 +95,16 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, exitSign
   const child = new Process(
     pid,
     task.comm,
-    parent,
+    sibling ? parent.parent : parent,
     files ? parent.files.share() : new FileTable(parent.files),
-    handlers ? parent.handlers : new SignalHandlers(parent.handlers),
+    handlers ? parent.handlers : clearHandlers ? parent.handlers.ignored() : new SignalHandlers(parent.handlers),
     parent.memcg,
     false,
     limits,
   );
-  child.exitSignal = exitSignal;
+  child.exitSignal = sibling ? parent.exitSignal : exitSignal;
+  child.pgid = parent.pgid;
+  child.sid = parent.sid;
   child.umask = parent.umask;
   child.capabilities = parent.capabilities;
   child.cwd = parent.cwd;

@@ -33,6 +33,10 @@ export class ThreadState {
   faultPc = -1;
   /** Where whoever made this thread sleeps until it has left its address space (CLONE_VFORK). */
   vforkDone: WaitQueue | null = null;
+  /** Stopped, with its group. */
+  stopped = false;
+  /** The signal that it gets when whoever made it ends (PR_SET_PDEATHSIG); 0 for none. */
+  deathSignal = 0;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
   syscall = "";
 }
@@ -47,6 +51,12 @@ export class Process {
   leaderStatus: number | null = null;
   /** All threads are gone. */
   zombie = false;
+  /** The signal that stops the group, until SIGCONT; 0 for none. */
+  stopSignal = 0;
+  /** What wait(2) has not told yet: that the group has stopped, or goes on; null for neither. */
+  jobChange: "stopped" | "continued" | null = null;
+  /** Descendants whose parent ends become its children (PR_SET_CHILD_SUBREAPER). */
+  isSubreaper = false;
   /** The signal that tells the parent of the end; 0 for none. */
   exitSignal: number = Sig.SIGCHLD;
   /** Threads of this process that wait for children; made when the first does. */

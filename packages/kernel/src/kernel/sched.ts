@@ -15,6 +15,8 @@ export enum TaskState {
   Killable,
   Uninterruptible,
   Dead,
+  /** By a signal: goes on with SIGCONT, or ends with SIGKILL. */
+  Stopped,
 }
 
 /** CPUs whose TLBs may still have entries that the task has cleared (`mm/tlb_batch`). */

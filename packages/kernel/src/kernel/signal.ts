@@ -3,6 +3,7 @@ import { Event, TraceSignalResult } from "../trace.js";
 import type { Machine } from "../machine.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
+import { hasStopped, isOrphaned, notifyParent } from "./job_control.js";
 import { Op } from "./op.js";
 import type { Process } from "./process.js";
 import { TaskState, type Task } from "./sched.js";
@@ -104,6 +105,15 @@ export class SignalHandlers {
     this.actions = new Map([...(other?.actions ?? [])].map(([signo, action]) => [signo, { ...action }]));
   }
 
+  /** A table with what is ignored here, and the default for all else. */
+  ignored(): SignalHandlers {
+    const handlers = new SignalHandlers();
+    for (const [signo, { handler }] of this.actions) {
+      if (handler === SIG_IGN) handlers.actions.set(signo, { handler, flags: 0, mask: 0n });
+    }
+    return handlers;
+  }
+
   get(signo: number): SignalAction {
     return this.actions.get(signo) ?? DEFAULT_ACTION;
   }
@@ -160,13 +170,13 @@ function isAwaited(task: Task, signo: number): boolean {
 function isIgnored(process: Process, signo: number): boolean {
   const { handler } = process.handlers.get(signo);
   if (handler === SIG_IGN) return true;
-  // Job control is not modelled: a stop signal that nobody handles does nothing.
-  return handler === SIG_DFL && (IGNORED_BY_DEFAULT.includes(signo) || STOPS_BY_DEFAULT.includes(signo));
+  return handler === SIG_DFL && IGNORED_BY_DEFAULT.includes(signo);
 }
 
 /** True when the signal kills the whole group at once, without so much as a core dump. */
 function killsAtOnce(process: Process, signo: number): boolean {
-  return process.handlers.get(signo).handler === SIG_DFL && !isIgnored(process, signo) && !DUMPS_BY_DEFAULT.includes(signo);
+  if (process.handlers.get(signo).handler !== SIG_DFL) return false;
+  return ![IGNORED_BY_DEFAULT, STOPS_BY_DEFAULT, DUMPS_BY_DEFAULT].some((signals) => signals.includes(signo));
 }
 
 /**
@@ -179,11 +189,12 @@ export class Signals {
   /** True when a signal is pending that ends a sleep of this kind. */
   endsSleep(task: Task, state: TaskState): boolean {
     if (state === TaskState.Interruptible) return this.pending(task);
-    return state === TaskState.Killable && this.fatalPending(task);
+    return (state === TaskState.Killable || state === TaskState.Stopped) && this.fatalPending(task);
   }
 
-  /** True when any unblocked signal is pending. */
+  /** True when any unblocked signal is pending, or the thread is to stop. */
   pending(task: Task): boolean {
+    if (task.process !== null && task.process.stopSignal !== 0 && !task.thread.stopped) return true;
     const shared = task.process?.sharedPending;
     if (task.pendingSignals.size === 0 && (shared === undefined || shared.size === 0)) return false;
     for (const signo of task.pendingSignals) if (!isBlocked(task, signo)) return true;
@@ -208,6 +219,11 @@ export class Signals {
     if (process.zombie || process.pid === 1) return;
     const main = thread ?? firstOf(process);
     if (main === null) return;
+    if (STOPS_BY_DEFAULT.includes(signo)) forget(process, [Sig.SIGCONT]);
+    else if (signo === Sig.SIGCONT) {
+      forget(process, STOPS_BY_DEFAULT);
+      this.goOn(process);
+    }
     if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && !isAwaited(main, signo) && isIgnored(process, signo)) {
       this.traceGenerate(info, main, thread === null, TraceSignalResult.IGNORED);
       return;
@@ -225,9 +241,25 @@ export class Signals {
     details.set(signo, queue);
     pending.add(signo);
     const taker = thread ?? this.takerOf(process, signo);
-    if (taker === null || isBlocked(taker, signo)) return;
+    // Who has stopped takes nothing but SIGKILL until it goes on.
+    if (taker === null || isBlocked(taker, signo) || (taker.thread.stopped && signo !== Sig.SIGKILL)) return;
     if (!process.isOperator && !isAwaited(taker, signo) && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
     else this.wakeFor(taker);
+  }
+
+  /** The threads of a group are to stop; the current one goes there itself. */
+  startGroupStop(process: Process, signo: number): void {
+    process.stopSignal = signo;
+    for (const task of process.threads) this.wakeFor(task);
+  }
+
+  /** SIGCONT has come: whether somebody handles it, ignores it, or has it blocked. */
+  private goOn(process: Process): void {
+    if (process.stopSignal === 0) return;
+    const wasStopped = hasStopped(process);
+    process.stopSignal = 0;
+    for (const task of process.threads) if (task.thread.stopped) this.m.sched.wake(task);
+    if (wasStopped) notifyParent(this.m, process, "continued");
   }
 
   private traceGenerate({ signo, code }: SignalInfo, task: Task, group: boolean, result: TraceSignalResult): void {
@@ -246,6 +278,7 @@ export class Signals {
   /** All threads of the group are to exit with this status, those that sleep killably too. */
   startGroupExit(process: Process, status: number): void {
     process.exitStatus ??= status;
+    process.stopSignal = 0;
     for (const task of process.threads) {
       task.pendingSignals.add(Sig.SIGKILL);
       this.wakeFor(task);
@@ -253,12 +286,24 @@ export class Signals {
   }
 
   private takerOf(process: Process, signo: number): Task | null {
-    for (const task of process.threads) if (!isBlocked(task, signo)) return task;
+    for (const task of process.threads) if (!isBlocked(task, signo) && (!task.thread.stopped || signo === Sig.SIGKILL)) return task;
     return null;
   }
 
   private wakeFor(task: Task): void {
     if (this.endsSleep(task, task.state)) this.m.sched.wake(task);
+  }
+}
+
+/** Signals that are pending are not any more, for the group and for each thread. */
+function forget(process: Process, signals: readonly number[]): void {
+  for (const signo of signals) {
+    process.sharedPending.delete(signo);
+    process.sharedSignalInfo.delete(signo);
+    for (const task of process.threads) {
+      task.pendingSignals.delete(signo);
+      task.thread.signalInfo.delete(signo);
+    }
   }
 }
 
@@ -359,6 +404,8 @@ export type Delivery =
   | { readonly kind: "handler"; readonly info: SignalInfo; readonly action: SignalAction }
   /** `status` as wait(2) reports it. `info` is null when another thread began the exit. */
   | { readonly kind: "die"; readonly status: number; readonly info: SignalInfo | null }
+  /** The group stops. */
+  | { readonly kind: "stop" }
   /** This thread alone ends: another one executes a new program. */
   | { readonly kind: "leave" };
 
@@ -369,6 +416,7 @@ export function getSignal(k: Kernel): Delivery | null {
   for (;;) {
     if (process.exitStatus !== null) return { kind: "die", status: process.exitStatus, info: killer(task, process) };
     if (process.execTask !== null && process.execTask !== task) return { kind: "leave" };
+    if (process.stopSignal !== 0) return { kind: "stop" };
     const info = k.signal.dequeueSignal(k);
     if (info === null) return null;
     const { signo } = info;
@@ -379,6 +427,12 @@ export function getSignal(k: Kernel): Delivery | null {
       if (action.handler !== SIG_DFL) {
         if ((action.flags & SA.RESETHAND) !== 0) process.handlers.actions.set(signo, { ...DEFAULT_ACTION });
         return { kind: "handler", info, action };
+      }
+      if (STOPS_BY_DEFAULT.includes(signo)) {
+        // The terminal's stop signals are for groups that a shell looks after.
+        if (signo !== Sig.SIGSTOP && isOrphaned(k.m, process.pgid, null)) continue;
+        k.m.signals.startGroupStop(process, signo);
+        return { kind: "stop" };
       }
     }
     // Bit 7 tells of a core dump; core files are not written, so it stays clear.
@@ -403,12 +457,7 @@ export function* sigaction(k: Kernel, signo: number, action: SignalAction | null
     process.handlers.actions.set(signo, { ...action, mask: action.mask & ~UNBLOCKABLE });
     if (isIgnored(process, signo)) {
       // What is now ignored is not delivered later either.
-      process.sharedPending.delete(signo);
-      process.sharedSignalInfo.delete(signo);
-      for (const task of process.threads) {
-        task.pendingSignals.delete(signo);
-        task.thread.signalInfo.delete(signo);
-      }
+      forget(process, [signo]);
     }
   }
   return old;

@@ -217,6 +217,7 @@ export class GuestThread {
       task.thread.savedSigmask = null;
       return;
     }
+    if (delivery.kind === "stop") return yield* k.jobControl.doSignalStop(k);
     if (delivery.kind === "leave") {
       this.exiting = 0;
       return;

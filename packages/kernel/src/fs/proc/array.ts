@@ -35,6 +35,7 @@ function stateLetter(target: ProcTarget): string {
   if (task.state === TaskState.Running) return "R";
   if (task.state === TaskState.Interruptible) return "S";
   if (task.state === TaskState.Dead) return "X";
+  if (task.state === TaskState.Stopped) return "T";
   return process === null && task.waitingFor === "idle" ? "S" : "D";
 }
 
@@ -42,6 +43,7 @@ const STATE_NAMES: Record<string, string> = {
   R: "R (running)",
   S: "S (sleeping)",
   D: "D (disk sleep)",
+  T: "T (stopped)",
   Z: "Z (zombie)",
   X: "X (dead)",
 };

@@ -1,7 +1,8 @@
-import { Errno, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type Process } from "@faultline/kernel";
+import { Errno, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { getU64, readStruct } from "../user.js";
+import { installPidfd } from "./pidfd.js";
 import type { Handler } from "./syscall.js";
 
 enum Clone {
@@ -9,62 +10,94 @@ enum Clone {
   FS = 0x200,
   FILES = 0x400,
   SIGHAND = 0x800,
+  PIDFD = 0x1000,
+  PTRACE = 0x2000,
   VFORK = 0x4000,
+  PARENT = 0x8000,
   THREAD = 0x10000,
+  NEWNS = 0x20000,
   SYSVSEM = 0x40000,
   SETTLS = 0x80000,
   PARENT_SETTID = 0x100000,
   CHILD_CLEARTID = 0x200000,
   DETACHED = 0x400000,
+  UNTRACED = 0x800000,
   CHILD_SETTID = 0x1000000,
+  /** NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
+  NAMESPACES = 0x7e000000,
+  IO = 0x80000000,
 }
-/** What there is, beside the signal of the child's end in the low byte. */
-const FLAGS =
-  Clone.VM | Clone.FS | Clone.FILES | Clone.SIGHAND | Clone.VFORK | Clone.THREAD | Clone.SYSVSEM | Clone.SETTLS |
-  Clone.PARENT_SETTID | Clone.CHILD_CLEARTID | Clone.DETACHED | Clone.CHILD_SETTID;
+/** Of clone3(2) alone. */
+const CLONE_CLEAR_SIGHAND = 2 ** 32;
+const CLONE_INTO_CGROUP = 2 ** 33;
 const SIGNAL_MASK = 255;
 
 interface CloneArgs {
+  /** Without the signal of the child's end. */
   readonly flags: number;
+  readonly exitSignal: number;
+  /** Every handler of the child's is the default one. */
+  readonly clearSighand: boolean;
   /** Stack pointer of the child; 0 keeps the parent's. */
   readonly sp: number;
   readonly tls: number;
+  /** Where a pidfd goes; the same as `parentTid` for clone(2). */
+  readonly pidfd: number;
   readonly parentTid: number;
   readonly childTid: number;
+}
+
+/** What cannot be together, or is not there; 0 where nothing is wrong. */
+function checkFlags({ flags, clearSighand, pidfd, parentTid }: CloneArgs): number {
+  const has = (flag: Clone): boolean => (flags & flag) !== 0;
+  if (has(Clone.NEWNS) && has(Clone.FS)) return -Errno.EINVAL;
+  if (has(Clone.THREAD) && !has(Clone.SIGHAND)) return -Errno.EINVAL;
+  if (has(Clone.SIGHAND) && !has(Clone.VM)) return -Errno.EINVAL;
+  if (has(Clone.SIGHAND) && clearSighand) return -Errno.EINVAL;
+  if (has(Clone.PIDFD) && has(Clone.DETACHED)) return -Errno.EINVAL;
+  if (has(Clone.PIDFD) && has(Clone.PARENT_SETTID) && pidfd === parentTid) return -Errno.EINVAL;
+  return has(Clone.NAMESPACES) ? -Errno.EINVAL : 0;
 }
 
 /** A new thread of this process, or of a process of its own: its id, or a negated errno. */
 function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   const { k, task } = t;
   const { m } = k;
-  const flags = args.flags & ~SIGNAL_MASK;
-  if ((flags & Clone.THREAD) !== 0 && (flags & Clone.SIGHAND) === 0) return -Errno.EINVAL;
-  if ((flags & Clone.SIGHAND) !== 0 && (flags & Clone.VM) === 0) return -Errno.EINVAL;
-  if ((flags & ~FLAGS) !== 0) {
-    m.dmesg.printOnce(`${task.comm}[${task.id}]: clone with flags 0x${args.flags.toString(16)} is not implemented`);
-    return -Errno.ENOSYS;
-  }
+  const { flags } = args;
+  const wrong = checkFlags(args);
+  if (wrong < 0) return wrong;
+  // Init's children are not to have brothers that init did not make.
+  if ((flags & Clone.PARENT) !== 0 && task.process!.pid === 1) return -Errno.EINVAL;
   if (m.tasks.size >= maxThreads(m)) return -Errno.EAGAIN;
   const mm = (flags & Clone.VM) !== 0 ? task.mm! : yield* k.fork.dupMm(k, task.mm!);
   if (mm === null) return -Errno.ENOMEM;
   const id = m.sched.allocateTaskId();
-  const process = (flags & Clone.THREAD) !== 0 ? task.process! : yield* newProcess(k, id, mm, args.flags);
-  if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, id);
+  const process = (flags & Clone.THREAD) !== 0 ? task.process! : yield* newProcess(k, id, mm, args);
   const created = newTask(t, id, process, mm, args);
+  if ((flags & Clone.PIDFD) !== 0) yield* givePidfd(t, args.pidfd, { process, thread: (flags & Clone.THREAD) !== 0 ? created : null });
+  if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, id);
   if ((flags & Clone.VM) !== 0) yield* shareMm(k, mm);
   const done = (flags & Clone.VFORK) === 0 ? null : new WaitQueue(m);
   created.thread.vforkDone = done;
-  yield* addThread(t, process, created, args.flags);
+  yield* addThread(t, process, created, flags | args.exitSignal);
   // The child has the stack, until it has left.
   while (done !== null && created.thread.vforkDone === done && !m.signals.fatalPending(task)) yield* done.sleep(TaskState.Killable, "vfork");
   return id;
 }
 
-function* newProcess(k: Kernel, pid: number, mm: Mm, flags: number): Atomic<Process> {
+/** Where there is no descriptor for it, or no memory, the child goes without. */
+function* givePidfd(t: GuestThread, address: number, target: PidfdTarget): MaySleep<void> {
+  const fd = yield* installPidfd(t, target);
+  if (fd >= 0) yield* t.k.uaccess.putUser32(t.k, address, fd);
+}
+
+function* newProcess(k: Kernel, pid: number, mm: Mm, { flags, exitSignal, clearSighand }: CloneArgs): Atomic<Process> {
   const process = yield* k.fork.copyProcess(k, pid, {
     files: (flags & Clone.FILES) !== 0,
     handlers: (flags & Clone.SIGHAND) !== 0,
-    exitSignal: flags & SIGNAL_MASK,
+    clearHandlers: clearSighand,
+    sibling: (flags & Clone.PARENT) !== 0,
+    exitSignal,
   });
   process.mm = mm;
   return process;
@@ -118,22 +151,56 @@ function* addThread(t: GuestThread, process: Process, created: Task, cloneFlags:
 }
 
 export const clone: Handler = function* (t, [flags, sp, parentTid, tls, childTid]) {
-  return yield* cloneTask(t, { flags: flags!, sp: sp!, parentTid: parentTid!, tls: tls!, childTid: childTid! });
+  const bits = flags! >>> 0;
+  return yield* cloneTask(t, {
+    flags: (bits & ~SIGNAL_MASK) >>> 0,
+    exitSignal: bits & SIGNAL_MASK,
+    clearSighand: false,
+    sp: sp!,
+    pidfd: parentTid!,
+    parentTid: parentTid!,
+    tls: tls!,
+    childTid: childTid!,
+  });
 };
 
+/** What each version of struct clone_args is long, in bytes. */
+const CLONE_ARGS_SIZE_MIN = 64;
+const CLONE_ARGS_SIZE = 88;
+
 export const clone3: Handler = function* (t, [address, size]) {
-  if (size! < 64) return -Errno.EINVAL;
   if (size! > 4096) return -Errno.E2BIG;
-  const view = yield* readStruct(t.k, address!, Math.min(size!, 88));
-  if (view === null) return -Errno.EFAULT;
+  if (size! < CLONE_ARGS_SIZE_MIN) return -Errno.EINVAL;
+  const given = yield* readStruct(t.k, address!, size!);
+  if (given === null) return -Errno.EFAULT;
+  const bytes = new Uint8Array(given.buffer);
+  // What is not known yet must not be asked for.
+  if (bytes.subarray(CLONE_ARGS_SIZE).some((byte) => byte !== 0)) return -Errno.E2BIG;
+  const whole = new Uint8Array(CLONE_ARGS_SIZE);
+  whole.set(bytes.subarray(0, CLONE_ARGS_SIZE));
+  const view = new DataView(whole.buffer);
+  const flags = getU64(view, 0);
+  const exitSignal = getU64(view, 32);
   const stack = getU64(view, 40);
   const stackSize = getU64(view, 48);
+  const setTid = getU64(view, 64);
+  const setTidSize = getU64(view, 72);
+  const low = flags % 2 ** 32;
+  if (flags >= 2 * CLONE_INTO_CGROUP || (low & (SIGNAL_MASK | Clone.DETACHED)) !== 0) return -Errno.EINVAL;
+  if ((setTid === 0) !== (setTidSize === 0) || setTidSize > 1) return -Errno.EINVAL;
+  if (exitSignal > NSIG || (exitSignal !== 0 && (low & (Clone.THREAD | Clone.PARENT)) !== 0)) return -Errno.EINVAL;
   if ((stack === 0) !== (stackSize === 0)) return -Errno.EINVAL;
-  const signal = getU64(view, 32);
-  if (signal > NSIG) return -Errno.EINVAL;
+  if (setTidSize !== 0 || flags >= CLONE_INTO_CGROUP) {
+    const { m } = t.k;
+    m.dmesg.printOnce(`${t.task.comm}[${t.task.id}]: clone3 with a chosen id, or into a cgroup, is not implemented`);
+    return -Errno.ENOSYS;
+  }
   return yield* cloneTask(t, {
-    flags: getU64(view, 0) + signal,
+    flags: low,
+    exitSignal,
+    clearSighand: (Math.floor(flags / CLONE_CLEAR_SIGHAND) & 1) !== 0,
     sp: stack + stackSize,
+    pidfd: getU64(view, 8),
     parentTid: getU64(view, 24),
     childTid: getU64(view, 16),
     tls: getU64(view, 56),

@@ -152,7 +152,7 @@ const openat: Handler = function* (t, [dirfd, name, flags, mode]) {
   return yield* installOrPut(t, file, (flags! & O.CLOEXEC) !== 0, 0);
 };
 
-function* installOrPut(t: GuestThread, file: OpenFile, cloexec: boolean, from: number): MaySleep<number> {
+export function* installOrPut(t: GuestThread, file: OpenFile, cloexec: boolean, from: number): MaySleep<number> {
   const fd = t.task.process!.files.install(file, cloexec, from, RLIMIT_NOFILE);
   if (fd < 0) {
     yield* t.k.m.vfs.put(t.k, file);
@@ -235,7 +235,7 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
       files.setCloexec(int(fd!), (argument! & 1) !== 0);
       return 0;
     case Fcntl.GETFL:
-      return file.flags | O.LARGEFILE;
+      return file.flags;
     case Fcntl.SETFL:
       file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
       return 0;

@@ -1,4 +1,4 @@
-import { Errno, Event, RLIM_NLIMITS, Rlimit, type MaySleep, type Process } from "@faultline/kernel";
+import { Errno, Event, Op, RLIM_NLIMITS, Rlimit, SWITCH, type MaySleep, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { encodeText, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -61,16 +61,25 @@ const getsid: Handler = function* (t, [pid]) {
   return processOf(t, pid!)?.sid ?? -Errno.ESRCH;
 };
 const setpgid: Handler = function* (t, [pid, pgid]) {
+  const { m } = t.k;
   const process = t.task.process!;
   if (int(pgid!) < 0) return -Errno.EINVAL;
-  if (processOf(t, pid!) !== process) return -Errno.ESRCH;
-  if (process.sid === process.pid) return -Errno.EPERM;
-  process.pgid = int(pgid!) === 0 ? process.pid : int(pgid!);
+  const target = processOf(t, pid!);
+  if (m.point(Op.Process, target?.pid ?? 0)) yield SWITCH;
+  if (target === null || (target !== process && target.parent !== process)) return -Errno.ESRCH;
+  if (target.sid !== process.sid || target.sid === target.pid) return -Errno.EPERM;
+  if (target !== process && target.hasExeced) return -Errno.EACCES;
+  const group = int(pgid!) === 0 ? target.pid : int(pgid!);
+  const there = [...m.processes.values()].some((other) => other.pgid === group && other.sid === process.sid);
+  if (group !== target.pid && !there) return -Errno.EPERM;
+  target.pgid = group;
   return 0;
 };
 const setsid: Handler = function* (t) {
+  const { m } = t.k;
   const process = t.task.process!;
-  if (process.pgid === process.pid) return -Errno.EPERM;
+  if (m.point(Op.Process, process.pid)) yield SWITCH;
+  if ([...m.processes.values()].some(({ pgid }) => pgid === process.pid)) return -Errno.EPERM;
   process.sid = process.pgid = process.pid;
   return process.pid;
 };
@@ -275,7 +284,7 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [92, call("personality", [F.HEX], constant(0), "always the native one")],
   [93, call("exit", [F.INT], exit, "", "none")],
   [94, call("exit_group", [F.INT], exitGroup, "", "none")],
-  [95, call("waitid", [F.ID_TYPE, F.INT, F.OUT, F.WAIT_OPTIONS, F.OUT], waitid, "no stopped children")],
+  [95, call("waitid", [F.ID_TYPE, F.INT, F.OUT, F.WAIT_OPTIONS, F.OUT], waitid)],
   [96, call("set_tid_address", [F.POINTER], setTidAddress)],
   [97, call("unshare", [F.CLONE_FLAGS], null)],
   [99, call("set_robust_list", [F.POINTER, F.SIZE], setRobustList)],
@@ -305,7 +314,7 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [220, call("clone", [F.named("flags", F.CLONE_FLAGS), F.named("child_stack", F.POINTER), F.named("parent_tid", F.TID_OUT), F.named("tls", F.HEX), F.named("child_tidptr", F.POINTER)], clone, "no namespaces")],
   [221, call("execve", [F.PATH, F.STRINGS, F.STRING_COUNT], execve)],
   [258, call("riscv_hwprobe", [F.POINTER, F.SIZE, F.SIZE, F.POINTER, F.HEX], hwprobe)],
-  [260, call("wait4", [F.INT, F.WAIT_STATUS, F.WAIT_OPTIONS, F.OUT], wait4, "no stopped children")],
+  [260, call("wait4", [F.INT, F.WAIT_STATUS, F.WAIT_OPTIONS, F.OUT], wait4)],
   [261, call("prlimit64", [F.INT, F.RESOURCE, F.rlimit(false), F.rlimit(true)], prlimit64, "limits but that of the stack are not enforced")],
   [278, call("getrandom", [F.READ_BUFFER, F.SIZE, F.RANDOM_FLAGS], getrandom)],
   [281, call("execveat", [F.DIRFD, F.PATH, F.STRINGS, F.STRING_COUNT, F.AT_FLAGS], execveat)],

@@ -131,7 +131,7 @@ const tgkill: Handler = function* (t, [tgid, tid, signo]) {
   return yield* t.k.signal.tgkill(t.k, int(tgid!), int(tid!), int(signo!));
 };
 
-function* readInfo(t: GuestThread, signo: number, address: number): MaySleep<SignalInfo | null> {
+export function* readInfo(t: GuestThread, signo: number, address: number): MaySleep<SignalInfo | null> {
   const view = yield* readStruct(t.k, address, 128);
   if (view === null) return null;
   return { signo, code: view.getInt32(8, true), addr: 0, pid: view.getInt32(16, true), value: view.getBigUint64(24, true) };

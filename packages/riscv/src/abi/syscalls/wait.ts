@@ -1,8 +1,8 @@
-import { Errno, Sig, type MaySleep, type Process, type WaitFor } from "@faultline/kernel";
+import { Errno, O, pidfdTarget, type MaySleep, type Process, type Waited } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { writeSigInfo } from "../signal_frame.js";
-import { structBytes } from "../user.js";
-import { rusageBytes } from "./rusage.js";
+import { processTimes } from "./process.js";
+import { rusageBytes, type Usage } from "./rusage.js";
 import { int, type Handler } from "./syscall.js";
 
 enum Wait {
@@ -20,21 +20,24 @@ enum IdType {
   ALL,
   PID,
   PGID,
+  PIDFD,
 }
 
 const SIGINFO_SIZE = 128;
 const INT_MIN = -(2 ** 31);
 
 /** Options as wait4 and waitid have them in common. */
-function* waitFor(t: GuestThread, options: number, meant: (child: Process) => boolean): MaySleep<Process | number | null> {
+function* waitFor(t: GuestThread, options: number, meant: (child: Process) => boolean, once = false): MaySleep<Waited | number | null> {
   const { k } = t;
-  const wait: WaitFor = {
+  return yield* k.exit.doWait(k, {
     meant,
     clones: (options & Wait.ALL) !== 0 ? "too" : (options & Wait.CLONE) !== 0 ? "only" : "no",
-    once: (options & Wait.NOHANG) !== 0,
+    ended: (options & Wait.EXITED) !== 0,
+    stopped: (options & Wait.UNTRACED) !== 0,
+    continued: (options & Wait.CONTINUED) !== 0,
+    once: once || (options & Wait.NOHANG) !== 0,
     leave: (options & Wait.NOWAIT) !== 0,
-  };
-  return yield* k.exit.doWait(k, wait);
+  });
 }
 
 export const wait4: Handler = function* (t, [pid, status, options, rusage]) {
@@ -44,63 +47,84 @@ export const wait4: Handler = function* (t, [pid, status, options, rusage]) {
   if ((int(options!) & ~known) !== 0) return -Errno.EINVAL;
   if (which === INT_MIN) return -Errno.ESRCH;
   const { pgid } = task.process!;
-  const child = yield* waitFor(t, int(options!), (other) => (which > 0 ? other.pid === which : which === -1 || other.pgid === (which === 0 ? pgid : -which)));
-  if (typeof child === "number" || child === null) return child ?? 0;
+  const meant = (other: Process): boolean => (which > 0 ? other.pid === which : which === -1 || other.pgid === (which === 0 ? pgid : -which));
+  const waited = yield* waitFor(t, int(options!) | Wait.EXITED, meant);
+  if (typeof waited === "number" || waited === null) return waited ?? 0;
   if (status !== 0) {
-    const error = yield* k.uaccess.putUser32(k, status!, child.exitStatus!);
+    const error = yield* k.uaccess.putUser32(k, status!, waited.status);
     if (error < 0) return error;
   }
   if (rusage !== 0) {
-    const error = yield* k.uaccess.copyToUser(k, rusage!, rusageBytes(usageOf(child)));
+    const error = yield* k.uaccess.copyToUser(k, rusage!, rusageBytes(usageOf(waited.child)));
     if (error < 0) return error;
   }
-  return child.pid;
+  return waited.child.pid;
 };
 
-/** Of a process that has ended, its own children's included. */
-function usageOf({ gone, reaped, maxRssPages }: Process): Parameters<typeof rusageBytes>[0] {
+/** Of a child, its own children's that were waited for included. */
+function usageOf(process: Process): Usage {
+  const { reaped, maxRssPages } = process;
+  const own = processTimes(process);
   return {
-    userNs: gone.userTimeNs + reaped.userTimeNs,
-    systemNs: gone.systemTimeNs + reaped.systemTimeNs,
-    minor: gone.minorFaults + reaped.minorFaults,
-    major: gone.majorFaults + reaped.majorFaults,
+    userNs: own.userNs + reaped.userTimeNs,
+    systemNs: own.systemNs + reaped.systemTimeNs,
+    minor: own.minor + reaped.minorFaults,
+    major: own.major + reaped.majorFaults,
     maxRssPages,
   };
 }
 
-export const waitid: Handler = function* (t, [type, id, info, options, rusage]) {
-  const { k, task } = t;
-  const bits = int(options!);
-  const ends = Wait.EXITED | Wait.UNTRACED | Wait.CONTINUED;
-  const known = ends | Wait.NOHANG | Wait.NOWAIT | Wait.NOTHREAD | Wait.ALL | Wait.CLONE;
-  if ((bits & ~known) !== 0 || (bits & ends) === 0) return -Errno.EINVAL;
-  const which = int(id!);
-  let meant: (child: Process) => boolean;
-  switch (int(type!)) {
+/** Whom waitid(2) is asked to wait for; a negated errno where that means nobody. */
+function waitidTarget(t: GuestThread, type: number, which: number): { meant: (child: Process) => boolean; once: boolean } | number {
+  const process = t.task.process!;
+  switch (type) {
     case IdType.ALL:
-      meant = () => true;
-      break;
+      return { meant: () => true, once: false };
     case IdType.PID:
-      if (which <= 0) return -Errno.EINVAL;
-      meant = ({ pid }) => pid === which;
-      break;
+      return which <= 0 ? -Errno.EINVAL : { meant: ({ pid }) => pid === which, once: false };
     case IdType.PGID: {
+      const pgid = which === 0 ? process.pgid : which;
+      return which < 0 ? -Errno.EINVAL : { meant: (child) => child.pgid === pgid, once: false };
+    }
+    case IdType.PIDFD: {
       if (which < 0) return -Errno.EINVAL;
-      const pgid = which === 0 ? task.process!.pgid : which;
-      meant = (child) => child.pgid === pgid;
-      break;
+      const file = process.files.get(which);
+      const target = file === null ? null : pidfdTarget(file);
+      if (target === null) return -Errno.EBADF;
+      // One that was opened so does not sleep, whatever the options say.
+      return { meant: (child) => child === target.process, once: (file!.flags & O.NONBLOCK) !== 0 };
     }
     default:
       return -Errno.EINVAL;
   }
-  const child = yield* waitFor(t, bits, meant);
-  if (typeof child === "number") return child;
-  if (rusage !== 0 && child !== null) {
-    const error = yield* k.uaccess.copyToUser(k, rusage!, rusageBytes(usageOf(child)));
+}
+
+function* waitForId(t: GuestThread, type: number, which: number, options: number): MaySleep<Waited | number | null> {
+  const ends = Wait.EXITED | Wait.UNTRACED | Wait.CONTINUED;
+  const known = ends | Wait.NOHANG | Wait.NOWAIT | Wait.NOTHREAD | Wait.ALL | Wait.CLONE;
+  if ((options & ~known) !== 0 || (options & ends) === 0) return -Errno.EINVAL;
+  const target = waitidTarget(t, type, which);
+  if (typeof target === "number") return target;
+  const waited = yield* waitFor(t, options, target.meant, target.once);
+  return waited === null && target.once && (options & Wait.NOHANG) === 0 ? -Errno.EAGAIN : waited;
+}
+
+export const waitid: Handler = function* (t, [type, id, info, options, rusage]) {
+  const { k } = t;
+  const waited = yield* waitForId(t, int(type!), int(id!), int(options!));
+  const found = typeof waited === "number" ? null : waited;
+  if (rusage !== 0 && found !== null) {
+    const error = yield* k.uaccess.copyToUser(k, rusage!, rusageBytes(usageOf(found.child)));
     if (error < 0) return error;
   }
-  if (info === 0) return 0;
+  const result = typeof waited === "number" ? waited : 0;
+  if (info === 0) return result;
+  // Its fields, and nothing between or behind them; zeros where nothing was found, or something is wrong.
   const view = new DataView(new ArrayBuffer(SIGINFO_SIZE));
-  if (child !== null) writeSigInfo(view, k.exit.childInfo(child, Sig.SIGCHLD));
-  return yield* k.uaccess.copyToUser(k, info!, structBytes(view));
+  if (found !== null) writeSigInfo(view, found.info);
+  for (const at of [0, 16]) {
+    const error = yield* k.uaccess.copyToUser(k, info! + at, new Uint8Array(view.buffer, at, 12));
+    if (error < 0) return error;
+  }
+  return result;
 };

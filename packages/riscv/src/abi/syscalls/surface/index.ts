@@ -1,10 +1,11 @@
 import { EXEC } from "./exec.js";
 import { FS } from "./fs.js";
 import { MM } from "./mm.js";
+import { PIDFD } from "./pidfd.js";
 import { PROCESS } from "./process.js";
 import { SIGNAL } from "./signal.js";
 import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...EXEC, ...FS, ...MM, ...PROCESS, ...SIGNAL, ...TIME };
+export const SURFACES: Surfaces = { ...EXEC, ...FS, ...MM, ...PIDFD, ...PROCESS, ...SIGNAL, ...TIME };

@@ -1,12 +1,12 @@
 import { Errno } from "@faultline/kernel";
-import { AT, bits, noMemory, PAGE, values, type Refusal, type Surfaces } from "./surface.js";
+import { AT, bits, FD, noMemory, PAGE, values, type Refusal, type Surfaces } from "./surface.js";
 
 const { EINVAL, ESRCH, ECHILD, EFAULT } = Errno;
 const NOBODY = 4_000_000;
 const noProcess = (index: number): Refusal => [ESRCH, "no such process", { [index]: NOBODY }];
 /** Of a fork: as fork(2) does it. */
 const SIGCHLD = 17;
-const CLONE = { VM: 0x100, SIGHAND: 0x800, THREAD: 0x10000 } as const;
+const CLONE = { VM: 0x100, SIGHAND: 0x800, THREAD: 0x10000, PIDFD: 0x1000, PARENT_SETTID: 0x100000, DETACHED: 0x400000, CLEAR_SIGHAND: 2 ** 32 } as const;
 const resource: Refusal = [EINVAL, "no such resource", { 0: 16 }];
 
 export const PROCESS: Surfaces = {
@@ -16,8 +16,8 @@ export const PROCESS: Surfaces = {
   waitid: {
     example: [0, 0, 0, 4, 0],
     gives: ECHILD,
-    takes: { 0: values([0, [1, { 1: NOBODY }], 2], EINVAL), 3: bits([4, 4 | 1, 4 | 2, 4 | 8, 4 | 0x100_0000, 4 | 0x2000_0000, 4 | 0x4000_0000, 4 | 0x8000_0000], EINVAL) },
-    refuses: [[EINVAL, "nothing to wait for", { 3: 1 }], [EINVAL, "process 0", { 0: 1 }], [EINVAL, "a negative group", { 0: 2, 1: -1 }]],
+    takes: { 0: values([0, [1, { 1: NOBODY }], 2], EINVAL, [3]), 3: bits([4, 4 | 1, 4 | 2, 4 | 8, 4 | 0x100_0000, 4 | 0x2000_0000, 4 | 0x4000_0000, 4 | 0x8000_0000], EINVAL) },
+    refuses: [[EINVAL, "nothing to wait for", { 3: 1 }], [EINVAL, "process 0", { 0: 1 }], [EINVAL, "a negative group", { 0: 2, 1: -1 }], [Errno.EBADF, "P_PIDFD, and no pidfd", { 0: 3, 1: FD.file }], [EINVAL, "P_PIDFD, and a negative descriptor", { 0: 3, 1: -1 }]],
   },
   set_tid_address: { example: [AT.page] },
   set_robust_list: { example: [AT.page, 24], refuses: [[EINVAL, "a head of another size", { 1: 16 }]] },
@@ -26,7 +26,7 @@ export const PROCESS: Surfaces = {
   setuid: { example: [0] },
   getresuid: { example: [AT.page, AT.page, AT.page], refuses: [noMemory(0), noMemory(1), noMemory(2)] },
   getresgid: { example: [AT.page, AT.page, AT.page], refuses: [noMemory(0), noMemory(1), noMemory(2)] },
-  setpgid: { example: [0, 0], refuses: [noProcess(0), [EINVAL, "negative group", { 1: -1 }]] },
+  setpgid: { example: [0, 0], refuses: [noProcess(0), [EINVAL, "negative group", { 1: -1 }], [Errno.EPERM, "a group that is not there", { 1: NOBODY }]] },
   getpgid: { example: [0], refuses: [noProcess(0)] },
   getsid: { example: [0], refuses: [noProcess(0)] },
   setsid: { example: [] },
@@ -55,6 +55,8 @@ export const PROCESS: Surfaces = {
     refuses: [
       [EINVAL, "CLONE_THREAD without CLONE_SIGHAND", { 0: CLONE.THREAD | CLONE.VM }],
       [EINVAL, "CLONE_SIGHAND without CLONE_VM", { 0: CLONE.SIGHAND }],
+      [EINVAL, "CLONE_PIDFD and CLONE_PARENT_SETTID", { 0: CLONE.PIDFD | CLONE.PARENT_SETTID | SIGCHLD, 2: AT.page }],
+      [EINVAL, "CLONE_PIDFD and CLONE_DETACHED", { 0: CLONE.PIDFD | CLONE.DETACHED | SIGCHLD, 2: AT.page }],
     ],
   },
   riscv_hwprobe: { example: [[3, 0], 1, 0, 0, 0], refuses: [[EINVAL, "unknown flags", { 4: 2 }], noMemory(0)] },
@@ -81,6 +83,11 @@ export const PROCESS: Surfaces = {
       [EFAULT, "memory that is not mapped", { 0: AT.hole }],
       [EINVAL, "a stack without a size", { 0: [0, 0, 0, 0, SIGCHLD, AT.page, 0, 0] }],
       [EINVAL, "no such signal", { 0: [0, 0, 0, 0, 65, 0, 0, 0] }],
+      [EINVAL, "flags in which a signal was once", { 0: [SIGCHLD, 0, 0, 0, 0, 0, 0, 0] }],
+      [EINVAL, "a bit that is no flag", { 0: [2 ** 40, 0, 0, 0, SIGCHLD, 0, 0, 0] }],
+      [EINVAL, "CLONE_CLEAR_SIGHAND and CLONE_SIGHAND", { 0: [CLONE.CLEAR_SIGHAND + CLONE.SIGHAND + 0x100, 0, 0, 0, SIGCHLD, 0, 0, 0] }],
+      [EINVAL, "a signal of a thread", { 0: [CLONE.THREAD + CLONE.SIGHAND + 0x100, 0, 0, 0, SIGCHLD, 0, 0, 0] }],
+      [EINVAL, "ids without a number of them", { 0: [0, 0, 0, 0, SIGCHLD, 0, 0, 0, AT.page, 0], 1: 80 }],
     ],
   },
 };

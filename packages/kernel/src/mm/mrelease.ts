@@ -1,0 +1,38 @@
+import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import type { Process } from "../kernel/process.js";
+import type { Kernel } from "../kernel.js";
+import { VM, type Mm } from "./mm_types.js";
+
+/**
+ * process_mrelease(2): frees the memory of a process that has been killed ahead of its threads' end.
+ * -EINVAL for one that goes on, or whose memory somebody else has who does; -ESRCH where there is
+ * none any more; -EAGAIN where its address space is being changed.
+ */
+export function* processMrelease(k: Kernel, process: Process): MaySleep<number> {
+  const { m } = k;
+  if (m.point(Op.Process, process.pid)) yield SWITCH;
+  const { mm } = process;
+  if (mm === null || mm.users === 0) return -Errno.ESRCH;
+  for (const other of m.processes.values()) if (other.mm === mm && other.exitStatus === null) return -Errno.EINVAL;
+  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (mm.users === 0) return -Errno.ESRCH;
+  mm.users++;
+  let result = 0;
+  if (!mm.mmapLock.tryRead()) result = -Errno.EAGAIN;
+  else {
+    yield* k.mrelease.reapMm(k, mm);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  }
+  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
+  return result;
+}
+
+/** Zaps what can be made or read anew: not shared memory, and no pages of devices. mmap_lock is held. */
+export function* reapMm(k: Kernel, mm: Mm): MaySleep<void> {
+  for (const vma of mm.vmas) {
+    if ((vma.flags & VM.SHARED) === 0) yield* k.zap.zapPageRange(k, vma, vma.startVpn, vma.endVpn);
+  }
+}
