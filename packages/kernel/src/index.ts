@@ -36,6 +36,7 @@ export type { IoVec } from "./mm/access_remote.js";
 export { Mm, RssKind, VM, Vma } from "./mm/mm_types.js";
 export { MigrateMode } from "./mm/migrate_mode.js";
 export { Mcl, MLOCK_ONFAULT } from "./mm/mlock.js";
+export { inheritedMdwe, Mdwe } from "./mm/mdwe.js";
 export { MapFlag } from "./mm/mmap.js";
 export { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./mm/pte_marker.js";
 export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRange } from "./mm/mmu_notifier.js";

@@ -37,6 +37,8 @@ import * as pageIsolation from "./mm/page_isolation.js";
 import * as collapseFile from "./mm/collapse_file.js";
 import * as collapse from "./mm/collapse.js";
 import * as copyRange from "./mm/copy_range.js";
+import * as anonName from "./mm/anon_name.js";
+import * as mdwe from "./mm/mdwe.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
 import * as overcommit from "./mm/overcommit.js";
@@ -85,6 +87,7 @@ import type { Machine } from "./machine.js";
 /** Mainline: every kernel function, by the module it lives in. */
 export const MAINLINE = {
   accessRemote,
+  anonName,
   clearRefs,
   collapse,
   collapseFile,
@@ -112,6 +115,7 @@ export const MAINLINE = {
   jobControl,
   lazyfree,
   madvise,
+  mdwe,
   memcg,
   memory,
   memoryDevice,

@@ -1,5 +1,6 @@
 import type { ForkedCtx } from "../fs/userfaultfd_events.js";
 import { FileTable } from "../fs/vfs.js";
+import { inheritedMdwe } from "../mm/mdwe.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "../mm/mm_types.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
@@ -25,6 +26,7 @@ export function* dupMm(k: Kernel, old: Mm): MaySleep<Mm | null> {
   const mm = yield* k.mmap.mmAlloc(k);
   if (mm === null) return null;
   mm.inherit(old);
+  mm.mdwe = inheritedMdwe(old);
   if ((yield* k.fork.dupMmap(k, mm, old)) === 0) return mm;
   mm.users = 0;
   yield* k.mmap.exitMmap(k, mm);
@@ -111,6 +113,8 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, clearHan
   child.exeFile = parent.exeFile === null ? null : k.exec.getExec(k, parent.exeFile);
   child.oomScoreAdj = parent.oomScoreAdj;
   child.oomScoreAdjMin = parent.oomScoreAdjMin;
+  child.noNewPrivs = parent.noNewPrivs;
+  child.mceKill = parent.mceKill;
   child.startTimeNs = m.now();
   m.processes.set(pid, child);
   return child;

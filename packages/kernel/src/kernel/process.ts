@@ -37,6 +37,8 @@ export class ThreadState {
   stopped = false;
   /** The signal that it gets when whoever made it ends (PR_SET_PDEATHSIG); 0 for none. */
   deathSignal = 0;
+  /** By how many nanoseconds its timers may be late (PR_SET_TIMERSLACK). */
+  timerSlackNs = 50_000;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
   syscall = "";
 }
@@ -55,6 +57,10 @@ export class Process {
   stopSignal = 0;
   /** What wait(2) has not told yet: that the group has stopped, or goes on; null for neither. */
   jobChange: "stopped" | "continued" | null = null;
+  /** No program that it executes can do more than this one (PR_SET_NO_NEW_PRIVS). */
+  noNewPrivs = false;
+  /** What it wants done about memory that has failed (PR_MCE_KILL): 2 is what the machine does. */
+  mceKill = 2;
   /** Descendants whose parent ends become its children (PR_SET_CHILD_SUBREAPER). */
   isSubreaper = false;
   /** The signal that tells the parent of the end; 0 for none. */

@@ -173,6 +173,12 @@ export class Mm {
   /** Whether this address space may map the huge page of zeros. */
   hasHugeZero = false;
   thpDisabled = ThpDisabled.No;
+  /** PR_MDWE_*: what may not become executable. */
+  mdwe = 0;
+  /** Whether all of it may be merged by KSM (PR_SET_MEMORY_MERGE). */
+  mergeAny = false;
+  /** PR_SET_DUMPABLE: 1 unless somebody has taken it away. */
+  dumpable = 1;
   /** Among those that khugepaged looks through. */
   khugepaged = false;
   totalVm = 0;
@@ -236,6 +242,7 @@ export class Mm {
 
   /** Is laid out as its parent's address space. */
   inherit(parent: Mm): void {
+    this.dumpable = parent.dumpable;
     this.startBrk = parent.startBrk;
     this.brk = parent.brk;
     this.mmapBase = parent.mmapBase;

@@ -8,6 +8,7 @@ import { EventRank } from "../fs/userfaultfd_events.js";
 import { fput, type OpenFile } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, USER_VPN_END } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
+import { deniesWriteExec } from "./mdwe.js";
 import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_SPECIAL, VM_STICKY, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
@@ -52,6 +53,7 @@ export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
   mm.users = 1;
   // A child has what its parent has, and a new program what the old one had.
   mm.thpDisabled = m.current?.mm?.thpDisabled ?? mm.thpDisabled;
+  mm.mergeAny = m.current?.mm?.mergeAny ?? mm.mergeAny;
   // 128 MiB and a random gap below the top for the stack, as mmap_base() leaves them.
   mm.mmapBase = (USER_VPN_END - (1 << 15) - m.choices.pick("mmap_base", 1 << 12)) * 4096;
   m.mms.push(mm);
@@ -476,6 +478,7 @@ export function* mmapRegion(
   if ((flags & MapFlag.LOCKED) !== 0 && !k.mlock.canDoMlock(k)) return -Errno.EPERM;
   const vmFlags = k.mmap.vmFlagsFor(k, mm, prot, flags, file);
   if (!k.mlock.mlockFutureOk(k, mm, vmFlags, pages)) return -Errno.EAGAIN;
+  if (deniesWriteExec(mm, vmFlags, vmFlags)) return -Errno.EACCES;
   if (!k.overcommit.mayExpandVm(k, mm, vmFlags, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
   if ((vmFlags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, mm, pages)) return -Errno.ENOMEM;

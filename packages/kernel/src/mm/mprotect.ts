@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
+import { deniesWriteExec } from "./mdwe.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
@@ -79,7 +80,7 @@ export function* changeProtection(
     const stop = Math.min(end, vma.endVpn);
     const old = vma.flags;
     let flags = (old & ~VM_ACCESS) | access;
-    if (((flags & ~(flags >> 4)) & VM_ACCESS) !== 0) return -Errno.EACCES;
+    if (((flags & ~(flags >> 4)) & VM_ACCESS) !== 0 || deniesWriteExec(mm, old, flags)) return -Errno.EACCES;
     if ((old & VM.SEALED) !== 0) return -Errno.EPERM;
     if (flags !== old) {
       // What becomes writable is promised, and what was never written can be taken back. VMAs that

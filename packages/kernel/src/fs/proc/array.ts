@@ -161,7 +161,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
     `CapEff:\t${hex(capabilities.effective)}`,
     `CapBnd:\t${hex(CAP_FULL_SET)}`,
     "CapAmb:\t0000000000000000",
-    "NoNewPrivs:\t0",
+    `NoNewPrivs:\t${process?.noNewPrivs === true ? 1 : 0}`,
     "Seccomp:\t0",
     "Seccomp_filters:\t0",
     "Speculation_Store_Bypass:\tunknown",

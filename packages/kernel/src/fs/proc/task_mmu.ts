@@ -1,5 +1,6 @@
 import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
+import { isAnonName } from "../../mm/anon_name.js";
 import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
@@ -178,14 +179,14 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
 /** What stands in the last column of maps. */
 export function vmaName(vma: Vma): string {
   if (vma.file !== null) return vma.file.node === null ? vma.file.path : pathOf(vma.file.node);
-  if (vma.name !== "" && vma.name !== "[stack]") return vma.name;
+  if (vma.name !== "" && vma.name !== "[stack]" && !isAnonName(vma.name)) return vma.name;
   const { mm } = vma;
   const start = vma.startVpn * PAGE_SIZE;
   const end = vma.endVpn * PAGE_SIZE;
   if (mm.startBrk < mm.brk && start <= mm.brk && end >= mm.startBrk) return "[heap]";
   // Of a stack that was cut up, the part that the program began with.
-  if (mm.startStack !== 0) return start <= mm.startStack && end >= mm.startStack ? "[stack]" : "";
-  return vma.name;
+  if (mm.startStack !== 0 && start <= mm.startStack && end >= mm.startStack) return "[stack]";
+  return mm.startStack !== 0 && vma.name === "[stack]" ? "" : vma.name;
 }
 
 function headerPrefix(start: number, end: number, flags: number, offset: number, dev: number, ino: number): string {

@@ -1,4 +1,4 @@
-import { Errno, PAGE_SIZE, Rlimit, Sig, SI, type MaySleep, type OpenFile } from "@faultline/kernel";
+import { Errno, inheritedMdwe, PAGE_SIZE, Rlimit, Sig, SI, type MaySleep, type OpenFile } from "@faultline/kernel";
 import { ElfError, parseElf, type ElfImage } from "../../elf/load.js";
 import { argumentSpace, loadProgram } from "../exec.js";
 import type { GuestThread } from "../guest_thread.js";
@@ -126,6 +126,7 @@ function* exec(t: GuestThread, { file, path, inaccessible, comm, check }: Found,
     return error;
   }
   // From here on there is no way back.
+  const mdwe = inheritedMdwe(t.task.mm!);
   yield* k.exec.execMmap(k, mm);
   yield* k.exec.beginNewExec(k, program.file, comm);
   const entry = yield* loadProgram(k, mm, { ...program, path, exe: program.file.path, env, stackLimit: stackLimitOf(t) });
@@ -133,6 +134,8 @@ function* exec(t: GuestThread, { file, path, inaccessible, comm, check }: Found,
     k.signal.forceSignal(k, { signo: Sig.SIGSEGV, code: SI.KERNEL, addr: 0 });
     return entry;
   }
+  // The loader writes text, and then makes it executable.
+  mm.mdwe = mdwe;
   t.enter(entry);
   t.keepRegisters = true;
   return 0;

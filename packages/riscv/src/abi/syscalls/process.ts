@@ -1,8 +1,9 @@
-import { Errno, Event, Op, RLIM_NLIMITS, Rlimit, SWITCH, type MaySleep, type Process } from "@faultline/kernel";
+import { Errno, Op, RLIM_NLIMITS, Rlimit, SWITCH, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { encodeText, readStruct, readUser, setI64, structBytes } from "../user.js";
+import { encodeText, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { execve, execveat } from "./exec.js";
+import { prctl } from "./prctl.js";
 import { clone, clone3 } from "./clone.js";
 import { rusageBytes, type Usage } from "./rusage.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
@@ -96,65 +97,6 @@ const getresid: Handler = function* (t, args) {
   }
   return 0;
 };
-
-enum Prctl {
-  SET_PDEATHSIG = 1,
-  GET_PDEATHSIG = 2,
-  GET_DUMPABLE = 3,
-  SET_DUMPABLE = 4,
-  SET_NAME = 15,
-  GET_NAME = 16,
-  SET_NO_NEW_PRIVS = 38,
-  GET_NO_NEW_PRIVS = 39,
-  SET_THP_DISABLE = 41,
-  GET_THP_DISABLE = 42,
-}
-const COMM_LENGTH = 16;
-
-const prctl: Handler = function* (t, [option, argument, third, fourth, fifth]) {
-  const { k, task } = t;
-  switch (int(option!)) {
-    case Prctl.SET_NAME: {
-      const name = yield* readName(t, argument!);
-      if (name === null) return -Errno.EFAULT;
-      task.comm = name;
-      k.m.sink?.emit(Event.TaskRename, task.id, task.process!.oomScoreAdj, 0, 0);
-      if (task.id === task.process!.pid) task.process!.comm = name;
-      return 0;
-    }
-    case Prctl.GET_NAME: {
-      const bytes = new Uint8Array(COMM_LENGTH);
-      bytes.set(Uint8Array.from(task.comm, (c) => c.charCodeAt(0)).subarray(0, COMM_LENGTH - 1));
-      return yield* k.uaccess.copyToUser(k, argument!, bytes);
-    }
-    case Prctl.GET_DUMPABLE:
-      return 1;
-    case Prctl.SET_THP_DISABLE:
-      if (fourth !== 0 || fifth !== 0) return -Errno.EINVAL;
-      return yield* k.hugeMemory.setThpDisable(k, task.mm!, argument !== 0, third!);
-    case Prctl.GET_THP_DISABLE:
-      if (argument !== 0 || third !== 0 || fourth !== 0 || fifth !== 0) return -Errno.EINVAL;
-      return k.hugeMemory.getThpDisable(k, task.mm!);
-    case Prctl.SET_DUMPABLE:
-    case Prctl.SET_PDEATHSIG:
-    case Prctl.SET_NO_NEW_PRIVS:
-      return 0;
-    default:
-      return -Errno.EINVAL;
-  }
-};
-
-/** Up to 15 bytes and a NUL. */
-function* readName(t: GuestThread, address: number): MaySleep<string | null> {
-  let name = "";
-  for (let i = 0; i < COMM_LENGTH - 1; i++) {
-    const byte = yield* readUser(t.k, address + i, 1);
-    if (byte === null) return null;
-    if (byte[0] === 0) break;
-    name += String.fromCharCode(byte[0]!);
-  }
-  return name;
-}
 
 const uname: Handler = function* (t, [buf]) {
   const { uts } = t.k.m.vfs;
@@ -302,7 +244,7 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [163, call("getrlimit", [F.RESOURCE, F.rlimit(true)], getrlimit, "limits but that of the stack are not enforced")],
   [164, call("setrlimit", [F.RESOURCE, F.rlimit(false)], setrlimit, "limits but that of the stack are not enforced")],
   [165, call("getrusage", [F.RUSAGE_WHO, F.OUT], getrusage, "no I/O and no context switches")],
-  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "names only")],
+  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "no speculation control, no seccomp, no ambient capabilities")],
   [172, call("getpid", [], getpid)],
   [173, call("getppid", [], getppid)],
   [174, call("getuid", [], constant(0))],
