@@ -115,6 +115,30 @@ static void flags(void)
 	layout("taken back", p, PAGES);
 }
 
+static void shared(void)
+{
+	char *p = (char *)mmap(0, P(8), RW, MAP_SHARED | MAP_ANONYMOUS);
+
+	for (int a = 0; a < 26; a++)
+		if (a != 21 && a != 25)
+			print("shared, advice %d = %d\n", (long)a, madvise(p, P(1), a));
+	layout("after all of it", p, 8);
+	memset(p, 4, P(8));
+	SHOW(madvise(p + P(2), P(2), MADV_GUARD_INSTALL));
+	print("signals: %d %d\n", touch(p + P(1), 0), touch(p + P(2), 0));
+	SHOW(madvise(p + P(2), P(2), MADV_REMOVE));
+	print("signals: %d %d\n", touch(p + P(1), 0), touch(p + P(2), 0));
+	SHOW(madvise(p, P(8), MADV_GUARD_REMOVE));
+	print("contents: %d %d %d\n", (long)p[P(1)], (long)p[P(2)], (long)p[P(4)]);
+	mprotect(p, P(8), PROT_READ);
+	SHOW(madvise(p, P(1), MADV_REMOVE));
+	SHOW(mseal(p, P(8), 0));
+	SHOW(madvise(p, P(1), MADV_DONTNEED));
+	SHOW(madvise(p, P(1), MADV_REMOVE));
+	SHOW(munmap(p, P(1)));
+	layout("sealed", p, 8);
+}
+
 static void populate(void)
 {
 	char *p = fresh(RW);
@@ -270,6 +294,7 @@ int main(int argc, char **argv, char **envp)
 	(void)envp;
 	arguments();
 	flags();
+	shared();
 	populate();
 	guards();
 	seals();

@@ -155,6 +155,35 @@ static void ranges(void)
 	print("VmLck %u\n", status("VmLck:"));
 }
 
+static void files(void)
+{
+	char *p = map(PAGES, RW, MAP_SHARED | MAP_ANONYMOUS);
+	char *q;
+	long fd = syscall2(__NR_memfd_create, "locked", 0);
+
+	p[0] = 1;
+	SHOW(mlock(p, 4 * PAGE_SIZE));
+	describe("shared", p);
+	print("VmLck %u\n", status("VmLck:"));
+	SHOW(madvise(p, PAGE_SIZE, MADV_DONTNEED));
+	SHOW(madvise(p, PAGE_SIZE, MADV_REMOVE));
+	SHOW(madvise(p + 6 * PAGE_SIZE, PAGE_SIZE, MADV_REMOVE));
+	SHOW(munlock(p, PAGES * PAGE_SIZE));
+	describe("unlocked", p);
+	munmap(p, PAGES * PAGE_SIZE);
+	syscall2(__NR_ftruncate, fd, PAGES * PAGE_SIZE);
+	q = (char *)syscall6(__NR_mmap, 0, PAGES * PAGE_SIZE, RW, MAP_PRIVATE | MAP_LOCKED, fd, 0);
+	describe("private, of a file", q);
+	syscall2(__NR_ftruncate, fd, 2 * PAGE_SIZE);
+	describe("cut off", q);
+	SHOW(munlock(q, PAGES * PAGE_SIZE));
+	SHOW(mlock(q, PAGES * PAGE_SIZE));
+	describe("beyond the end", q);
+	munmap(q, PAGES * PAGE_SIZE);
+	print("VmLck %u\n", status("VmLck:"));
+	syscall1(__NR_close, fd);
+}
+
 static void on_fault(void)
 {
 	char *p = map(PAGES, RW, ANON);
@@ -381,6 +410,7 @@ int main(int argc, char **argv, char **envp)
 	(void)envp;
 	syscall6(__NR_prctl, 41, 1, 0, 0, 0, 0);
 	ranges();
+	files();
 	on_fault();
 	advice();
 	moves();

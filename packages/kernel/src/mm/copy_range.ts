@@ -33,7 +33,7 @@ function isCow({ flags }: Vma): boolean {
  */
 export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
   // Nothing that faults would not find again.
-  if (src.anonVma === null && (dst.flags & VM.UFFD_WP) === 0) return 0;
+  if (src.anonVma === null && (dst.flags & VM.UFFD_WP) === 0 && (src.flags & VM.MAYBE_GUARD) === 0) return 0;
   const cow = isCow(src);
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
   if (cow) yield* k.mmuNotifier.invalidateRangeStart(k, range);

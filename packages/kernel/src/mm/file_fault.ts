@@ -58,7 +58,7 @@ export function* finishCow(k: Kernel, vmf: Vmf, copy: number): Atomic<number> {
   const { vma, vpn } = vmf;
   if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
   k.rmap.folioAddNewAnonRmap(k, copy, vma, vpn);
-  yield* k.swap.folioAddLru(k, copy);
+  yield* k.mlockFolio.folioAddLruVma(k, copy, vma);
   if (m.point(Op.RefGet, copy)) yield SWITCH;
   m.memmap.refcount[copy]!++;
   vma.mm.addRss(k.rmap.rssKind(k, copy), 1);
@@ -129,6 +129,7 @@ export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, pag
   const folio = m.memmap.folioOf(page);
   yield* k.swap.folioGetUnowned(k, folio);
   yield* k.rmap.folioAddFileRmapPte(k, folio, page);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockVmaFolio(k, folio, vma);
   vma.mm.addRss(k.rmap.rssKind(k, folio), 1);
   let flags = vmPageProt(vma.flags);
   if (write) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;

@@ -401,7 +401,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
 export function* removeRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<number> {
   const { file, mm } = vma;
   if ((vma.flags & VM.LOCKED) !== 0 || file === null || vma.mapping === null) return -Errno.EINVAL;
-  if ((vma.flags & (VM.SHARED | VM.WRITE)) !== (VM.SHARED | VM.WRITE)) return -Errno.EACCES;
+  if ((vma.flags & (VM.SHARED | VM.MAYWRITE)) !== (VM.SHARED | VM.MAYWRITE)) return -Errno.EACCES;
   const offset = vma.linearIndex(start) * 4096;
   file.references++;
   if (k.uffdEvents.wantsRemove(k, vma)) yield* k.uffdEvents.removeEvent(k, vma, start, end);

@@ -467,7 +467,10 @@ export function* removeMigrationPte(
     if (m.point(Op.RefGet, dst)) yield SWITCH;
     memmap.refcount[dst]!++;
     if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
-    else yield* k.rmap.folioAddFileRmapPte(k, dst, page);
+    else {
+      yield* k.rmap.folioAddFileRmapPte(k, dst, page);
+      yield* k.mlockFolio.mlockVmaFolio(k, dst, vma);
+    }
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, memmap.pageToPfn(page));
   }
   yield* drainLocked(k, vma);

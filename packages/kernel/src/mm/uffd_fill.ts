@@ -204,7 +204,9 @@ export function* installAnon(k: Kernel, vma: Vma, vpn: number, ptep: number, fol
   }
   vma.mm.addRss(RssKind.anon, 1);
   k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
-  const full = k.swap.batchNewFolio(k, folio);
+  const locked = (vma.flags & VM.LOCKED) !== 0;
+  const full = !locked && k.swap.batchNewFolio(k, folio);
+  if (locked) yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
   const prot = vmPageProt(vma.flags) | PTE.D | PTE.SOFT_DIRTY;
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, wp ? prot | PTE.UFFD_WP : maybeMkwrite(prot, vma.flags), m.memmap.pageToPfn(folio));
   m.refs?.put(folio, "alloc");
