@@ -62,6 +62,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/hmm.ts: isZeroPage": NEVER_CHANGES,
   "mm/memory.ts: exclusivePteWritability": UNDER_CALLERS_LOCK,
   "mm/memory.ts: setPte": `${UNDER_CALLERS_POINT} (PteWrite)`,
+  "mm/memory_failure.ts: retain": NOT_VISIBLE_YET,
   "mm/mlock.ts: sameFolio": `${UNDER_CALLERS_LOCK}; what it reads, Machine.touches announces`,
   "mm/mlock_folio.ts: becomesUnevictable": `${UNDER_CALLERS_LOCK}; its caller's caller announces PageFlags`,
   "mm/mlock_folio.ts: chooseList": `${UNDER_CALLERS_LOCK}; its callers announce PageFlags`,

@@ -439,7 +439,9 @@ export class Invariants implements EventSink {
       const inBatches = batches.references(page);
       const inFlight = refs?.count(page) ?? 0;
       const table = memmap.has(page, PG.table) ? 1 : 0;
-      const expected = this.referenced[page]! + cache + inBatches + inFlight + table;
+      // What is broken is kept by a reference of nobody's.
+      const poisoned = memmap.has(page, PG.hwpoison) ? 1 : 0;
+      const expected = this.referenced[page]! + cache + inBatches + inFlight + table + poisoned;
       if (refcount !== expected) {
         this.fail(
           "refcount",

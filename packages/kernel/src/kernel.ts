@@ -18,6 +18,7 @@ import * as khugepaged from "./mm/khugepaged.js";
 import * as memcg from "./mm/memcg_charge.js";
 import * as memory from "./mm/memory.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
+import * as memoryFailure from "./mm/memory_failure.js";
 import * as migrate from "./mm/migrate.js";
 import * as mlock from "./mm/mlock.js";
 import * as mlockFolio from "./mm/mlock_folio.js";
@@ -120,6 +121,7 @@ export const MAINLINE = {
   memory,
   memoryDevice,
   memoryHotplug,
+  memoryFailure,
   migrate,
   mlock,
   mlockFolio,

@@ -9,3 +9,11 @@ test("advice, guard regions and seals answer, and leave the address space, as Li
     await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/advice.txt");
   }
 });
+
+test("pages that are declared broken are gone, and said to be", () => {
+  const run = runGuest("hwpoison", { args: ["all"] });
+  expect(run.exitCode).toBe(0);
+  expect(run.stdout).toMatchSnapshot();
+  const { m } = run.machine;
+  expect(m.dmesg.lines.filter((line) => line.includes("Memory failure")).length).toBeGreaterThan(3);
+});

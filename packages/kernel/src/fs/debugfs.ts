@@ -1,6 +1,6 @@
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";
-import { PseudoFs, TextFile, type Store } from "./pseudo.js";
+import { parseInteger, PseudoFs, TextFile, type Store } from "./pseudo.js";
 
 const DEBUGFS_MAGIC = 0x64626720;
 /** What one write to split_huge_pages has room for. */
@@ -10,9 +10,28 @@ const SPLIT_COMMAND_MAX = 255;
 export class Debugfs extends PseudoFs {
   constructor(dev: number) {
     super("debugfs", "debugfs", "rw,nosuid,nodev,noexec,relatime", dev, DEBUGFS_MAGIC, { rootMode: 0o700 });
+    const hwpoison = this.root.dir("hwpoison");
+    for (const [name, act] of [["corrupt-pfn", corruptPfn], ["unpoison-pfn", unpoisonPfn]] as const) {
+      hwpoison.add(name, new TextFile(this, { mode: 0o200, store: act }));
+    }
     this.root.add("split_huge_pages", new TextFile(this, { mode: 0o200, store: splitHugePages }));
   }
 }
+
+const corruptPfn: Store = function* (k: Kernel, text: string) {
+  const pfn = parseInteger(text);
+  if (pfn === null) return -Errno.EINVAL;
+  const page = k.m.memmap.pfnToPage(pfn);
+  if (page < 0 || !k.m.zones.isOnline(page)) return -Errno.ENXIO;
+  // What nobody has is not taken from anybody.
+  if (!(yield* k.swap.folioTryGet(k, k.m.memmap.folioOf(page), "hwpoison"))) return -Errno.EBUSY;
+  return yield* k.memoryFailure.memoryFailure(k, page);
+};
+
+const unpoisonPfn: Store = function* (k: Kernel, text: string) {
+  const pfn = parseInteger(text);
+  return pfn === null ? -Errno.EINVAL : yield* k.memoryFailure.unpoisonMemory(k, pfn);
+};
 
 /** "PID,0xSTART,0xEND[,ORDER[,OFFSET]]", "/PATH,0xSTART,0xEND[,ORDER[,OFFSET]]" with the range in pages of the file, or "1" for all. */
 const splitHugePages: Store = function* (k: Kernel, text: string) {

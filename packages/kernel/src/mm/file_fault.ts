@@ -21,12 +21,20 @@ export function* doFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   return yield* k.fileFault.doSharedFault(k, vmf);
 }
 
+/** The file's page, locked, in `vmf.page`; none that is broken. */
+export function* pageOf(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const result = yield* vmf.vma.ops!.fault(k, vmf);
+  if ((result & NO_PAGE_FOUND) !== 0 || !k.m.memmap.has(vmf.page, PG.hwpoison)) return result;
+  yield* k.fileFault.releasePage(k, vmf.page);
+  return VmFault.HWPOISON;
+}
+
 /** Maps the file's own page; and what is in memory around it. */
 export function* doReadFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   // Nothing may come by the way of what a userfaultfd wants to hear of, or has protected.
   const around = vmf.vma.ops!.mapsAround && (vmf.vma.flags & (VM.UFFD_WP | VM.UFFD_MINOR)) === 0;
   if (around && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
-  const result = yield* vmf.vma.ops!.fault(k, vmf);
+  const result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) !== 0) return result;
   return result | (yield* k.fileFault.finishFault(k, vmf, vmf.page));
 }
@@ -41,7 +49,7 @@ export function* doCowFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   const copy = yield* k.memory.allocAnonFolio(k);
   if (copy === NO_PAGE) return VmFault.OOM;
-  let result = yield* vma.ops!.fault(k, vmf);
+  let result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) === 0) {
     if (m.point(Op.FrameRead, vmf.page)) yield SWITCH;
     m.ram.copy(copy, vmf.page);
@@ -71,7 +79,7 @@ export function* finishCow(k: Kernel, vmf: Vmf, copy: number): Atomic<number> {
 
 /** A write to shared memory: the file's page is dirty from here on. */
 export function* doSharedFault(k: Kernel, vmf: Vmf): MaySleep<number> {
-  const result = yield* vmf.vma.ops!.fault(k, vmf);
+  const result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) !== 0) return result;
   const folio = k.m.memmap.folioOf(vmf.page);
   if (k.m.point(Op.PageFlags, folio)) yield SWITCH;
@@ -165,7 +173,7 @@ export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
     if (yield* k.folioLock.folioTrylock(k, folio)) {
       m.touches(Op.PageCacheRead, mapping.object(index));
       m.touches(Op.Inode, mapping.host.ino);
-      const usable = mapping.at(index) === page && m.memmap.has(folio, PG.uptodate) && index < Math.ceil(mapping.host.size / 4096);
+      const usable = mapping.at(index) === page && m.memmap.has(folio, PG.uptodate) && !m.memmap.has(page, PG.hwpoison) && index < Math.ceil(mapping.host.size / 4096);
       for (let i = first; i < last && usable; i++) if (yield* k.fileFault.mapAround(k, vmf, i, page + (i - at))) present ||= i === vpn;
       yield* k.folioLock.folioUnlock(k, folio);
     }

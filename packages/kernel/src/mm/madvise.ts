@@ -38,6 +38,8 @@ export enum Madv {
   POPULATE_WRITE = 23,
   DONTNEED_LOCKED = 24,
   COLLAPSE = 25,
+  HWPOISON = 100,
+  SOFT_OFFLINE = 101,
   GUARD_INSTALL = 102,
   GUARD_REMOVE = 103,
 }
@@ -77,6 +79,7 @@ export function* doMadvise(k: Kernel, mm: Mm, addr: number, len: number, advice:
 /** Advice about [start, end), of pages. */
 function* adviseMapped(k: Kernel, mm: Mm, start: number, end: number, advice: number): MaySleep<number> {
   const flagAdvice = FLAG_ADVICE[advice];
+  if (advice === Madv.HWPOISON || advice === Madv.SOFT_OFFLINE) return yield* k.memoryFailure.injectError(k, start, end, advice === Madv.SOFT_OFFLINE);
   if (advice === Madv.POPULATE_READ || advice === Madv.POPULATE_WRITE) {
     return yield* k.populate.madvisePopulate(k, mm, start, end, advice === Madv.POPULATE_WRITE);
   }
@@ -360,6 +363,10 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
   let cleared = false;
   const visit = function* (ptep: number, vpn: number): Atomic<boolean> {
     const flags = m.pt.flags(ptep);
+    if (k.swapops.isHwpoison(k, flags)) {
+      yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);
+      return true;
+    }
     if (k.swapops.isSwapEntry(k, flags)) {
       const offset = m.pt.pfn(ptep);
       yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, 0, 0);

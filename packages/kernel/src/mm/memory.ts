@@ -547,6 +547,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
 
 /** A non-present entry: a page in swap, one on its way to another frame, or one that a device has exclusively. */
 export function* doSwapPage(k: Kernel, vmf: Vmf): MaySleep<number> {
+  if (k.swapops.isHwpoison(k, vmf.origFlags)) return VmFault.HWPOISON;
   if (k.swapops.isMigration(k, vmf.origFlags)) {
     yield* k.migrate.migrationEntryWait(k, vmf.ptep);
     return 0;

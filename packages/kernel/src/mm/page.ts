@@ -31,6 +31,8 @@ export enum PG {
   waiters = 1 << 19,
   young = 1 << 20,
   idle = 1 << 21,
+  /** Broken, or taken to be: see memory_failure.ts. */
+  hwpoison = 1 << 22,
   /** Page type: of hugetlb, in use or free in a pool. `private` then has bits of HPG. */
   hugetlb = 1 << 24,
 }

@@ -26,6 +26,7 @@ const PAGEFLAGS: readonly (readonly [flag: PG, bit: number, name: string])[] = [
   [PG.swapbacked, 17, "swapbacked"],
   [PG.unevictable, 18, "unevictable"],
   [PG.mlocked, 19, "mlocked"],
+  [PG.hwpoison, 20, "hwpoison"],
   [PG.young, 21, "young"],
   [PG.idle, 22, "idle"],
 ];

@@ -27,7 +27,10 @@ export function* mmPopulate(k: Kernel, mm: Mm, start: number, end: number, ignor
     const write = (vma.flags & (VM.WRITE | VM.SHARED)) === VM.WRITE;
     result = (vma.flags & VM_ACCESS) === 0 ? -Errno.EFAULT : yield* k.populate.faultinRange(k, mm, from, to, write);
     if (result === 0) continue;
-    if (!ignoreErrors) break;
+    if (!ignoreErrors) {
+      if (result === -Errno.EHWPOISON) result = -Errno.EFAULT;
+      break;
+    }
     result = 0;
     if (k.m.signals.fatalPending(k.m.current!)) break;
   }

@@ -138,6 +138,10 @@ export const SHMEM_FILE_OPS: FileOps = {
       } else {
         const folio = m.memmap.folioOf(found.page);
         yield* k.folioLock.folioUnlock(k, folio);
+        if (m.memmap.has(found.page, PG.hwpoison)) {
+          yield* k.swap.folioPut(k, folio, "read");
+          return done > 0 ? done : -Errno.EIO;
+        }
         if (m.point(Op.FrameRead, found.page)) yield SWITCH;
         into.set(m.ram.frame(found.page).subarray(offset, offset + n), done);
         yield* k.swap.folioMarkAccessed(k, folio);

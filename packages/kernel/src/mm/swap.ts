@@ -87,6 +87,10 @@ export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> 
     k.mlockFolio.clearMlocked(k, folio);
     if (m.point(Op.Memcg, m.memmap.memcg[folio]!)) yield SWITCH;
     k.memcg.uncharge(k, folio);
+    if (m.memmap.has(folio, PG.hwpoison)) {
+      k.memoryFailure.retain(k, folio);
+      continue;
+    }
     if (m.memmap.isLarge(folio)) yield* k.pageAlloc.freeLargeFolio(k, folio);
     else if (k.pageAlloc.freeToPcp(k, folio)) yield* k.pageAlloc.drainPcp(k, m.zones.batch);
   }

@@ -29,6 +29,16 @@ export function migrationWriteType(k: Kernel): number {
   return k.swapops.MAX_SWAPFILES + 3;
 }
 
+/** An entry of a page that is broken: hardware poison's type comes right after the swap devices. */
+export function isHwpoison(k: Kernel, flags: number): boolean {
+  return (flags & PTE.SWAP) !== 0 && swapType(flags) === k.swapops.MAX_SWAPFILES;
+}
+
+/** Flags of the entry that stands for a broken page in place of another. */
+export function makeHwpoison(k: Kernel, pteFlags: number): number {
+  return withSwapType(k.swapops.MAX_SWAPFILES) | keptBits(pteFlags);
+}
+
 /** An entry whose page is on its way to another frame; the folio that it names is locked. */
 export function isMigration(k: Kernel, flags: number): boolean {
   if ((flags & PTE.SWAP) === 0) return false;

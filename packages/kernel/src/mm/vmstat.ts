@@ -83,6 +83,7 @@ export interface PageStates {
   shmemPmdMapped: number;
   /** Of folios with PG.mlocked. */
   mlock: number;
+  hwpoison: number;
   pageTables: number;
   kernelStack: number;
   writeback: number;
@@ -102,6 +103,7 @@ export class VmStat {
     shmemThps: 0,
     shmemPmdMapped: 0,
     mlock: 0,
+    hwpoison: 0,
     pageTables: 0,
     kernelStack: 0,
     writeback: 0,

@@ -80,6 +80,7 @@ export function* showMeminfo(k: Kernel): MaySleep<string> {
   kbLine("VmallocUsed", 0);
   line("VmallocChunk", 0);
   line("Percpu", 0);
+  text += `HardwareCorrupted: ${String(vmstat.pages.hwpoison * 4).padStart(5)} kB\n`;
   line("AnonHugePages", vmstat.pages.anonThp);
   line("ShmemHugePages", vmstat.pages.shmemThps);
   line("ShmemPmdMapped", vmstat.pages.shmemPmdMapped);

@@ -25,6 +25,7 @@ export enum KPF {
   COMPOUND_TAIL = 16,
   HUGE = 17,
   UNEVICTABLE = 18,
+  HWPOISON = 19,
   NOPAGE = 20,
   THP = 22,
   ZERO_PAGE = 24,
@@ -81,6 +82,7 @@ export function stablePageFlags(k: Kernel, pfn: number): bigint {
   }
   if (page === zones.zeroPage || folio === thp.hugeZeroFolio) flags |= bit(KPF.ZERO_PAGE);
   if (memmap.has(page, PG.reserved)) flags |= bit(KPF.RESERVED);
+  if (memmap.has(page, PG.hwpoison)) flags |= bit(KPF.HWPOISON);
   if (memmap.has(page, PG.buddy)) flags |= bit(KPF.BUDDY);
   if (memmap.has(folio, PG.table)) flags |= bit(KPF.PGTABLE);
   for (const [flag, kpf] of FOLIO_FLAGS) if (memmap.has(folio, flag)) flags |= bit(kpf);

@@ -57,7 +57,7 @@ export class MemSizeStats {
 
 /** The page behind an entry that is not present but names one: a device's exclusive entry, or a migration entry. */
 export function nonPresentPage(k: Kernel, flags: number, pfn: number): number {
-  return k.swapops.isDeviceExclusive(k, flags) || k.swapops.isMigration(k, flags) ? k.m.memmap.pfnToPage(pfn) : NO_PAGE;
+  return k.swapops.isDeviceExclusive(k, flags) || k.swapops.isMigration(k, flags) || k.swapops.isHwpoison(k, flags) ? k.m.memmap.pfnToPage(pfn) : NO_PAGE;
 }
 
 /** Adds what one entry stands for. Page-table lock held; the caller has announced the accesses. */

@@ -1,0 +1,193 @@
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Cap, capable } from "../kernel/capability.js";
+import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
+import { Sig } from "../kernel/signal.js";
+import { TaskState } from "../kernel/sched.js";
+import type { Kernel } from "../kernel.js";
+import { PTE, ptePresent } from "../arch/pgtable.js";
+import { PAGE_SHIFT } from "./frame_memory.js";
+import { MigrateMode } from "./migrate_mode.js";
+import type { Vma } from "./mm_types.js";
+import { PG } from "./page.js";
+import { startWalk } from "./page_vma_mapped.js";
+
+/**
+ * Frames that are taken to be broken (MADV_HWPOISON), or about to break (MADV_SOFT_OFFLINE): nobody gets
+ * them any more, until somebody writes to hwpoison/unpoison-pfn in debugfs. A reference that nobody has
+ * keeps each.
+ */
+
+const BUS_MCEERR_AR = 4;
+
+function hex(n: number): string {
+  return `0x${n.toString(16)}`;
+}
+
+/**
+ * MADV_HWPOISON and MADV_SOFT_OFFLINE, of what the current address space has in [start, end): 0, -EPERM,
+ * -EFAULT for what is not mapped, -EBUSY for a page that cannot be dealt with.
+ */
+export function* injectError(k: Kernel, start: number, end: number, soft: boolean): MaySleep<number> {
+  if (!capable(k, Cap.SYS_ADMIN)) return -Errno.EPERM;
+  const { m } = k;
+  for (let vpn = start; vpn < end; ) {
+    const page = yield* k.gup.getUserPageFast(k, vpn, 0, "hwpoison");
+    if (page < 0) return page;
+    const pfn = m.memmap.pageToPfn(page);
+    // A large folio counts as one, though only the page is dealt with.
+    const size = m.memmap.folioPages(m.memmap.folioOf(page));
+    const where = `pfn ${hex(pfn)} at process virtual address ${hex(vpn * 4096)}`;
+    m.dmesg.print(soft ? `Soft offlining ${where}` : `Injecting memory failure for ${where}`);
+    const error = soft ? yield* k.memoryFailure.softOfflinePage(k, page) : yield* k.memoryFailure.memoryFailure(k, page);
+    if (error !== 0) return error;
+    vpn += size;
+  }
+  return 0;
+}
+
+/** Makes a folio of its own of a page, to which the caller's reference goes; false where that cannot be. */
+function* singleOut(k: Kernel, page: number): MaySleep<boolean> {
+  const { memmap } = k.m;
+  const folio = memmap.folioOf(page);
+  if (!memmap.isLarge(folio)) return true;
+  if (!k.folioLock.tryFolioLock(k, folio)) yield* k.folioLock.folioLock(k, folio);
+  const error = memmap.has(folio, PG.hugetlb) ? -Errno.EBUSY : yield* k.hugeSplit.splitFolio(k, folio);
+  yield* k.folioLock.folioUnlock(k, folio);
+  const ours = error === 0 && (page === folio || (yield* k.swap.folioTryGet(k, page, "hwpoison")));
+  if (!ours || page !== folio) yield* k.swap.folioPut(k, folio, "hwpoison");
+  return ours;
+}
+
+/** Poisons a page to which the caller has a reference at site "hwpoison", which is kept. 0 or -EBUSY. */
+export function* memoryFailure(k: Kernel, page: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const pfn = hex(memmap.pageToPfn(page));
+  if (memmap.has(page, PG.reserved)) {
+    yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
+    return -Errno.EBUSY;
+  }
+  if (!(yield* singleOut(k, page))) return -Errno.EBUSY;
+  if (!memmap.has(page, PG.lru)) yield* k.swap.lruAddDrainAll(k);
+  if (!k.folioLock.tryFolioLock(k, page)) yield* k.folioLock.folioLock(k, page);
+  if (m.point(Op.PageFlags, page)) yield SWITCH;
+  if (memmap.has(page, PG.writeback)) yield* k.folioLock.folioWaitBit(k, page, PG.writeback, TaskState.Uninterruptible);
+  yield* k.memoryFailure.poison(k, page);
+  // The books of references: from here on it is nobody's.
+  m.refs?.put(page, "hwpoison");
+  const addresses: number[] = [];
+  yield* k.rmap.rmapWalk(k, page, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    yield* k.memoryFailure.unmapPoisonedOne(k, page, vma, vpn, addresses);
+    return true;
+  });
+  if (m.point(Op.PageFlags, page)) yield SWITCH;
+  // What is in swap as well is as bad: it has come from here, or would be read to here.
+  if (memmap.has(page, PG.swapcache)) memmap.clear(page, PG.uptodate);
+  const kind = memmap.has(page, PG.dirty) || memmap.isAnon(page) ? "dirty LRU page" : "clean LRU page";
+  yield* k.memoryFailure.leaveLru(k, page);
+  yield* k.folioLock.folioUnlock(k, page);
+  const { current } = m;
+  for (const vpn of addresses) {
+    m.dmesg.print(`Memory failure: ${pfn}: Sending SIGBUS to ${current!.comm}:${current!.id} due to hardware memory corruption`);
+    k.signal.forceSignal(k, { signo: Sig.SIGBUS, code: BUS_MCEERR_AR, addr: vpn * 4096, addrLsb: PAGE_SHIFT });
+  }
+  m.dmesg.print(`Memory failure: ${pfn}: recovery action for ${kind}: Recovered`);
+  return 0;
+}
+
+/** Marks and counts a page. */
+export function* poison(k: Kernel, page: number): Atomic<void> {
+  if (k.m.point(Op.PageFlags, page)) yield SWITCH;
+  k.m.memmap.set(page, PG.hwpoison);
+  k.m.vmstat.pages.hwpoison++;
+}
+
+/** Puts poison entries in place of a VMA's mappings; adds the addresses of those of the current address space. */
+export function* unmapPoisonedOne(k: Kernel, page: number, vma: Vma, vpn: number, addresses: number[]): MaySleep<void> {
+  const { m } = k;
+  const range = k.rmap.folioNotifierRange(k, page, vma, vpn);
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  const walk = startWalk(k, page, vma, vpn);
+  while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
+    const [flags] = yield* k.memory.ptepClearFlush(k, vma, walk.vpn, walk.entry);
+    if (ptePresent(flags) && (flags & PTE.D) !== 0) m.memmap.set(page, PG.dirty);
+    vma.mm.addRss(k.rmap.rssKind(k, page), -1);
+    yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, k.swapops.makeHwpoison(k, flags), m.memmap.pageToPfn(page));
+    yield* k.rmap.folioRemoveRmapPte(k, page, page, vma);
+    yield* k.swap.folioPutUnowned(k, page);
+    if (vma.mm === m.current!.mm) addresses.push(walk.vpn);
+  }
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+}
+
+/** Takes a folio off its list for good; nobody is charged for it any more. */
+export function* leaveLru(k: Kernel, folio: number): MaySleep<void> {
+  const { m } = k;
+  if (!(yield* k.swap.folioIsolateLru(k, folio))) return;
+  k.mlockFolio.clearMlocked(k, folio);
+  m.memmap.clear(folio, PG.active | PG.unevictable);
+  if (m.memmap.isAnon(folio) && !m.memmap.has(folio, PG.swapcache)) yield* k.memcg.unchargePage(k, folio);
+  yield* k.swap.folioPut(k, folio, "isolate");
+}
+
+/** Moves what a page has to another frame, and retires this one: 0, or -EBUSY where it cannot be moved. */
+export function* softOfflinePage(k: Kernel, page: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  if (memmap.has(page, PG.reserved)) {
+    yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
+    return -Errno.EBUSY;
+  }
+  if (!(yield* singleOut(k, page))) {
+    m.dmesg.print(`soft offline: ${hex(memmap.pageToPfn(page))}: thp split failed`);
+    return -Errno.EBUSY;
+  }
+  if (!memmap.has(page, PG.lru)) yield* k.swap.lruAddDrainAll(k);
+  const isolated = yield* k.swap.folioIsolateLru(k, page);
+  yield* k.swap.folioPut(k, page, "hwpoison");
+  if (!isolated) return -Errno.EBUSY;
+  // So that the last reference does not give it to the allocator.
+  yield* k.memoryFailure.poison(k, page);
+  const { failed } = yield* k.migrate.migratePages(k, [page], k.migrate.allocMigrationTarget, MigrateMode.SYNC);
+  if (failed.length === 0) return 0;
+  yield* k.memoryFailure.unpoison(k, page);
+  yield* k.vmscan.putbackFolios(k, failed);
+  return -Errno.EBUSY;
+}
+
+/** The mark goes. */
+export function* unpoison(k: Kernel, page: number): Atomic<void> {
+  if (k.m.point(Op.PageFlags, page)) yield SWITCH;
+  k.m.memmap.clear(page, PG.hwpoison);
+  k.m.vmstat.pages.hwpoison--;
+}
+
+/** A poisoned page has lost its last reference: it keeps one that nobody has, instead of being free. */
+export function retain(k: Kernel, page: number): void {
+  const { memmap } = k.m;
+  memmap.flags[page] = PG.hwpoison;
+  memmap.mapping[page] = 0;
+  memmap.refcount[page] = 1;
+}
+
+/** Takes a page that was retired back into use (hwpoison/unpoison-pfn): 0, or -EINVAL, -ENXIO for no such page, -EBUSY while it is mapped. */
+export function* unpoisonMemory(k: Kernel, pfn: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const page = memmap.pfnToPage(pfn);
+  if (page < 0) return -Errno.ENXIO;
+  if (m.point(Op.RefCompare, page)) yield SWITCH;
+  if (!memmap.has(page, PG.hwpoison)) {
+    m.dmesg.print(`Unpoison: Page was already unpoisoned ${hex(pfn)}`);
+    return -Errno.EOPNOTSUPP;
+  }
+  if (memmap.folioMapcount(page) > 0 || memmap.refcount[page]! > 1 + memmap.cacheRefs(page)) {
+    m.dmesg.print(`Unpoison: Someone grabs the hwpoison page ${hex(pfn)}`);
+    return -Errno.EBUSY;
+  }
+  yield* k.memoryFailure.unpoison(k, page);
+  yield* k.swap.folioPutUnowned(k, page);
+  m.dmesg.print(`Unpoison: Software-unpoisoned page ${hex(pfn)}`);
+  return 0;
+}
