@@ -180,12 +180,18 @@ function ioctlName(cmd: number): string | null {
   return ((cmd >>> 8) & 255) === 0x48 && ((cmd >>> 16) & 0x3fff) === DMIRROR_SIZE ? (DMIRROR[cmd & 255] ?? null) : null;
 }
 
+const UFFDIO: Readonly<Record<number, string>> = {
+  0xaa00: "USERFAULTFD_IOC_NEW", 0xc018aa3f: "UFFDIO_API", 0xc020aa00: "UFFDIO_REGISTER", 0x8010aa01: "UFFDIO_UNREGISTER", 0x8010aa02: "UFFDIO_WAKE",
+  0xc028aa03: "UFFDIO_COPY", 0xc020aa04: "UFFDIO_ZEROPAGE", 0xc028aa05: "UFFDIO_MOVE", 0xc018aa06: "UFFDIO_WRITEPROTECT",
+  0xc020aa07: "UFFDIO_CONTINUE", 0xc020aa08: "UFFDIO_POISON",
+};
+
 export const IOCTL: Format = {
   show(_t, value) {
     const cmd = value >>> 0;
     const direction = ["_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE"][cmd >>> 30]!;
     const name = ioctlName(cmd);
-    const known: Record<number, string> = { 0x5401: "TCGETS", 0x5413: "TIOCGWINSZ", 0x541b: "FIONREAD", 0x5421: "FIONBIO" };
+    const known: Record<number, string> = { 0x5401: "TCGETS", 0x5413: "TIOCGWINSZ", 0x541b: "FIONREAD", 0x5421: "FIONBIO", ...UFFDIO };
     if (known[cmd] !== undefined) return known[cmd];
     const encoded = `_IOC(${direction}, ${hex((cmd >>> 8) & 255)}, ${hex(cmd & 255)}, ${hex((cmd >>> 16) & 0x3fff)})`;
     return name === null ? encoded : `${encoded} /* HMM_DMIRROR_${name} */`;
