@@ -78,4 +78,6 @@ export { StdStreams, type HostStreams } from "./fs/stdio.js";
 export { anonFile } from "./fs/anon_inode.js";
 export { makePidfd, pidfdOpen, PidfdFlag, pidfdTarget, type PidfdTarget } from "./fs/pidfd.js";
 export { makePipe, PIPE_CAPACITY } from "./fs/pipe.js";
+export { mount, umount } from "./fs/mount.js";
+export { HugetlbInode, memfdCreateHugetlb } from "./fs/hugetlbfs.js";
 export { FileTable, O, OpenFile, pathOf, Poll, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

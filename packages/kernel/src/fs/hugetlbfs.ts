@@ -10,9 +10,11 @@ import { HPG, type Hstate } from "../mm/hstate.js";
 import { ResvMap, type Subpool } from "../mm/hugetlb_reserve.js";
 import { VM, type Vma } from "../mm/mm_types.js";
 import { NO_PAGE, PG } from "../mm/page.js";
+import { MfdFlag } from "../mm/shmem_file.js";
+import { Seal } from "../mm/shmem_inode.js";
 import { FallocFl } from "./fallocate.js";
 import { seekWithin, type FileSystem } from "./namei.js";
-import { O, OpenFile, type DirEntry, type FileOps, type Inode, type InodeKind, type StatFs } from "./vfs.js";
+import { O, OpenFile, SEEK_DATA, SEEK_HOLE, type DirEntry, type FileOps, type Inode, type InodeKind, type StatFs } from "./vfs.js";
 
 const HUGETLBFS_MAGIC = 0x958458f6;
 
@@ -46,10 +48,23 @@ export class HugetlbFs implements FileSystem {
     return inode;
   }
 
+  isBusy(): boolean {
+    for (const { isOpen } of this.inodes) if (isOpen) return true;
+    return false;
+  }
+
+  *umounted(k: Kernel): MaySleep<void> {
+    if (this.spool !== null && this.spool.min > 0) yield* k.hugetlbPool.acctMemory(k, this.hstate, -this.spool.reserved);
+    for (const inode of [...this.inodes]) yield* inode.lostAllNames(k);
+    k.m.hugetlb.mounts.delete(this);
+  }
+
   statfs(): StatFs {
     const { spool, hstate, dev } = this;
     const blocks = spool === null ? 0 : spool.max;
-    return { type: HUGETLBFS_MAGIC, bsize: hstate.bytes, blocks, bfree: spool === null ? 0 : blocks - spool.used, files: 0, ffree: 0, dev };
+    // No limit; and without a limit of pages nothing is told.
+    const inodes = spool === null ? 0 : -1;
+    return { type: HUGETLBFS_MAGIC, bsize: hstate.bytes, blocks, bfree: spool === null ? 0 : blocks - spool.used, files: inodes, ffree: inodes, dev };
   }
 }
 
@@ -66,6 +81,8 @@ export class HugetlbInode implements Inode {
   /** Contents: an entry for each huge page, at the index of its first page of 4 KiB; and who maps them, privately too. */
   readonly mapping: AddressSpace;
   readonly resv: ResvMap;
+  /** Seals that stand; F_SEAL_SEAL unless it was made to be sealed. */
+  seals: number = Seal.SEAL;
   /** Mappings reserve nothing: who made the file has done it (SHM_HUGETLB). */
   reservedByOwner = false;
   /** Of directories. */
@@ -88,6 +105,17 @@ export class HugetlbInode implements Inode {
 
   get dev(): number {
     return this.fs.dev;
+  }
+
+  get isOpen(): boolean {
+    return this.opens > 0;
+  }
+
+  /** The file system is mounted no more. */
+  *lostAllNames(k: Kernel): MaySleep<void> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    this.nlink = 0;
+    if (this.opens === 0) yield* this.evict(k);
   }
 
   get blksize(): number {
@@ -173,11 +201,51 @@ export class HugetlbInode implements Inode {
       this.mtimeNs = this.ctimeNs = k.m.now();
     }
     if (!this.lock.tryUnlock()) yield* this.lock.unlock();
-    if (error !== 0) return error;
-    if (k.m.point(Op.Inode, child!.ino)) yield SWITCH;
-    child!.nlink--;
-    child!.ctimeNs = k.m.now();
-    if (child!.nlink === 0 && child!.opens === 0) yield* child!.evict(k);
+    if (error === 0) yield* child!.unlinked(k);
+    return error;
+  }
+
+  /** A name of this file is gone. */
+  private *unlinked(k: Kernel): MaySleep<void> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    this.nlink--;
+    this.ctimeNs = k.m.now();
+    if (this.nlink === 0 && this.opens === 0) yield* this.evict(k);
+  }
+
+  *rename(k: Kernel, name: string, to: Inode, toName: string): MaySleep<number> {
+    if (!(to instanceof HugetlbInode) || to.fs !== this.fs) return -Errno.EXDEV;
+    const [first, second] = this.ino < to.ino ? [this, to] : [to, this];
+    if (!first.lock.tryWrite()) yield* first.lock.write();
+    if (second !== first && !second.lock.tryWrite()) yield* second.lock.write();
+    const child = this.names.get(name);
+    const replaced = to.names.get(toName);
+    const error = renameError(child, replaced, to);
+    const moves = error === 0 && child !== replaced;
+    if (moves) {
+      this.names.delete(name);
+      to.names.set(toName, child!);
+      if (child!.kind === "directory") {
+        this.nlink--;
+        if (replaced === undefined) to.nlink++;
+        else replaced.nlink = 0;
+      }
+      this.mtimeNs = to.mtimeNs = child!.ctimeNs = k.m.now();
+    }
+    if (second !== first && !second.lock.tryUnlock()) yield* second.lock.unlock();
+    if (!first.lock.tryUnlock()) yield* first.lock.unlock();
+    if (moves && replaced !== undefined && replaced.kind !== "directory") yield* replaced.unlinked(k);
+    return error;
+  }
+
+  *link(k: Kernel, name: string, inode: Inode): MaySleep<number> {
+    if (!(inode instanceof HugetlbInode) || inode.fs !== this.fs) return -Errno.EXDEV;
+    if (inode.nlink === 0) return -Errno.ENOENT;
+    const error = yield* this.add(k, name, inode);
+    if (error < 0) return error;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    inode.nlink++;
+    inode.ctimeNs = k.m.now();
     return 0;
   }
 
@@ -267,12 +335,15 @@ export class HugetlbInode implements Inode {
     if (!this.lock.tryWrite()) yield* this.lock.write();
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     const shrinks = size < this.size;
+    if ((shrinks && (this.seals & Seal.SHRINK) !== 0) || (size > this.size && (this.seals & Seal.GROW) !== 0)) {
+      if (!this.lock.tryUnlock()) yield* this.lock.unlock();
+      return -Errno.EPERM;
+    }
     this.size = size;
     this.mtimeNs = this.ctimeNs = k.m.now();
-    if (shrinks) {
-      yield* k.zap.unmapMappingRange(k, this.mapping, (size / bytes) * pages, Infinity, true, true);
-      yield* this.removePages(k, size / bytes, Infinity, true);
-    }
+    // What a mapping beyond the end has reserved goes in any case.
+    yield* k.zap.unmapMappingRange(k, this.mapping, (size / bytes) * pages, Infinity, true, true);
+    yield* this.removePages(k, size / bytes, Infinity, true);
     if (!this.lock.tryUnlock()) yield* this.lock.unlock();
     return 0;
   }
@@ -285,6 +356,8 @@ export class HugetlbInode implements Inode {
 
   private *punchHole(k: Kernel, offset: number, end: number): MaySleep<number> {
     const { bytes, pages } = this.fs.hstate;
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    if ((this.seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0) return -Errno.EPERM;
     const from = Math.ceil(offset / bytes);
     const to = Math.floor(end / bytes);
     if (offset < from * bytes) yield* this.zeroPart(k, offset, Math.min(from * bytes, end));
@@ -315,6 +388,8 @@ export class HugetlbInode implements Inode {
     const { m } = k;
     const { bytes, pages } = this.fs.hstate;
     const end = Math.ceil((offset + length) / bytes);
+    if (m.point(Op.Inode, this.ino)) yield SWITCH;
+    if ((this.seals & Seal.GROW) !== 0 && offset + length > this.size) return -Errno.EPERM;
     // The folios are had as a shared mapping of the whole file would have them.
     const file = new OpenFile("", this, HUGETLBFS_FILE_OPS, O.RDWR);
     const vma = m.current!.mm!.newVma(0, end * pages, VM.SHARED | VM.MAYSHARE | VM.HUGETLB, 0, "", file);
@@ -382,8 +457,12 @@ const HUGETLBFS_FILE_OPS: FileOps = {
   },
 
   *llseek(k, file, offset, whence) {
-    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    return seekWithin(file, offset, whence);
+    const { ino, size } = file.inode;
+    if (k.m.point(Op.Inode, ino)) yield SWITCH;
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return seekWithin(file, offset, whence);
+    // All of the file counts as data.
+    if (offset < 0 || offset >= size) return -Errno.ENXIO;
+    return whence === SEEK_DATA ? offset : size;
   },
 
   *fallocate(k, file, mode, offset, length) {
@@ -399,6 +478,14 @@ const HUGETLBFS_FILE_OPS: FileOps = {
   },
 };
 
+function renameError(child: HugetlbInode | undefined, replaced: HugetlbInode | undefined, to: HugetlbInode): number {
+  if (child === undefined || to.nlink === 0) return -Errno.ENOENT;
+  if (replaced === undefined || replaced === child) return 0;
+  if (child.kind !== "directory") return replaced.kind === "directory" ? -Errno.EISDIR : 0;
+  if (replaced.kind !== "directory") return -Errno.ENOTDIR;
+  return replaced.names.size > 0 ? -Errno.ENOTEMPTY : 0;
+}
+
 /** Whether a file is one of huge pages. */
 export function isHugetlbFile(file: OpenFile | null): file is OpenFile {
   return file !== null && file.ops === HUGETLBFS_FILE_OPS;
@@ -411,5 +498,18 @@ export function* hugetlbFileSetup(k: Kernel, h: Hstate, name: string, bytes: num
   inode.size = bytes;
   const file = new OpenFile(`/${name} (deleted)`, inode, HUGETLBFS_FILE_OPS, O.RDWR);
   yield* inode.open(k, file);
+  return file;
+}
+
+/** memfd_create(2) with MFD_HUGETLB, its flags checked; -ENODEV where there are no pages of the size. */
+export function* memfdCreateHugetlb(k: Kernel, name: string, flags: number): MaySleep<OpenFile | number> {
+  const h = k.hugetlbVma.hstateOfFlags(k, flags);
+  if (h === undefined) return -Errno.ENODEV;
+  const file = yield* hugetlbFileSetup(k, h, `memfd:${name}`, 0);
+  const inode = file.inode as HugetlbInode;
+  if ((flags & MfdFlag.NOEXEC_SEAL) !== 0) {
+    inode.mode = 0o666;
+    inode.seals = Seal.EXEC;
+  } else if ((flags & MfdFlag.ALLOW_SEALING) !== 0) inode.seals = 0;
   return file;
 }

@@ -49,6 +49,6 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   tree.mount("/tmp", root.mkdirAtBoot("tmp", 0o1777), tmpfs(0o1777));
   tree.mount("/sys/kernel/debug", sysfs.debug, new Debugfs(dev++));
   m.vfs = tree;
-  m.hugetlb.firstAnonDev = dev;
+  m.hugetlb.firstAnonDev = FIRST_ANON_DEV + 60;
   return new StdStreams(options);
 }

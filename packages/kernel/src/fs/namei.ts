@@ -61,6 +61,10 @@ export interface FileSystem {
   readonly root: Inode;
   readonly dev: number;
   statfs(k: Kernel): StatFs;
+  /** Whether files of it are open, or mapped. */
+  isBusy?(): boolean;
+  /** Nobody comes to it by a path any more. */
+  umounted?(k: Kernel): MaySleep<void>;
 }
 
 export interface Mount {
@@ -100,6 +104,8 @@ const PATH_ONLY_OPS: FileOps = {};
 export class MountTree implements Vfs {
   readonly mounts: Mount[] = [];
   private readonly covered = new Map<Inode, FileSystem>();
+  /** Device numbers of what is mounted later: behind all that comes at boot. */
+  private nextDev = FIRST_ANON_DEV + 100;
   private readonly root: PathNode;
 
   constructor(
@@ -115,6 +121,33 @@ export class MountTree implements Vfs {
   mount(path: string, over: Inode, fs: FileSystem): void {
     this.covered.set(over, fs);
     this.mounts.push({ path, fs });
+  }
+
+  *mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem): MaySleep<number> {
+    const found = yield* this.walk(k, path, true, null);
+    if (typeof found === "number") return found;
+    if (found.node === null) return -Errno.ENOENT;
+    if (found.node.inode.kind !== "directory") return -Errno.ENOTDIR;
+    if (k.m.point(Op.Inode, found.node.inode.ino)) yield SWITCH;
+    this.mount(pathOf(found.node), found.node.inode, make(this.nextDev++));
+    return 0;
+  }
+
+  *umount(k: Kernel, path: string, detach: boolean): MaySleep<number> {
+    const found = yield* this.walk(k, path, true, null);
+    if (typeof found === "number") return found;
+    if (found.node === null) return -Errno.ENOENT;
+    const { inode } = found.node;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    const i = this.mounts.findLastIndex(({ fs }) => fs.root === inode);
+    const over = [...this.covered].find(([, fs]) => fs.root === inode);
+    if (i < 0 || over === undefined) return -Errno.EINVAL;
+    const { fs } = this.mounts[i]!;
+    if (!detach && fs.isBusy?.() === true) return -Errno.EBUSY;
+    this.mounts.splice(i, 1);
+    this.covered.delete(over[0]);
+    if (fs.umounted !== undefined) yield* fs.umounted(k);
+    return 0;
   }
 
   mountHost(path: string, source: string, root: HostNode): PathNode | null {

@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { AddressSpace } from "../mm/address_space.js";
 import type { Vma } from "../mm/mm_types.js";
+import type { FileSystem } from "./namei.js";
 import type { HostNode } from "./host_fs.js";
 
 /** Flags of open(2), as the generic ABI numbers them. */
@@ -339,6 +340,10 @@ export interface Vfs {
    * missing of the path. Null where that cannot be: in /proc, say, or below a file.
    */
   mountHost(path: string, source: string, root: HostNode): PathNode | null;
+  /** Covers a directory with a new file system; `dev` is the device number that it is to have. */
+  mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem): MaySleep<number>;
+  /** Uncovers it: -EINVAL for what is not mounted, -EBUSY for files in use unless `detach`. */
+  umount(k: Kernel, path: string, detach: boolean): MaySleep<number>;
   /** Adds /dev/NAME. */
   registerDevice(device: CharDevice): void;
   /** Opens a path for the current task; the reference is the caller's. */

@@ -93,7 +93,7 @@ export function* allocHugetlbFolio(k: Kernel, vma: Vma, vpn: number, fromOwner: 
   if (fromPool < 0) return NO_PAGE;
   const folio = yield* k.hugetlbPool.takeFolio(k, hstate, fromPool === 0);
   if (folio === NO_PAGE) {
-    if (needed) yield* k.hugetlbReserve.undoSubpoolGet(k, hstate, spool, fromPool);
+    if (needed) yield* k.hugetlbReserve.undoSubpoolGet(k, hstate, spool, 1, fromPool);
     return NO_PAGE;
   }
   if (spool !== null) k.m.hugetlb.subpools.set(folio, spool);

@@ -116,15 +116,13 @@ export function* subpoolPut(_k: Kernel, spool: Subpool | null, pages: number): A
   return result;
 }
 
-/** A page was not there in the end: the subpool, and the pool where it has kept the page for it, are as they were. */
-export function* undoSubpoolGet(k: Kernel, h: Hstate, spool: Subpool | null, fromPool: number): MaySleep<void> {
+/** Pages were not there in the end, of which the pool was to provide `fromPool`: what the subpool has kept it has again. */
+export function* undoSubpoolGet(k: Kernel, h: Hstate, spool: Subpool | null, pages: number, fromPool: number): MaySleep<void> {
   if (spool === null) return;
-  if (fromPool === 0) {
-    yield* k.hugetlbReserve.giveBack(k, h, spool, 1);
-    return;
-  }
+  if (pages > fromPool) yield* k.hugetlbReserve.giveBack(k, h, spool, pages - fromPool);
+  if (fromPool === 0) return;
   if (!spool.lock.tryLock()) yield* spool.lock.lock();
-  if (spool.max >= 0) spool.used--;
+  if (spool.max >= 0) spool.used -= fromPool;
   if (!spool.lock.tryUnlock()) yield* spool.lock.unlock();
 }
 
@@ -146,7 +144,7 @@ export function* reservePages(k: Kernel, inode: HugetlbInode, from: number, to: 
   if (wanted < 0) return -Errno.ENOMEM;
   const error = yield* k.hugetlbPool.acctMemory(k, hstate, wanted);
   if (error !== 0) {
-    yield* k.hugetlbReserve.subpoolPut(k, spool, change);
+    yield* k.hugetlbReserve.undoSubpoolGet(k, hstate, spool, change, wanted);
     return error;
   }
   if (!shared) {

@@ -4,6 +4,8 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FallocFl } from "../fs/fallocate.js";
 import { O, OpenFile, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, type FileOps, type Inode } from "../fs/vfs.js";
+import type { RwSem } from "../kernel/locks.js";
+import type { AddressSpace } from "./address_space.js";
 import { PAGE_SIZE } from "./frame_memory.js";
 import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
@@ -86,9 +88,17 @@ function mayWriteShared(vma: Vma): boolean {
   return (vma.flags & (VM.SHARED | VM.MAYWRITE)) === (VM.SHARED | VM.MAYWRITE);
 }
 
+/** An inode whose files can be sealed: in memory, or of huge pages. */
+export interface SealedInode {
+  readonly ino: number;
+  readonly lock: RwSem;
+  readonly mapping: AddressSpace;
+  readonly mode: number;
+  seals: number;
+}
+
 /** F_ADD_SEALS: -EPERM where no more may be added, -EBUSY where a mapping could write yet. */
-export function* addSeals(k: Kernel, file: OpenFile, seals: number): MaySleep<number> {
-  const inode = file.inode as KernelShmemInode;
+export function* addSeals(k: Kernel, file: OpenFile, inode: SealedInode, seals: number): MaySleep<number> {
   if (!file.writable) return -Errno.EPERM;
   if ((seals & ~(Seal.SEAL | Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE | Seal.EXEC)) !== 0) return -Errno.EINVAL;
   if (!inode.lock.tryWrite()) yield* inode.lock.write();

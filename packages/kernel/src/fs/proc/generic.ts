@@ -113,7 +113,7 @@ export function versionText(uts: UtsName): string {
 }
 
 /** /proc/filesystems. */
-export const FILESYSTEMS = ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "virtiofs"].map((fs) => `nodev\t${fs}\n`).join("");
+export const FILESYSTEMS = ["sysfs", "tmpfs", "proc", "cgroup2", "devtmpfs", "hugetlbfs", "virtiofs"].map((fs) => `nodev\t${fs}\n`).join("");
 
 function superOptions(first: string, { fs }: Mount): string {
   return fs.superOptions === "" ? first : `${first},${fs.superOptions}`;

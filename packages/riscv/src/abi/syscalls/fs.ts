@@ -1,4 +1,4 @@
-import { addSeals, Errno, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -29,7 +29,7 @@ function baseOf(t: GuestThread, dirfd: number, path: string): OpenFile | null | 
   return fileOf(t, dirfd) ?? -Errno.EBADF;
 }
 
-function* path(t: GuestThread, address: number): MaySleep<string | number> {
+export function* path(t: GuestThread, address: number): MaySleep<string | number> {
   return yield* t.k.uaccess.strncpyFromUser(t.k, address, PATH_MAX);
 }
 
@@ -220,6 +220,10 @@ enum Fcntl {
 }
 const SETTABLE = O.APPEND | O.NONBLOCK | O.DIRECT | O.NOATIME;
 
+function canBeSealed(inode: Inode): inode is (ShmemInode & Inode) | HugetlbInode {
+  return inode instanceof ShmemInode || inode instanceof HugetlbInode;
+}
+
 const fcntl: Handler = function* (t, [fd, command, argument]) {
   const { files } = t.task.process!;
   const file = fileOf(t, fd!);
@@ -240,9 +244,9 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
       file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
       return 0;
     case Fcntl.ADD_SEALS:
-      return file.inode instanceof ShmemInode ? yield* addSeals(t.k, file, int(argument!)) : -Errno.EINVAL;
+      return canBeSealed(file.inode) ? yield* addSeals(t.k, file, file.inode, int(argument!)) : -Errno.EINVAL;
     case Fcntl.GET_SEALS:
-      return file.inode instanceof ShmemInode ? file.inode.seals : -Errno.EINVAL;
+      return canBeSealed(file.inode) ? file.inode.seals : -Errno.EINVAL;
     case Fcntl.GETPIPE_SZ:
       return file.inode.kind === "pipe" ? PIPE_CAPACITY : -Errno.EBADF;
     default:

@@ -1,5 +1,5 @@
 import {
-  Errno, isSwapEntry, MapFlag, memfdCreate, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, SWITCH, swapEntrySlot, tableObject, USER_VPN_END,
+  Errno, isSwapEntry, MapFlag, memfdCreate, memfdCreateHugetlb, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, SWITCH, swapEntrySlot, tableObject, USER_VPN_END,
   VM, type Atomic,
 } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
@@ -120,13 +120,18 @@ const msync: Handler = function* (t, [address, length, flags]) {
 const MFD_NAME_MAX = 249;
 const MFD_KNOWN = MfdFlag.CLOEXEC | MfdFlag.ALLOW_SEALING | MfdFlag.NOEXEC_SEAL | MfdFlag.EXEC;
 
+/** With a size in the upper six bits. */
+const MFD_HUGETLB_KNOWN = MfdFlag.HUGETLB | (63 << 26);
+
 const memfd: Handler = function* (t, [name, flags]) {
   const { k } = t;
   const f = int(flags!);
-  if ((f & ~MFD_KNOWN) !== 0 || (f & (MfdFlag.EXEC | MfdFlag.NOEXEC_SEAL)) === (MfdFlag.EXEC | MfdFlag.NOEXEC_SEAL)) return -Errno.EINVAL;
+  const huge = (f & MfdFlag.HUGETLB) !== 0;
+  if ((f & ~(huge ? MFD_KNOWN | MFD_HUGETLB_KNOWN : MFD_KNOWN)) !== 0 || (f & (MfdFlag.EXEC | MfdFlag.NOEXEC_SEAL)) === (MfdFlag.EXEC | MfdFlag.NOEXEC_SEAL)) return -Errno.EINVAL;
   const text = yield* k.uaccess.strncpyFromUser(k, name!, MFD_NAME_MAX + 1);
   if (typeof text === "number") return text === -Errno.ENAMETOOLONG ? -Errno.EINVAL : text;
-  const file = memfdCreate(k, text, f);
+  const file = huge ? yield* memfdCreateHugetlb(k, text, f) : memfdCreate(k, text, f);
+  if (typeof file === "number") return file;
   const fd = t.task.process!.files.install(file, (f & MfdFlag.CLOEXEC) !== 0);
   if (fd >= 0) return fd;
   yield* k.m.vfs.put(k, file);
@@ -171,7 +176,7 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [227, call("msync", [...RANGE, F.MSYNC_FLAGS], msync)],
   [232, call("mincore", [...RANGE, F.OUT], mincore)],
   [233, call("madvise", [...RANGE, F.MADVICE], madvise, "what the memory management refuses")],
-  [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd, "no huge pages")],
+  [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd)],
   [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
   [283, call("membarrier", [F.MEMBARRIER_COMMAND, F.HEX, F.INT], membarrier, "no rseq commands")],
   [239, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.HEX], null)],

@@ -1,7 +1,7 @@
 import { Errno, O } from "@faultline/kernel";
 import { AT, AT_FDCWD, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surface, type Surfaces } from "./surface.js";
 
-const { EINVAL, EBADF, EEXIST, ENOENT, ENOTDIR, EISDIR, ESPIPE } = Errno;
+const { EINVAL, EBADF, EEXIST, ENODEV, ENOENT, ENOTDIR, EISDIR, ESPIPE } = Errno;
 const noSuch = (index: number): Refusal => [ENOENT, "no such file", { [index]: "new" }];
 const noSuchDirectory = (index: number): Refusal => [ENOENT, "no such directory", { [index]: "missing/new" }];
 const throughFile = (index: number): Refusal => [ENOTDIR, "a path through a file", { [index]: "file/new" }];
@@ -62,6 +62,11 @@ export const FS: Surfaces = {
     example: [AT_FDCWD, "file", AT_FDCWD, "new", 0],
     refuses: [...at(0), noSuch(1), [EINVAL, "unknown flags", { 4: 0x80 }]],
   },
+  mount: {
+    example: ["none", "/dev/shm", "tmpfs", 0, ""],
+    refuses: [[ENODEV, "no such file system", { 2: "none" }], [ENOENT, "no such directory", { 1: "missing" }], [ENOTDIR, "a file", { 1: "/proc/version" }], noMemory(1), [EINVAL, "an option that it does not know", { 2: "hugetlbfs", 4: "none" }]],
+  },
+  umount2: { example: [".", 0], gives: EINVAL, refuses: [noSuch(0), noMemory(0)] },
   statfs: { example: [".", AT.page], refuses: [noSuch(0), noMemory(0), noMemory(1)] },
   fstatfs: { example: [FD.file, AT.page], refuses: [noFd(0), noMemory(1)] },
   truncate: { example: ["file", 1], refuses: [noSuch(0), [EINVAL, "negative length", { 1: -1 }], [EISDIR, "a directory", { 0: "sub" }], noMemory(0)] },

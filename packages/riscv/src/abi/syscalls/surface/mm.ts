@@ -1,7 +1,7 @@
 import { Errno, Madv, MapFlag, O, Prot } from "@faultline/kernel";
 import { AT, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surface, type Surfaces } from "./surface.js";
 
-const { EINVAL, ENOMEM, EACCES, EFAULT } = Errno;
+const { EINVAL, ENODEV, ENOMEM, EACCES, EFAULT } = Errno;
 const unaligned = (index: number): Refusal => [EINVAL, "address within a page", { [index]: AT.page + 1 }];
 const unmapped = (index: number): Refusal => [ENOMEM, "nothing mapped there", { [index]: AT.hole }];
 const tooLong = (index: number, errno: Errno): Refusal => [errno, "a range that goes around", { [index]: -PAGE }];
@@ -101,8 +101,8 @@ export const MM: Surfaces = {
   },
   memfd_create: {
     example: ["name", 0],
-    takes: { 1: bits([0, 1, 2, 8, 16], EINVAL) },
-    refuses: [[EINVAL, "both MFD_EXEC and MFD_NOEXEC_SEAL", { 1: 24 }], noMemory(0), [EINVAL, "a name of 250 bytes", { 0: "n".repeat(250) }]],
+    takes: { 1: bits([0, 1, 2, 4, 8, 16], EINVAL) },
+    refuses: [[EINVAL, "both MFD_EXEC and MFD_NOEXEC_SEAL", { 1: 24 }], [EINVAL, "a size without MFD_HUGETLB", { 1: 0x54000000 }], [ENODEV, "a size of which there are no pages", { 1: 0x40000004 }], noMemory(0), [EINVAL, "a name of 250 bytes", { 0: "n".repeat(250) }]],
   },
   process_vm_readv: PROCESS_VM,
   process_vm_writev: PROCESS_VM,
