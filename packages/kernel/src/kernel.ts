@@ -79,6 +79,7 @@ import * as fork from "./kernel/fork.js";
 import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
+import * as shm from "./kernel/shm.js";
 import * as signal from "./kernel/signal.js";
 import * as time from "./kernel/time.js";
 import * as testHmm from "./drivers/test_hmm.js";
@@ -148,6 +149,7 @@ export const MAINLINE = {
   rmap,
   shmem,
   shmemHuge,
+  shm,
   signal,
   splitDebug,
   swap,

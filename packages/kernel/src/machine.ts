@@ -7,6 +7,7 @@ import { FRAME_WRITES } from "./kernel/op.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
+import { Shm } from "./kernel/shm.js";
 import { Signals } from "./kernel/signal.js";
 import { Scheduler, TaskTable, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
 import { Dmesg } from "./kernel/printk.js";
@@ -88,6 +89,7 @@ export class Machine {
   readonly shmem = new ShmemSb(SHMEM_DEV, Infinity);
   readonly thp: TransparentHugePages;
   readonly hugetlb: Hugetlb;
+  readonly shm: Shm;
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
@@ -163,6 +165,7 @@ export class Machine {
     this.anonVmas = new AnonVmas(this);
     this.thp = new TransparentHugePages(this);
     this.hugetlb = new Hugetlb(this);
+    this.shm = new Shm(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);
     this.pollWait = new WaitQueue(this);

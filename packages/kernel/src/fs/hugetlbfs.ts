@@ -488,7 +488,7 @@ function renameError(child: HugetlbInode | undefined, replaced: HugetlbInode | u
 
 /** Whether a file is one of huge pages. */
 export function isHugetlbFile(file: OpenFile | null): file is OpenFile {
-  return file !== null && file.ops === HUGETLBFS_FILE_OPS;
+  return file !== null && file.inode instanceof HugetlbInode && file.inode.kind === "file";
 }
 
 /** A file without a name, of so many bytes, on the mount that the kernel has for pages of this size. The reference is the caller's. */

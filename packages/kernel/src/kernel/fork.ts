@@ -69,6 +69,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma, forked: ForkedCtx[]): MaySl
   yield* k.uffdEvents.dupUserfaultfd(k, vma, forked);
   if (src.file !== null) src.file.references++;
   vma.ops = src.ops;
+  if (vma.ops?.open !== undefined) yield* vma.ops.open(k);
   const { anonVma } = src;
   if (anonVma !== null && (src.flags & VM.WIPEONFORK) === 0) {
     // Reverse walks from the parent's pages come to the child as well, and to the parent first.

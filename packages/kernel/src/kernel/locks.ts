@@ -278,6 +278,10 @@ export class Mutex {
     this.sem = new RwSem(locks, cls, true);
   }
 
+  get id(): number {
+    return this.sem.id;
+  }
+
   get isLocked(): boolean {
     return this.sem.isLocked;
   }

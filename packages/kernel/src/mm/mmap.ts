@@ -193,6 +193,7 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   if (vma.file !== null) vma.file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, upper, vma);
   upper.ops = vma.ops;
+  if (vma.ops?.open !== undefined) yield* vma.ops.open(k);
   const { mapping, anonVma } = vma;
   yield* k.mmap.lockRmap(k, vma);
   if (anonVma !== null) {
@@ -225,6 +226,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.file === upper.file &&
     lower.ops === upper.ops &&
     lower.uffd === upper.uffd &&
+    lower.ops?.close === undefined &&
     lower.name === upper.name &&
     (lower.flags & VM_SPECIAL) === 0 &&
     lower.linearIndex(lower.endVpn) === upper.pgoff &&
@@ -344,6 +346,7 @@ export function* unlockRmap(_k: Kernel, vma: Vma): MaySleep<void> {
 export function* removeVma(k: Kernel, vma: Vma): MaySleep<void> {
   vma.detached = true;
   if (vma.isHugetlb) yield* k.hugetlbVma.closeVma(k, vma);
+  if (vma.ops?.close !== undefined) yield* vma.ops.close(k);
   if (vma.file !== null) yield* fput(k, vma.file);
   yield* k.mmap.vmAreaFree(k, vma);
 }

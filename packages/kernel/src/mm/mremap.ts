@@ -236,6 +236,7 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   copy.lockSeq = mm.lockSeq;
   copy.ops = vma.ops;
   copy.uffd = vma.uffd;
+  if (vma.ops?.open !== undefined) yield* vma.ops.open(k);
   if (file !== null) file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, copy, vma);
   yield* k.mmap.linkFileVma(k, copy);

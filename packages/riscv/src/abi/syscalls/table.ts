@@ -6,9 +6,10 @@ import { PROCESS_VM } from "./process_vm.js";
 import { PIDFD } from "./pidfd.js";
 import { MOUNT } from "./mount.js";
 import { PROCESS } from "./process.js";
+import { SHM } from "./shm.js";
 import { SIGNAL } from "./signal.js";
 import type { Table } from "./syscall.js";
 import { TIME } from "./time.js";
 
 /** Every system call that is known, by its riscv64 number: what it is called, takes and does. */
-export const SYSCALLS: Table = new Map([...CAPABILITY, ...FS, ...MLOCK, ...MM, ...MOUNT, ...PIDFD, ...PROCESS, ...PROCESS_VM, ...SIGNAL, ...TIME].sort(([a], [b]) => a - b));
+export const SYSCALLS: Table = new Map([...CAPABILITY, ...FS, ...MLOCK, ...MM, ...MOUNT, ...PIDFD, ...PROCESS, ...PROCESS_VM, ...SHM, ...SIGNAL, ...TIME].sort(([a], [b]) => a - b));
