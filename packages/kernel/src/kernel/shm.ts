@@ -138,7 +138,7 @@ export function* newFile(k: Kernel, key: number, size: number, flags: number): M
   const name = `SYSV${(key >>> 0).toString(16).padStart(8, "0")}`;
   const noreserve = (flags & ShmGet.NORESERVE) !== 0;
   if ((flags & ShmGet.HUGETLB) === 0) {
-    if (!noreserve && !k.mmap.enoughMemory(k, Math.ceil(size / 4096))) return -Errno.ENOMEM;
+    if (!noreserve && !k.overcommit.enoughMemory(k, k.m.current!.mm!, Math.ceil(size / 4096))) return -Errno.ENOMEM;
     return shmemFileSetup(k, `/${name} (deleted)`, size);
   }
   const h = k.hugetlbVma.hstateOfFlags(k, flags);

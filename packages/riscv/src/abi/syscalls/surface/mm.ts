@@ -1,7 +1,7 @@
 import { Errno, Madv, MapFlag, O, Prot } from "@faultline/kernel";
 import { AT, bits, FD, noFd, noMemory, PAGE, values, type Refusal, type Surface, type Surfaces } from "./surface.js";
 
-const { EINVAL, ENODEV, ENOMEM, EACCES, EFAULT } = Errno;
+const { EINVAL, ENOENT, ENODEV, ENOMEM, EACCES, EFAULT } = Errno;
 const unaligned = (index: number): Refusal => [EINVAL, "address within a page", { [index]: AT.page + 1 }];
 const unmapped = (index: number): Refusal => [ENOMEM, "nothing mapped there", { [index]: AT.hole }];
 const tooLong = (index: number, errno: Errno): Refusal => [errno, "a range that goes around", { [index]: -PAGE }];
@@ -99,6 +99,13 @@ export const MM: Surfaces = {
     },
     refuses: [unaligned(0), unmapped(0), tooLong(1, EINVAL)],
   },
+  shmget: {
+    example: [0, PAGE, 0o1600],
+    refuses: [[EINVAL, "a size of 0", { 1: 0 }], [ENOENT, "no segment with the key", { 0: 0x77, 2: 0 }], [EINVAL, "huge pages of no size that there is", { 2: 0x34000000 | 0o5600 }]],
+  },
+  shmctl: { example: [-1, 2, AT.page], gives: EINVAL },
+  shmat: { example: [-1, 0, 0], gives: EINVAL },
+  shmdt: { example: [AT.page], gives: EINVAL },
   memfd_create: {
     example: ["name", 0],
     takes: { 1: bits([0, 1, 2, 4, 8, 16], EINVAL) },
