@@ -11,13 +11,10 @@ export interface VmOps {
   fault(k: Kernel, vmf: Vmf): MaySleep<number>;
   /** A read fault also maps what is in memory around it (fault_around_bytes). */
   readonly mapsAround: boolean;
-<<<<<<< HEAD
   /** Memory files: a userfaultfd can be told of pages that the file has not, or has and the mapping has not. */
   readonly isShmem?: true;
-=======
   /** Another area is like one of the mapping: by a split, a move, or fork. */
   open?(k: Kernel): MaySleep<void>;
   /** An area of the mapping is gone. One that must be told of it never merges. */
   close?(k: Kernel): MaySleep<void>;
->>>>>>> 1d22adc (kernel/shm: System V shared memory, of huge pages too)
 }
