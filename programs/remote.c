@@ -142,6 +142,52 @@ static void vectors(void)
 	munmap(l, P(8));
 }
 
+#define process_madvise(fd, v, n, a, f) syscall6(__NR_process_madvise, fd, (long)(v), n, a, f, 0)
+
+static void advice(void)
+{
+	char *p = mmap(0, P(8), RW, ANON);
+	struct iovec v[4];
+	long pid;
+	long fd;
+	long own = syscall2(__NR_pidfd_open, syscall0(__NR_getpid), 0);
+
+	memset(p, 1, P(8));
+	v[0] = (struct iovec){p, P(1)};
+	v[1] = (struct iovec){p + P(3), P(2)};
+	v[2] = (struct iovec){p + P(7), 100};
+	SHOW(process_madvise(own, v, 3, MADV_DONTNEED, 0));
+	layout("three pieces", p, 8);
+	v[1] = (struct iovec){p + P(3) + 1, P(2)};
+	SHOW(process_madvise(own, v, 3, MADV_DONTNEED, 0));
+	SHOW(process_madvise(own, v + 1, 2, MADV_DONTNEED, 0));
+	munmap(p + P(6), P(1));
+	v[1] = (struct iovec){p + P(5), P(3)};
+	SHOW(process_madvise(own, v, 3, MADV_DONTNEED, 0));
+	SHOW(process_madvise(own, v + 1, 1, MADV_DONTNEED, 0));
+	SHOW(process_madvise(own, v, 1, 1234, 0));
+	SHOW(process_madvise(own, v, 1, MADV_DONTNEED, 1));
+	SHOW(process_madvise(own, v, 0, MADV_DONTNEED, 0));
+	SHOW(process_madvise(own, v, 1025, MADV_DONTNEED, 0));
+	SHOW(process_madvise(own, 8, 1, MADV_DONTNEED, 0));
+	SHOW(process_madvise(-1, v, 1, MADV_DONTNEED, 0));
+	SHOW(process_madvise(0, v, 1, MADV_DONTNEED, 0));
+	v[0] = (struct iovec){p, -1ul};
+	SHOW(process_madvise(own, v, 1, MADV_DONTNEED, 0));
+	v[0] = (struct iovec){p + P(1), P(2)};
+	SHOW(process_madvise(own, v, 1, 102, 0));
+	SHOW(process_madvise(own, v, 1, 103, 0));
+	pid = child();
+	fd = syscall2(__NR_pidfd_open, pid, 0);
+	for (int a = 0; a < 25; a++)
+		print("of a child, advice %d = %d\n", (long)a, process_madvise(fd, v, 1, a, 0));
+	SHOW(process_madvise(fd, v, 1, 102, 0));
+	end(pid);
+	SHOW(process_madvise(fd, v, 1, MADV_DONTNEED, 0));
+	SHOW(process_madvise(fd, v, 1, 20, 0));
+	munmap(p, P(8));
+}
+
 #define pread(fd, b, n, at) syscall6(__NR_pread64, fd, (long)(b), n, (long)(at), 0, 0)
 #define pwrite(fd, b, n, at) syscall6(__NR_pwrite64, fd, (long)(b), n, (long)(at), 0, 0)
 #define lseek(fd, to, whence) syscall3(__NR_lseek, fd, to, whence)
@@ -323,6 +369,7 @@ int main(int argc, char **argv, char **envp)
 	(void)argv;
 	(void)envp;
 	vectors();
+	advice();
 	memory();
 	queries();
 	return 0;

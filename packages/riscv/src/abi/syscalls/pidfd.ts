@@ -6,7 +6,7 @@ import { installOrPut } from "./fs.js";
 import { readInfo } from "./signal.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
-/** Descriptors of pidfd_send_signal(2) that stand for the caller (since 6.14). */
+/** Descriptors of pidfd_send_signal(2) and process_madvise(2) that stand for the caller (since 6.14). */
 const PIDFD_SELF_THREAD = -10_000;
 const PIDFD_SELF_THREAD_GROUP = -10_001;
 
@@ -23,7 +23,7 @@ function targetOf(t: GuestThread, fd: number): PidfdTarget | null {
 }
 
 /** Whether it has not been waited for yet. */
-function isThere(t: GuestThread, { process, thread }: PidfdTarget): boolean {
+export function isThere(t: GuestThread, { process, thread }: PidfdTarget): boolean {
   return t.k.m.processes.get(process.pid) === process && (thread === null || process.threads.has(thread));
 }
 
@@ -37,7 +37,8 @@ export function* installPidfd(t: GuestThread, target: PidfdTarget): MaySleep<num
   return yield* installOrPut(t, makePidfd(t.k, target.process, target.thread, target.thread === null ? 0 : O.EXCL), true, 0);
 }
 
-function senderTarget(t: GuestThread, fd: number): PidfdTarget | null {
+/** Whom a descriptor is for, of those that may stand for the caller; null for one that is no pidfd. */
+export function targetOrSelf(t: GuestThread, fd: number): PidfdTarget | null {
   const process = t.task.process!;
   if (fd === PIDFD_SELF_THREAD) return { process, thread: t.task };
   if (fd === PIDFD_SELF_THREAD_GROUP) return { process, thread: null };
@@ -51,7 +52,7 @@ const pidfd_send_signal: Handler = function* (t, [fd, signo, uinfo, flags]) {
   const signal = int(signo!);
   // One scope at most.
   if ((scopes & ~7) !== 0 || (scopes & (scopes - 1)) !== 0) return -Errno.EINVAL;
-  const target = senderTarget(t, int(fd!));
+  const target = targetOrSelf(t, int(fd!));
   if (target === null) return -Errno.EBADF;
   let info: SignalInfo = { signo: signal, code: SI.USER, addr: 0, pid: task.process!.pid };
   const scope = scopes !== 0 ? scopes : target.thread === null ? Scope.THREAD_GROUP : Scope.THREAD;

@@ -1,7 +1,8 @@
-import { Errno, type IoVec, type MaySleep } from "@faultline/kernel";
+import { Cap, capable, Errno, Madv, type IoVec, type MaySleep, type Mm } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct } from "../user.js";
 import * as F from "./format.js";
+import { isThere, targetOrSelf } from "./pidfd.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const IOV_MAX = 1024;
@@ -55,9 +56,43 @@ function transfer(write: boolean): Handler {
   };
 }
 
+/** What may be advised about memory of others: it changes how fast they are, and no more. */
+const REMOTE_ADVICE: ReadonlySet<number> = new Set([Madv.COLD, Madv.PAGEOUT, Madv.WILLNEED, Madv.COLLAPSE]);
+
+const processMadvise: Handler = function* (t, [pidfd, vector, count, advice, flags]) {
+  const { k, task } = t;
+  if (int(flags!) !== 0) return -Errno.EINVAL;
+  const ranges = yield* importIoVecs(t, vector!, count!);
+  if (typeof ranges === "number") return ranges;
+  const target = targetOrSelf(t, int(pidfd!));
+  if (target === null) return -Errno.EBADF;
+  const mm = isThere(t, target) ? target.process.mm : null;
+  if (mm === null || !(yield* k.taskMmu.mmget(k, mm))) return -Errno.ESRCH;
+  let result = 0;
+  if (mm !== task.mm && !REMOTE_ADVICE.has(int(advice!))) result = -Errno.EINVAL;
+  else if (mm !== task.mm && !capable(k, Cap.SYS_NICE)) result = -Errno.EPERM;
+  else result = yield* adviseAll(t, mm, ranges, int(advice!));
+  yield* k.taskMmu.mmput(k, mm);
+  return result;
+};
+
+/** Bytes advised about, up to the first range that fails; its errno where that is the first of all. */
+function* adviseAll(t: GuestThread, mm: Mm, ranges: readonly IoVec[], advice: number): MaySleep<number> {
+  // Since 7.x: also where there is nothing to advise about.
+  if (Madv[advice] === undefined) return -Errno.EINVAL;
+  let done = 0;
+  for (const { address, length } of ranges) {
+    const error = yield* t.k.madvise.doMadvise(t.k, mm, address, length, advice);
+    if (error < 0) return done > 0 ? done : error;
+    done += length;
+  }
+  return done;
+}
+
 const ARGUMENTS = [F.INT, F.POINTER, F.SIZE, F.POINTER, F.SIZE, F.HEX];
 
 export const PROCESS_VM: readonly (readonly [number, Syscall])[] = [
   [270, call("process_vm_readv", ARGUMENTS, transfer(false))],
   [271, call("process_vm_writev", ARGUMENTS, transfer(true))],
+  [440, call("process_madvise", [F.INT, F.POINTER, F.SIZE, F.MADVICE, F.HEX], processMadvise)],
 ];

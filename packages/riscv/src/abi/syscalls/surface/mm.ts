@@ -113,6 +113,18 @@ export const MM: Surfaces = {
   },
   process_vm_readv: PROCESS_VM,
   process_vm_writev: PROCESS_VM,
+  process_madvise: {
+    // PIDFD_SELF
+    example: [-10_000, [AT.page, 0], 1, Madv.NORMAL, 0],
+    refuses: [
+      [EINVAL, "flags", { 4: 1 }],
+      [EINVAL, "advice that is not known", { 3: 77 }],
+      [EINVAL, "1025 ranges", { 2: 1025 }],
+      [Errno.EBADF, "no pidfd", { 0: FD.file }],
+      [ENOMEM, "nothing mapped there", { 1: [AT.hole, PAGE] }],
+      noMemory(1),
+    ],
+  },
   riscv_flush_icache: { example: [AT.page, AT.page + PAGE, 0], takes: { 2: bits([0, 1], EINVAL) } },
   membarrier: {
     example: [0, 0],
