@@ -57,7 +57,8 @@ static void show(const char *what, char *p)
 	syscall1(__NR_close, fd);
 	slurp("/proc/self/smaps");
 	print("%s: %d present, %d not, %d protected, %u kB by one entry\n", what, present, swapped, protected,
-	      field("AnonHugePages:", (uintptr_t)p, (uintptr_t)p + SIZE));
+	      field("AnonHugePages:", (uintptr_t)p, (uintptr_t)p + SIZE) +
+		      field("ShmemPmdMapped:", (uintptr_t)p, (uintptr_t)p + SIZE));
 }
 
 static long touch(char *p)
@@ -215,6 +216,62 @@ static void missing(void)
 	drop(p);
 }
 
+/* A file in memory, mapped where its pages can be huge. */
+static char *map_file(char *at, int file, int flags)
+{
+	long p = syscall6(__NR_mmap, (long)at, 2 * SIZE, PROT_RW, flags | MAP_FIXED, file, 0);
+
+	if (p != (long)at)
+		fail("mmap", p);
+	return (char *)p;
+}
+
+static void files(void)
+{
+	int file = (int)syscall2(__NR_memfd_create, "memory", 0), fd;
+	char *p = room(0), *second = p + 3 * SIZE;
+
+	syscall2(__NR_ftruncate, file, 2 * SIZE);
+	map_file(p, file, MAP_SHARED);
+	map_file(second, file, MAP_SHARED);
+	memset(p, 5, SIZE);
+	say("collapse", syscall3(__NR_madvise, p, SIZE, MADV_COLLAPSE_));
+	show("collapsed", p);
+	fd = uffd_open(O_NONBLOCK, SIGBUS_FEATURE);
+	say("register", uffd_register(fd, p, 2 * SIZE, WP, NULL));
+	show("registered", p);
+	say("protect", uffd_writeprotect(fd, p, SIZE, 1));
+	show("protected", p);
+	say("touch", touch(p + PAGE_SIZE));
+	print("has %d\n", (long)*(volatile char *)(p + PAGE_SIZE));
+	say("touch", touch(p + PAGE_SIZE));
+	say("resolve", uffd_writeprotect(fd, p, SIZE / 2, 0));
+	say("touch", touch(p + PAGE_SIZE));
+	say("touch", touch(p + SIZE - PAGE_SIZE));
+	show("protected", p);
+	say("unregister", uffd_unregister(fd, p, 2 * SIZE));
+	show("unregistered", p);
+	second[SIZE] = 1;
+	second[SIZE + 2 * PAGE_SIZE] = 1;
+	say("register", uffd_register(fd, p, 2 * SIZE, MISSING, NULL));
+	say("collapse with holes", syscall3(__NR_madvise, second + SIZE, SIZE, MADV_COLLAPSE_));
+	say("touch a hole", touch(p + SIZE + PAGE_SIZE));
+	say("touch a page", touch(p + SIZE + 2 * PAGE_SIZE));
+	syscall1(__NR_close, fd);
+	fd = uffd_open(O_NONBLOCK, SIGBUS_FEATURE);
+	say("register", uffd_register(fd, p, 2 * SIZE, 4, NULL));
+	say("drop", syscall3(__NR_madvise, p, 2 * SIZE, MADV_DONTNEED));
+	memset(second + SIZE, 6, SIZE);
+	for (size_t i = 0; i < SIZE / PAGE_SIZE; i++)
+		uffd_continue(fd, p + SIZE + i * PAGE_SIZE, PAGE_SIZE, 0);
+	say("collapse", syscall3(__NR_madvise, second + SIZE, SIZE, MADV_COLLAPSE_));
+	show("collapsed", second + SIZE);
+	print("has %d\n", (long)second[SIZE + 9 * PAGE_SIZE]);
+	syscall1(__NR_close, fd);
+	syscall1(__NR_close, file);
+	drop(p);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
@@ -225,5 +282,6 @@ int main(int argc, char **argv, char **envp)
 	protection();
 	remaps();
 	missing();
+	files();
 	return 0;
 }

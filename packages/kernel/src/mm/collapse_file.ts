@@ -5,7 +5,7 @@ import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "
 import { isSwapEntry } from "./address_space.js";
 import { Scan, type CollapseControl } from "./collapse.js";
 import { Tva } from "./huge_memory.js";
-import type { Mm, Vma } from "./mm_types.js";
+import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { Sgp } from "./shmem.js";
@@ -82,7 +82,8 @@ export function* collapseFile(k: Kernel, inode: ShmemInode, index: number, cc: C
   const holes = gathered.pages.filter((page) => page === NO_PAGE).length;
   if (result === Scan.Succeed && holes > 0) {
     if (m.point(Op.Inode, inode.ino)) yield SWITCH;
-    if (!inode.sb.acctBlocks(holes)) result = Scan.Fail;
+    if (yield* wantsMissing(k, inode, index)) result = Scan.ExceedNonePte;
+    else if (!inode.sb.acctBlocks(holes)) result = Scan.Fail;
   }
   if (result === Scan.Succeed) {
     yield* copyPages(k, gathered, folio);
@@ -102,6 +103,15 @@ export function* collapseFile(k: Kernel, inode: ShmemInode, index: number, cc: C
   yield* letGo(k, gathered.folios, true);
   // khugepaged leaves it to faults to map it.
   return cc.isKhugepaged ? Scan.Succeed : Scan.PteMappedHugepage;
+}
+
+/** Whether a userfaultfd is to be told of what is missing of the 2 MiB, so that nothing may fill it. */
+function* wantsMissing(_k: Kernel, inode: ShmemInode, index: number): MaySleep<boolean> {
+  const { lock, vmas } = inode.mapping;
+  if (!lock.tryRead()) yield* lock.read();
+  const wants = [...vmas].some(({ flags, pgoff, pages }) => (flags & VM.UFFD_MISSING) !== 0 && pgoff < index + HPAGE_PMD_NR && index < pgoff + pages);
+  if (!lock.tryUnlock()) yield* lock.unlock();
+  return wants;
 }
 
 /** Locks, isolates and unmaps what the file has. */
