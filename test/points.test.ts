@@ -96,6 +96,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: folioAddNewAnonRmap": NOT_VISIBLE_YET,
   "mm/folio_lock.ts: lockNewFolio": NOT_VISIBLE_YET,
   "mm/gup.ts: entryPermits": UNDER_CALLERS_LOCK,
+  "mm/gup.ts: mustUnshare": `${UNDER_CALLERS_POINT} (PteRead)`,
   "mm/huge_split.ts: splitFrozen": `${UNDER_CALLERS_POINT} (RefGet); what else it changes, Machine.touches announces`,
   "mm/memory.ts: pteRangeNone": `${UNDER_CALLERS_POINT} (PteRead)`,
   "mm/mprotect.ts: changeHugePmd/(anonymous)": "called between the point of ptepModify and its write",

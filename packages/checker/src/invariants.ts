@@ -175,6 +175,7 @@ export class Invariants implements EventSink {
     if (m.memmap.refcount[page] !== 0) {
       this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.refcount[page]} references`, { page });
     }
+    if (m.memmap.pincount[page] !== 0) this.fail("refcount", `${this.frame(page)} is freed with ${m.memmap.pincount[page]} pins`, { page });
     if (m.memmap.has(page, PG.writeback)) this.fail("swap", `${this.frame(page)} is freed while it is written to swap`, { page });
     // A page table itself: nothing maps it.
     if (m.memmap.has(page, PG.table)) return;

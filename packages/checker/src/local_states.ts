@@ -640,6 +640,7 @@ export class LocalStates implements Seen, SharedStateListener {
         return this.observeLock(object);
       case Space.RefCount:
         this.see(memmap.refcount[object]!);
+        this.see(memmap.pincount[object]!);
         return;
       case Space.MapCount:
         this.see(memmap.mapcount[object]!);

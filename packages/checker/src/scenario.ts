@@ -412,6 +412,16 @@ export class ThreadApi {
     m.memmap.set(folio, PG.dirty);
   }
 
+  /** Pins a page of the address space for a device that will read or write it, as O_DIRECT does; a page or a negated errno. */
+  *pinUserPage(addr: number, write: boolean): MaySleep<number> {
+    return yield* this.k.gup.pinUserPageFast(this.k, addr / 4096, write ? FollFlag.WRITE : 0, "pinned");
+  }
+
+  /** Lets go of what `pinUserPage` returned, `dirty` where the device has written to it. */
+  *unpinUserPage(page: number, dirty: boolean): MaySleep<void> {
+    yield* this.k.gup.unpinUserPage(this.k, page, dirty, "pinned");
+  }
+
   /** Lets go of what `getUserPage` returned. */
   *putUserPage(page: number): MaySleep<void> {
     yield* this.k.swap.folioPut(this.k, this.k.m.memmap.folioOf(page), "scenario");

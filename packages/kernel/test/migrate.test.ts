@@ -238,7 +238,7 @@ describe("a migration entry", () => {
       const folio = frameOf(k, mm, addr);
       expect([k.m.memmap.mapcount[folio], k.m.memmap.refcount[folio]]).toEqual([0, 1]);
       const out = new DataView(new ArrayBuffer(8));
-      yield* k.taskMmu.pagemapRange(k, mm, addr / 4096, 1, out);
+      yield* k.pagemap.pagemapRange(k, mm, addr / 4096, 1, true, out);
       const entry = out.getBigUint64(0, true);
       expect(entry >> 62n).toBe(1n);
       expect(entry & 31n).toBe(27n);

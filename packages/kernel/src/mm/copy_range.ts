@@ -5,6 +5,8 @@ import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
 import { RssKind, VM, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
+import { NO_PAGE, PG } from "./page.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 import { PteMarker } from "./pte_marker.js";
 
 /** More entries than this cannot name one swap slot. */
@@ -18,6 +20,9 @@ export enum Copied {
   /** The folio lock that this takes is somebody else's: fork fails rather than waits. */
   Busy,
   NoMemory,
+  /** A pinned page is the parent's alone: the child needs one for a copy, or has used the one that it got. */
+  NeedsPage,
+  UsedPage,
 }
 
 /** Whether a write to a private mapping copies the page first. */
@@ -36,15 +41,27 @@ export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> 
   if (src.anonVma === null && (dst.flags & VM.UFFD_WP) === 0 && (src.flags & VM.MAYBE_GUARD) === 0) return 0;
   const cow = isCow(src);
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
-  if (cow) yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  if (cow) {
+    yield* k.mmuNotifier.invalidateRangeStart(k, range);
+    yield* k.copyRange.writeProtectSeq(k, src);
+  }
   let error = src.isHugetlb ? yield* k.hugetlbVma.copyHugetlbPageRange(k, dst, src, cow) : 0;
   for (let vpn = src.startVpn; vpn < src.endVpn && error === 0 && !src.isHugetlb; ) {
     const end = Math.min(src.endVpn, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     error = yield* k.copyRange.copyPmd(k, dst, src, vpn, end);
     vpn = end;
   }
-  if (cow) yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  if (cow) {
+    yield* k.copyRange.writeProtectSeq(k, src);
+    yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  }
   return error;
+}
+
+/** Pages become shared, or no more do: who pins without locks meanwhile does it again with them (write_protect_seq). */
+export function* writeProtectSeq(k: Kernel, src: Vma): Atomic<void> {
+  if (k.m.point(Op.MmCounter, src.mm.id)) yield SWITCH;
+  src.mm.writeProtectSeq++;
 }
 
 /** The part of `copyPageRange` below one level-1 entry. */
@@ -71,14 +88,26 @@ export function* copyPteRange(k: Kernel, dst: Vma, src: Vma, start: number, end:
   const { m } = k;
   const [dstPtl, srcPtl] = [m.pt.lockOf(firstDst), m.pt.lockOf(firstSrc)];
   let result: Copied = Copied.Done;
-  if (!dstPtl.tryLock()) yield* dstPtl.lock();
-  if (!srcPtl.tryLock()) yield* srcPtl.lock();
+  let spare = NO_PAGE;
   for (let vpn = start; vpn < end && result <= Copied.Again; ) {
-    result = yield* k.copyRange.copyEntry(k, dst, src, vpn, firstDst + (vpn - start), firstSrc + (vpn - start));
-    if (result !== Copied.Again) vpn++;
+    if (!dstPtl.tryLock()) yield* dstPtl.lock();
+    if (!srcPtl.tryLock()) yield* srcPtl.lock();
+    while (vpn < end && result <= Copied.Again) {
+      result = yield* k.copyRange.copyEntry(k, dst, src, vpn, firstDst + (vpn - start), firstSrc + (vpn - start), spare);
+      if (result === Copied.UsedPage) {
+        spare = NO_PAGE;
+        result = Copied.Done;
+      }
+      if (result === Copied.Done) vpn++;
+    }
+    if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
+    if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
+    if (result !== Copied.NeedsPage) continue;
+    // Not under the locks: the entry is looked at again then.
+    spare = yield* k.memory.allocAnonFolio(k);
+    result = spare === NO_PAGE ? Copied.NoMemory : Copied.Again;
   }
-  if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
-  if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
+  if (spare !== NO_PAGE) yield* k.swap.folioPut(k, spare, "alloc");
   if (result === Copied.Busy) return -Errno.EBUSY;
   if (result === Copied.NoMemory) return -Errno.ENOMEM;
   yield* m.sched.condResched();
@@ -86,13 +115,18 @@ export function* copyPteRange(k: Kernel, dst: Vma, src: Vma, start: number, end:
 }
 
 /** One entry, from one table to the other; both are locked. */
-export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): Atomic<Copied> {
+export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number, spare: number): Atomic<Copied> {
   const { m } = k;
   if (m.point(Op.PteRead, from)) yield SWITCH;
   const flags = m.pt.flags(from);
   const pfn = m.pt.pfn(from);
   if (flags === 0) return Copied.Done;
   if (!ptePresent(flags)) return yield* k.copyRange.copyNonpresentPte(k, dst, src, vpn, to, from, flags, pfn);
+  if (yield* k.copyRange.needsCopyForDma(k, src, flags, pfn)) {
+    if (spare === NO_PAGE) return Copied.NeedsPage;
+    yield* k.copyRange.copyPinnedPage(k, dst, vpn, to, m.memmap.pfnToPage(pfn), spare);
+    return Copied.UsedPage;
+  }
   yield* k.copyRange.copyPresentPte(k, dst, src, vpn, to, from, flags, pfn);
   return Copied.Done;
 }
@@ -100,6 +134,31 @@ export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: numbe
 /** A parent's entry for the child: userfaultfd's protection is for who is registered for it. */
 export function childPte(k: Kernel, dst: Vma, flags: number): number {
   return (dst.flags & VM.UFFD_WP) !== 0 ? flags : k.uffdWp.withoutUffdWp(flags);
+}
+
+/**
+ * Whether the parent's page may be pinned for DMA. It must go on being the page at its address, so that it cannot be
+ * shared: a write by the parent would then go to a copy, and the device's not (Documentation/core-api/pin_user_pages.rst).
+ */
+export function* needsCopyForDma(k: Kernel, src: Vma, flags: number, pfn: number): Atomic<boolean> {
+  const { memmap } = k.m;
+  if (!src.mm.hasPinned || (flags & PTE.SPECIAL) !== 0) return false;
+  const folio = memmap.folioOf(memmap.pfnToPage(pfn));
+  if (k.m.point(Op.RefCompare, folio)) yield SWITCH;
+  return memmap.isAnon(folio) && memmap.isPinned(folio) && memmap.has(memmap.pfnToPage(pfn), PG.anonExclusive);
+}
+
+/** The child gets a copy at once. */
+export function* copyPinnedPage(k: Kernel, dst: Vma, vpn: number, to: number, page: number, copy: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.FrameRead, page)) yield SWITCH;
+  m.ram.copy(copy, page);
+  k.rmap.folioAddNewAnonRmap(k, copy, dst, vpn);
+  yield* k.swap.folioAddLru(k, copy);
+  dst.mm.addRss(RssKind.anon, 1);
+  const flags = maybeMkwrite(vmPageProt(dst.flags), dst.flags) | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, flags, m.memmap.pageToPfn(copy));
+  m.refs?.put(copy, "alloc");
 }
 
 /** The child maps the page as well: neither has it alone any more, so that the first write copies it. */

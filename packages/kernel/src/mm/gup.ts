@@ -9,6 +9,9 @@ import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { needsSoftDirtyWp } from "./vm_prot.js";
 
+/** There is a page, which others have, too: one to pin must be nobody else's. */
+const MUST_UNSHARE = -2;
+
 /**
  * One page of another (or this) address space, with a reference held at `site`; faults it in.
  * mmap_lock is held for reading. With UNLOCKABLE a fault that must wait drops it meanwhile, else waits with it. A
@@ -23,8 +26,8 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
     if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
     if (k.m.sched.needResched()) yield* k.m.sched.condResched();
     const page = yield* k.gup.followPageMask(k, vma, vpn, gup, site);
-    if (page !== NO_PAGE) return page;
-    const result = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    if (page >= 0) return page;
+    const result = yield* k.memory.handleMmFault(k, vma, vpn, page === MUST_UNSHARE ? flags | FaultFlag.UNSHARE : flags);
     if ((result & VmFault.RETRY) !== 0 && !mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
     if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;
@@ -39,12 +42,26 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
  */
 export function* getUserPageFast(k: Kernel, vpn: number, gup: number, site: string): MaySleep<number> {
   const { mm } = k.m.current!;
-  const page = yield* k.gup.gupFast(k, mm!, vpn, gup, site);
+  const page = (gup & FollFlag.PIN) !== 0 ? yield* k.gup.pinFast(k, mm!, vpn, gup, site) : yield* k.gup.gupFast(k, mm!, vpn, gup, site);
   if (page !== NO_PAGE) return page;
   if (!mm!.mmapLock.tryRead()) yield* mm!.mmapLock.read();
   const result = yield* k.gup.getUserPageRemote(k, mm!, vpn, gup | FollFlag.UNLOCKABLE, site);
   if (!mm!.mmapLock.tryUnlock()) yield* mm!.mmapLock.unlock();
   return result;
+}
+
+/** Pins without locks, unless fork is about to share pages; NO_PAGE to go the slow way. */
+export function* pinFast(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): Atomic<number> {
+  const { m } = k;
+  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  const seq = mm.writeProtectSeq;
+  if (seq % 2 !== 0) return NO_PAGE;
+  const page = yield* k.gup.gupFast(k, mm, vpn, gup, site);
+  if (page === NO_PAGE) return NO_PAGE;
+  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (mm.writeProtectSeq === seq) return page;
+  yield* k.gup.unpinUserPage(k, page, false, site);
+  return NO_PAGE;
 }
 
 /** The page that the entry maps with the permission wanted, referenced; NO_PAGE to go the slow way. */
@@ -70,14 +87,55 @@ export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: s
   const page = m.memmap.pfnToPage(pfn);
   const folio = m.memmap.folioOf(page);
   if (!(yield* k.swap.folioTryGet(k, folio, site))) return NO_PAGE;
+  if ((gup & FollFlag.PIN) !== 0) m.memmap.pincount[folio]!++;
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   m.touches(Op.TableRead, tableObject(mm.id, vpn));
-  if (!m.pt.same(ptep, flags, pfn) || m.pt.lookup(mm.pgd, vpn) !== ptep) {
+  // Fork, and whoever takes the page's exclusiveness away, clears or protects the entry before it looks for pins.
+  if (!m.pt.same(ptep, flags, pfn) || m.pt.lookup(mm.pgd, vpn) !== ptep || k.gup.mustUnshare(k, page, gup)) {
+    if ((gup & FollFlag.PIN) !== 0) yield* k.gup.unpin(k, folio);
     yield* k.swap.folioPut(k, folio, site);
     return NO_PAGE;
   }
   m.memmap.set(folio, PG.referenced);
   return page;
+}
+
+/** Whether a page cannot be pinned for reading as it is: others have it, and what they write would not be seen. */
+export function mustUnshare(k: Kernel, page: number, gup: number): boolean {
+  const { memmap } = k.m;
+  if ((gup & (FollFlag.PIN | FollFlag.WRITE)) !== FollFlag.PIN) return false;
+  return memmap.isAnon(memmap.folioOf(page)) && !memmap.has(page, PG.anonExclusive);
+}
+
+/** One pin less; the reference that went with it is still there. */
+export function* unpin(k: Kernel, folio: number): Atomic<void> {
+  if (k.m.point(Op.RefPut, folio)) yield SWITCH;
+  k.m.memmap.pincount[folio]!--;
+}
+
+/**
+ * One page of the current address space for DMA, pinned and referenced at `site`; or a negated errno. What is
+ * pinned stays the page at its address through fork, reclaim and migration
+ * (Documentation/core-api/pin_user_pages.rst).
+ */
+export function* pinUserPageFast(k: Kernel, vpn: number, gup: number, site: string): MaySleep<number> {
+  const { m } = k;
+  // Told before the pin: fork looks at this first.
+  if (m.point(Op.MmCounter, m.current!.mm!.id)) yield SWITCH;
+  m.current!.mm!.hasPinned = true;
+  return yield* k.gup.getUserPageFast(k, vpn, gup | FollFlag.PIN, site);
+}
+
+/** Lets a pinned page go; `dirty` where the device has written to it. */
+export function* unpinUserPage(k: Kernel, page: number, dirty: boolean, site: string): Atomic<void> {
+  const { m } = k;
+  const folio = m.memmap.folioOf(page);
+  if (dirty) {
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    m.memmap.set(folio, PG.dirty);
+  }
+  yield* k.gup.unpin(k, folio);
+  yield* k.swap.folioPut(k, folio, site);
 }
 
 /** With FORCE, what mprotect() could give counts as given; but a write must have a page of its own to go to. */
@@ -126,11 +184,14 @@ export function* followPagePte(k: Kernel, vma: Vma, ptep: number, vpn: number, g
   const flags = m.pt.flags(ptep);
   let page = NO_PAGE;
   const mapped = ptePresent(flags) ? m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) : NO_PAGE;
-  if (k.gup.entryPermits(k, vma, flags, mapped, gup)) {
+  if (!k.gup.entryPermits(k, vma, flags, mapped, gup)) page = NO_PAGE;
+  else if ((flags & PTE.SPECIAL) === 0 && k.gup.mustUnshare(k, mapped, gup)) page = MUST_UNSHARE;
+  else {
     page = mapped;
     const folio = m.memmap.folioOf(page);
     if (m.point(Op.RefGet, folio)) yield SWITCH;
     m.memmap.refcount[folio]!++;
+    if ((gup & FollFlag.PIN) !== 0) m.memmap.pincount[folio]!++;
     m.refs?.get(folio, site);
     if ((gup & FollFlag.TOUCH) !== 0) {
       if ((gup & FollFlag.WRITE) !== 0 && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);

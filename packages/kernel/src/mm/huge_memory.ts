@@ -478,7 +478,8 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
   if (!dstPtl.tryLock()) yield* dstPtl.lock();
   if (!srcPtl.tryLock()) yield* srcPtl.lock();
   if (m.point(Op.PteRead, from)) yield SWITCH;
-  const huge = m.pt.isLeaf(from);
+  const pinned = m.pt.isLeaf(from) && (yield* k.copyRange.needsCopyForDma(k, src, m.pt.flags(from), m.pt.pfn(from)));
+  const huge = m.pt.isLeaf(from) && !pinned;
   if (huge) {
     const pfn = m.pt.pfn(from);
     if ((m.pt.flags(from) & PTE.SPECIAL) === 0) {

@@ -170,6 +170,10 @@ export class Mm {
   hugetlbPages = 0;
   /** Frames of the tables set aside for splitting huge entries: one for each. */
   readonly depositedTables: number[] = [];
+  /** MMF_HAS_PINNED: whether pages were ever pinned here. */
+  hasPinned = false;
+  /** Odd while fork makes pages shared. */
+  writeProtectSeq = 0;
   /** Whether this address space may map the huge page of zeros. */
   hasHugeZero = false;
   thpDisabled = ThpDisabled.No;

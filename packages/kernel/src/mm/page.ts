@@ -49,6 +49,8 @@ const SECTION_SHIFT = 15;
 export class Memmap {
   /** References, on the first page of a folio. */
   readonly refcount: Int32Array;
+  /** How many of the references are pins (FOLL_PIN), on the first page of a folio. */
+  readonly pincount: Int32Array;
   /** Mappings of this very page by last-level entries. */
   readonly mapcount: Int32Array;
   readonly flags: Int32Array;
@@ -77,6 +79,7 @@ export class Memmap {
   constructor(frames: number) {
     this.nrPages = frames;
     this.refcount = new Int32Array(frames);
+    this.pincount = new Int32Array(frames);
     this.mapcount = new Int32Array(frames);
     this.flags = new Int32Array(frames);
     this.mapping = new Int32Array(frames);
@@ -188,6 +191,11 @@ export class Memmap {
   /** Whether a folio is in the page cache of a file. */
   isFile(folio: number): boolean {
     return this.mapping[folio]! > 1 && !this.isAnon(folio);
+  }
+
+  /** Whether a device may read or write the folio at any time; Linux can only say perhaps (folio_maybe_dma_pinned()). */
+  isPinned(folio: number): boolean {
+    return this.pincount[folio] !== 0;
   }
 
   /** Mappings of the folio: of any of its pages, and of the whole. */

@@ -334,7 +334,11 @@ export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number):
   while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
     // Swap entries are single: 2 MiB mapped as one are split first, then met page by page.
     if (walk.huge) yield* k.pageVmaMapped.splitAndRestart(k, walk);
-    else if (k.m.memmap.isAnon(folio)) yield* k.rmap.unmapOneToSwap(k, vma, walk.vpn, folio, walk.page, walk.entry);
+    else if (k.m.memmap.isAnon(folio)) {
+      if (yield* k.rmap.unmapOneToSwap(k, vma, walk.vpn, folio, walk.page, walk.entry)) continue;
+      yield* releaseWalk(walk);
+      break;
+    }
     else yield* k.rmap.unmapOneOfFile(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
@@ -352,7 +356,20 @@ export function folioNotifierRange(k: Kernel, folio: number, vma: Vma, vpn: numb
   };
 }
 
-/** Under the page-table lock: the entry of one page becomes a swap entry. */
+/**
+ * Whether a page that only this mapping has may be shared from now on: not while it is pinned. The entry is clear, so
+ * that who pins it without locks sees that, or is seen here.
+ */
+export function* tryShareAnonRmap(k: Kernel, folio: number, page: number): Atomic<boolean> {
+  const { memmap } = k.m;
+  if (!memmap.has(page, PG.anonExclusive)) return true;
+  if (k.m.point(Op.RefCompare, folio)) yield SWITCH;
+  if (memmap.isPinned(folio)) return false;
+  memmap.clear(page, PG.anonExclusive);
+  return true;
+}
+
+/** Under the page-table lock: the entry of one page becomes a swap entry; false, and as it was, where the page is pinned. */
 export function* unmapOneToSwap(
   k: Kernel,
   vma: Vma,
@@ -360,21 +377,25 @@ export function* unmapOneToSwap(
   folio: number,
   page: number,
   ptep: number,
-): Atomic<void> {
+): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   const slot = memmap.private[folio]! + (page - folio);
-  const [flags] = yield* k.tlbBatch.ptepClearDeferred(k, vma, vpn, ptep);
+  const [flags, pfn] = yield* k.tlbBatch.ptepClearDeferred(k, vma, vpn, ptep);
   const exclusive = memmap.has(page, PG.anonExclusive);
+  if (!(yield* k.rmap.tryShareAnonRmap(k, folio, page))) {
+    yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, pfn);
+    return false;
+  }
   if ((flags & PTE.D) !== 0 && ptePresent(flags)) memmap.set(folio, PG.dirty);
   if (m.point(Op.SwapMap, slot)) yield SWITCH;
   m.swap.count[slot]!++;
-  memmap.clear(page, PG.anonExclusive);
   vma.mm.addRss(RssKind.anon, -1);
   vma.mm.addRss(RssKind.swap, 1);
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, makeSwap(flags, exclusive), slot);
   yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
   yield* k.swap.folioPutUnowned(k, folio);
+  return true;
 }
 
 /** Under the page-table lock: the entry of a page of a file goes, which the file still has. */
@@ -433,11 +454,14 @@ export function* setMigrationPte(
 ): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
-  const [flags] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+  const [flags, pfn] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   if (ptePresent(flags) && (flags & PTE.D) !== 0) memmap.set(folio, PG.dirty);
   const entry = k.swapops.makeMigration(k, flags, memmap.has(page, PG.anonExclusive));
-  memmap.clear(page, PG.anonExclusive);
+  if (!(yield* k.rmap.tryShareAnonRmap(k, folio, page))) {
+    yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, pfn);
+    return false;
+  }
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, entry, memmap.pageToPfn(page));
   yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
   yield* k.swap.folioPutUnowned(k, folio);

@@ -169,10 +169,10 @@ function undoUnmap(base: KernelModules): Overlay {
         folio: number,
         page: number,
         ptep: number,
-      ): Atomic<void> {
+      ): Atomic<boolean> {
         if (k.m.point(Op.PteRead, ptep)) yield SWITCH;
-        if (k.swapops.isDeviceExclusive(k, k.m.pt.flags(ptep))) return;
-        yield* base.rmap.unmapOneToSwap(k, vma, vpn, folio, page, ptep);
+        if (k.swapops.isDeviceExclusive(k, k.m.pt.flags(ptep))) return true;
+        return yield* base.rmap.unmapOneToSwap(k, vma, vpn, folio, page, ptep);
       },
     },
   };
