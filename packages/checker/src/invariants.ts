@@ -375,6 +375,11 @@ export class Invariants implements EventSink {
       if (vma === null || vma.ops === null) huge++;
       if ((flags & PTE.SPECIAL) !== 0) return;
       const folio = m.memmap.pfnToPage(pfn);
+      if (swapops.isMigration(this.k, flags)) {
+        if (m.memmap.isFile(folio)) file += PTRS;
+        else anon += PTRS;
+        return;
+      }
       if (m.memmap.order[folio] !== HPAGE_PMD_ORDER) {
         this.fail("mapcount", `2 MiB at page ${hex(vpn)} map ${this.frame(folio)}, which begins no folio of that size`);
       }

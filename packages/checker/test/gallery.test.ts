@@ -10,7 +10,17 @@ const SCENARIOS = join(dirname(fileURLToPath(import.meta.url)), "../../../scenar
 const UNDONE = join(SCENARIOS, "undone");
 
 /** For those that are too large for two preemptions in a few seconds. */
-const ONE_PREEMPTION = ["dontneed-reclaim", "large-folio-split", "reclaim-exclusive", "reclaim-store", "two-devices", "uffd-wp-vs-pageout"];
+const ONE_PREEMPTION = [
+  "dontneed-reclaim",
+  "large-folio-split",
+  "migrate-huge-vs-dontneed",
+  "migrate-huge-vs-fork",
+  "migrate-huge-vs-store",
+  "reclaim-exclusive",
+  "reclaim-store",
+  "two-devices",
+  "uffd-wp-vs-pageout",
+];
 
 const modulesIn = (folder: string): string[] => readdirSync(folder).flatMap((file) => (file.endsWith(".ts") ? [file.slice(0, -3)] : []));
 

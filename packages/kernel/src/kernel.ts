@@ -6,6 +6,7 @@ import * as shmem from "./mm/shmem.js";
 import * as guard from "./mm/guard.js";
 import * as accessRemote from "./mm/access_remote.js";
 import * as hmm from "./mm/hmm.js";
+import * as hugeMigrate from "./mm/huge_migrate.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
 import * as hugetlb from "./mm/hugetlb.js";
@@ -108,6 +109,7 @@ export const MAINLINE = {
   gup,
   hmm,
   hugeMemory,
+  hugeMigrate,
   hugeSplit,
   hugetlb,
   hugetlbPool,

@@ -168,6 +168,34 @@ describe("a huge page that is split", () => {
   });
 });
 
+describe("a huge page that moves", () => {
+  test.each(["private", "shared"] as const)("is mapped by one entry again, %s memory", (kind) => {
+    const k = makeKernel({ frames: 8192 });
+    runTask(k, function* (mm) {
+      k.m.thp.shmemEnabled = "advise";
+      const flags = (kind === "private" ? MapFlag.PRIVATE : MapFlag.SHARED) | MapFlag.ANONYMOUS;
+      const mapped = yield* k.mmap.doMmap(k, mm, 0, 2 ** 22, RW, flags, null, 0);
+      const addr = Math.ceil(mapped / 2 ** 21) * 2 ** 21;
+      yield* k.madvise.doMadvise(k, mm, mapped, 2 ** 22, Madv.HUGEPAGE);
+      yield* k.uaccess.putUser32(k, addr + 5 * 4096, 1);
+      const pmd = k.m.pt.pmd(mm.pgd, addr / 4096);
+      expect(k.m.pt.isLeaf(pmd)).toBe(true);
+      const before = k.m.memmap.pfnToPage(k.m.pt.pfn(pmd));
+      yield* k.swap.lruAddDrainAll(k);
+      yield* k.memoryHotplug.doMigrateRange(k, before, before + 1);
+      const after = k.m.memmap.pfnToPage(k.m.pt.pfn(pmd));
+      expect(after).not.toBe(before);
+      expect(k.m.pt.isLeaf(pmd) && (k.m.pt.flags(pmd) & PTE.V) !== 0).toBe(true);
+      const { thp_split_pmd: split, thp_migration_success: moved } = k.m.vmstat.events;
+      expect({ split, moved }).toEqual({ split: 0, moved: 1 });
+      expect(k.m.vmstat.pages[kind === "private" ? "anonThp" : "shmemPmdMapped"]).toBe(512);
+      expect(yield* k.uaccess.getUser32(k, addr + 5 * 4096)).toBe(1);
+      yield* k.uaccess.putUser32(k, addr + 6 * 4096, 2);
+      expect(k.m.memmap.refcount[before]).toBe(0);
+    });
+  });
+});
+
 describe("advice about a part of what one entry maps", () => {
   /** Whether one entry maps 2 MiB still, after advice about their second page. */
   function staysHuge(advice: Madv, written: boolean): boolean {

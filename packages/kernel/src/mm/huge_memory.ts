@@ -275,6 +275,11 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
   }
   const old = m.pt.flags(pmd);
   const write = (flags & FaultFlag.WRITE) !== 0;
+  if (k.swapops.isMigration(k, old)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    yield* k.migrate.migrationEntryWait(k, pmd);
+    return 0;
+  }
   if (write && (old & PTE.W) === 0 && isUffdWp(vma, old)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     if (!isWpAsync(vma)) return yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_WP);
@@ -410,25 +415,39 @@ export function* splitHugePmd(k: Kernel, vma: Vma, vpn: number): MaySleep<void> 
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
 }
 
+/**
+ * Takes a huge entry from the hardware, and flushes what it maps; its flags until then. It is not empty meanwhile, which
+ * would invite others to fill it.
+ */
+export function* pmdInvalidate(k: Kernel, vma: Vma, start: number, pmd: number): Atomic<number> {
+  const { m } = k;
+  if (m.point(Op.PteWrite, pmd)) yield SWITCH;
+  const flags = m.pt.flags(pmd);
+  const pfn = m.pt.pfn(pmd);
+  m.touches(Op.TableWrite, tableObject(vma.mm.id, start));
+  m.pt.set(pmd, flags & ~PTE.V, pfn);
+  m.sink?.emit(Event.SetPte, pmd, flags & ~PTE.V, pfn, start);
+  yield* k.tlbflush.flushTlbRange(k, vma.mm, start, start + HPAGE_PMD_NR);
+  return flags;
+}
+
 /** The same under the entry's lock; the caller notifies. */
 export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: number): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
+  if (m.point(Op.PteWrite, pmd)) yield SWITCH;
   if (vma.ops !== null) {
-    yield* k.fileHuge.clearFilePmd(k, vma, start, pmd);
+    if (k.hugeMigrate.isMigrationPmd(k, pmd)) yield* k.hugeMigrate.clearMigrationPmd(k, vma, start, pmd);
+    else yield* k.fileHuge.clearFilePmd(k, vma, start, pmd);
     m.vmstat.events.thp_split_pmd++;
     return;
   }
-  if (m.point(Op.PteWrite, pmd)) yield SWITCH;
-  const flags = m.pt.flags(pmd);
+  const migration = k.hugeMigrate.isMigrationPmd(k, pmd);
+  const flags = migration ? 0 : yield* k.hugeMemory.pmdInvalidate(k, vma, start, pmd);
   const pfn = m.pt.pfn(pmd);
-  // Not empty meanwhile, which would invite others to fill it; but the hardware grants nothing.
-  m.pt.set(pmd, flags & ~PTE.V, pfn);
-  m.sink?.emit(Event.SetPte, pmd, flags & ~PTE.V, pfn, start);
-  yield* k.tlbflush.flushTlbRange(k, vma.mm, start, start + HPAGE_PMD_NR);
   const zero = (flags & PTE.SPECIAL) !== 0;
   const folio = memmap.pfnToPage(pfn);
-  if (!zero) {
+  if (!zero && !migration) {
     if (m.point(Op.MapCount, folio)) yield SWITCH;
     m.touches(Op.RefGet, folio);
     memmap.refcount[folio]! += HPAGE_PMD_NR - 1;
@@ -438,7 +457,8 @@ export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: num
   // What makes an entry dirty marks it soft-dirty as well; the page of zeros loses the mark.
   const kept = zero ? flags & ~PTE.SOFT_DIRTY : (flags & PTE.D) !== 0 ? flags | PTE.SOFT_DIRTY : flags;
   const node = m.pt.allocateNode(withdrawTable(vma.mm), 0);
-  for (let i = 0; i < HPAGE_PMD_NR; i++) {
+  if (migration) k.hugeMigrate.fillMigrationTable(k, start, pmd, node);
+  for (let i = 0; i < HPAGE_PMD_NR && !migration; i++) {
     const ptep = node * PTRS_PER_TABLE + i;
     m.touches(Op.PteWrite, ptep);
     m.pt.set(ptep, kept, zero ? memmap.pageToPfn(m.zones.zeroPage) : pfn + i);
@@ -478,9 +498,13 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
   if (!dstPtl.tryLock()) yield* dstPtl.lock();
   if (!srcPtl.tryLock()) yield* srcPtl.lock();
   if (m.point(Op.PteRead, from)) yield SWITCH;
-  const pinned = m.pt.isLeaf(from) && (yield* k.copyRange.needsCopyForDma(k, src, m.pt.flags(from), m.pt.pfn(from)));
+  const migration = k.hugeMigrate.isMigrationPmd(k, from);
+  const pinned = m.pt.isLeaf(from) && !migration && (yield* k.copyRange.needsCopyForDma(k, src, m.pt.flags(from), m.pt.pfn(from)));
   const huge = m.pt.isLeaf(from) && !pinned;
-  if (huge) {
+  if (migration) {
+    depositTable(dst.mm, table);
+    yield* k.hugeMigrate.copyMigrationPmd(k, dst, src, start, to, from);
+  } else if (huge) {
     const pfn = m.pt.pfn(from);
     if ((m.pt.flags(from) & PTE.SPECIAL) === 0) {
       const folio = m.memmap.pfnToPage(pfn);
@@ -508,6 +532,14 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
   if (!m.pt.isLeaf(pmd)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     return false;
+  }
+  if (k.hugeMigrate.isMigrationPmd(k, pmd)) {
+    yield* k.hugeMigrate.clearMigrationPmd(k, vma, start, pmd);
+    const unused = vma.ops === null ? withdrawTable(vma.mm) : NO_PAGE;
+    if (unused !== NO_PAGE) vma.mm.pageTables--;
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    if (unused !== NO_PAGE) yield* k.pageAlloc.freeTable(k, unused);
+    return true;
   }
   const flags = m.pt.flags(pmd);
   const pfn = m.pt.pfn(pmd);

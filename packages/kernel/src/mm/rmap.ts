@@ -112,6 +112,23 @@ function withoutEntries(k: Kernel, folio: number): number {
   return pages;
 }
 
+/** Another mapping of an anonymous folio as a whole, under its lock. */
+export function* folioAddAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: number, exclusive: boolean): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  m.touches(Op.PageFlags, folio);
+  if (memmap.entireMapcount(folio) === 0) {
+    accountPmdMapped(k, folio, memmap.folioPages(folio));
+    accountMapped(k, folio, withoutEntries(k, folio));
+  }
+  memmap.addEntireMapcount(folio, 1);
+  memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
+  memmap.index[folio] = vma.linearIndex(vpn);
+  if (exclusive) memmap.set(folio, PG.anonExclusive);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockFolio(k, folio);
+}
+
 /** Another mapping of a folio of a file as a whole. */
 export function* folioAddFileRmapPmd(k: Kernel, folio: number): Atomic<void> {
   const { m } = k;
@@ -412,20 +429,20 @@ export function* unmapOneOfFile(k: Kernel, vma: Vma, vpn: number, folio: number,
 
 /* Migration takes a folio out of the page tables, and puts another in. */
 
-/** Puts migration entries in place of every mapping of a folio. The caller holds the folio lock. */
-export function* tryToMigrate(k: Kernel, folio: number): MaySleep<void> {
-  yield* k.rmap.rmapWalk(k, folio, k.rmap.tryToMigrateOne);
+/** Puts migration entries in place of every mapping of a folio; with `splitPmds`, such for single pages alone. The caller holds the folio lock. */
+export function* tryToMigrate(k: Kernel, folio: number, splitPmds = false): MaySleep<void> {
+  yield* k.rmap.rmapWalk(k, folio, (_k, _folio, vma, vpn) => k.rmap.tryToMigrateOne(k, folio, vma, vpn, splitPmds));
 }
 
 /** One VMA's share of `tryToMigrate`; false when it has an entry that cannot be replaced. */
-export function* tryToMigrateOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
+export function* tryToMigrateOne(k: Kernel, folio: number, vma: Vma, vpn: number, splitPmds = false): MaySleep<boolean> {
   const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
   let replaced = true;
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   const walk = startWalk(k, folio, vma, vpn);
   while (replaced && (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk))) {
-    // Migration entries are single: 2 MiB mapped as one are split first, then met page by page.
-    if (walk.huge) yield* k.pageVmaMapped.splitAndRestart(k, walk);
+    if (walk.huge && splitPmds) yield* k.pageVmaMapped.splitAndRestart(k, walk);
+    else if (walk.huge) replaced = yield* k.hugeMigrate.setMigrationPmd(k, vma, walk.vpn, folio, walk.entry);
     else replaced = yield* k.rmap.setMigrationPte(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
   if (!replaced) yield* k.pageVmaMapped.releaseWalk(walk);
@@ -483,6 +500,10 @@ export function* removeMigrationPte(
   while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
     const old = m.pt.flags(walk.entry);
     const page = dst + (walk.page - src);
+    if (walk.huge) {
+      yield* k.hugeMigrate.removeMigrationPmd(k, vma, walk.vpn, dst, walk.entry);
+      continue;
+    }
     if (zeroes && (yield* k.rmap.tryToMapUnusedToZeropage(k, page, vma, walk.vpn, walk.entry))) continue;
     let flags = vmPageProt(vma.flags) | restoredBits(old);
     if ((old & PTE.SWP_MIG_YOUNG) === 0) flags &= ~PTE.A;

@@ -102,6 +102,10 @@ export function* moveStep(k: Kernel, move: Move, left: number): MaySleep<number>
   if (m.pt.isLeaf(dstPmd)) return -Errno.EEXIST;
   if (m.point(Op.PteRead, srcPmd)) yield SWITCH;
   if (m.pt.isLeaf(srcPmd)) {
+    if (k.hugeMigrate.isMigrationPmd(k, srcPmd)) {
+      yield* k.migrate.migrationEntryWait(k, srcPmd);
+      return -Errno.EAGAIN;
+    }
     const whole = left >= HPAGE_PMD_NR && ((to | from) & (HPAGE_PMD_NR - 1)) === 0;
     if (whole && m.pt.isNone(dstPmd)) return yield* k.uffdMove.moveHuge(k, move, dstPmd, srcPmd);
     const shared = (m.pt.flags(srcPmd) & PTE.SPECIAL) === 0 && !m.memmap.has(m.memmap.pfnToPage(m.pt.pfn(srcPmd)), PG.anonExclusive);
