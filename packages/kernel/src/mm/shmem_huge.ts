@@ -5,7 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import type { Vmf } from "./memory.js";
-import { VM, type Vma } from "./mm_types.js";
+import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { ShmemInode } from "./shmem_inode.js";
 import { SHMEM_MIN_ORDER, type ShmemSizeEnabled } from "./thp.js";
@@ -163,4 +163,32 @@ export function mayMapPmd(k: Kernel, vma: Vma, vpn: number): boolean {
   k.m.touches(Op.Inode, inode.ino);
   const start = index & -HPAGE_PMD_NR;
   return page === NO_PAGE && (k.shmemHuge.allowableHugeOrders(k, inode, vma, index, 0, false) & PMD_ORDER) !== 0 && k.shmemHuge.holes(k, inode, start, HPAGE_PMD_NR);
+}
+
+/**
+ * Room for a mapping of a file in memory: where its pages can be mapped by as large folios as it may have, if it is long
+ * enough for one, and no address was asked for that is free. -1: no room.
+ */
+export function shmemGetUnmappedArea(k: Kernel, mm: Mm, hint: number, pages: number, inode: ShmemInode, pgoff: number): number {
+  const found = k.mmap.getUnmappedArea(k, mm, hint, pages);
+  const align = 1 << alignmentOrder(k, inode);
+  const offset = pgoff & (align - 1);
+  if (found < 0 || align === 1 || (hint > 0 && found === hint) || pages < align) return found;
+  if ((offset > 0 && offset + pages < 2 * align) || (found & (align - 1)) === offset) return found;
+  const padded = k.mmap.getUnmappedArea(k, mm, 0, pages + align - 1);
+  if (padded < 0) return found;
+  const over = padded & (align - 1);
+  return padded + offset - over + (over > offset ? align : 0);
+}
+
+/** The largest order that a file may have folios of anywhere. */
+function alignmentOrder(k: Kernel, inode: ShmemInode): number {
+  const { thp } = k.m;
+  if (thp.shmemEnabled === "deny") return 0;
+  if (thp.shmemEnabled === "force") return HPAGE_PMD_ORDER;
+  const huge = inode.sb === k.m.shmem ? thp.shmemEnabled : inode.sb.huge;
+  if (!inode.anonymous) return huge === "never" ? 0 : HPAGE_PMD_ORDER;
+  const sizes: ShmemSizeEnabled[] = huge === "never" ? ["always", "within_size", "advise"] : ["always", "within_size", "advise", "inherit"];
+  const orders = sizes.reduce((mask, enabled) => mask | ordersSet(k, enabled), 0);
+  return orders === 0 ? (huge === "never" ? 0 : HPAGE_PMD_ORDER) : 31 - Math.clz32(orders);
 }
