@@ -476,6 +476,114 @@ static void events(void)
 	end("no event", 0);
 }
 
+/* A process that forks: until that has been read, nothing is filled in. */
+static long forker_flags;
+
+static void forker(void)
+{
+	long pid = syscall6(__NR_clone, SIGCHLD | forker_flags, 0, 0, 0, 0, 0);
+
+	if (pid == 0)
+		exit_group(0);
+	wait_for(pid);
+	thread_end();
+}
+
+static void await(int fd)
+{
+	struct { int fd; short events, revents; } poll = { fd, 1, 0 };
+
+	syscall6(__NR_ppoll, (long)&poll, 1, 0, 0, 0, 0);
+}
+
+static void meanwhile(void)
+{
+	static unsigned int alive;
+	struct uffd_msg msg;
+	int fd = uffd_open(O_NONBLOCK, EVENT_FORK);
+	long result;
+
+	map(0, 8, PROT_RW);
+	*(volatile char *)at(7) = 1;
+	uffd_register(fd, at(0), 6 * PAGE_SIZE, MISSING | WP, NULL);
+	begin_thread(&alive, forker);
+	await(fd);
+	result = uffd_copy(fd, at(0), source, PAGE_SIZE, 0);
+	print("copy: %d, done %d\n", result, uffd_done);
+	result = uffd_zeropage(fd, at(0), PAGE_SIZE, 0);
+	print("zeros: %d, done %d\n", result, uffd_done);
+	result = uffd_poison(fd, at(0), PAGE_SIZE, 0);
+	print("poison: %d, done %d\n", result, uffd_done);
+	result = uffd_move(fd, at(0), at(7), PAGE_SIZE, 0);
+	print("move: %d, done %d\n", result, uffd_done);
+	print("protect: %d\n", uffd_writeprotect(fd, at(0), PAGE_SIZE, 1));
+	print("wake: %d\n", uffd_wake(fd, at(0), PAGE_SIZE));
+	result = uffd_read(fd, &msg);
+	print("read: %d, event %x\n", result, (unsigned long)msg.event);
+	while ((result = uffd_copy(fd, at(0), source, PAGE_SIZE, 0)) == -11)
+		syscall0(__NR_sched_yield);
+	print("copy: %d, done %d\n", result, uffd_done);
+	join(&alive);
+	syscall1(__NR_close, (int)msg.arg.fork.ufd);
+
+	/* Closed while somebody waits for his event to be read; a child with files of its own would have it open, too. */
+	forker_flags = CLONE_FILES;
+	begin_thread(&alive, forker);
+	await(fd);
+	syscall1(__NR_close, fd);
+	join(&alive);
+	print("closed\n");
+	syscall2(__NR_munmap, at(0), 8 * PAGE_SIZE);
+}
+
+static void toucher(void)
+{
+	(void)*(volatile char *)at(3);
+	thread_end();
+}
+
+/* Children that end, or that exec, while a thread of theirs waits. */
+static void ends(char *self)
+{
+	for (int how = 0; how < 3; how++) {
+		long pid = fork();
+
+		if (pid == 0) {
+			static unsigned int alive;
+			int fd = uffd_open(O_NONBLOCK, 0);
+			char *args[] = { self, "after exec", NULL }, *none[] = { NULL };
+
+			map(0, 8, PROT_RW);
+			uffd_register(fd, at(0), 8 * PAGE_SIZE, MISSING, NULL);
+			begin_thread(&alive, toucher);
+			await(fd);
+			if (how == 0)
+				exit_group(7);
+			if (how == 1)
+				syscall2(__NR_kill, syscall0(__NR_getpid), 9);
+			syscall3(__NR_dup3, fd, 77, 0);
+			syscall3(__NR_execve, "/proc/self/exe", args, none);
+			exit_group(1);
+		}
+		print("ends with %x\n", (unsigned long)wait_for(pid));
+	}
+}
+
+/* The descriptor of a process that is another program now. */
+static int after_exec(void)
+{
+	struct uffd_msg msg;
+
+	print("read: %d\n", uffd_read(77, &msg));
+	print("copy: %d\n", uffd_copy(77, (void *)0x10000000, "", PAGE_SIZE, 0));
+	print("register: %d\n", uffd_register(77, (void *)0x10000000, PAGE_SIZE, MISSING, NULL));
+	print("unregister: %d\n", uffd_unregister(77, (void *)0x10000000, PAGE_SIZE));
+	print("protect: %d\n", uffd_writeprotect(77, (void *)0x10000000, PAGE_SIZE, 1));
+	print("wake: %d\n", uffd_wake(77, (void *)0x10000000, PAGE_SIZE));
+	print("close: %d\n", syscall1(__NR_close, 77));
+	return 3;
+}
+
 static void huge(void)
 {
 	const size_t size = 2 * MIB;
@@ -513,7 +621,9 @@ static void huge(void)
 
 int main(int argc, char **argv, char **envp)
 {
-	(void)argc, (void)argv, (void)envp;
+	(void)envp;
+	if (argc > 1)
+		return after_exec();
 	arena = map_anonymous(PAGES * PAGE_SIZE);
 	source = map_anonymous(PAGE_SIZE);
 	memset(source, 'c', PAGE_SIZE);
@@ -523,6 +633,8 @@ int main(int argc, char **argv, char **envp)
 	threads();
 	deaths();
 	events();
+	meanwhile();
+	ends(argv[0]);
 	huge();
 	return 0;
 }

@@ -126,10 +126,10 @@ export function* futexOwnerDied(k: Kernel, address: number, task: Task): MaySlee
 }
 
 /** Closes every file of a process. */
-export function* exitFiles(k: Kernel, process: Process): MaySleep<void> {
-  if (--process.files.users > 0) return;
-  for (const [fd] of [...process.files.entries()]) {
-    const file = process.files.remove(fd);
+export function* exitFiles(k: Kernel, { files }: Pick<Process, "files">): MaySleep<void> {
+  if (--files.users > 0) return;
+  for (const [fd] of [...files.entries()]) {
+    const file = files.remove(fd);
     if (file !== null) yield* k.m.vfs.put(k, file);
   }
 }

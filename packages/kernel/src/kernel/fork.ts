@@ -1,5 +1,5 @@
 import type { ForkedCtx } from "../fs/userfaultfd_events.js";
-import { FileTable } from "../fs/vfs.js";
+import type { FileTable } from "../fs/vfs.js";
 import { inheritedMdwe } from "../mm/mdwe.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "../mm/mm_types.js";
 import type { Kernel } from "../kernel.js";
@@ -11,7 +11,8 @@ import { SignalHandlers } from "./signal.js";
 
 /** What a child and its parent have together, where each could have its own. */
 export interface Sharing {
-  readonly files: boolean;
+  /** Copied before the address space is: who waits in that for a userfaultfd has the child's descriptors open, too. */
+  readonly files: FileTable;
   readonly handlers: boolean;
   /** What is not ignored is handled by default (CLONE_CLEAR_SIGHAND). */
   readonly clearHandlers: boolean;
@@ -99,7 +100,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, clearHan
     pid,
     task.comm,
     sibling ? parent.parent : parent,
-    files ? parent.files.share() : new FileTable(parent.files),
+    files,
     handlers ? parent.handlers : clearHandlers ? parent.handlers.ignored() : new SignalHandlers(parent.handlers),
     parent.memcg,
     false,

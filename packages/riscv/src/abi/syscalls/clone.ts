@@ -1,4 +1,4 @@
-import { Errno, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process } from "@faultline/kernel";
+import { Errno, FileTable, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { getU64, readStruct } from "../user.js";
@@ -69,10 +69,14 @@ function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   // Init's children are not to have brothers that init did not make.
   if ((flags & Clone.PARENT) !== 0 && task.process!.pid === 1) return -Errno.EINVAL;
   if (m.tasks.size >= maxThreads(m)) return -Errno.EAGAIN;
+  const files = copyFiles(task.process!.files, flags);
   const mm = (flags & Clone.VM) !== 0 ? task.mm! : yield* k.fork.dupMm(k, task.mm!);
-  if (mm === null) return -Errno.ENOMEM;
+  if (mm === null) {
+    if (files !== null) yield* k.exit.exitFiles(k, { files });
+    return -Errno.ENOMEM;
+  }
   const id = m.sched.allocateTaskId();
-  const process = (flags & Clone.THREAD) !== 0 ? task.process! : yield* newProcess(k, id, mm, args);
+  const process = files === null ? task.process! : yield* newProcess(k, id, mm, files, args);
   const created = newTask(t, id, process, mm, args);
   if ((flags & Clone.PIDFD) !== 0) yield* givePidfd(t, args.pidfd, { process, thread: (flags & Clone.THREAD) !== 0 ? created : null });
   if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, id);
@@ -91,9 +95,15 @@ function* givePidfd(t: GuestThread, address: number, target: PidfdTarget): MaySl
   if (fd >= 0) yield* t.k.uaccess.putUser32(t.k, address, fd);
 }
 
-function* newProcess(k: Kernel, pid: number, mm: Mm, { flags, exitSignal, clearSighand }: CloneArgs): Atomic<Process> {
+/** The files of a new process; null for a thread. */
+function copyFiles(files: FileTable, flags: number): FileTable | null {
+  if ((flags & Clone.THREAD) !== 0) return null;
+  return (flags & Clone.FILES) !== 0 ? files.share() : new FileTable(files);
+}
+
+function* newProcess(k: Kernel, pid: number, mm: Mm, files: FileTable, { flags, exitSignal, clearSighand }: CloneArgs): Atomic<Process> {
   const process = yield* k.fork.copyProcess(k, pid, {
-    files: (flags & Clone.FILES) !== 0,
+    files,
     handlers: (flags & Clone.SIGHAND) !== 0,
     clearHandlers: clearSighand,
     sibling: (flags & Clone.PARENT) !== 0,
