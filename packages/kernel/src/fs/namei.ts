@@ -435,7 +435,7 @@ export class MountTree implements Vfs {
 
   *lseek(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number> {
     if ((file.flags & O.PATH) !== 0) return -Errno.EBADF;
-    if (file.ops.stream === true) return -Errno.ESPIPE;
+    if (file.ops.stream === true) return file.ops.seeks === true ? 0 : -Errno.ESPIPE;
     yield* this.lockPos(k, file);
     const { llseek } = file.ops;
     const pos = llseek === undefined ? 0 : yield* llseek(k, file, offset, whence);

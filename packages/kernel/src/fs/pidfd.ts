@@ -5,7 +5,7 @@ import type { Process } from "../kernel/process.js";
 import type { Task } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { anonFile } from "./anon_inode.js";
-import { O, Poll, type OpenFile } from "./vfs.js";
+import { O, Poll, POLL_READABLE, type OpenFile } from "./vfs.js";
 
 /** Flags of pidfd_open(2). */
 export enum PidfdFlag {
@@ -36,8 +36,8 @@ class Target implements PidfdTarget {
 export function makePidfd(k: Kernel, process: Process, thread: Task | null, flags: number): OpenFile {
   const { m } = k;
   const poll = (): number => {
-    if (m.processes.get(process.pid) !== process) return Poll.IN | Poll.HUP;
-    return process.zombie || (thread !== null && !process.threads.has(thread)) ? Poll.IN : 0;
+    if (m.processes.get(process.pid) !== process) return POLL_READABLE | Poll.HUP;
+    return process.zombie || (thread !== null && !process.threads.has(thread)) ? POLL_READABLE : 0;
   };
   const file = anonFile(k, "[pidfd]", { poll }, O.RDWR | (flags & (O.NONBLOCK | O.EXCL)), 0o700);
   file.data = new Target(process, thread);

@@ -1,23 +1,42 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { capable, Cap } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue } from "../kernel/sched.js";
 import { Restart } from "../kernel/signal.js";
 import type { Kernel } from "../kernel.js";
-import { O, OpenFile, Poll, type FileOps, type Inode } from "./vfs.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { FollFlag } from "../mm/gup_flags.js";
+import { O, OpenFile, Poll, POLL_READABLE, POLL_WRITABLE, type FileOps, type Inode } from "./vfs.js";
 
-/** Bytes that a pipe holds (pipe(7)). */
-export const PIPE_CAPACITY = 65_536;
-/** Writes of up to so many bytes come in one piece. */
-const PIPE_BUF = 4096;
+/** Pages that a pipe has room for, at first. */
+const PIPE_DEF_BUFFERS = 16;
+/** fs.pipe-max-size: what a pipe may be given without CAP_SYS_RESOURCE, in bytes. */
+const PIPE_MAX_SIZE = 1024 * 1024;
+/** No pipe is larger, in bytes. */
+const PIPE_SIZE_LIMIT = 2 ** 31;
+
+/** A page's worth of a pipe, or part of one. */
+interface PipeBuffer {
+  /** The kernel's copy; null where the page is somebody's, which vmsplice(2) has put here. */
+  readonly bytes: Uint8Array | null;
+  /** The page that is read instead, with a reference; -1 for none. */
+  readonly page: number;
+  start: number;
+  length: number;
+  /** Read as a whole or cut off (O_DIRECT). */
+  readonly packet: boolean;
+}
 
 /** What was written and not read yet, and who could still do either. */
 class Pipe {
-  private readonly bytes = new Uint8Array(PIPE_CAPACITY);
-  private start = 0;
-  length = 0;
+  readonly buffers: PipeBuffer[] = [];
+  /** How many buffers there may be. */
+  slots = PIPE_DEF_BUFFERS;
   readers = 1;
   writers = 1;
+  /** How often something has come or gone. */
+  changes = 0;
   readonly forReaders: WaitQueue;
   readonly forWriters: WaitQueue;
 
@@ -26,32 +45,51 @@ class Pipe {
     this.forWriters = new WaitQueue(k.m);
   }
 
-  get room(): number {
-    return PIPE_CAPACITY - this.length;
+  get full(): boolean {
+    return this.buffers.length >= this.slots;
   }
 
-  take(into: Uint8Array): number {
-    const n = Math.min(into.length, this.length);
-    for (let i = 0; i < n; i++) into[i] = this.bytes[(this.start + i) % PIPE_CAPACITY]!;
-    this.start = (this.start + n) % PIPE_CAPACITY;
-    this.length -= n;
-    return n;
+  /** Bytes that can be read. */
+  get length(): number {
+    return this.buffers.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Back to where it was read from: for what there was room until now. */
-  putBack(bytes: Uint8Array): void {
-    this.start = (this.start - bytes.length + PIPE_CAPACITY) % PIPE_CAPACITY;
-    for (let i = 0; i < bytes.length; i++) this.bytes[(this.start + i) % PIPE_CAPACITY] = bytes[i]!;
-    this.length += bytes.length;
+  /**
+   * As much of `from` as there is room for: what is over from whole pages goes behind what was
+   * written last, where its page has room, the rest into pages of its own.
+   */
+  put(from: Uint8Array, packet: boolean, first: boolean): number {
+    const over = from.length % PAGE_SIZE;
+    const last = this.buffers.at(-1);
+    let done = 0;
+    if (first && over > 0 && last?.bytes != null && !last.packet && last.start + last.length + over <= PAGE_SIZE) {
+      last.bytes.set(from.subarray(0, over), last.start + last.length);
+      last.length += over;
+      done = over;
+    }
+    while (done < from.length && !this.full) {
+      const bytes = new Uint8Array(PAGE_SIZE);
+      const part = from.subarray(done, done + PAGE_SIZE);
+      bytes.set(part);
+      this.buffers.push({ bytes, page: -1, start: 0, length: part.length, packet });
+      done += part.length;
+    }
+    return done;
   }
+}
 
-  /** As many as there is room for. */
-  put(from: Uint8Array): number {
-    const n = Math.min(from.length, this.room);
-    for (let i = 0; i < n; i++) this.bytes[(this.start + this.length + i) % PIPE_CAPACITY] = from[i]!;
-    this.length += n;
-    return n;
-  }
+/** An end of a pipe, as its file has it. */
+class PipeEnd {
+  constructor(readonly pipe: Pipe) {}
+}
+
+/** Whether a file is an end of a pipe that pipe2(2) has made. */
+export function isPipe(file: OpenFile): boolean {
+  return file.data instanceof PipeEnd;
+}
+
+function pipeOf(file: OpenFile): Pipe | null {
+  return file.data instanceof PipeEnd ? file.data.pipe : null;
 }
 
 /** pipe2(2): the reading end and the writing end. */
@@ -63,9 +101,56 @@ export function makePipe(k: Kernel, flags: number): readonly [OpenFile, OpenFile
     const name = `pipe:[${inode.ino}]`;
     const file = new OpenFile(name, inode, ops, mode | (flags & (O.NONBLOCK | O.DIRECT)));
     file.node = { name, inode, parent: null };
+    file.data = new PipeEnd(pipe);
     return file;
   };
   return [end(readingEnd(pipe), O.RDONLY), end(writingEnd(pipe), O.WRONLY)];
+}
+
+/** F_GETPIPE_SZ: in bytes; -EBADF for what is no pipe. */
+export function pipeSize(file: OpenFile): number {
+  const pipe = pipeOf(file);
+  return pipe === null ? -Errno.EBADF : pipe.slots * PAGE_SIZE;
+}
+
+/** F_SETPIPE_SZ: the new size; -EBUSY where more is in the pipe than that, -EPERM, -EINVAL. */
+export function* setPipeSize(k: Kernel, file: OpenFile, bytes: number): MaySleep<number> {
+  const pipe = pipeOf(file);
+  if (pipe === null) return -Errno.EBADF;
+  if (bytes > PIPE_SIZE_LIMIT) return -Errno.EINVAL;
+  const pages = 2 ** Math.ceil(Math.log2(Math.max(Math.ceil(bytes / PAGE_SIZE), 1)));
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  if (pages > pipe.slots && pages * PAGE_SIZE > PIPE_MAX_SIZE && !capable(k, Cap.SYS_RESOURCE)) return -Errno.EPERM;
+  if (pages < pipe.buffers.length) return -Errno.EBUSY;
+  pipe.slots = pages;
+  changed(k, pipe, pipe.forWriters);
+  return pages * PAGE_SIZE;
+}
+
+/** Takes bytes out of the first buffers; frees those that are empty. */
+function* take(k: Kernel, pipe: Pipe, into: Uint8Array): MaySleep<number> {
+  let done = 0;
+  while (done < into.length && pipe.buffers.length > 0) {
+    const buffer = pipe.buffers[0]!;
+    const n = Math.min(buffer.length, into.length - done);
+    if (buffer.page >= 0) {
+      if (k.m.point(Op.FrameRead, buffer.page)) yield SWITCH;
+      into.set(k.m.ram.frame(buffer.page).subarray(buffer.start, buffer.start + n), done);
+    } else into.set(buffer.bytes!.subarray(buffer.start, buffer.start + n), done);
+    buffer.start += n;
+    buffer.length -= n;
+    done += n;
+    const whole = buffer.packet;
+    // What of a packet does not fit is lost.
+    if (whole || buffer.length === 0) yield* dropFirst(k, pipe);
+    if (whole) break;
+  }
+  return done;
+}
+
+function* dropFirst(k: Kernel, pipe: Pipe): MaySleep<void> {
+  const { page } = pipe.buffers.shift()!;
+  if (page >= 0) yield* k.swap.folioPut(k, k.m.memmap.folioOf(page), "pipe");
 }
 
 function readingEnd(pipe: Pipe): FileOps {
@@ -75,9 +160,9 @@ function readingEnd(pipe: Pipe): FileOps {
       for (;;) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
         if (into.length === 0) return 0;
-        const n = pipe.take(into);
+        const n = yield* take(k, pipe, into);
         if (n > 0) {
-          changed(k, pipe.forWriters);
+          changed(k, pipe, pipe.forWriters);
           return n;
         }
         if (pipe.writers === 0) return 0;
@@ -86,15 +171,23 @@ function readingEnd(pipe: Pipe): FileOps {
       }
     },
     unread(k, _file, bytes) {
-      // Somebody may have filled the room meanwhile: then there is no place to go back to.
-      if (bytes.length <= pipe.room) pipe.putBack(bytes);
-      changed(k, pipe.forReaders);
+      // Room is a matter of pages: what was read goes back in front, whoever has written since.
+      for (let end = bytes.length; end > 0; end -= PAGE_SIZE) {
+        const part = bytes.slice(Math.max(0, end - PAGE_SIZE), end);
+        pipe.buffers.unshift({ bytes: part, page: -1, start: 0, length: part.length, packet: false });
+      }
+      changed(k, pipe, pipe.forReaders);
     },
-    poll: () => (pipe.length > 0 ? Poll.IN : 0) | (pipe.writers === 0 ? Poll.HUP : 0),
+    *ioctl(k, file, cmd, arg) {
+      return yield* pipeIoctl(k, file, pipe, cmd, arg);
+    },
+    changes: () => pipe.changes,
+    poll: () => (pipe.buffers.length > 0 ? POLL_READABLE : 0) | (pipe.writers === 0 ? Poll.HUP : 0),
     *release(k, file) {
       yield* ended(k, file);
       pipe.readers--;
-      changed(k, pipe.forWriters);
+      yield* free(k, pipe);
+      changed(k, pipe, pipe.forWriters);
     },
   };
 }
@@ -105,29 +198,78 @@ function writingEnd(pipe: Pipe): FileOps {
     *write(k, file, from) {
       for (let done = 0; ; ) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+        if (from.length === 0) return 0;
         if (pipe.readers === 0) return done > 0 ? done : -Errno.EPIPE;
-        // Either all of it, or nothing yet.
-        if (from.length > PIPE_BUF || from.length <= pipe.room) done += pipe.put(from.subarray(done));
-        if (done > 0 || from.length === 0) changed(k, pipe.forReaders);
+        const put = pipe.put(from.subarray(done), (file.flags & O.DIRECT) !== 0, done === 0);
+        done += put;
+        if (put > 0) changed(k, pipe, pipe.forReaders);
         if (done === from.length) return done;
         if ((file.flags & O.NONBLOCK) !== 0) return done > 0 ? done : -Errno.EAGAIN;
         if (!(yield* pipe.forWriters.sleep(TaskState.Interruptible, "pipe_write"))) return done > 0 ? done : -Restart.ERESTARTSYS;
       }
     },
-    poll: () => (pipe.room >= PIPE_BUF ? Poll.OUT : 0) | (pipe.readers === 0 ? Poll.ERR : 0),
+    *ioctl(k, file, cmd, arg) {
+      return yield* pipeIoctl(k, file, pipe, cmd, arg);
+    },
+    changes: () => pipe.changes,
+    poll: () => (pipe.full ? 0 : POLL_WRITABLE) | (pipe.readers === 0 ? Poll.ERR : 0),
     *release(k, file) {
       yield* ended(k, file);
       pipe.writers--;
-      changed(k, pipe.forReaders);
+      yield* free(k, pipe);
+      changed(k, pipe, pipe.forReaders);
     },
   };
+}
+
+const FIONREAD = 0x541b;
+
+function* pipeIoctl(k: Kernel, file: OpenFile, pipe: Pipe, cmd: number, arg: number): MaySleep<number> {
+  if (cmd !== FIONREAD) return -Errno.ENOTTY;
+  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  return yield* k.uaccess.putUser32(k, arg, pipe.length);
+}
+
+/**
+ * vmsplice(2) into a pipe: pages of the current address space go there as they are, and are read as
+ * they are then. Bytes, or a negated errno where not one could go.
+ */
+export function* vmspliceToPipe(k: Kernel, file: OpenFile, address: number, length: number, nonblock: boolean): MaySleep<number> {
+  const pipe = pipeOf(file)!;
+  let done = 0;
+  while (done < length) {
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    if (pipe.readers === 0) return done > 0 ? done : -Errno.EPIPE;
+    if (pipe.full) {
+      if (nonblock || (file.flags & O.NONBLOCK) !== 0) return done > 0 ? done : -Errno.EAGAIN;
+      if (!(yield* pipe.forWriters.sleep(TaskState.Interruptible, "pipe_write"))) return done > 0 ? done : -Restart.ERESTARTSYS;
+      continue;
+    }
+    const at = address + done;
+    const page = yield* k.gup.getUserPageFast(k, Math.floor(at / PAGE_SIZE), FollFlag.GET, "pipe");
+    if (page < 0) return done > 0 ? done : page;
+    const start = at % PAGE_SIZE;
+    const n = Math.min(PAGE_SIZE - start, length - done);
+    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+    pipe.buffers.push({ bytes: null, page, start, length: n, packet: false });
+    changed(k, pipe, pipe.forReaders);
+    done += n;
+  }
+  return done;
+}
+
+/** Nobody has it any more: what is in it goes. */
+function* free(k: Kernel, pipe: Pipe): MaySleep<void> {
+  if (pipe.readers > 0 || pipe.writers > 0) return;
+  while (pipe.buffers.length > 0) yield* dropFirst(k, pipe);
 }
 
 function* ended(k: Kernel, file: OpenFile): MaySleep<void> {
   if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
 }
 
-function changed(k: Kernel, queue: WaitQueue): void {
+function changed(k: Kernel, pipe: Pipe, queue: WaitQueue): void {
+  pipe.changes++;
   queue.wakeAll();
   k.m.pollWait.wakeAll();
 }

@@ -38,7 +38,13 @@ export enum Poll {
   ERR = 8,
   HUP = 0x10,
   NVAL = 0x20,
+  RDNORM = 0x40,
+  WRNORM = 0x100,
+  RDHUP = 0x2000,
 }
+/** As most files that can be read, or written, have it. */
+export const POLL_READABLE = Poll.IN | Poll.RDNORM;
+export const POLL_WRITABLE = Poll.OUT | Poll.WRNORM;
 
 export const SEEK_SET = 0;
 export const SEEK_CUR = 1;
@@ -82,8 +88,12 @@ export interface FileOps {
    * it the file is always ready for what it was opened for.
    */
   poll?(file: OpenFile): number;
+  /** How often what `poll` says may have become so anew: for those who are told once of each change (EPOLLET). */
+  changes?(): number;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
   readonly stream?: boolean;
+  /** Of a stream for which lseek(2) does nothing all the same, and says so with 0. */
+  readonly seeks?: boolean;
 }
 
 /** An open file description: what file descriptors refer to. */
@@ -112,6 +122,11 @@ export class OpenFile {
   get writable(): boolean {
     return (this.flags & O.ACCMODE) !== O.RDONLY && (this.flags & O.PATH) === 0;
   }
+}
+
+/** What of `Poll` is so of a file now; one that cannot say is always ready, however it was opened. */
+export function pollFile(file: OpenFile): number {
+  return file.ops.poll?.(file) ?? POLL_READABLE | POLL_WRITABLE;
 }
 
 /** Drops a reference, and closes the file with the last one. */

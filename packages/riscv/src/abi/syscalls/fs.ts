@@ -1,4 +1,4 @@
-import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PIPE_CAPACITY, Poll, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, pipeSize, Poll, pollFile, setPipeSize, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -214,6 +214,7 @@ enum Fcntl {
   GETFL,
   SETFL,
   DUPFD_CLOEXEC = 1030,
+  SETPIPE_SZ = 1031,
   GETPIPE_SZ = 1032,
   ADD_SEALS = 1033,
   GET_SEALS = 1034,
@@ -248,7 +249,9 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
     case Fcntl.GET_SEALS:
       return canBeSealed(file.inode) ? file.inode.seals : -Errno.EINVAL;
     case Fcntl.GETPIPE_SZ:
-      return file.inode.kind === "pipe" ? PIPE_CAPACITY : -Errno.EBADF;
+      return pipeSize(file);
+    case Fcntl.SETPIPE_SZ:
+      return yield* setPipeSize(t.k, file, argument! >>> 0);
     default:
       return -Errno.EINVAL;
   }
@@ -530,10 +533,7 @@ const umask: Handler = function* (t, [mask]) {
   return old;
 };
 
-/**
- * ppoll(2): all but pipes and userfaultfds are ready for whatever they were opened for, as regular files are. With
- * no descriptors it is a sleep.
- */
+/** ppoll(2). With no descriptors it is a sleep. */
 const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
   const { k } = t;
   const n = count!;
@@ -576,7 +576,7 @@ function lookAt(t: GuestThread, table: DataView, n: number): number {
     const file = fd < 0 ? null : fileOf(t, fd);
     const wanted = table.getInt16(i * 8 + 4, true) | Poll.ERR | Poll.HUP;
     let now = 0;
-    if (file !== null) now = file.ops.poll?.(file) ?? (file.readable ? Poll.IN : 0) | (file.writable ? Poll.OUT : 0);
+    if (file !== null) now = pollFile(file);
     else if (fd >= 0) now = Poll.NVAL;
     const revents = file === null ? now : now & wanted;
     table.setInt16(i * 8 + 6, revents, true);
@@ -638,7 +638,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [53, call("fchmodat", [...PATH_AT, F.OCTAL], fchmodat)],
   [56, call("openat", [...PATH_AT, F.OPEN_FLAGS, F.OPEN_MODE], openat)],
   [57, call("close", [F.INT], close)],
-  [59, call("pipe2", [F.FD_PAIR, F.PIPE_FLAGS], pipe2, "no packets")],
+  [59, call("pipe2", [F.FD_PAIR, F.PIPE_FLAGS], pipe2)],
   [61, call("getdents64", [F.INT, F.OUT, F.SIZE], getdents64)],
   [62, call("lseek", [F.INT, F.INT, F.WHENCE], lseek)],
   [63, call("read", [F.INT, F.READ_BUFFER, F.SIZE], transfer(readInto, false))],
@@ -649,7 +649,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [68, call("pwrite64", [F.INT, F.buffer(2), F.SIZE, F.SIZE], transfer(writeFrom, true))],
   [69, call("preadv", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(readInto, true))],
   [70, call("pwritev", [F.INT, F.iovec(2), F.INT, F.SIZE], vectored(writeFrom, true))],
-  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll, "all but pipes and userfaultfds are always ready")],
+  [73, call("ppoll", [F.POINTER, F.SIZE, F.TIMESPEC, F.sigset(false), F.SIZE], ppoll)],
   [78, call("readlinkat", [...PATH_AT, F.READ_BUFFER, F.SIZE], readlinkat)],
   [79, call("newfstatat", [...PATH_AT, F.STAT, F.AT_FLAGS], newfstatat)],
   [80, call("fstat", [F.INT, F.STAT], fstat)],

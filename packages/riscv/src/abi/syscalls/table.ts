@@ -1,4 +1,5 @@
 import { CAPABILITY } from "./capability.js";
+import { EVENT } from "./event.js";
 import { FS } from "./fs.js";
 import { MLOCK } from "./mlock.js";
 import { MM } from "./mm.js";
@@ -12,4 +13,19 @@ import type { Table } from "./syscall.js";
 import { TIME } from "./time.js";
 
 /** Every system call that is known, by its riscv64 number: what it is called, takes and does. */
-export const SYSCALLS: Table = new Map([...CAPABILITY, ...FS, ...MLOCK, ...MM, ...MOUNT, ...PIDFD, ...PROCESS, ...PROCESS_VM, ...SHM, ...SIGNAL, ...TIME].sort(([a], [b]) => a - b));
+export const SYSCALLS: Table = new Map(
+  [
+    ...CAPABILITY,
+    ...EVENT,
+    ...FS,
+    ...MLOCK,
+    ...MM,
+    ...MOUNT,
+    ...PIDFD,
+    ...PROCESS,
+    ...PROCESS_VM,
+    ...SHM,
+    ...SIGNAL,
+    ...TIME,
+  ].sort(([a], [b]) => a - b),
+);

@@ -1,4 +1,5 @@
 import { EXEC } from "./exec.js";
+import { EVENT } from "./event.js";
 import { FS } from "./fs.js";
 import { MM } from "./mm.js";
 import { PIDFD } from "./pidfd.js";
@@ -8,4 +9,4 @@ import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...EXEC, ...FS, ...MM, ...PIDFD, ...PROCESS, ...SIGNAL, ...TIME };
+export const SURFACES: Surfaces = { ...EVENT, ...EXEC, ...FS, ...MM, ...PIDFD, ...PROCESS, ...SIGNAL, ...TIME };
