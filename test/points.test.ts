@@ -77,6 +77,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/mmu_notifier.ts: mmHasNotifiers": "always true while checking, so that the points behind it are passed",
   "mm/mprotect.ts: canChangePteWritable": UNDER_CALLERS_LOCK,
   "mm/mprotect.ts: changePteRange/(anonymous)": `${UNDER_CALLERS_POINT} (PteWrite, by ptepModify)`,
+  "fs/proc/page.ts: isFreeBuddy": "statistics: each page as it happens to be met",
   "fs/proc/page.ts: stablePageFlags": `${UNDER_CALLERS_POINT} (PageFlags)`,
   "fs/proc/vmstat.ts: zoneUses": "statistics: each page as it happens to be met",
   "mm/page_alloc.ts: freeToPcp": NOT_VISIBLE_YET,

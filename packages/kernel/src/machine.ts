@@ -121,6 +121,9 @@ export class Machine {
   pageLockUnfairness = 5;
   /** Those that are handed the lock of a folio when it is unlocked, in order, by page. */
   readonly folioHandoffs = new Map<number, { readonly task: Task; granted: boolean }[]>();
+  /** /sys/kernel/mm/numa/demotion_enabled and swap/vma_ra_enabled: nothing here depends on them. */
+  demotionEnabled = false;
+  vmaReadahead = true;
   /** Where kswapd sleeps until somebody finds memory low. */
   readonly kswapdWait: WaitQueue;
   /** Threads in poll(2). */

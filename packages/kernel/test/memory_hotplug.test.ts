@@ -311,7 +311,7 @@ describe("/proc", () => {
       const has = (value: bigint): string[] => Object.values(KPF).filter((v): v is string => typeof v === "string" && ((value >> BigInt(KPF[v as keyof typeof KPF])) & 1n) === 1n);
       const { memmap, zones } = k.m;
       const anon = k.m.pt.pfn(k.m.pt.lookup(mm.pgd, addr / 4096));
-      expect(has(yield* read(flags, anon)).sort()).toEqual(["ANON", "LRU", "MMAP", "SWAPBACKED", "UPTODATE"]);
+      expect(has(yield* read(flags, anon)).sort()).toEqual(["ANON", "LRU", "MMAP", "OWNER_2", "SWAPBACKED", "UPTODATE"]);
       expect(yield* read(counts, anon)).toBe(1n);
       const table = memmap.flags.findIndex((f) => (f & PG.table) !== 0);
       expect(has(yield* read(flags, memmap.pageToPfn(table)))).toEqual(["PGTABLE"]);

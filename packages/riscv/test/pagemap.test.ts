@@ -39,3 +39,11 @@ test("pagemap-wp: PAGEMAP_SCAN tells what was written, and protects it again", (
   expect(run.exitCode).toBe(0);
   expect(run.stdout).toMatchSnapshot();
 });
+
+// As on Linux 7.2 with huge pages on advice, and without MGLRU.
+test("page-flags: kpageflags, kpagecount and kpagecgroup of pages in each state", () => {
+  const run = runGuest("page-flags", { args: ["all"] });
+  expect(run.failures).toEqual([]);
+  expect(run.exitCode).toBe(0);
+  expect(run.stdout).toMatchSnapshot();
+});

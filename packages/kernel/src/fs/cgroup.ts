@@ -54,6 +54,7 @@ export class CgroupDir extends PseudoDir {
     readonly parent: CgroupDir | null,
   ) {
     super(cgroups, 0o755);
+    memcg.ino = this.ino;
     addCgroupFiles(this);
     addMemoryFiles(this);
   }

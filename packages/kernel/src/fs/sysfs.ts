@@ -6,6 +6,7 @@ import { cpuList } from "./proc/array.js";
 import { PseudoFs, TextFile, type PseudoDir } from "./pseudo.js";
 import { addHugepages } from "./sysfs_hugetlb.js";
 import { addMemoryBlocks } from "./sysfs_memory.js";
+import { addMmSettings, addNodes } from "./sysfs_node.js";
 import { ThpSysfs } from "./sysfs_thp.js";
 
 const SYSFS_MAGIC = 0x62656572;
@@ -31,8 +32,9 @@ export class Sysfs extends PseudoFs {
     addMemoryBlocks(this, m, system.dir("memory"));
     for (const name of ["online", "possible", "present"]) {
       this.addText(system.dir("cpu"), name, (k) => cpuList(k.m.config.cpus));
-      this.addText(system.dir("node"), name === "present" ? "has_memory" : name, () => "0");
     }
+    addNodes(this, m, system.dir("node"));
+    addMmSettings(this, this.root.dir("kernel").dir("mm"));
   }
 
   private addText(dir: PseudoDir, name: string, value: (k: Kernel) => string): void {

@@ -78,6 +78,8 @@ export class Memcg {
   readonly swapEvents = { high: 0, max: 0, fail: 0 };
   readonly children = new Map<string, Memcg>();
   readonly lruvec: Lruvec;
+  /** The inode number of its directory: how /proc/kpagecgroup names it. 0 where none is mounted. */
+  ino = 0;
 
   constructor(
     m: Machine,

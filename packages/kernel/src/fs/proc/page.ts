@@ -3,6 +3,7 @@ import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { NO_PAGE, PG, RAM_BASE_PFN } from "../../mm/page.js";
+import { MAX_PAGE_ORDER } from "../../mm/zone.js";
 import { SEEK_CUR, SEEK_SET, type FileOps, type Inode, type OpenFile } from "../vfs.js";
 import type { PseudoFs } from "../pseudo.js";
 
@@ -33,6 +34,8 @@ export enum KPF {
   PGTABLE = 26,
   RESERVED = 32,
   MLOCKED = 33,
+  OWNER_2 = 34,
+  OWNER_PRIVATE = 37,
 }
 
 const bit = (kpf: KPF): bigint => 1n << BigInt(kpf);
@@ -48,6 +51,9 @@ const FOLIO_FLAGS: readonly (readonly [flag: PG, kpf: KPF])[] = [
   [PG.writeback, KPF.WRITEBACK],
   [PG.reclaim, KPF.RECLAIM],
   [PG.swapcache, KPF.SWAPCACHE],
+  // Bits that mean something else for other pages, under their common names.
+  [PG.swapcache, KPF.OWNER_PRIVATE],
+  [PG.anonExclusive, KPF.OWNER_2],
   [PG.swapbacked, KPF.SWAPBACKED],
   [PG.unevictable, KPF.UNEVICTABLE],
   [PG.mlocked, KPF.MLOCKED],
@@ -66,6 +72,16 @@ function* readPageFlags(k: Kernel, pfn: number): Atomic<bigint> {
   return stablePageFlags(k, pfn);
 }
 
+/** Whether a page lies in a free block of the allocator, of which the first page alone is marked. */
+function isFreeBuddy(k: Kernel, page: number): boolean {
+  const { memmap } = k.m;
+  for (let order = 0; order <= MAX_PAGE_ORDER; order++) {
+    const head = page & -(1 << order);
+    if (memmap.has(head, PG.buddy) && memmap.private[head]! >= order) return true;
+  }
+  return false;
+}
+
 /** What /proc/kpageflags says of a page frame. */
 export function stablePageFlags(k: Kernel, pfn: number): bigint {
   const { memmap, thp, zones } = k.m;
@@ -78,12 +94,12 @@ export function stablePageFlags(k: Kernel, pfn: number): bigint {
   if (memmap.isLarge(folio)) {
     flags |= bit(page === folio ? KPF.COMPOUND_HEAD : KPF.COMPOUND_TAIL);
     if (memmap.has(folio, PG.hugetlb)) flags |= bit(KPF.HUGE);
-    else if (memmap.isAnon(folio) || folio === thp.hugeZeroFolio) flags |= bit(KPF.THP);
+    else flags |= bit(KPF.THP);
   }
   if (page === zones.zeroPage || folio === thp.hugeZeroFolio) flags |= bit(KPF.ZERO_PAGE);
   if (memmap.has(page, PG.reserved)) flags |= bit(KPF.RESERVED);
   if (memmap.has(page, PG.hwpoison)) flags |= bit(KPF.HWPOISON);
-  if (memmap.has(page, PG.buddy)) flags |= bit(KPF.BUDDY);
+  if (memmap.refcount[page] === 0 && isFreeBuddy(k, page)) flags |= bit(KPF.BUDDY);
   if (memmap.has(folio, PG.table)) flags |= bit(KPF.PGTABLE);
   for (const [flag, kpf] of FOLIO_FLAGS) if (memmap.has(folio, flag)) flags |= bit(kpf);
   return flags;
@@ -98,13 +114,17 @@ function* readPageCount(k: Kernel, pfn: number): Atomic<bigint> {
   return BigInt(memmap.pageMapcount(page));
 }
 
-/** The inode number of the cgroup that a page is charged to, or 0. */
+/** The inode number of the cgroup that a page is charged to; 0 for memory of the kernel's own, and for what is free. */
 function* readPageCgroup(k: Kernel, pfn: number): Atomic<bigint> {
   const { memmap } = k.m;
   const page = onlinePage(k, pfn);
   if (page === NO_PAGE) return 0n;
   if (k.m.point(Op.PageFlags, memmap.folioOf(page))) yield SWITCH;
-  return BigInt(memmap.memcg[memmap.folioOf(page)]!);
+  const folio = memmap.folioOf(page);
+  const memcg = memmap.memcg[folio]!;
+  // The root takes no charge, and yet has what is anonymous or of a file.
+  const owned = memcg !== 0 || (memmap.mapping[folio] !== 0 && memmap.refcount[folio] !== 0);
+  return BigInt(owned ? k.m.memcgs.get(memcg).ino : 0);
 }
 
 /** A file of one 64-bit number for each pfn, from pfn 0 on. Reads begin and end at whole numbers. */

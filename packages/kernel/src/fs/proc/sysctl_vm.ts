@@ -84,7 +84,7 @@ export function populateVmSettings(vm: PseudoDir): void {
 }
 
 /** Free pages come together from the lists of the CPUs; what is in use stays where it is, since nothing here moves it. */
-function* compactMemory(k: Kernel): MaySleep<number> {
+export function* compactMemory(k: Kernel): MaySleep<number> {
   yield* k.swap.lruAddDrainAll(k);
   for (const zone of k.m.zones.list) yield* k.pageAlloc.drainAllPages(k, zone);
   return 0;

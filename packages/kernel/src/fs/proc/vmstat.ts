@@ -99,7 +99,9 @@ export function nodeCounters(k: Kernel): Counter[] {
     ["nr_dirty", pages.dirty],
     ["nr_writeback", pages.writeback],
     ["nr_shmem", pages.shmem],
-    ...of("nr_shmem_hugepages", "nr_shmem_pmdmapped", "nr_file_hugepages", "nr_file_pmdmapped"),
+    ["nr_shmem_hugepages", Math.floor(pages.shmemThps / HPAGE_PMD_NR)],
+    ["nr_shmem_pmdmapped", Math.floor(pages.shmemPmdMapped / HPAGE_PMD_NR)],
+    ...of("nr_file_hugepages", "nr_file_pmdmapped"),
     ["nr_anon_transparent_hugepages", Math.floor(pages.anonThp / HPAGE_PMD_NR)],
     // What is written is what reclaim writes to swap.
     ["nr_vmscan_write", events.pswpout],
