@@ -3,7 +3,10 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "../kernel/time.js";
 import type { Kernel } from "../kernel.js";
+import type { AddressSpace } from "../mm/address_space.js";
+import { filemapVmOps, type ReadsFolios } from "../mm/filemap.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { directRead } from "./direct_io.js";
 import { seekWithin, type FileSystem } from "./namei.js";
 import type { DirEntry, FileOps, Inode, InodeKind, StatFs } from "./vfs.js";
 
@@ -76,7 +79,7 @@ export class HostFs implements FileSystem {
   }
 }
 
-export class HostInode implements Inode {
+export class HostInode implements Inode, ReadsFolios {
   readonly kind: InodeKind;
   readonly rdev = 0;
   readonly readOnly = true;
@@ -86,6 +89,9 @@ export class HostInode implements Inode {
   readonly mtimeNs: number;
   /** What has been looked up so far: a name keeps its inode. */
   private readonly children = new Map<string, HostInode | null>();
+  /** Made when it is first read or mapped. */
+  mapping?: AddressSpace;
+  readonly vmOps = filemapVmOps(this);
 
   constructor(
     readonly fs: HostFs,
@@ -112,6 +118,22 @@ export class HostInode implements Inode {
 
   get blocks(): number {
     return Math.ceil(this.size / 512);
+  }
+
+  pageCache(k: Kernel): AddressSpace {
+    return (this.mapping ??= k.m.mappings.create(this));
+  }
+
+  *readFolio(k: Kernel, folio: number, index: number): MaySleep<number> {
+    const { m } = k;
+    m.charge(READ_PAGE_NS);
+    if (m.point(Op.FrameWrite, folio)) yield SWITCH;
+    const frame = m.ram.frame(folio);
+    const got = this.node.read(frame, index * PAGE_SIZE);
+    if (got === null) return -Errno.EIO;
+    frame.fill(0, got);
+    m.vmstat.events.pgpgin += 4;
+    return 0;
   }
 
   /** Null where there is no such name. */
@@ -145,10 +167,52 @@ export class HostInode implements Inode {
   }
 }
 
+/** What the host needs for a page, in nanoseconds. */
+const READ_PAGE_NS = 20_000;
+
 const HOST_FILE_OPS: FileOps = {
   *read(k, file, into, pos) {
-    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    return (file.inode as HostInode).node.read(into, pos) ?? -Errno.EIO;
+    const { m } = k;
+    const inode = file.inode as HostInode;
+    let done = 0;
+    while (done < into.length && pos + done < inode.size) {
+      const index = Math.floor((pos + done) / PAGE_SIZE);
+      const from = (pos + done) % PAGE_SIZE;
+      const n = Math.min(into.length - done, inode.size - pos - done, PAGE_SIZE - from);
+      const found = yield* k.filemap.readMappingPage(k, inode.pageCache(k), inode, index, "read");
+      if (typeof found === "number") return done > 0 ? done : found;
+      const folio = m.memmap.folioOf(found.page);
+      yield* k.folioLock.folioUnlock(k, folio);
+      if (m.point(Op.FrameRead, found.page)) yield SWITCH;
+      into.set(m.ram.frame(found.page).subarray(from, from + n), done);
+      yield* k.swap.folioMarkAccessed(k, folio);
+      yield* k.swap.folioPut(k, folio, "read");
+      done += n;
+      yield* m.sched.condResched();
+    }
+    return done;
+  },
+
+  *directRead(k, file, addr, length, pos) {
+    const { node, size } = file.inode as HostInode;
+    const n = Math.min(length, size - pos);
+    if (n <= 0) return 0;
+    let wrong = false;
+    const done = yield* directRead(k, addr, n, pos, (into, at) => {
+      const got = node.read(into, at);
+      wrong ||= got === null;
+      return got ?? 0;
+    });
+    return wrong ? -Errno.EIO : done;
+  },
+
+  *mmap(k, file, vma) {
+    const inode = file.inode as HostInode;
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (inode.kind !== "file") return -Errno.ENODEV;
+    inode.pageCache(k);
+    vma.ops = inode.vmOps;
+    return 0;
   },
 
   *llseek(k, file, offset, whence) {

@@ -69,6 +69,8 @@ export function minorOf(dev: number): number {
 export interface FileOps {
   /** Reads up to `into.length` bytes at `pos` into a kernel buffer. Without it: EINVAL. */
   read?(k: Kernel, file: OpenFile, into: Uint8Array, pos: number): MaySleep<number>;
+  /** Reads past the page cache, into memory of the current address space (O_DIRECT). Without it, O_DIRECT reads as ever. */
+  directRead?(k: Kernel, file: OpenFile, addr: number, length: number, pos: number): MaySleep<number>;
   /** Takes back what `read` gave last and could not be delivered: for streams, where it would be lost. */
   unread?(k: Kernel, file: OpenFile, bytes: Uint8Array): void;
   /** Writes from a kernel buffer at `pos`. Without it: EINVAL. */

@@ -41,10 +41,25 @@ export function* pathAt(t: GuestThread, dirfd: number, address: number): MaySlee
   return typeof base === "number" ? base : { path: name, base };
 }
 
+/** Reads past the page cache, as far as the file does that at once. */
+function* readDirect(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
+  if (!file.readable) return -Errno.EBADF;
+  let done = 0;
+  while (done < length) {
+    const n = yield* file.ops.directRead!(t.k, file, address + done, length - done, (pos ?? file.pos) + (pos === undefined ? 0 : done));
+    if (n < 0) return done > 0 ? done : n;
+    if (n === 0) break;
+    done += n;
+    if (pos === undefined) file.pos += n;
+  }
+  return done;
+}
+
 /** Reads into user memory, a chunk at a time; a short read ends it. */
 function* readInto(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
   const { k } = t;
   if (length < 0) return -Errno.EFAULT;
+  if ((file.flags & O.DIRECT) !== 0 && file.ops.directRead !== undefined) return yield* readDirect(t, file, address, length, pos);
   let done = 0;
   do {
     const chunk = new Uint8Array(Math.min(length - done, CHUNK));
