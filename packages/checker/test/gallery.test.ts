@@ -13,8 +13,6 @@ const UNDONE = join(SCENARIOS, "undone");
 const ONE_PREEMPTION = [
   "dontneed-reclaim",
   "large-folio-split",
-  "migrate-huge-vs-dontneed",
-  "migrate-huge-vs-fork",
   "migrate-huge-vs-store",
   "reclaim-exclusive",
   "reclaim-store",

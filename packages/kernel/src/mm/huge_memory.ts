@@ -443,8 +443,8 @@ export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: num
     return;
   }
   const migration = k.hugeMigrate.isMigrationPmd(k, pmd);
-  const flags = migration ? 0 : yield* k.hugeMemory.pmdInvalidate(k, vma, start, pmd);
   const pfn = m.pt.pfn(pmd);
+  const flags = migration ? 0 : yield* k.hugeMemory.pmdInvalidate(k, vma, start, pmd);
   const zero = (flags & PTE.SPECIAL) !== 0;
   const folio = memmap.pfnToPage(pfn);
   if (!zero && !migration) {
