@@ -8,7 +8,6 @@
 #define HUGE (2 * MIB)
 #define PROT_RW (PROT_READ | PROT_WRITE)
 #define O_CREAT_RDWR 0102
-#define PR_SET_VMA 0x53564d41
 
 static long map(void *where, size_t pages, int prot, int flags, int fd, size_t page)
 {
@@ -196,18 +195,13 @@ static void files(int fd, const char *what)
 
 static void names(void)
 {
-	char *p = alone(2, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p;
 	char *s = alone(2, PROT_RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int fd;
 
 	write_page(s, 0);
 	show("shared anonymous", s, 2);
 	show_pages("pagemap", s, 2);
-	if (syscall6(__NR_prctl, PR_SET_VMA, 0, (long)p, 2 * PAGE_SIZE, (long)"a name", 0) == 0) {
-		show("named", p, 2);
-		syscall6(__NR_prctl, PR_SET_VMA, 0, (long)s, 2 * PAGE_SIZE, (long)"shared", 0);
-		show("named, shared", s, 2);
-	}
 	fd = (int)syscall4(__NR_openat, AT_FDCWD, "/tmp/faultline mappings", O_CREAT_RDWR, 0600);
 	syscall2(__NR_ftruncate, fd, PAGE_SIZE);
 	p = alone(1, PROT_READ, MAP_PRIVATE, fd, 0);
