@@ -372,9 +372,9 @@ export class ThreadApi {
   frameOf(addr: number): number {
     const { memmap, pt } = this.k.m;
     const vpn = Math.floor(addr / 4096);
-    const entry = pt.find(this.mm.pgd, vpn);
-    if (entry < 0 || pt.isNone(entry)) throw new ScenarioError(`frameOf: nothing is mapped at 0x${addr.toString(16)}`);
-    return memmap.pfnToPage(pt.pfnFor(entry, vpn));
+    const ptep = pt.find(this.mm.pgd, vpn);
+    if (ptep < 0 || pt.isNone(ptep)) throw new ScenarioError(`frameOf: nothing is mapped at 0x${addr.toString(16)}`);
+    return memmap.pfnToPage(pt.pfnFor(ptep, vpn));
   }
 
   /** Moves what is in a frame elsewhere, if nobody is in the way. */

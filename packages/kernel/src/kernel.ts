@@ -10,6 +10,7 @@ import * as hugeMigrate from "./mm/huge_migrate.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
 import * as hugetlb from "./mm/hugetlb.js";
+import * as hugetlbMigrate from "./mm/hugetlb_migrate.js";
 import * as hugetlbPool from "./mm/hugetlb_pool.js";
 import * as hugetlbReserve from "./mm/hugetlb_reserve.js";
 import * as hugetlbVma from "./mm/hugetlb_vma.js";
@@ -112,6 +113,7 @@ export const MAINLINE = {
   hugeMigrate,
   hugeSplit,
   hugetlb,
+  hugetlbMigrate,
   hugetlbPool,
   hugetlbReserve,
   hugetlbVma,

@@ -5,6 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { GFP_HIGHUSER_MOVABLE, Gfp } from "./gfp.js";
 import { HPG, type Hstate } from "./hstate.js";
 import { NO_PAGE, PG } from "./page.js";
+import { PAGEBLOCK_PAGES } from "./pageblock.js";
 import type { Zone } from "./zone.js";
 
 /** For a page of the pool: it can be migrated, and so may be movable memory. */
@@ -72,9 +73,33 @@ export function* takeRange(k: Kernel, zone: Zone, from: number, end: number): Ma
 export function* updateAndFree(k: Kernel, folio: number): Atomic<void> {
   const { m } = k;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
-  m.memmap.private[folio] = 0;
-  m.memmap.clear(folio, PG.hugetlb);
-  yield* k.pageAlloc.freeLargeFolio(k, folio);
+  const { memmap } = m;
+  memmap.private[folio] = 0;
+  memmap.clear(folio, PG.hugetlb);
+  const pages = memmap.folioPages(folio);
+  const bad: number[] = [];
+  for (let page = folio; page < folio + pages; page++) if (memmap.has(page, PG.hwpoison)) bad.push(page);
+  if (bad.length === 0) yield* k.pageAlloc.freeLargeFolio(k, folio);
+  else yield* k.hugetlbPool.freeAround(k, folio, bad);
+}
+
+/** Frees the pages of a folio but those that are poisoned, each of which keeps a reference that nobody has. */
+export function* freeAround(k: Kernel, folio: number, bad: readonly number[]): Atomic<void> {
+  const { m } = k;
+  const end = folio + m.memmap.folioPages(folio);
+  for (let page = folio; page < end; page++) m.touches(Op.PageFlags, page);
+  m.memmap.dissolveCompound(folio);
+  m.memmap.mapping[folio] = 0;
+  const zone = m.zones.zoneOf(folio);
+  if (!zone.lock.tryLock()) yield* zone.lock.lock();
+  for (let page = folio; page < end; page++) {
+    if (bad.includes(page)) k.memoryFailure.retain(k, page);
+    else {
+      m.memmap.flags[page] = 0;
+      zone.freeBlock(page, 0);
+    }
+  }
+  if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
 }
 
 /* Under the lock. */
@@ -84,7 +109,7 @@ export function enqueue(k: Kernel, h: Hstate, folio: number): void {
   const { memmap } = k.m;
   k.m.touches(Op.PageFlags, folio);
   // What it was last used for may have made it dirty: that stays, as in Linux.
-  memmap.flags[folio]! &= PG.hugetlb | PG.uptodate | PG.dirty;
+  memmap.flags[folio]! &= PG.hugetlb | PG.uptodate | PG.dirty | PG.hwpoison;
   memmap.private[folio]! |= HPG.freed;
   h.free.addHead(folio);
   h.freeHugePages++;
@@ -102,9 +127,14 @@ export function remove(k: Kernel, h: Hstate, folio: number, surplus: boolean): v
   h.nrHugePages--;
 }
 
-/** A folio from the free list with one reference of this task's, at site "alloc"; NO_PAGE when there is none. */
+/**
+ * A folio from the free list with one reference of this task's, at site "alloc"; NO_PAGE when there is
+ * none. What is about to go offline stays where it is.
+ */
 export function dequeue(k: Kernel, h: Hstate): number {
-  const folio = h.free.head;
+  const { memmap, zones } = k.m;
+  let folio = h.free.head;
+  while (folio !== NO_PAGE && zones.blocks.isIsolated(folio)) folio = memmap.lruNext[folio]!;
   if (folio === NO_PAGE) return NO_PAGE;
   h.free.remove(folio);
   h.freeHugePages--;
@@ -185,7 +215,7 @@ export function* freeHugeFolio(k: Kernel, folio: number): Atomic<void> {
   hugetlb.subpools.delete(folio);
   memmap.private[folio] = 0;
   memmap.mapping[folio] = 0;
-  for (let page = folio; page < folio + h.pages; page++) memmap.flags[page]! &= PG.tail | PG.hugetlb | PG.uptodate | PG.dirty;
+  for (let page = folio; page < folio + h.pages; page++) memmap.flags[page]! &= PG.tail | PG.hugetlb | PG.uptodate | PG.dirty | PG.hwpoison;
   // What a mount has kept for itself stays promised to it.
   if (!restore && spool !== null) restore = (yield* k.hugetlbReserve.subpoolPut(k, spool, 1)) === 0;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
@@ -321,6 +351,19 @@ export function* dissolveFreeHugetlbFolio(k: Kernel, folio: number): MaySleep<nu
   if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
   if (isHugetlb && error === 0) yield* k.hugetlbPool.updateAndFree(k, folio);
   return error;
+}
+
+/** Free folios of a range leave their pools, so that it can be taken offline: 0, or -EBUSY where one is promised. */
+export function* dissolveFreeHugetlbFolios(k: Kernel, from: number, end: number): MaySleep<number> {
+  const { memmap } = k.m;
+  for (let page = from; page < end; page += PAGEBLOCK_PAGES) {
+    if (k.m.point(Op.PageFlags, page)) yield SWITCH;
+    const folio = memmap.folioOf(page);
+    if (!memmap.has(folio, PG.hugetlb)) continue;
+    const error = yield* k.hugetlbPool.dissolveFreeHugetlbFolio(k, folio);
+    if (error !== 0) return error;
+  }
+  return 0;
 }
 
 /** Makes pages of the next smaller size of free ones: how many, up to `count`. */

@@ -139,6 +139,7 @@ export function* softOfflinePage(k: Kernel, page: number): MaySleep<number> {
     yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
     return -Errno.EBUSY;
   }
+  if (memmap.has(memmap.folioOf(page), PG.hugetlb)) return yield* k.memoryFailure.softOfflineHugetlb(k, page);
   if (!(yield* singleOut(k, page))) {
     m.dmesg.print(`soft offline: ${hex(memmap.pageToPfn(page))}: thp split failed`);
     return -Errno.EBUSY;
@@ -153,6 +154,21 @@ export function* softOfflinePage(k: Kernel, page: number): MaySleep<number> {
   if (failed.length === 0) return 0;
   yield* k.memoryFailure.unpoison(k, page);
   yield* k.vmscan.putbackFolios(k, failed);
+  return -Errno.EBUSY;
+}
+
+/** The same for a page of a huge page: the whole moves, and leaves its pool but for that page. */
+export function* softOfflineHugetlb(k: Kernel, page: number): MaySleep<number> {
+  const { memmap } = k.m;
+  const folio = memmap.folioOf(page);
+  const isolated = yield* k.hugetlbMigrate.isolateHugetlb(k, folio);
+  yield* k.swap.folioPut(k, folio, "hwpoison");
+  if (!isolated) return -Errno.EBUSY;
+  yield* k.memoryFailure.poison(k, page);
+  const { failed } = yield* k.migrate.migratePages(k, [folio], k.migrate.allocMigrationTarget, MigrateMode.SYNC);
+  yield* k.vmscan.putbackFolios(k, failed);
+  if (failed.length === 0 && (yield* k.hugetlbPool.dissolveFreeHugetlbFolio(k, folio)) === 0) return 0;
+  yield* k.memoryFailure.unpoison(k, page);
   return -Errno.EBUSY;
 }
 

@@ -1,7 +1,8 @@
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { HPG } from "./hstate.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { PG } from "./page.js";
 import { MEMORY_BLOCK_PAGES, type Zone, ZoneId } from "./zone.js";
@@ -95,8 +96,16 @@ export function* emptyRange(k: Kernel, from: number, end: number): MaySleep<numb
       if (page < 0) break;
       yield* k.memoryHotplug.doMigrateRange(k, page, end);
     }
+    const error = yield* k.hugetlbPool.dissolveFreeHugetlbFolios(k, from, end);
+    if (error !== 0) return error;
   } while (!(yield* k.pageIsolation.testPagesIsolated(k, from, end)));
   return 0;
+}
+
+/** Whether a folio of hugetlb is in use, and can be isolated; the caller has announced the look. */
+export function isMovableHugetlb(k: Kernel, folio: number): boolean {
+  const { memmap } = k.m;
+  return memmap.has(folio, PG.hugetlb) && (memmap.private[folio]! & HPG.migratable) !== 0;
 }
 
 /** The first page at or behind `from` that is on an LRU list, and so can be moved; -1 when there is none before `end`. */
@@ -106,10 +115,16 @@ export function* scanMovablePages(k: Kernel, from: number, end: number): MaySlee
   for (; page < end; page++) {
     if (m.memmap.refcount[page] === 0) continue;
     if (m.point(Op.PageFlags, page)) yield SWITCH;
-    if (m.memmap.has(page, PG.lru)) break;
+    if (m.memmap.has(page, PG.lru) || k.memoryHotplug.isMovableHugetlb(k, page)) break;
   }
   m.charge((page - from) * SCAN_PAGE_NS);
   return page < end ? page : -1;
+}
+
+/** Takes a folio off its list, or out of the hands of hugetlb. */
+export function* isolate(k: Kernel, folio: number): Atomic<boolean> {
+  if (k.m.memmap.has(folio, PG.hugetlb)) return yield* k.hugetlbMigrate.isolateHugetlb(k, folio);
+  return yield* k.swap.folioIsolateLru(k, folio);
 }
 
 /**
@@ -127,7 +142,7 @@ export function* doMigrateRange(k: Kernel, from: number, end: number): MaySleep<
     const folio = memmap.folioOf(page);
     if (!(yield* k.swap.folioTryGet(k, folio, "offline"))) continue;
     if (memmap.folioOf(page) === folio) {
-      if (yield* k.swap.folioIsolateLru(k, folio)) isolated.push(folio);
+      if (yield* k.memoryHotplug.isolate(k, folio)) isolated.push(folio);
       else if (limit.allows()) {
         m.dmesg.print(`failed to isolate pfn ${memmap.pageToPfn(page).toString(16)}`);
         yield* k.debug.dumpPage(k, page, "isolation failed");

@@ -82,7 +82,7 @@ export function* migratePages(
 
 /** There is no room for a large folio in one piece: its pages, isolated as it was, are added to the list. */
 export function* trySplit(k: Kernel, folio: number, pages: number[]): MaySleep<boolean> {
-  if (!k.m.memmap.isLarge(folio) || !(yield* k.folioLock.folioTrylock(k, folio))) return false;
+  if (!k.m.memmap.isLarge(folio) || k.m.memmap.has(folio, PG.hugetlb) || !(yield* k.folioLock.folioTrylock(k, folio))) return false;
   const error = yield* k.hugeSplit.splitFolio(k, folio, pages);
   yield* k.folioLock.folioUnlock(k, folio);
   return error === 0;
@@ -100,6 +100,7 @@ export function* unmapAndMove(
   retries: number,
 ): MaySleep<number> {
   const { m } = k;
+  if (m.memmap.has(src, PG.hugetlb)) return yield* k.hugetlbMigrate.unmapAndMoveHugePage(k, src, newFolio, mode);
   if (m.point(Op.RefCompare, src)) yield SWITCH;
   if (m.memmap.refcount[src] === 1) {
     // Freed meanwhile: ours is the last reference.
@@ -315,5 +316,6 @@ export function* migrationEntryWait(k: Kernel, ptep: number): MaySleep<void> {
 /** A movable folio for the contents of another of the same size. */
 export function* allocMigrationTarget(k: Kernel, src: number): MaySleep<number> {
   if (k.m.point(Op.PageFlags, src)) yield SWITCH;
+  if (k.m.memmap.has(src, PG.hugetlb)) return yield* k.hugetlbMigrate.allocHugetlbTarget(k, k.m.hugetlb.ofOrder(k.m.memmap.order[src]!)!);
   return yield* k.pageAlloc.allocFolio(k, GFP_MIGRATE, k.m.memmap.order[src]!);
 }

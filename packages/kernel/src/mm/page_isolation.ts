@@ -16,6 +16,8 @@ export function* hasUnmovablePages(k: Kernel, from: number, end: number): Atomic
     if (movableZone) continue;
     if (m.point(Op.PageFlags, page)) yield SWITCH;
     const folio = memmap.folioOf(page);
+    // Of hugetlb what is in use can move, and what is free can leave its pool.
+    if (memmap.has(folio, PG.hugetlb)) continue;
     if (memmap.refcount[folio] !== 0 && !memmap.has(folio, PG.lru)) return page;
   }
   return NO_PAGE;

@@ -176,6 +176,10 @@ export function* putbackFolios(k: Kernel, folios: readonly number[]): Atomic<voi
   const { m } = k;
   const { memmap } = m;
   for (const folio of folios) {
+    if (memmap.has(folio, PG.hugetlb)) {
+      yield* k.hugetlbMigrate.putbackHugetlb(k, folio);
+      continue;
+    }
     const { lruvec } = m.memcgs.get(memmap.memcg[folio]!);
     if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
