@@ -158,9 +158,9 @@ export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
   const { m } = k;
   const { vma, vpn } = vmf;
   const mapping = vma.mapping!;
-  const base = vpn & -FAULT_AROUND_PAGES;
-  const start = Math.max(base, vma.startVpn, vpn & -HPAGE_PMD_NR);
-  const end = Math.min(base + FAULT_AROUND_PAGES, vma.endVpn);
+  // As many pages from where the mapping begins, if it begins within the 64 KiB: then it is more than those.
+  const start = Math.max(vpn & -FAULT_AROUND_PAGES, vma.startVpn);
+  const end = Math.min(start + FAULT_AROUND_PAGES, vma.endVpn, (vpn | (HPAGE_PMD_NR - 1)) + 1);
   let present = false;
   for (let at = start; at < end; at++) {
     const index = vma.linearIndex(at);

@@ -206,9 +206,11 @@ export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: num
   const { start, oldPages, newPages } = r;
   if (mm.vmas.length + 3 >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   // What huge pages have reserved goes along with them alone.
-  const vma = whole.isHugetlb ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
+  let vma = whole.isHugetlb ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
   yield* k.memory.vmaStartWrite(k, vma);
-  const copy = yield* k.mremap.copyVma(k, vma, start, to, newPages);
+  // It may be one with its neighbours at once; where nothing was faulted in, even with the mapping that it came from.
+  const copy = yield* k.mmap.mergeAround(k, mm, yield* k.mremap.copyVma(k, vma, start, to, newPages));
+  vma = mm.vmaAt(start)!;
   const moved = yield* k.mremap.movePageTables(k, vma, copy, start, to, oldPages);
   if (moved < oldPages) {
     // There was no memory for page tables. The old ones are still there, so that the way back needs none.
@@ -220,7 +222,6 @@ export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: num
   yield* k.uffdEvents.mremapPrep(k, copy, start * 4096, to * 4096, oldPages * 4096);
   if ((r.flags & Mremap.DONTUNMAP) !== 0) yield* k.mremap.dontunmapComplete(k, vma, start, start + oldPages);
   else yield* k.mmap.unmapRange(k, mm, start, start + oldPages);
-  yield* k.mmap.mergeAround(k, mm, copy);
   return to;
 }
 
