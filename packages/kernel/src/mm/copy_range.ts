@@ -8,6 +8,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 import { PteMarker } from "./pte_marker.js";
+import { isUffdWp } from "./uffd_wp.js";
 
 /** More entries than this cannot name one swap slot. */
 const SWAP_COUNT_MAX = 255;
@@ -124,7 +125,7 @@ export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: numbe
   if (!ptePresent(flags)) return yield* k.copyRange.copyNonpresentPte(k, dst, src, vpn, to, from, flags, pfn);
   if (yield* k.copyRange.needsCopyForDma(k, src, flags, pfn)) {
     if (spare === NO_PAGE) return Copied.NeedsPage;
-    yield* k.copyRange.copyPinnedPage(k, dst, vpn, to, m.memmap.pfnToPage(pfn), spare);
+    yield* k.copyRange.copyPinnedPage(k, dst, vpn, to, m.memmap.pfnToPage(pfn), spare, isUffdWp(dst, flags));
     return Copied.UsedPage;
   }
   yield* k.copyRange.copyPresentPte(k, dst, src, vpn, to, from, flags, pfn);
@@ -148,16 +149,16 @@ export function* needsCopyForDma(k: Kernel, src: Vma, flags: number, pfn: number
   return memmap.isAnon(folio) && memmap.isPinned(folio) && memmap.has(memmap.pfnToPage(pfn), PG.anonExclusive);
 }
 
-/** The child gets a copy at once. */
-export function* copyPinnedPage(k: Kernel, dst: Vma, vpn: number, to: number, page: number, copy: number): Atomic<void> {
+/** The child gets a copy at once, protected as the parent's page is. */
+export function* copyPinnedPage(k: Kernel, dst: Vma, vpn: number, to: number, page: number, copy: number, wp: boolean): Atomic<void> {
   const { m } = k;
   if (m.point(Op.FrameRead, page)) yield SWITCH;
   m.ram.copy(copy, page);
   k.rmap.folioAddNewAnonRmap(k, copy, dst, vpn);
   yield* k.swap.folioAddLru(k, copy);
   dst.mm.addRss(RssKind.anon, 1);
-  const flags = maybeMkwrite(vmPageProt(dst.flags), dst.flags) | PTE.D | PTE.SOFT_DIRTY;
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, flags, m.memmap.pageToPfn(copy));
+  const flags = vmPageProt(dst.flags) | PTE.D | PTE.SOFT_DIRTY;
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, wp ? flags | PTE.UFFD_WP : maybeMkwrite(flags, dst.flags), m.memmap.pageToPfn(copy));
   m.refs?.put(copy, "alloc");
 }
 

@@ -233,16 +233,28 @@ export function* moveLockedFolio(k: Kernel, { dst, src, to, from }: Move, dstPte
   const locks = yield* doubleLock(k, dstPte, srcPte);
   let result = 1;
   if (!(yield* k.uffdMove.isStable(k, dstPte, srcPte, flags, pfn))) result = -Errno.EAGAIN;
-  else if (memmap.isLarge(folio) || !memmap.has(folio, PG.anonExclusive)) result = -Errno.EBUSY;
+  else if (memmap.isLarge(folio) || !memmap.has(folio, PG.anonExclusive) || (yield* k.uffdMove.isPinned(k, folio))) result = -Errno.EBUSY;
   else {
     const [old] = yield* k.memory.ptepClearFlush(k, src, from, srcPte);
-    k.uffdMove.moveAnonRmap(k, folio, dst, to);
-    const now = vmPageProt(dst.flags) | PTE.W | PTE.SOFT_DIRTY | (old & PTE.D);
-    yield* k.memory.setPteAt(k, dst.mm, to, dstPte, now, pfn);
+    // Who pins it without locks has seen the entry go, or is seen here.
+    if (yield* k.uffdMove.isPinned(k, folio)) {
+      yield* k.memory.setPteAt(k, src.mm, from, srcPte, old, pfn);
+      result = -Errno.EBUSY;
+    } else {
+      k.uffdMove.moveAnonRmap(k, folio, dst, to);
+      const now = vmPageProt(dst.flags) | PTE.W | PTE.SOFT_DIRTY | (old & PTE.D);
+      yield* k.memory.setPteAt(k, dst.mm, to, dstPte, now, pfn);
+    }
   }
   yield* doubleUnlock(locks);
   if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
   return result;
+}
+
+/** Whether a device has the folio for itself, which must then stay at its address. */
+export function* isPinned(k: Kernel, folio: number): Atomic<boolean> {
+  if (k.m.point(Op.RefCompare, folio)) yield SWITCH;
+  return k.m.memmap.isPinned(folio);
 }
 
 /** Reverse walks from a locked folio come to the new place from here on. */
@@ -328,7 +340,8 @@ export function* moveHugeEntry(k: Kernel, { dst, src, to, from }: Move, dstPmd: 
   let result: number = -Errno.EAGAIN;
   if (yield* k.uffdMove.isStable(k, dstPmd, srcPmd, flags, pfn)) {
     const folio = m.memmap.pfnToPage(pfn);
-    if (!zero && !m.memmap.has(folio, PG.anonExclusive)) result = -Errno.EBUSY;
+    const busy = !zero && (!m.memmap.has(folio, PG.anonExclusive) || (yield* k.uffdMove.isPinned(k, folio)));
+    if (busy) result = -Errno.EBUSY;
     else {
       const [old] = yield* k.hugeMemory.pmdClearFlush(k, src, from, srcPmd);
       if (!zero) k.uffdMove.moveAnonRmap(k, folio, dst, to);
