@@ -60,6 +60,8 @@ export { Copied } from "./mm/copy_range.js";
 export type { Waited, WaitFor } from "./kernel/exit.js";
 export { SeededChoices, type Choices } from "./kernel/choices.js";
 export { Process, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, ThreadState } from "./kernel/process.js";
+export type { CpuTimerKind } from "./kernel/cpu_timers.js";
+export type { PosixTimer, TimerNotice } from "./kernel/posix_timers.js";
 export { Ratelimit } from "./kernel/ratelimit.js";
 export { Retries } from "./kernel/retry.js";
 export { Cap, CAP_FULL_SET, capable, type Capabilities } from "./kernel/capability.js";

@@ -75,6 +75,8 @@ import * as uffdMove from "./mm/uffd_move.js";
 import * as uffdShmem from "./mm/uffd_shmem.js";
 import * as uffdWp from "./mm/uffd_wp.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
+import * as cpuTimers from "./kernel/cpu_timers.js";
+import * as posixTimers from "./kernel/posix_timers.js";
 import * as exec from "./kernel/exec.js";
 import * as exit from "./kernel/exit.js";
 import * as fork from "./kernel/fork.js";
@@ -96,6 +98,7 @@ export const MAINLINE = {
   collapse,
   collapseFile,
   copyRange,
+  cpuTimers,
   debug,
   exec,
   exit,
@@ -148,6 +151,7 @@ export const MAINLINE = {
   pagemapScan,
   pteMarker,
   populate,
+  posixTimers,
   rcu,
   ptReclaim,
   rmap,

@@ -108,6 +108,7 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
     process.files.users--;
     process.files = new FileTable(process.files);
   }
+  yield* k.posixTimers.deleteAll(k, process);
   if (old !== null) yield* k.exec.releaseExec(k, old);
   yield* k.exec.closeOnExec(k);
 }

@@ -2,6 +2,8 @@ import type { FileTable, OpenFile } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
 import { FULL_CAPABILITIES, type Capabilities } from "./capability.js";
+import type { CpuTimer, CpuTimerKind } from "./cpu_timers.js";
+import type { PosixTimer } from "./posix_timers.js";
 import type { ResourceLimit } from "./rlimit.js";
 import type { Task, TimerHandle, WaitQueue } from "./sched.js";
 import { Sig, type SignalHandlers, type SignalInfo } from "./signal.js";
@@ -93,6 +95,11 @@ export class Process {
   oomScoreAdjMin = 0;
   /** ITIMER_REAL: when it fires and how often from then on, in nanoseconds of machine time. */
   realTimer: { handle: TimerHandle; deadline: number; interval: number } | null = null;
+  /** ITIMER_VIRTUAL and ITIMER_PROF; null while neither is set. */
+  cpuTimers: Readonly<Record<CpuTimerKind, CpuTimer | null>> | null = null;
+  /** By id. */
+  readonly posixTimers = new Map<number, PosixTimer>();
+  nextTimerId = 0;
   /** What threads that are gone have used. */
   readonly gone = { userTimeNs: 0, systemTimeNs: 0, minorFaults: 0, majorFaults: 0 };
   /** What children have used that were waited for, and theirs. */

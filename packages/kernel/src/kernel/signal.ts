@@ -82,6 +82,8 @@ export interface SignalInfo {
   readonly addrBig?: bigint;
   /** si_value of rt_sigqueueinfo and the like. */
   readonly value?: bigint;
+  /** si_overrun of a timer: how often its time has come unnoticed. */
+  readonly overrun?: number;
 }
 
 /** How one signal is handled; addresses are user addresses. */

@@ -27,6 +27,8 @@ export class GuestThread {
   exiting: number | null = null;
   /** The system call has set all registers itself (rt_sigreturn). */
   keepRegisters = false;
+  /** When the timed sleep that a signal has interrupted was to end, for the call that goes on with it; null for one that begins. */
+  resumes: number | null = null;
   /** An interrupted system call that may have to be made again: its first argument. */
   private restart: { readonly code: number; readonly a0Lo: number; readonly a0Hi: number } | null = null;
 
@@ -97,6 +99,7 @@ export class GuestThread {
         this.leaveFault(yield* this.k.fault.handleUserFault(this.k, hart.faultAddress, hart.faultAccess));
       }
       else if (exit !== Exit.BUDGET) this.trap(hart, exit);
+      if (task.process!.cpuTimers !== null) this.k.cpuTimers.runCpuTimers(this.k);
       // Also what never enters the kernel by itself gives way here.
       if (!checking && m.point(Op.Run, task.id)) {
         hart.clearReservation();
@@ -189,6 +192,7 @@ export class GuestThread {
       m.dmesg.printOnce(`${task.comm}[${task.id}]: system call ${name} is not implemented`);
       result = -Errno.ENOSYS;
     } else result = yield* call.handler(this, args);
+    if (result !== -Restart.ERESTART_RESTARTBLOCK) this.resumes = null;
     task.thread.syscall = "";
     task.thread.systemTimeNs += m.now() - start;
     if (this.exiting !== null) return;
@@ -234,6 +238,7 @@ export class GuestThread {
     }
     this.linux.strace?.signal(this, delivery.info);
     this.restart = null;
+    this.resumes = null;
     if (restart !== null) {
       const again =
         restart.code === Restart.ERESTARTNOINTR ||

@@ -30,6 +30,7 @@ export function writeSigInfo(view: DataView, info: SignalInfo): void {
   }
   view.setInt32(16, info.pid ?? 0, true);
   if (info.status !== undefined) view.setInt32(24, info.status, true);
+  if (info.overrun !== undefined) view.setInt32(20, info.overrun, true);
   if (info.value !== undefined) view.setBigUint64(24, BigInt.asUintN(64, info.value), true);
 }
 

@@ -570,10 +570,25 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
     t.task.thread.savedSigmask = t.task.blockedSignals;
     k.signal.setBlocked(k, mask.getBigUint64(0, true));
   }
+  const result = yield* pollUntil(t, fds!, table, n, deadline);
+  // What is left of the time is told, and is what a call that goes on has.
+  if (timeout !== 0) {
+    const left = Math.max(deadline - k.m.now(), 0);
+    const view = new DataView(new ArrayBuffer(16));
+    setI64(view, 0, Math.floor(left / NSEC_PER_SEC));
+    setI64(view, 8, Math.floor(left % NSEC_PER_SEC));
+    // Where it cannot be told, the call does not go on.
+    if ((yield* k.uaccess.copyToUser(k, timeout!, structBytes(view))) < 0 && result === -Restart.ERESTARTNOHAND) return -Errno.EINTR;
+  }
+  return result;
+};
+
+function* pollUntil(t: GuestThread, fds: number, table: DataView, n: number, deadline: number): MaySleep<number> {
+  const { k } = t;
   for (;;) {
     const ready = lookAt(t, table, n);
     if (ready > 0 || k.m.now() >= deadline) {
-      if (n > 0 && (yield* k.uaccess.copyToUser(k, fds!, structBytes(table))) < 0) return -Errno.EFAULT;
+      if (n > 0 && (yield* k.uaccess.copyToUser(k, fds, structBytes(table))) < 0) return -Errno.EFAULT;
       return ready;
     }
     const timer = deadline === Infinity ? null : k.m.sched.addTimer(deadline, t.task.isUser, () => k.m.sched.wake(t.task));
@@ -581,7 +596,7 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
     timer?.cancel();
     if (!woken) return -Restart.ERESTARTNOHAND;
   }
-};
+}
 
 /** Writes what each file is ready for into a table of struct pollfd; how many are for anything. */
 function lookAt(t: GuestThread, table: DataView, n: number): number {

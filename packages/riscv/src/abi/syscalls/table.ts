@@ -6,6 +6,7 @@ import { MM } from "./mm.js";
 import { PROCESS_VM } from "./process_vm.js";
 import { PIDFD } from "./pidfd.js";
 import { MOUNT } from "./mount.js";
+import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
 import { SHM } from "./shm.js";
 import { SIGNAL } from "./signal.js";
@@ -22,6 +23,7 @@ export const SYSCALLS: Table = new Map(
     ...MM,
     ...MOUNT,
     ...PIDFD,
+    ...POSIX_TIMERS,
     ...PROCESS,
     ...PROCESS_VM,
     ...SHM,

@@ -1,4 +1,4 @@
-import { BLOCK, Errno, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, type MaySleep } from "@faultline/kernel";
+import { BLOCK, Errno, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, type CpuTimerKind, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -94,37 +94,46 @@ function* readTimespec(t: GuestThread, address: number): MaySleep<number | { rea
   return seconds * NSEC_PER_SEC + ns;
 }
 
-function* sleep(t: GuestThread, deadline: number, remaining: number): MaySleep<number> {
+function* sleep(t: GuestThread, ns: number, remaining: number): MaySleep<number> {
   const { k } = t;
+  const deadline = t.resumes ?? k.m.now() + ns;
   if (yield* k.time.sleepUntil(k, deadline, "a timer (nanosleep)")) return 0;
   if (remaining !== 0) {
     const left = split(Math.max(deadline - k.m.now(), 0));
     const error = yield* writePair(t, remaining, left.seconds, left.ns);
     if (error < 0) return error;
   }
+  t.resumes = deadline;
   return -Restart.ERESTART_RESTARTBLOCK;
 }
 
 const nanosleep: Handler = function* (t, [request, remaining]) {
   const ns = yield* readTimespec(t, request!);
-  return typeof ns === "number" ? yield* sleep(t, t.k.m.now() + ns, remaining!) : ns.error;
+  return typeof ns === "number" ? yield* sleep(t, ns, remaining!) : ns.error;
 };
 
 const TIMER_ABSTIME = 1;
 
+/** Clocks that nobody can sleep by, though they can be read. */
+const NO_SLEEP: readonly number[] = [Clock.THREAD_CPUTIME, Clock.MONOTONIC_RAW, Clock.REALTIME_COARSE, Clock.MONOTONIC_COARSE];
+
 const clockNanosleep: Handler = function* (t, [clock, flags, request, remaining]) {
   const { k } = t;
   const id = int(clock!);
+  if (NO_SLEEP.includes(id)) return -Errno.EOPNOTSUPP;
   if (id !== Clock.REALTIME && id !== Clock.MONOTONIC && id !== Clock.BOOTTIME) return -Errno.EINVAL;
   const ns = yield* readTimespec(t, request!);
   if (typeof ns !== "number") return ns.error;
-  if ((flags! & TIMER_ABSTIME) === 0) return yield* sleep(t, k.m.now() + ns, remaining!);
+  if ((flags! & TIMER_ABSTIME) === 0) return yield* sleep(t, ns, remaining!);
   const deadline = id === Clock.REALTIME ? ns - REALTIME_AT_BOOT_S * NSEC_PER_SEC : ns;
-  const result = yield* sleep(t, deadline, 0);
-  return result === -Restart.ERESTART_RESTARTBLOCK ? -Restart.ERESTARTNOHAND : result;
+  return (yield* k.time.sleepUntil(k, deadline, "a timer (nanosleep)")) ? 0 : -Restart.ERESTARTNOHAND;
 };
 
-const ITIMER_REAL = 0;
+enum Itimer {
+  REAL,
+  VIRTUAL,
+  PROF,
+}
 
 function* writeTimer(t: GuestThread, address: number, timer: { left: number; interval: number }): MaySleep<number> {
   const view = new DataView(new ArrayBuffer(32));
@@ -136,13 +145,19 @@ function* writeTimer(t: GuestThread, address: number, timer: { left: number; int
 }
 
 const getitimer: Handler = function* (t, [which, value]) {
-  if (int(which!) !== ITIMER_REAL) return -Errno.EINVAL;
-  return yield* writeTimer(t, value!, t.k.time.getRealTimer(t.k, t.task.process!));
+  const { k } = t;
+  const process = t.task.process!;
+  if (int(which!) < Itimer.REAL || int(which!) > Itimer.PROF) return -Errno.EINVAL;
+  const timer = int(which!) === (Itimer.REAL as number) ? k.time.getRealTimer(k, process) : k.cpuTimers.getCpuTimer(k, process, kindOf(which!));
+  return yield* writeTimer(t, value!, timer);
 };
+
+function kindOf(which: number): CpuTimerKind {
+  return int(which) === (Itimer.VIRTUAL as number) ? "virtual" : "prof";
+}
 
 const setitimer: Handler = function* (t, [which, value, old]) {
   const { k } = t;
-  if (int(which!) !== ITIMER_REAL) return -Errno.EINVAL;
   let interval = 0;
   let first = 0;
   if (value !== 0) {
@@ -153,7 +168,12 @@ const setitimer: Handler = function* (t, [which, value, old]) {
     first = getI64(view, 16) * NSEC_PER_SEC + getI64(view, 24) * 1000;
     if (interval < 0 || first < 0) return -Errno.EINVAL;
   }
-  const before = yield* k.time.setRealTimer(k, t.task.process!, first, interval);
+  if (int(which!) < Itimer.REAL || int(which!) > Itimer.PROF) return -Errno.EINVAL;
+  const process = t.task.process!;
+  const before =
+    int(which!) === (Itimer.REAL as number)
+      ? yield* k.time.setRealTimer(k, process, first, interval)
+      : yield* k.cpuTimers.setCpuTimer(k, process, kindOf(which!), first, interval);
   return old === 0 ? 0 : yield* writeTimer(t, old!, before);
 };
 
@@ -191,11 +211,13 @@ const futex: Handler = function* (t, [address, op, value, argument3, address2, v
         const ns = yield* readTimespec(t, argument3!);
         if (typeof ns !== "number") return ns.error;
         // WAIT takes a span, WAIT_BITSET a point in time.
-        if (command === Futex.WAIT) deadline = k.m.now() + ns;
+        if (command === Futex.WAIT) deadline = t.resumes ?? k.m.now() + ns;
         else deadline = realtime ? ns - REALTIME_AT_BOOT_S * NSEC_PER_SEC : ns;
       }
       const bitset = command === Futex.WAIT ? MATCH_ANY : value3! >>> 0;
-      return yield* k.futex.futexWait(k, address!, value! >>> 0, bitset, deadline);
+      const result = yield* k.futex.futexWait(k, address!, value! >>> 0, bitset, deadline);
+      if (result === -Restart.ERESTART_RESTARTBLOCK) t.resumes = deadline;
+      return result;
     }
     case Futex.WAKE:
       return yield* k.futex.futexWake(k, address!, int(value!), MATCH_ANY);
@@ -263,8 +285,8 @@ const getparam: Handler = function* (t, [, param]) {
 export const TIME: readonly (readonly [number, Syscall])[] = [
   [98, call("futex", [F.POINTER, F.FUTEX_OP, F.INT, F.FUTEX_ARG3, F.FUTEX_ARG4, F.FUTEX_ARG5], futex, "no PI futexes")],
   [101, call("nanosleep", [F.TIMESPEC, F.OUT], nanosleep)],
-  [102, call("getitimer", [F.INT, F.OUT], getitimer, "ITIMER_REAL only")],
-  [103, call("setitimer", [F.INT, F.POINTER, F.OUT], setitimer, "ITIMER_REAL only")],
+  [102, call("getitimer", [F.INT, F.OUT], getitimer)],
+  [103, call("setitimer", [F.INT, F.POINTER, F.OUT], setitimer)],
   [113, call("clock_gettime", [F.CLOCK, F.TIMESPEC_OUT], clockGettime)],
   [114, call("clock_getres", [F.CLOCK, F.TIMESPEC_OUT], clockGetres)],
   [115, call("clock_nanosleep", [F.CLOCK, F.TIMER_FLAGS, F.TIMESPEC, F.OUT], clockNanosleep)],
