@@ -15,3 +15,9 @@ test("a monitor is told of faults and events as on Linux", async () => {
     await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/uffd-monitor.txt");
   }
 });
+
+test("files of huge pages are registered, filled and protected as on Linux", async () => {
+  const run = runGuest("uffd-shmem", { args: ["huge"], memoryBytes: 256 * 2 ** 20 });
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/uffd-hugetlb.txt");
+});
