@@ -20,6 +20,9 @@
 
 static char *arena;
 static char *source;
+/* What areas are: private, or shared; and whether there is something in the file that is not mapped. */
+static int map_kind = MAP_PRIVATE;
+static int filled;
 
 /* What the monitor does with a fault on an empty entry. */
 enum answer { COPY, COPY_PROTECTED, ZERO, POISON, MOVE, UNREGISTER };
@@ -43,18 +46,20 @@ static char *at(size_t page)
 static void map(size_t page, size_t pages, int prot)
 {
 	long p = syscall6(__NR_mmap, (long)at(page), (long)(pages * PAGE_SIZE), prot,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			  map_kind | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
 	if (p != (long)at(page))
 		fail("mmap", p);
 }
 
-static long answer(int fd, enum answer how, unsigned long address, int protected)
+static long answer(int fd, enum answer how, unsigned long address, unsigned long flags)
 {
 	char *page = (char *)(address & -PAGE_SIZE);
 
-	if (protected)
+	if ((flags & UFFD_PAGEFAULT_FLAG_WP) != 0)
 		return uffd_writeprotect(fd, page, PAGE_SIZE, 0);
+	if ((flags & UFFD_PAGEFAULT_FLAG_MINOR) != 0)
+		return uffd_continue(fd, page, PAGE_SIZE, how == COPY_PROTECTED ? 2 : 0);
 	switch (how) {
 	case COPY:
 		return uffd_copy(fd, page, source, PAGE_SIZE, 0);
@@ -114,7 +119,7 @@ static void watch(void)
 		}
 		m->count++;
 		m->error = answer(m->fd, m->answer, msg->arg.pagefault.address,
-				  (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0);
+				  msg->arg.pagefault.flags);
 	}
 }
 
@@ -124,6 +129,10 @@ static void begin(unsigned long features, unsigned long mode, enum answer how)
 
 	map(0, 32, PROT_RW);
 	map(62, 1, PROT_RW);
+	if (filled) {
+		memset(at(0), 'f', 8 * PAGE_SIZE);
+		syscall3(__NR_madvise, at(0), 8 * PAGE_SIZE, 4);
+	}
 	monitor.fd = uffd_open(0, features);
 	monitor.answer = how;
 	monitor.count = 0;
@@ -224,6 +233,37 @@ static void faults(void)
 	print("read %d\n", (long)*(volatile char *)at(1));
 	*(volatile char *)at(1) = 1;
 	end("markers", 0);
+}
+
+static void shared(void)
+{
+	map_kind = MAP_SHARED;
+	for (enum answer how = COPY; how <= ZERO; how++) {
+		begin(EXACT, MISSING | WP, how);
+		print("read %d, ", (long)*(volatile char *)(at(1) + 17));
+		*(volatile char *)(at(2) + 3000) = 5;
+		print("written, then %d\n", (long)*(volatile char *)at(2));
+		*(volatile char *)at(1) = 6;
+		end("shared", 0);
+	}
+	filled = 1;
+	for (enum answer how = COPY; how <= COPY_PROTECTED; how++) {
+		begin(EXACT, UFFDIO_REGISTER_MODE_MINOR | MISSING | WP, how);
+		print("read %d, ", (long)*(volatile char *)(at(1) + 17));
+		*(volatile char *)(at(2) + 3000) = 5;
+		print("written, then %d, ", (long)*(volatile char *)at(2));
+		print("missing %d\n", (long)*(volatile char *)at(9));
+		*(volatile char *)at(1) = 6;
+		end("minor", 0);
+	}
+	begin(EVENT_REMOVE, MISSING, COPY);
+	print("remove: %d\n", syscall3(__NR_madvise, at(1), 2 * PAGE_SIZE, 9));
+	print("dontneed: %d\n", syscall3(__NR_madvise, at(4), PAGE_SIZE, 4));
+	print("read %d", (long)*(volatile char *)at(1));
+	print(" %d\n", (long)*(volatile char *)at(4));
+	end("holes", 0);
+	map_kind = MAP_PRIVATE;
+	filled = 0;
 }
 
 static void kernel_faults(void)
@@ -629,6 +669,7 @@ int main(int argc, char **argv, char **envp)
 	memset(source, 'c', PAGE_SIZE);
 	syscall2(__NR_munmap, arena, PAGES * PAGE_SIZE);
 	faults();
+	shared();
 	kernel_faults();
 	threads();
 	deaths();
