@@ -9,6 +9,7 @@ import * as hmm from "./mm/hmm.js";
 import * as hugeMigrate from "./mm/huge_migrate.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
+import * as compaction from "./mm/compaction.js";
 import * as hugetlb from "./mm/hugetlb.js";
 import * as hugetlbMigrate from "./mm/hugetlb_migrate.js";
 import * as hugetlbPool from "./mm/hugetlb_pool.js";
@@ -97,6 +98,7 @@ export const MAINLINE = {
   clearRefs,
   collapse,
   collapseFile,
+  compaction,
   copyRange,
   cpuTimers,
   debug,

@@ -3,6 +3,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
 import { Gfp, GFP_KERNEL, gfpZone } from "./gfp.js";
+import { MigrateMode } from "./migrate_mode.js";
 import { NO_PAGE, PG } from "./page.js";
 import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
 import { MAX_PAGE_ORDER, type Zone } from "./zone.js";
@@ -118,11 +119,16 @@ export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<num
   let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low");
   if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
   if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
-  if (folio === NO_PAGE && (gfp & Gfp.DIRECT_RECLAIM) !== 0) {
-    yield* k.vmscan.tryToFreePages(k, gfp);
-    folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
-  }
-  return folio;
+  if (folio !== NO_PAGE || (gfp & Gfp.DIRECT_RECLAIM) === 0) return folio;
+  // Pages that lie apart are brought together; who says that it may fail tries harder.
+  yield* k.compaction.tryToCompactPages(k, gfp, order, MigrateMode.ASYNC);
+  folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
+  if (folio !== NO_PAGE) return folio;
+  yield* k.vmscan.tryToFreePages(k, gfp);
+  folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
+  if (folio !== NO_PAGE || (gfp & Gfp.RETRY_MAYFAIL) === 0) return folio;
+  yield* k.compaction.tryToCompactPages(k, gfp, order, MigrateMode.SYNC);
+  return yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
 }
 
 /** A block from the buddy lists as one folio, where the watermark lets it; NO_PAGE else. */

@@ -1,5 +1,6 @@
 import { SpinLock } from "../kernel/locks.js";
 import type { Machine } from "../machine.js";
+import { CompactScanners } from "./compact_scanners.js";
 import { FolioList } from "./lruvec.js";
 import { NO_PAGE, PG, RAM_BASE_PFN, type Memmap } from "./page.js";
 import { FALLBACKS, MIGRATE_PCPTYPES, MIGRATE_TYPES, MigrateType, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Pageblocks } from "./pageblock.js";
@@ -45,6 +46,7 @@ export class Zone {
   /** How many want pages to go to the buddy lists at once, and not to per-CPU lists. */
   pcpDisabled = 0;
   isolatedPageblocks = 0;
+  readonly compact = new CompactScanners();
   /** How often something was allocated here: numa_hit. */
   allocations = 0;
 
@@ -231,6 +233,26 @@ export class Zone {
       page += 1 << order;
     }
     return removed;
+  }
+
+  /** Takes what is free in a pageblock off the lists, as single pages, which are the caller's; no larger block begins there. */
+  takeFree(block: number): number[] {
+    const { memmap } = this;
+    const taken: number[] = [];
+    const type = this.blocks.listOf(block);
+    for (let page = block; page < block + PAGEBLOCK_PAGES; ) {
+      if (!memmap.has(page, PG.buddy)) {
+        page++;
+        continue;
+      }
+      const pages = 1 << memmap.private[page]!;
+      this.removeFree(page, memmap.private[page]!, type);
+      memmap.private[page] = 0;
+      for (let i = 0; i < pages; i++) taken.push(page + i);
+      page += pages;
+    }
+    this.free -= taken.length;
+    return taken;
   }
 
   private addFree(page: number, order: number, type: MigrateType): void {

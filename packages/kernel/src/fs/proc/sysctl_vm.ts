@@ -83,10 +83,8 @@ export function populateVmSettings(vm: PseudoDir): void {
   vm.add("stat_refresh", new TextFile(vm.fs, { mode: 0o600, strict: true, show: showStatRefresh, store: storeStatRefresh }));
 }
 
-/** Free pages come together from the lists of the CPUs; what is in use stays where it is, since nothing here moves it. */
 export function* compactMemory(k: Kernel): MaySleep<number> {
-  yield* k.swap.lruAddDrainAll(k);
-  for (const zone of k.m.zones.list) yield* k.pageAlloc.drainAllPages(k, zone);
+  yield* k.compaction.compactNode(k);
   return 0;
 }
 
