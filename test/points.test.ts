@@ -136,6 +136,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/zone.ts: Zone.removeFree": UNDER_CALLERS_LOCK,
   "mm/zone.ts: Zone.removeIsolated": UNDER_CALLERS_LOCK,
   "mm/zone.ts: Zone.split": UNDER_CALLERS_LOCK,
+  "mm/zone.ts: Zone.takeFree": UNDER_CALLERS_LOCK,
   "mm/zone.ts: Zone.takeOver": UNDER_CALLERS_LOCK,
   "mm/zone.ts: Zones.constructor": "boot: nothing runs yet",
   "mm/zone.ts: Zones.release": UNDER_CALLERS_LOCK,

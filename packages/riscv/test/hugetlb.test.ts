@@ -9,3 +9,9 @@ test("pools of huge pages, and what maps them, answer as Linux does", async () =
     await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/hugetlb.txt");
   }
 });
+
+test("huge pages are had from memory in pieces: what lies between moves", () => {
+  const run = runGuest("compaction", { memoryBytes: 128 * 2 ** 20 });
+  expect(run.stdout).toBe("a third as huge pages: yes\nwrong pages: 0\nwrong pages: 0\n");
+  expect(run.exitCode).toBe(0);
+});
