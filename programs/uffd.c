@@ -147,6 +147,32 @@ static void descriptors(void)
 	syscall1(__NR_close, dev);
 }
 
+static long wait_for(long pid)
+{
+	int status = 0;
+
+	syscall4(__NR_wait4, pid, &status, 0, NULL);
+	return status;
+}
+
+/* Without CAP_SYS_PTRACE. */
+static void unprivileged(void)
+{
+	uint32_t header[2] = { 0x20080522, 0 }, data[6];
+	long fd;
+
+	syscall2(__NR_capget, header, data);
+	data[0] &= ~(1u << 19);
+	say("capset", syscall2(__NR_capset, header, data));
+	say("for the kernel, too", syscall1(__NR_userfaultfd, 0));
+	say("unknown flags", syscall1(__NR_userfaultfd, 2));
+	fd = syscall1(__NR_userfaultfd, 1 | O_NONBLOCK);
+	say("for programs", fd < 0 ? fd : 0);
+	say("fork events", uffd_api((int)fd, 2));
+	say("and unknown features", uffd_api((int)fd, 2 | 1ul << 40));
+	say("other events", uffd_api((int)fd, 4 | 8));
+}
+
 static void registration(void)
 {
 	int fd = uffd_open(O_NONBLOCK, 0), other = uffd_open(O_NONBLOCK, 0);
@@ -360,14 +386,6 @@ static void protection(void)
 	syscall1(__NR_close, zero);
 }
 
-static long wait_for(long pid)
-{
-	int status = 0;
-
-	syscall4(__NR_wait4, pid, &status, 0, NULL);
-	return status;
-}
-
 /* Protection after fork, mremap and swap. */
 static void moving(void)
 {
@@ -483,6 +501,15 @@ int main(int argc, char **argv, char **envp)
 	map(0, 1, PROT_RW);
 	descriptors();
 	unmap(0, 1);
+	{
+		long pid = syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);
+
+		if (pid == 0) {
+			unprivileged();
+			exit_group(0);
+		}
+		wait_for(pid);
+	}
 	print("registration\n");
 	registration();
 	print("filling\n");

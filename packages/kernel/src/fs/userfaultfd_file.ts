@@ -1,4 +1,5 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
@@ -67,7 +68,13 @@ const WRITEPROTECT_DONTWAKE = 2n;
 
 /* Making one. */
 
-/** userfaultfd(2), and USERFAULTFD_IOC_NEW: a descriptor, or a negated errno. Everybody is root, so that the sysctl forbids nothing. */
+/** userfaultfd(2): faults of the kernel are for who may trace others, or for all where the sysctl says so. */
+export function* sysUserfaultfd(k: Kernel, flags: number): MaySleep<number> {
+  const allowed = (flags & UFFD_USER_MODE_ONLY) !== 0 || capable(k, Cap.SYS_PTRACE) || k.m.unprivilegedUserfaultfd !== 0;
+  return allowed ? yield* k.userfaultfdFile.newUserfaultfd(k, flags) : -Errno.EPERM;
+}
+
+/** A new one, as USERFAULTFD_IOC_NEW makes it: a descriptor, or a negated errno. */
 export function* newUserfaultfd(k: Kernel, flags: number): MaySleep<number> {
   const { mm } = k.m.current!;
   if (mm === null || (flags & ~(O.CLOEXEC | O.NONBLOCK | UFFD_USER_MODE_ONLY)) !== 0) return -Errno.EINVAL;
@@ -229,8 +236,11 @@ function bit(nr: Nr): bigint {
 export function* api(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep<number> {
   const words = yield* readWords(k, arg, 3);
   let result: number = words === null ? -Errno.EFAULT : -Errno.EINVAL;
-  if (words !== null && words[0] === BigInt(UFFD_API) && (words[1]! & ~BigInt(UFFD_API_FEATURES)) === 0n) {
-    result = yield* k.userfaultfdFile.handshake(k, ctx, Number(words[1]), arg);
+  if (words !== null && words[0] === BigInt(UFFD_API)) {
+    // Who has the child's descriptor has its memory.
+    const forbidden = (words[1]! & BigInt(UffdFeature.EVENT_FORK)) !== 0n && !capable(k, Cap.SYS_PTRACE);
+    if (forbidden) result = -Errno.EPERM;
+    else if ((words[1]! & ~BigInt(UFFD_API_FEATURES)) === 0n) result = yield* k.userfaultfdFile.handshake(k, ctx, Number(words[1]), arg);
     if (result === 0) return 0;
   }
   // Who fails gets zeros.

@@ -162,7 +162,7 @@ const readahead: Handler = function* (t, [fd]) {
 };
 
 const userfaultfd: Handler = function* (t, [flags]) {
-  return yield* t.k.userfaultfdFile.newUserfaultfd(t.k, int(flags!));
+  return yield* t.k.userfaultfdFile.sysUserfaultfd(t.k, int(flags!));
 };
 
 const RANGE = [F.POINTER, F.SIZE];
