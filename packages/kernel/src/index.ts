@@ -64,6 +64,7 @@ export type { CpuTimerKind } from "./kernel/cpu_timers.js";
 export type { PosixTimer, TimerNotice } from "./kernel/posix_timers.js";
 export { Ratelimit } from "./kernel/ratelimit.js";
 export { Retries } from "./kernel/retry.js";
+export { commitCreds, ROOT_CREDENTIALS, type Credentials } from "./kernel/cred.js";
 export { Cap, CAP_FULL_SET, capable, type Capabilities } from "./kernel/capability.js";
 export { initialLimits, maxThreads, RLIM_INFINITY, RLIM_NLIMITS, Rlimit, STACK_LIMIT, type ResourceLimit } from "./kernel/rlimit.js";
 export { Executor, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";

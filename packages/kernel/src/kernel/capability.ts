@@ -3,6 +3,8 @@ import type { Kernel } from "../kernel.js";
 /** CAP_*: the numbers of the ABI, those that are asked for here. */
 export enum Cap {
   KILL = 5,
+  SETGID = 6,
+  SETUID = 7,
   IPC_LOCK = 14,
   SYS_RAWIO = 17,
   SYS_PTRACE = 19,

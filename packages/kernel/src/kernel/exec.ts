@@ -2,6 +2,7 @@ import { FileTable, type OpenFile } from "../fs/vfs.js";
 import type { Mm } from "../mm/mm_types.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type MaySleep } from "./coroutine.js";
+import { capabilitiesAtExec } from "./cred.js";
 import { Errno } from "./errno.js";
 import { Op } from "./op.js";
 import { SS_DISABLE } from "./process.js";
@@ -98,6 +99,9 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
   const old = process.exeFile;
   process.exeFile = file;
   process.hasExeced = true;
+  process.capabilities = capabilitiesAtExec(process);
+  const { cred } = process;
+  process.cred = { ...cred, suid: cred.euid, fsuid: cred.euid, sgid: cred.egid, fsgid: cred.egid };
   task.comm = process.comm = comm.slice(0, TASK_COMM_LEN);
   const { thread } = task;
   thread.robustList = 0;

@@ -2,6 +2,7 @@ import type { FileTable, OpenFile } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
 import { FULL_CAPABILITIES, type Capabilities } from "./capability.js";
+import { ROOT_CREDENTIALS } from "./cred.js";
 import type { CpuTimer, CpuTimerKind } from "./cpu_timers.js";
 import type { PosixTimer } from "./posix_timers.js";
 import type { ResourceLimit } from "./rlimit.js";
@@ -41,6 +42,8 @@ export class ThreadState {
   deathSignal = 0;
   /** By how many nanoseconds its timers may be late (PR_SET_TIMERSLACK). */
   timerSlackNs = 50_000;
+  /** MPOL_*, with its flags. */
+  mempolicy = 0;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
   syscall = "";
 }
@@ -78,6 +81,7 @@ export class Process {
   umask = 0o022;
   /** capabilities(7), a bit for each; a child has its parent's. */
   capabilities: Capabilities = FULL_CAPABILITIES;
+  cred = ROOT_CREDENTIALS;
   cwd = "/";
   /** The program, as /proc/PID/exe has it; null for what has none, and once the process has ended. */
   exeFile: OpenFile | null = null;

@@ -2,6 +2,7 @@ import type { Kernel } from "../kernel.js";
 import { Event, TraceSignalResult } from "../trace.js";
 import type { Machine } from "../machine.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { maySignal } from "./cred.js";
 import { Errno } from "./errno.js";
 import { hasStopped, isOrphaned, notifyParent } from "./job_control.js";
 import { Op } from "./op.js";
@@ -326,7 +327,7 @@ export function* sendToThread(k: Kernel, task: Task, info: SignalInfo): Atomic<v
   if (task.process !== null) k.m.signals.send(task.process, task, info);
 }
 
-/** kill(2): 0, -EINVAL, -ESRCH. */
+/** kill(2): 0, -EINVAL, -ESRCH, -EPERM. */
 export function* kill(k: Kernel, pid: number, signo: number): Atomic<number> {
   const { m } = k;
   if (signo < 0 || signo > NSIG) return -Errno.EINVAL;
@@ -339,8 +340,9 @@ export function* kill(k: Kernel, pid: number, signo: number): Atomic<number> {
     }
   }
   if (targets.length === 0) return -Errno.ESRCH;
-  if (signo !== 0) for (const p of targets) yield* k.signal.sendToProcess(k, p, info);
-  return 0;
+  const allowed = targets.filter((target) => maySignal(sender, target) || (signo === Sig.SIGCONT && target.sid === sender.sid));
+  if (signo !== 0) for (const p of allowed) yield* k.signal.sendToProcess(k, p, info);
+  return allowed.length === 0 ? -Errno.EPERM : 0;
 }
 
 /** tkill(2) and tgkill(2); `tgid` is 0 where any thread group will do. */
@@ -350,6 +352,7 @@ export function* tgkill(k: Kernel, tgid: number, tid: number, signo: number): At
   const task = m.tasks.get(tid);
   if (task === undefined || task.process === null) return -Errno.ESRCH;
   if (tgid !== 0 && task.process.pid !== tgid) return -Errno.ESRCH;
+  if (!maySignal(m.current!.process!, task.process)) return -Errno.EPERM;
   if (signo !== 0) {
     yield* k.signal.sendToThread(k, task, { signo, code: SI.TKILL, addr: 0, pid: m.current!.process!.pid });
   }

@@ -1,4 +1,4 @@
-import { Errno, MapFlag, PAGE_SIZE, Prot, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
+import { Errno, MapFlag, PAGE_SIZE, Prot, ROOT_CREDENTIALS, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
 import type { ElfImage, ElfSegment } from "../elf/load.js";
 import { FRAME_SIZE } from "./signal_frame.js";
 import { bytesOf, setI64, structBytes } from "./user.js";
@@ -220,6 +220,7 @@ function* mapVdso(k: Kernel, mm: Mm): MaySleep<number> {
 /** Strings at the top, then auxiliary vector, environment, arguments and their count at sp. */
 function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bias: number): MaySleep<number> {
   const { image, argv, env } = program;
+  const cred = k.m.current!.process?.cred ?? ROOT_CREDENTIALS;
   const strings = [...argv, ...env, program.path].map((text) => bytesOf(`${text}\0`));
   const bytes = strings.reduce((sum, s) => sum + s.length, 0);
   if (bytes > argumentSpace(program.stackLimit, argv.length + env.length)) return -Errno.E2BIG;
@@ -251,10 +252,10 @@ function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bia
     [At.BASE, 0],
     [At.FLAGS, 0],
     [At.ENTRY, bias + image.entry],
-    [At.UID, 0],
-    [At.EUID, 0],
-    [At.GID, 0],
-    [At.EGID, 0],
+    [At.UID, cred.uid],
+    [At.EUID, cred.euid],
+    [At.GID, cred.gid],
+    [At.EGID, cred.egid],
     [At.SECURE, 0],
     [At.RANDOM, randomAt],
     [At.HWCAP2, 0],

@@ -1,5 +1,6 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
+import { ROOT_CREDENTIALS } from "../../kernel/cred.js";
 import type { Process } from "../../kernel/process.js";
 import { CAP_FULL_SET, FULL_CAPABILITIES } from "../../kernel/capability.js";
 import { initialLimits, limitText, Rlimit } from "../../kernel/rlimit.js";
@@ -121,6 +122,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
   const hex = (mask: bigint) => mask.toString(16).padStart(16, "0");
   const tgid = process?.pid ?? target.id;
   const ppid = process === null ? kernelParent(target.id) : (process.parent?.pid ?? 0);
+  const { uid, euid, suid, fsuid, gid, egid, sgid, fsgid, groups } = process?.cred ?? ROOT_CREDENTIALS;
   const mm = mmOf(target);
   const { ignored, caught } = handlerMasks(process);
   const lines = [
@@ -132,10 +134,10 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
     `Pid:\t${target.id}`,
     `PPid:\t${ppid}`,
     "TracerPid:\t0",
-    "Uid:\t0\t0\t0\t0",
-    "Gid:\t0\t0\t0\t0",
+    `Uid:\t${uid}\t${euid}\t${suid}\t${fsuid}`,
+    `Gid:\t${gid}\t${egid}\t${sgid}\t${fsgid}`,
     `FDSize:\t${process?.zombie === true ? 0 : (process?.files.capacity ?? 64)}`,
-    "Groups:\t ",
+    `Groups:\t${groups.map((id) => `${id} `).join("")}${groups.length === 0 ? " " : ""}`,
     `NStgid:\t${tgid}`,
     `NSpid:\t${target.id}`,
     `NSpgid:\t${process?.pgid ?? 0}`,

@@ -179,8 +179,6 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd)],
   [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
   [283, call("membarrier", [F.MEMBARRIER_COMMAND, F.HEX, F.INT], membarrier, "no rseq commands")],
-  [239, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.HEX], null)],
-  [235, call("mbind", [...RANGE, F.INT, F.POINTER, F.SIZE, F.HEX], null)],
   [288, call("pkey_mprotect", [...RANGE, F.PROT, F.INT], null)],
   [289, call("pkey_alloc", [F.HEX, F.HEX], null)],
   [290, call("pkey_free", [F.INT], null)],

@@ -85,19 +85,6 @@ const setsid: Handler = function* (t) {
   return process.pid;
 };
 
-const getgroups: Handler = function* (_t, [size]) {
-  return int(size!) < 0 ? -Errno.EINVAL : 0;
-};
-
-/** Three ids, all root's. */
-const getresid: Handler = function* (t, args) {
-  for (let i = 0; i < 3; i++) {
-    const error = yield* t.k.uaccess.putUser32(t.k, args[i]!, 0);
-    if (error < 0) return error;
-  }
-  return 0;
-};
-
 const uname: Handler = function* (t, [buf]) {
   const { uts } = t.k.m.vfs;
   const bytes = new Uint8Array(6 * 65);
@@ -228,18 +215,12 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [94, call("exit_group", [F.INT], exitGroup, "", "none")],
   [95, call("waitid", [F.ID_TYPE, F.INT, F.OUT, F.WAIT_OPTIONS, F.OUT], waitid)],
   [96, call("set_tid_address", [F.POINTER], setTidAddress)],
-  [97, call("unshare", [F.CLONE_FLAGS], null)],
   [99, call("set_robust_list", [F.POINTER, F.SIZE], setRobustList)],
   [100, call("get_robust_list", [F.INT, F.OUT, F.OUT], getRobustList)],
-  [144, call("setgid", [F.INT], constant(0), "everybody is root")],
-  [146, call("setuid", [F.INT], constant(0), "everybody is root")],
-  [148, call("getresuid", [F.OUT, F.OUT, F.OUT], getresid)],
-  [150, call("getresgid", [F.OUT, F.OUT, F.OUT], getresid)],
   [154, call("setpgid", [F.INT, F.INT], setpgid)],
   [155, call("getpgid", [F.INT], getpgid)],
   [156, call("getsid", [F.INT], getsid)],
   [157, call("setsid", [], setsid)],
-  [158, call("getgroups", [F.INT, F.OUT], getgroups)],
   [160, call("uname", [F.OUT], uname)],
   [163, call("getrlimit", [F.RESOURCE, F.rlimit(true)], getrlimit, "limits but that of the stack are not enforced")],
   [164, call("setrlimit", [F.RESOURCE, F.rlimit(false)], setrlimit, "limits but that of the stack are not enforced")],
@@ -247,10 +228,6 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "no speculation control, no seccomp, no ambient capabilities")],
   [172, call("getpid", [], getpid)],
   [173, call("getppid", [], getppid)],
-  [174, call("getuid", [], constant(0))],
-  [175, call("geteuid", [], constant(0))],
-  [176, call("getgid", [], constant(0))],
-  [177, call("getegid", [], constant(0))],
   [178, call("gettid", [], gettid)],
   [179, call("sysinfo", [F.OUT], sysinfo)],
   [220, call("clone", [F.named("flags", F.CLONE_FLAGS), F.named("child_stack", F.POINTER), F.named("parent_tid", F.TID_OUT), F.named("tls", F.HEX), F.named("child_tidptr", F.POINTER)], clone, "no namespaces")],

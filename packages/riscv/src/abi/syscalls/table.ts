@@ -1,9 +1,12 @@
 import { CAPABILITY } from "./capability.js";
+import { CRED } from "./cred.js";
 import { EVENT } from "./event.js";
 import { FS } from "./fs.js";
 import { MLOCK } from "./mlock.js";
 import { MM } from "./mm.js";
 import { PROCESS_VM } from "./process_vm.js";
+import { NUMA } from "./numa.js";
+import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
 import { MOUNT } from "./mount.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
@@ -17,11 +20,14 @@ import { TIME } from "./time.js";
 export const SYSCALLS: Table = new Map(
   [
     ...CAPABILITY,
+    ...CRED,
     ...EVENT,
     ...FS,
     ...MLOCK,
     ...MM,
     ...MOUNT,
+    ...NUMA,
+    ...OTHER,
     ...PIDFD,
     ...POSIX_TIMERS,
     ...PROCESS,

@@ -1,7 +1,10 @@
 import { EXEC } from "./exec.js";
+import { CRED } from "./cred.js";
 import { EVENT } from "./event.js";
 import { FS } from "./fs.js";
 import { MM } from "./mm.js";
+import { NUMA } from "./numa.js";
+import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
@@ -10,4 +13,4 @@ import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...EVENT, ...EXEC, ...FS, ...MM, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SIGNAL, ...TIME };
+export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SIGNAL, ...TIME };

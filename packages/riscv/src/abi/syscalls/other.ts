@@ -1,0 +1,65 @@
+import { Errno, FileTable, Op, SWITCH } from "@faultline/kernel";
+import * as F from "./format.js";
+import { readStruct } from "../user.js";
+import { call, int, type Handler, type Syscall } from "./syscall.js";
+
+enum Clone {
+  VM = 0x100,
+  FS = 0x200,
+  FILES = 0x400,
+  SIGHAND = 0x800,
+  THREAD = 0x10000,
+  NEWNS = 0x20000,
+  SYSVSEM = 0x40000,
+}
+
+/** unshare(2): of what may be had alone. A mount namespace is taken for granted; others are not configured. */
+const unshare: Handler = function* (t, [flags]) {
+  const process = t.task.process!;
+  const wanted = int(flags!);
+  const known = Clone.VM | Clone.FS | Clone.FILES | Clone.SIGHAND | Clone.THREAD | Clone.NEWNS | Clone.SYSVSEM;
+  if ((wanted & ~known) !== 0) return -Errno.EINVAL;
+  if (t.k.m.point(Op.Process, process.pid)) yield SWITCH;
+  const alone = process.threads.size === 1;
+  if ((wanted & (Clone.THREAD | Clone.SIGHAND | Clone.VM)) !== 0 && !alone) return -Errno.EINVAL;
+  if ((wanted & Clone.VM) !== 0 && t.task.mm!.users > 1) return -Errno.EINVAL;
+  if ((wanted & Clone.FILES) !== 0 && process.files.users > 1) {
+    process.files.users--;
+    process.files = new FileTable(process.files);
+  }
+  return 0;
+};
+
+enum Ptrace {
+  TRACEME = 0,
+  ATTACH = 16,
+  SEIZE = 0x4206,
+}
+
+/** ptrace(2): nobody may trace anybody, so that nobody is traced. */
+const ptrace: Handler = function* (t, [request, pid]) {
+  if (int(request!) === (Ptrace.TRACEME as number)) return -Errno.EPERM;
+  if (!t.k.m.tasks.has(int(pid!))) return -Errno.ESRCH;
+  const attaches = int(request!) === (Ptrace.ATTACH as number) || int(request!) === (Ptrace.SEIZE as number);
+  return attaches ? -Errno.EPERM : -Errno.ESRCH;
+};
+
+/** perf_event_attr as its first version has it, in bytes. */
+const PERF_ATTR_SIZE = 64;
+
+/** perf_event_open(2): there is no unit that counts anything. */
+const perf_event_open: Handler = function* (t, [attr]) {
+  const view = yield* readStruct(t.k, attr!, PERF_ATTR_SIZE);
+  return view === null ? -Errno.EFAULT : -Errno.ENOENT;
+};
+
+export const OTHER: readonly (readonly [number, Syscall])[] = [
+  [97, call("unshare", [F.CLONE_FLAGS], unshare, "no namespaces but that of mounts, which is everybody's")],
+  [117, call("ptrace", [F.INT, F.INT, F.POINTER, F.POINTER], ptrace, "nobody may")],
+  [180, call("mq_open", [F.PATH, F.OPEN_FLAGS, F.OCTAL, F.POINTER], null)],
+  [181, call("mq_unlink", [F.PATH], null)],
+  [241, call("perf_event_open", [F.POINTER, F.INT, F.INT, F.INT, F.HEX], perf_event_open, "no events")],
+  [425, call("io_uring_setup", [F.INT, F.POINTER], null)],
+  [426, call("io_uring_enter", [F.INT, F.INT, F.INT, F.HEX, F.POINTER, F.SIZE], null)],
+  [427, call("io_uring_register", [F.INT, F.INT, F.POINTER, F.INT], null)],
+];
