@@ -1,7 +1,8 @@
 /*
  * shmem-thp: huge pages of shared memory and of memfds, by the settings for them: faulted in, given back and
  * punched piece by piece, truncated, read, and collapsed. Prints what smaps, meminfo and vmstat say, and checks
- * every word. As root it does the same on any Linux since 6.18, whose settings it leaves as they were at boot.
+ * every word. As root it does the same on any Linux since 6.18, whose settings it leaves as they were at boot;
+ * with "all", what needs swap too.
  */
 #include "smaps.h"
 
@@ -263,10 +264,58 @@ static void settings(void)
 	count();
 }
 
+static void page_out(char *p, size_t size)
+{
+	/* Written at first, and taken off its lists when that is done. */
+	for (int i = 0; i < 3; i++)
+		advise("MADV_PAGEOUT", p, size, MADV_PAGEOUT);
+}
+
+static void swapped(void)
+{
+	int fd;
+	char *p;
+
+	write_setting(THP "shmem_enabled", "always");
+	p = map_aligned(-1, 2 * HUGE, MAP_SHARED | MAP_ANONYMOUS);
+	fill(p, 0, 2 * HUGE);
+	page_out(p, 2 * HUGE);
+	show("paged out", p);
+	check(p, 0, 2 * HUGE, 0);
+	show("read back", p);
+	count();
+	page_out(p + MIB, HUGE);
+	show("a part paged out", p);
+	check(p, 0, 2 * HUGE, 0);
+	collapse("collapsed", p, 2 * HUGE);
+	show("collapsed", p);
+	check(p, 0, 2 * HUGE, 0);
+	page_out(p, 2 * HUGE);
+	advise("MADV_REMOVE", p + 5 * PAGE_SIZE, 3 * PAGE_SIZE, MADV_REMOVE);
+	check(p, 0, 5 * PAGE_SIZE, 0);
+	check(p, 5 * PAGE_SIZE, 8 * PAGE_SIZE, 1);
+	check(p, 8 * PAGE_SIZE, 2 * HUGE, 0);
+	show("removed from swap", p);
+	count();
+	unmap(p, 2 * HUGE);
+
+	fd = memfd("swapped", 4 * HUGE);
+	p = map_aligned(fd, 4 * HUGE, MAP_SHARED);
+	fill(p, 0, 4 * HUGE);
+	page_out(p, 4 * HUGE);
+	syscall2(__NR_ftruncate, fd, HUGE + 7 * PAGE_SIZE);
+	check(p, 0, HUGE + 7 * PAGE_SIZE, 0);
+	syscall2(__NR_ftruncate, fd, 4 * HUGE);
+	check(p, HUGE + 7 * PAGE_SIZE, 4 * HUGE, 1);
+	show("truncated in swap", p);
+	unmap(p, 4 * HUGE);
+	syscall1(__NR_close, fd);
+	count();
+	write_setting(THP "shmem_enabled", "never");
+}
+
 int main(int argc, char **argv, char **envp)
 {
-	(void)argc;
-	(void)argv;
 	(void)envp;
 	slurp("/proc/meminfo");
 	huge_pages = counter("ShmemHugePages");
@@ -277,5 +326,7 @@ int main(int argc, char **argv, char **envp)
 	anonymous();
 	files();
 	settings();
+	if (argc > 1 && string_equal(argv[1], "all"))
+		swapped();
 	return 0;
 }

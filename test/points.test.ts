@@ -100,6 +100,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/folio_lock.ts: lockNewFolio": NOT_VISIBLE_YET,
   "mm/gup.ts: entryPermits": UNDER_CALLERS_LOCK,
   "mm/gup.ts: mustUnshare": `${UNDER_CALLERS_POINT} (PteRead)`,
+  "mm/shmem_huge.ts: swapCached": "a hint: the fault looks again under the folio's lock",
   "mm/huge_migrate.ts: fillMigrationTable": "nobody can find the table yet, and the entry that it stands for is locked",
   "mm/huge_migrate.ts: isMigrationPmd": `${UNDER_CALLERS_LOCK}, of the entry`,
   "mm/huge_split.ts: splitFrozen": `${UNDER_CALLERS_POINT} (RefGet); what else it changes, Machine.touches announces`,

@@ -34,3 +34,10 @@ test("files in memory have huge pages where the settings say so", async () => {
   expect(run.exitCode).toBe(0);
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/shmem-thp.txt");
 });
+
+test("huge pages of files go to swap, and come back, as a whole where they can", () => {
+  const run = runGuest("shmem-thp", { args: ["all"] });
+  expect(run.exitCode).toBe(0);
+  const lines = run.stdout.split("\n");
+  expect(lines.slice(lines.findIndex((line) => line.startsWith("paged out")))).toMatchSnapshot();
+});

@@ -74,7 +74,7 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
   if (!split) return failed(k, from);
   if (from === HPAGE_PMD_ORDER) m.vmstat.events.thp_split_page++;
   m.thp.stats(from).split++;
-  if (!anon) yield* k.hugeSplit.dropBeyondEnd(k, pieces);
+  if (memmap.isFile(folio)) yield* k.hugeSplit.dropBeyondEnd(k, pieces);
   for (const { first } of pieces) {
     if (first === folio) continue;
     yield* k.folioLock.folioUnlock(k, first);
@@ -139,7 +139,7 @@ export function splitFrozen(k: Kernel, folio: number, pieces: readonly Piece[], 
   m.touches(Op.Thp, 0);
   m.thp.unqueueDeferredSplit(folio, from);
   if (memmap.isAnon(folio)) m.thp.stats(from).nr_anon--;
-  else if (from === HPAGE_PMD_ORDER && memmap.has(folio, PG.swapbacked)) k.filemap.accountShmemThp(k, folio, -(1 << from));
+  else if (mapping !== null && from === HPAGE_PMD_ORDER && memmap.has(folio, PG.swapbacked)) k.filemap.accountShmemThp(k, folio, -(1 << from));
   if (onLru) lruvecDelFolio(k, memcg.lruvec, folio);
   m.touches(Op.PageFlags, folio);
   memmap.dissolveCompound(folio);

@@ -202,6 +202,9 @@ export function* shmemSwapin(k: Kernel, inode: ShmemInode, index: number, entry:
         yield* k.swapfile.swapFree(k, first + i);
       }
       error = 0;
+    } else if (pages > 1) {
+      // The file has not all of it any more: what it has comes back page by page.
+      yield* k.hugeSplit.splitFolio(k, folio);
     }
   }
   yield* k.folioLock.folioUnlock(k, folio);

@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
+import { isSwapEntry, swapEntrySlot } from "./address_space.js";
 import { GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import type { Vmf } from "./memory.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
@@ -152,17 +153,24 @@ export function holes(k: Kernel, inode: ShmemInode, start: number, pages: number
   return true;
 }
 
+/** The page that the swap cache has for a slot; NO_PAGE where it must be read. */
+export function swapCached(k: Kernel, slot: number): number {
+  k.m.touches(Op.SwapCache, slot);
+  return k.m.swap.cache[slot]!;
+}
+
 /** Whether a fault at a page may map 2 MiB of its file as one: there is such a folio, or may be. */
 export function mayMapPmd(k: Kernel, vma: Vma, vpn: number): boolean {
   const inode = shmemOf(vma);
   if (inode === null || vma.uffd !== null || !fits({ vma, vpn }, HPAGE_PMD_ORDER) || k.hugeMemory.vmaThpDisabled(k, vma, false)) return false;
   const index = vma.linearIndex(vpn);
   k.m.touches(Op.PageCacheRead, inode.mapping.object(index));
-  const page = inode.mapping.at(index);
+  const entry = inode.mapping.at(index);
+  const page = isSwapEntry(entry) ? k.shmemHuge.swapCached(k, swapEntrySlot(entry)) : entry;
   if (page >= 0) return k.m.memmap.order[k.m.memmap.folioOf(page)] === HPAGE_PMD_ORDER;
   k.m.touches(Op.Inode, inode.ino);
   const start = index & -HPAGE_PMD_NR;
-  return page === NO_PAGE && (k.shmemHuge.allowableHugeOrders(k, inode, vma, index, 0, false) & PMD_ORDER) !== 0 && k.shmemHuge.holes(k, inode, start, HPAGE_PMD_NR);
+  return entry === NO_PAGE && (k.shmemHuge.allowableHugeOrders(k, inode, vma, index, 0, false) & PMD_ORDER) !== 0 && k.shmemHuge.holes(k, inode, start, HPAGE_PMD_NR);
 }
 
 /**
