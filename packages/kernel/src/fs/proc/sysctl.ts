@@ -5,6 +5,7 @@ import { Op } from "../../kernel/op.js";
 import type { VmSysctl } from "../../mm/vm_sysctl.js";
 import { maxThreads } from "../../kernel/rlimit.js";
 import { PID_MAX } from "../../kernel/sched.js";
+import { SHMMAX, SHMMNI } from "../../kernel/shm.js";
 import type { Kernel } from "../../kernel.js";
 import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
@@ -43,6 +44,9 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "ngroups_max", () => 65536);
   readOnly(kernel, "randomize_va_space", () => 2);
   readOnly(kernel, "tainted", () => 0);
+  readOnly(kernel, "shmmax", () => String(SHMMAX));
+  readOnly(kernel, "shmall", () => String(SHMMAX));
+  readOnly(kernel, "shmmni", () => SHMMNI);
   const vm = sys.dir("vm");
   const number = (name: string, max: number, get: (sysctl: VmSysctl) => number, set: (sysctl: VmSysctl, value: number) => void): void => {
     addSysctlNumber(vm, name, { min: 0, max, get: (k) => get(k.m.vmSysctl), set: (k, value) => void set(k.m.vmSysctl, value) });
