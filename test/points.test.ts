@@ -113,6 +113,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/filemap.ts: entriesOf": NEVER_CHANGES,
   "mm/hugetlb.ts: addNewAnonRmap": NOT_VISIBLE_YET,
   "mm/memory_hotplug.ts: isMovableHugetlb": `${UNDER_CALLERS_POINT} (PageFlags)`,
+  "mm/hugetlb_pool.ts: hasPoison": UNDER_CALLERS_LOCK,
   "mm/hugetlb_pool.ts: enqueue": UNDER_CALLERS_LOCK,
   "mm/hugetlb_pool.ts: remove": UNDER_CALLERS_LOCK,
   "mm/hugetlb_pool.ts: claim": UNDER_CALLERS_LOCK,

@@ -129,12 +129,12 @@ export function remove(k: Kernel, h: Hstate, folio: number, surplus: boolean): v
 
 /**
  * A folio from the free list with one reference of this task's, at site "alloc"; NO_PAGE when there is
- * none. What is about to go offline stays where it is.
+ * none. What is about to go offline, or partly broken, stays where it is.
  */
 export function dequeue(k: Kernel, h: Hstate): number {
   const { memmap, zones } = k.m;
   let folio = h.free.head;
-  while (folio !== NO_PAGE && zones.blocks.isIsolated(folio)) folio = memmap.lruNext[folio]!;
+  while (folio !== NO_PAGE && (zones.blocks.isIsolated(folio) || hasPoison(k, folio))) folio = memmap.lruNext[folio]!;
   if (folio === NO_PAGE) return NO_PAGE;
   h.free.remove(folio);
   h.freeHugePages--;
@@ -148,6 +148,13 @@ function claim(k: Kernel, folio: number): void {
   m.memmap.private[folio]! &= ~HPG.freed;
   m.memmap.refcount[folio] = 1;
   m.refs?.get(folio, "alloc");
+}
+
+function hasPoison(k: Kernel, folio: number): boolean {
+  const { memmap, vmstat } = k.m;
+  if (vmstat.pages.hwpoison === 0) return false;
+  for (let page = folio; page < folio + memmap.folioPages(folio); page++) if (memmap.has(page, PG.hwpoison)) return true;
+  return false;
 }
 
 /* Pages for mappings and files. */

@@ -1,15 +1,17 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import { Sig } from "../kernel/signal.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { PAGE_SHIFT } from "./frame_memory.js";
+import { hstateOf } from "./hugetlb_reserve.js";
 import { MigrateMode } from "./migrate_mode.js";
 import type { Vma } from "./mm_types.js";
 import { PG } from "./page.js";
+import { PTE_MARKER_FLAGS, PteMarker } from "./pte_marker.js";
 import { startWalk } from "./page_vma_mapped.js";
 
 /**
@@ -68,6 +70,7 @@ export function* memoryFailure(k: Kernel, page: number): MaySleep<number> {
     yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
     return -Errno.EBUSY;
   }
+  if (memmap.has(memmap.folioOf(page), PG.hugetlb)) return yield* k.memoryFailure.memoryFailureHugetlb(k, page);
   if (!(yield* singleOut(k, page))) return -Errno.EBUSY;
   if (!memmap.has(page, PG.lru)) yield* k.swap.lruAddDrainAll(k);
   if (!k.folioLock.tryFolioLock(k, page)) yield* k.folioLock.folioLock(k, page);
@@ -94,6 +97,61 @@ export function* memoryFailure(k: Kernel, page: number): MaySleep<number> {
   }
   m.dmesg.print(`Memory failure: ${pfn}: recovery action for ${kind}: Recovered`);
   return 0;
+}
+
+/**
+ * The same for a page of private huge pages: all who map the folio lose it, and what is not broken of it
+ * leaves the pool. -EBUSY for one of a file.
+ */
+export function* memoryFailureHugetlb(k: Kernel, page: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const folio = memmap.folioOf(page);
+  if (!k.folioLock.tryFolioLock(k, folio)) yield* k.folioLock.folioLock(k, folio);
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  const anon = memmap.isAnon(folio);
+  const addresses: number[] = [];
+  const order = memmap.order[folio]!;
+  if (anon) {
+    yield* k.memoryFailure.poison(k, page);
+    yield* k.hugetlbMigrate.walkMappings(k, folio, null, (_k, _folio, vma, vpn) => k.memoryFailure.unmapPoisonedHuge(k, folio, vma, vpn, addresses), folio);
+  }
+  yield* k.folioLock.folioUnlock(k, folio);
+  yield* k.swap.folioPut(k, folio, "hwpoison");
+  if (!anon) return -Errno.EBUSY;
+  yield* k.hugetlbPool.dissolveFreeHugetlbFolio(k, folio);
+  const pfn = hex(memmap.pageToPfn(page));
+  for (const vpn of addresses) {
+    m.dmesg.print(`Memory failure: ${pfn}: Sending SIGBUS to ${m.current!.comm}:${m.current!.id} due to hardware memory corruption`);
+    k.signal.forceSignal(k, { signo: Sig.SIGBUS, code: BUS_MCEERR_AR, addr: (vpn + (page - folio)) * 4096, addrLsb: PAGE_SHIFT + order });
+  }
+  m.dmesg.print(`Memory failure: ${pfn}: recovery action for huge page: Recovered`);
+  return 0;
+}
+
+/** A marker of poison in place of a mapping of a huge page; adds the address if it is one of the current address space. */
+export function* unmapPoisonedHuge(k: Kernel, folio: number, vma: Vma, vpn: number, addresses: number[]): MaySleep<void> {
+  const { m } = k;
+  const pages = m.memmap.folioPages(folio);
+  const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
+  yield* k.mmuNotifier.invalidateRangeStart(k, range);
+  if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+  const entry = k.hugetlb.hugetlbWalk(k, vma.mm, vpn, hstateOf(vma));
+  if (entry >= 0 && m.pt.isLeaf(entry)) {
+    const ptl = m.pt.lockOf(entry);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    if (m.point(Op.PteRead, entry)) yield SWITCH;
+    if (ptePresent(m.pt.flags(entry)) && m.memmap.pfnToPage(m.pt.pfn(entry)) === folio) {
+      yield* k.hugetlb.hugePtepClearFlush(k, vma, vpn, entry);
+      vma.mm.hugetlbPages -= pages;
+      yield* k.memory.setPteAt(k, vma.mm, vpn, entry, PTE_MARKER_FLAGS, PteMarker.POISONED);
+      yield* k.hugetlb.removeRmap(k, folio);
+      yield* k.swap.folioPutUnowned(k, folio);
+      if (vma.mm === m.current!.mm) addresses.push(vpn);
+    }
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+  }
+  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
 }
 
 /** Marks and counts a page. */
