@@ -21,3 +21,10 @@ test("files of huge pages are registered, filled and protected as on Linux", asy
   expect(run.exitCode).toBe(0);
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/uffd-hugetlb.txt");
 });
+
+test("pages put into another process's memory are charged to its cgroup", () => {
+  const run = runGuest("uffd-cgroup");
+  expect(run.stdout).toBe(
+    "pages charged to the cgroup of the filled memory: 63, of the filling process: 0\nthe last page: 7\n",
+  );
+});

@@ -6,7 +6,6 @@ import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { Scan, type CollapseControl } from "./collapse.js";
 import { Tva } from "./huge_memory.js";
-import type { Memcg } from "./memcontrol.js";
 import type { Mm, Vma } from "./mm_types.js";
 
 const NSEC_PER_MSEC = 1_000_000;
@@ -235,7 +234,7 @@ export function* scanMmSlot(k: Kernel, pages: number): MaySleep<Scanned> {
   const { khugepaged } = m.thp;
   const cursor = (khugepaged.cursor ??= { mm: khugepaged.mms[0]!, vpn: 0 });
   const { mm } = cursor;
-  const cc: CollapseControl = { isKhugepaged: true, memcg: memcgOf(k, mm), mmapLocked: true };
+  const cc: CollapseControl = { isKhugepaged: true, memcg: k.m.memcgs.ofMm(mm), mmapLocked: true };
   let progress = 1;
   let result = Scan.Fail;
   let through = false;
@@ -284,12 +283,6 @@ function nextSlot(k: Kernel, mm: Mm): void {
   khugepaged.cursor = next === undefined ? null : { mm: next, vpn: 0 };
   if (next === undefined) khugepaged.fullScans++;
   if (mm.pgd < 0 || mm.users === 0) khugepaged.mms.splice(i, 1);
-}
-
-/** The cgroup of the process that an address space belongs to. */
-function memcgOf(k: Kernel, mm: Mm): Memcg {
-  for (const process of k.m.processes.values()) if (process.mm === mm) return process.memcg;
-  return k.m.memcgs.root;
 }
 
 /** Settings that need a look at whether khugepaged is wanted have changed. */

@@ -1,5 +1,6 @@
 import type { Machine } from "../machine.js";
 import { Lruvec } from "./lruvec.js";
+import type { Mm } from "./mm_types.js";
 
 /** Counters of memory.stat and memory.events, in pages or events of this cgroup alone. */
 export interface MemcgCounters {
@@ -118,6 +119,12 @@ export class Memcgs {
 
   get(id: number): Memcg {
     return this.byId[id] ?? this.root;
+  }
+
+  /** The cgroup of the process that an address space belongs to: what others put there is charged to it. */
+  ofMm(mm: Mm): Memcg {
+    for (const process of this.m.processes.values()) if (process.mm === mm) return process.memcg;
+    return this.root;
   }
 
   create(parent: Memcg, name: string): Memcg {

@@ -163,7 +163,7 @@ export function* copyPage(k: Kernel, vma: Vma, vpn: number, ptep: number, wp: bo
   const { m } = k;
   const contents = data ?? (yield* k.uffdFill.readSource(k, src));
   if (contents === null) return NEEDS_DATA;
-  const folio = yield* k.memory.allocAnonFolio(k);
+  const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
   if (folio === NO_PAGE) return -Errno.ENOMEM;
   m.ram.bytes.set(contents, folio * 4096);
   if (yield* k.uffdFill.installAnon(k, vma, vpn, ptep, folio, wp)) return 0;
