@@ -7,7 +7,7 @@ import type { Mount } from "../namei.js";
 import { majorOf, minorOf, type UtsName } from "../vfs.js";
 
 /** What the CPUs of the machine implement, in the spelling of riscv's cpuinfo. */
-const ISA = "rv64imafdc_zicntr_zicsr_zifencei";
+const ISA = "rv64imafdc_zicntr_zicsr_zifencei_svrsw60t59b";
 
 /** /proc/swaps. */
 export function* showSwaps(k: Kernel): MaySleep<string> {
