@@ -40,6 +40,7 @@ export enum Poll {
   NVAL = 0x20,
   RDNORM = 0x40,
   WRNORM = 0x100,
+  WRBAND = 0x200,
   RDHUP = 0x2000,
 }
 /** As most files that can be read, or written, have it. */

@@ -13,6 +13,7 @@ import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
 import { SHM } from "./shm.js";
 import { SIGNAL } from "./signal.js";
+import { SOCKET } from "./socket.js";
 import type { Table } from "./syscall.js";
 import { TIME } from "./time.js";
 
@@ -34,6 +35,7 @@ export const SYSCALLS: Table = new Map(
     ...PROCESS_VM,
     ...SHM,
     ...SIGNAL,
+    ...SOCKET,
     ...TIME,
   ].sort(([a], [b]) => a - b),
 );
