@@ -163,6 +163,90 @@ static void populate(void)
 	SHOW(madvise(p + P(3), P(1), -22));
 }
 
+struct usage {
+	struct {
+		long sec, usec;
+	} user, system;
+	long maxrss, rest[3], minflt, majflt, more[8];
+};
+
+static long faults(void)
+{
+	struct usage u;
+
+	syscall2(__NR_getrusage, 0, &u);
+	return u.minflt;
+}
+
+static void counts(void)
+{
+	char *p = fresh(RW);
+	long before = faults();
+
+	madvise(p, P(PAGES), 23);
+	print("populated: %d faults\n", faults() - before);
+	p = fresh(RW);
+	before = faults();
+	syscall2(__NR_mlock, p, P(PAGES));
+	print("locked: %d faults\n", faults() - before);
+	before = faults();
+	p = (char *)mmap(0, P(20), RW, ANON | MAP_POPULATE);
+	print("mapped: %d faults\n", faults() - before);
+	before = faults();
+	memset(p, 1, P(20));
+	print("touched: %d faults\n", faults() - before);
+	munmap(p, P(20));
+}
+
+#define mincore(p, n, v) syscall3(__NR_mincore, p, n, v)
+#define msync(p, n, f) syscall3(__NR_msync, p, n, f)
+#define remap_file_pages(p, n, prot, o, f) syscall6(__NR_remap_file_pages, (long)(p), (long)(n), prot, o, f, 0)
+
+static void smaller(void)
+{
+	char *p = fresh(RW);
+	char v[16];
+
+	memset(v, 7, sizeof(v));
+	p[P(1)] = 1;
+	SHOW(mincore(p + 1, P(1), v));
+	SHOW(mincore(p, 0, v));
+	SHOW(mincore(p, -1ul, v));
+	SHOW(mincore(p, -4096ul, v));
+	SHOW(mincore(p, P(2), 8));
+	SHOW(mincore(-4096ul, P(1), v));
+	SHOW(mincore(-4096ul, P(2), v));
+	SHOW(mincore(0, P(1), v));
+	SHOW(mincore(p, P(3) - 1, v));
+	print("%d %d %d %d\n", (long)v[0], (long)v[1], (long)v[2], (long)v[3]);
+	munmap(p + P(3), P(1));
+	SHOW(mincore(p, P(PAGES), v));
+	print("%d %d %d %d\n", (long)v[0], (long)v[1], (long)v[2], (long)v[3]);
+	SHOW(msync(p, P(PAGES), 4));
+	SHOW(msync(p, P(2), 4));
+	SHOW(msync(p, -1ul, 4));
+	SHOW(msync(p, -4096ul, 1));
+	SHOW(msync(p, 0, 4));
+	SHOW(msync(p + 1, 0, 4));
+	SHOW(msync(p, P(1), 5));
+	SHOW(msync(p, P(1), 8));
+	syscall2(__NR_mlock, p, P(1));
+	SHOW(msync(p, P(2), 2));
+	SHOW(msync(p, P(PAGES), 2));
+	SHOW(remap_file_pages(p, P(1), 0, 0, 0));
+	p = (char *)mmap(0, P(8), RW, MAP_SHARED | MAP_ANONYMOUS);
+	for (int i = 0; i < 8; i++)
+		p[P(i)] = (char)i;
+	SHOW(remap_file_pages(p, P(1), 0, 3, 0));
+	SHOW(remap_file_pages(p + P(1), P(2), 0, 5, 0));
+	print("%d %d %d %d\n", (long)p[0], (long)p[P(1)], (long)p[P(2)], (long)p[P(3)]);
+	SHOW(remap_file_pages(p + P(1), P(2), 1, 5, 0));
+	SHOW(remap_file_pages(p + P(1), P(20), 0, 5, 0));
+	SHOW(remap_file_pages(p + P(1) + 1, 100, 0, 5, 0));
+	SHOW(remap_file_pages(p + P(1), 0, 0, 5, 0));
+	layout("remapped", p, 8);
+}
+
 static void guards(void)
 {
 	char *p = fresh(RW);
@@ -296,6 +380,8 @@ int main(int argc, char **argv, char **envp)
 	flags();
 	shared();
 	populate();
+	counts();
+	smaller();
 	guards();
 	seals();
 	return 0;

@@ -193,6 +193,22 @@ static void merges(void)
 	mprotect(p + P(2), P(1), RW);
 	layout("parent", p, 6);
 
+	/* All of it for KSM, as a child asks for it. */
+	p = fresh() + P(8);
+	if (fork() == 0) {
+		mmap(p, P(2), RW, ANON | MAP_FIXED);
+		SHOW(syscall6(__NR_prctl, 67, 1, 0, 0, 0, 0));
+		mmap(p + P(2), P(2), RW, ANON | MAP_FIXED);
+		mmap(p + P(4), P(1), RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED);
+		layout("mergeable", p, 6);
+		SHOW(madvise(p + P(1), P(1), MADV_UNMERGEABLE));
+		layout("but for a page", p, 6);
+		SHOW(syscall6(__NR_prctl, 67, 0, 0, 0, 0, 0));
+		layout("not any more", p, 6);
+		exit_group(0);
+	}
+	syscall4(__NR_wait4, -1, NULL, 0, NULL);
+
 	/* Promises of memory. */
 	p = fresh() + P(8);
 	mmap(p, P(4), PROT_READ, ANON | MAP_FIXED);

@@ -33,6 +33,7 @@ import * as mseal from "./mm/mseal.js";
 import * as mremap from "./mm/mremap.js";
 import * as mrelease from "./mm/mrelease.js";
 import * as oom from "./mm/oom_kill.js";
+import * as ksm from "./mm/ksm.js";
 import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
 import * as vma from "./mm/vma.js";
@@ -45,6 +46,7 @@ import * as anonName from "./mm/anon_name.js";
 import * as mdwe from "./mm/mdwe.js";
 import * as debug from "./mm/debug.js";
 import * as memoryDevice from "./drivers/memory.js";
+import * as remapFilePages from "./mm/remap_file_pages.js";
 import * as overcommit from "./mm/overcommit.js";
 import * as populate from "./mm/populate.js";
 import * as pageAlloc from "./mm/page_alloc.js";
@@ -124,6 +126,7 @@ export const MAINLINE = {
   hugetlbVma,
   khugepaged,
   jobControl,
+  ksm,
   lazyfree,
   madvise,
   mdwe,
@@ -156,6 +159,7 @@ export const MAINLINE = {
   posixTimers,
   rcu,
   ptReclaim,
+  remapFilePages,
   rmap,
   shmem,
   shmemHuge,

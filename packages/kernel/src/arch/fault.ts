@@ -164,8 +164,6 @@ export function* faultUnderMmapLock(
 
 /** Counts a fault that is over; the signal that it raises, if any. */
 function finish(k: Kernel, addr: number, result: number): SignalInfo | null {
-  const { m } = k;
-  const task = m.current!;
   if ((result & VmFault.ERROR) !== 0) {
     // An out-of-memory fault is retried: by then the OOM killer has had its turn.
     if ((result & VmFault.OOM) !== 0) return null;
@@ -173,10 +171,25 @@ function finish(k: Kernel, addr: number, result: number): SignalInfo | null {
     if ((result & VmFault.SIGBUS) !== 0) return { signo: SIGBUS, code: BUS_ADRERR, addr };
     return { signo: SIGSEGV, code: SEGV_MAPERR, addr };
   }
+  countFault(k, result);
+  return null;
+}
+
+/** The thread has had a fault, which did what was wanted. */
+function countFault(k: Kernel, result: number): void {
+  const { m } = k;
+  const task = m.current!;
   if ((result & VmFault.MAJOR) !== 0) {
     task.majorFaults++;
     m.vmstat.events.pgmajfault++;
     task.memcg.counters.pgmajfault++;
   } else task.minorFaults++;
-  return null;
+}
+
+/** Counts a fault that the kernel has made on somebody's behalf (GUP), as one of the current thread's; not one that must be tried again. */
+export function accountFault(k: Kernel, result: number): void {
+  if ((result & VmFault.RETRY) !== 0) return;
+  k.m.vmstat.events.pgfault++;
+  k.m.current!.memcg.counters.pgfault++;
+  if ((result & VmFault.ERROR) === 0) countFault(k, result);
 }

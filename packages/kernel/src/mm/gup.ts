@@ -28,6 +28,7 @@ export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, 
     const page = yield* k.gup.followPageMask(k, vma, vpn, gup, site);
     if (page >= 0) return page;
     const result = yield* k.memory.handleMmFault(k, vma, vpn, page === MUST_UNSHARE ? flags | FaultFlag.UNSHARE : flags);
+    k.fault.accountFault(k, result);
     if ((result & VmFault.RETRY) !== 0 && !mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
     if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;

@@ -131,6 +131,7 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
 export function* faultPage(k: Kernel, vma: Vma, vpn: number, write: boolean): MaySleep<WalkResult> {
   if (write && (vma.flags & VM.WRITE) === 0) return { error: -Errno.EPERM, vpn };
   const result = yield* k.memory.handleMmFault(k, vma, vpn, FaultFlag.REMOTE | (write ? FaultFlag.WRITE : 0));
+  k.fault.accountFault(k, result);
   if ((result & VmFault.ERROR) !== 0) return { error: -Errno.EFAULT, vpn };
   return { error: -Errno.EBUSY, vpn };
 }

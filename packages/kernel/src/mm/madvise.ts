@@ -127,7 +127,7 @@ export function* changeFlags(
 ): MaySleep<number> {
   if (refusesAdvice(vma, advice)) return -Errno.EINVAL;
   // KSM passes over what it cannot share.
-  if (advice === Madv.MERGEABLE && (vma.flags & (VM.SHARED | VM_SPECIAL | VM.DROPPABLE)) !== 0) return 0;
+  if (advice === Madv.MERGEABLE && !k.ksm.ksmCompatible(k, vma.flags)) return 0;
   const flags = (vma.flags & ~clear) | set;
   if (flags === vma.flags) {
     if (advice === Madv.HUGEPAGE) yield* k.khugepaged.khugepagedEnterVma(k, vma);

@@ -531,7 +531,7 @@ export function vmFlagsFor(k: Kernel, mm: Mm, prot: number, flags: number, file:
   // What may go at any time promises nothing, and is not worth copying to a child or a core file.
   if (type === MapFlag.DROPPABLE) vmFlags |= VM.DROPPABLE | VM.NORESERVE | VM.WIPEONFORK | VM.DONTDUMP;
   if ((vmFlags & (VM.NORESERVE | VM.SHARED | VM.WRITE)) === VM.WRITE && !isHugetlbFile(file)) vmFlags |= VM.ACCOUNT;
-  return vmFlags;
+  return k.ksm.ksmVmaFlags(k, mm, vmFlags);
 }
 
 /** Pages of [start, start + pages) that are mapped. */
@@ -645,7 +645,7 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
     if (newEnd > USER_VPN_END || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;
     // A page is left free above, and a stack there has room to grow.
     if (!k.mmap.rangeFree(k, mm, oldEnd, pages) || !suits(mm, oldEnd, pages + 1)) return mm.brk;
-    const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT | VM.SOFTDIRTY | mm.defFlags;
+    const flags = k.ksm.ksmVmaFlags(k, mm, VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.ACCOUNT | VM.SOFTDIRTY | mm.defFlags);
     if (!k.overcommit.mayExpandVm(k, mm, flags, pages) || mm.vmas.length > k.m.vmSysctl.maxMapCount || !k.overcommit.enoughMemory(k, mm, pages)) return mm.brk;
     const vma = mm.newVma(oldEnd, newEnd, flags, oldEnd);
     vma.lockSeq = mm.lockSeq;

@@ -60,6 +60,7 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
     }
     const flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | (write ? FaultFlag.WRITE : 0);
     const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+    k.fault.accountFault(k, fault);
     if ((fault & VmFault.RETRY) !== 0) {
       if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     } else if ((fault & VmFault.OOM) !== 0) return -Errno.ENOMEM;

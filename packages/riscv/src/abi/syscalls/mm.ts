@@ -45,11 +45,17 @@ const mseal: Handler = function* (t, [address, length, flags]) {
   return yield* t.k.mseal.doMseal(t.k, t.task.mm!, address!, length!, flags!);
 };
 
-/** Checks a range as mincore and msync do: -EINVAL, -ENOMEM where something is unmapped, or 0. Under mmap_lock. */
+const remapFilePages: Handler = function* (t, [address, length, prot, offset, flags]) {
+  return yield* t.k.remapFilePages.doRemapFilePages(t.k, t.task.mm!, address!, length!, int(prot!), offset!, int(flags!));
+};
+
+/** Checks a range as msync does: -EINVAL, -ENOMEM where something is unmapped, or 0. Under mmap_lock. */
 function checkMapped(t: GuestThread, address: number, length: number): number {
   const mm = t.task.mm!;
   if (address % PAGE_SIZE !== 0) return -Errno.EINVAL;
   const end = Math.ceil((address + length) / PAGE_SIZE);
+  // A negative length is an unsigned one of more than half of what there is: rounded up it may be 0.
+  if (length < 0 && length > -PAGE_SIZE) return 0;
   if (address < 0 || length < 0 || end > USER_VPN_END) return -Errno.ENOMEM;
   let vpn = address / PAGE_SIZE;
   while (vpn < end) {
@@ -62,13 +68,18 @@ function checkMapped(t: GuestThread, address: number, length: number): number {
 
 const mincore: Handler = function* (t, [address, length, vec]) {
   const { k } = t;
-  const { mmapLock } = t.task.mm!;
-  if (!mmapLock.tryRead()) yield* mmapLock.read();
-  const error = checkMapped(t, address!, length!);
-  const bytes = new Uint8Array(error < 0 ? 0 : Math.ceil(length! / PAGE_SIZE));
-  for (let i = 0; i < bytes.length; i++) bytes[i] = (yield* isInCore(t, address! / PAGE_SIZE + i)) ? 1 : 0;
-  if (!mmapLock.tryUnlock()) yield* mmapLock.unlock();
-  return error < 0 ? error : yield* k.uaccess.copyToUser(k, vec!, bytes);
+  const mm = t.task.mm!;
+  if (address! % PAGE_SIZE !== 0) return -Errno.EINVAL;
+  const start = address! / PAGE_SIZE;
+  const end = start + Math.ceil(length! / PAGE_SIZE);
+  if (address! < 0 || length! < 0 || end > USER_VPN_END) return -Errno.ENOMEM;
+  const bytes: number[] = [];
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  // What lies before a hole is told all the same.
+  for (let vpn = start; vpn < end && mm.vmaAt(vpn) !== null; vpn++) bytes.push((yield* isInCore(t, vpn)) ? 1 : 0);
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  const error = yield* k.uaccess.copyToUser(k, vec!, Uint8Array.from(bytes));
+  return error < 0 ? error : bytes.length < end - start ? -Errno.ENOMEM : 0;
 };
 
 /** A swapped page counts while the swap cache has it; other special entries count always, but markers, behind which no page is. Of a file, what is in the page cache counts, mapped or not. */
@@ -89,7 +100,7 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
     if (isSwapEntry(entry)) return m.swap.cache[swapEntrySlot(entry)]! >= 0;
     return entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate);
   }
-  if ( ptePresent(flags)) return true;
+  if (ptePresent(flags)) return true;
   if (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) return false;
   return !k.swapops.isSwapEntry(k, flags) || m.swap.cache[m.pt.pfn(ptep)]! >= 0;
 }
@@ -111,7 +122,8 @@ const msync: Handler = function* (t, [address, length, flags]) {
   const { mmapLock } = t.task.mm!;
   if (!mmapLock.tryRead()) yield* mmapLock.read();
   let error = checkMapped(t, address!, length!);
-  if (error === 0 && (f & MS_INVALIDATE) !== 0 && hasLocked(t, address!, length!)) error = -Errno.EBUSY;
+  // Met before or behind a hole.
+  if (error !== -Errno.EINVAL && (f & MS_INVALIDATE) !== 0 && length! > 0 && hasLocked(t, address!, length!)) error = -Errno.EBUSY;
   if (!mmapLock.tryUnlock()) yield* mmapLock.unlock();
   return error;
 };
@@ -179,6 +191,7 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd)],
   [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
   [283, call("membarrier", [F.MEMBARRIER_COMMAND, F.HEX, F.INT], membarrier, "no rseq commands")],
+  [234, call("remap_file_pages", [...RANGE, F.PROT, F.SIZE, F.MAP_FLAGS], remapFilePages)],
   [288, call("pkey_mprotect", [...RANGE, F.PROT, F.INT], null)],
   [289, call("pkey_alloc", [F.HEX, F.HEX], null)],
   [290, call("pkey_free", [F.INT], null)],

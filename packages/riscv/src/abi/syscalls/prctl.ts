@@ -237,8 +237,7 @@ const OPTIONS = new Map<number, Option>([
   [
     Prctl.SET_MEMORY_MERGE,
     strict(1, function* ({ k, task }, on) {
-      if (k.m.point(Op.MmCounter, task.mm!.id)) yield SWITCH;
-      task.mm!.mergeAny = on !== 0;
+      yield* k.ksm.setMergeAny(k, task.mm!, on !== 0);
       return 0;
     }),
   ],

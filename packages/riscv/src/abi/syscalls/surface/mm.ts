@@ -82,6 +82,11 @@ export const MM: Surfaces = {
     takes: { 2: bits([0, 1, 2, 4], EINVAL) },
     refuses: [unaligned(0), unmapped(0), [EINVAL, "MS_SYNC and MS_ASYNC", { 2: 5 }]],
   },
+  remap_file_pages: {
+    example: [AT.page, PAGE, 0, 0, 0],
+    gives: EINVAL,
+    refuses: [[EINVAL, "permissions", { 2: 1 }], [EINVAL, "no length", { 1: 0 }], [EINVAL, "nothing mapped there", { 0: AT.hole }]],
+  },
   mincore: { example: [AT.page, PAGE, AT.page], refuses: [unaligned(0), unmapped(0), noMemory(2)] },
   madvise: {
     example: [AT.page, PAGE, Madv.NORMAL],
