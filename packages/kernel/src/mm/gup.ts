@@ -105,7 +105,7 @@ export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: s
 export function mustUnshare(k: Kernel, page: number, gup: number): boolean {
   const { memmap } = k.m;
   if ((gup & (FollFlag.PIN | FollFlag.WRITE)) !== FollFlag.PIN) return false;
-  return memmap.isAnon(memmap.folioOf(page)) && !memmap.has(page, PG.anonExclusive);
+  return memmap.isAnon(memmap.folioOf(page)) && !memmap.isAnonExclusive(page);
 }
 
 /** One pin less; the reference that went with it is still there. */
@@ -157,7 +157,7 @@ export function entryPermits(k: Kernel, vma: Vma, flags: number, page: number, g
   if ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0) return true;
   // Read-only memory that is written by force: once the page is nobody else's.
   if (!force || (vma.flags & (VM.WRITE | VM.SHARED)) !== 0 || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;
-  return !needsSoftDirtyWp(vma.flags, flags) && k.m.memmap.isAnon(k.m.memmap.folioOf(page)) && k.m.memmap.has(page, PG.anonExclusive);
+  return !needsSoftDirtyWp(vma.flags, flags) && k.m.memmap.isAnon(k.m.memmap.folioOf(page)) && k.m.memmap.isAnonExclusive(page);
 }
 
 /**

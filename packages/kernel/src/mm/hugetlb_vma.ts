@@ -19,6 +19,7 @@ import { PteMarker } from "./pte_marker.js";
 import { Seal } from "./shmem_inode.js";
 import { isUffdWp, UffdWp } from "./uffd_wp.js";
 import type { VmOps } from "./vm_ops.js";
+import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /* Areas that come, are cut, and go. */
 
@@ -264,12 +265,43 @@ export function* copyHugetlbPageRange(k: Kernel, dst: Vma, src: Vma, cow: boolea
     if (!dstPtl.tryLock()) yield* dstPtl.lock();
     if (!srcPtl.tryLock()) yield* srcPtl.lock();
     if (m.point(Op.PteRead, from)) yield SWITCH;
-    if (!m.pt.isNone(from)) yield* k.hugetlbVma.copyHugetlbEntry(k, dst, src, vpn, to, from, cow);
+    const pinned = yield* k.hugetlbVma.isPinnedEntry(k, src, from);
+    if (!pinned && !m.pt.isNone(from)) yield* k.hugetlbVma.copyHugetlbEntry(k, dst, src, vpn, to, from, cow);
     if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
     if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
+    if (pinned && !(yield* k.hugetlbVma.copyPinnedHugetlb(k, dst, src, vpn, to, from))) return -Errno.ENOMEM;
     yield* m.sched.condResched();
   }
   return 0;
+}
+
+/** Whether an entry is for a page that a device may write to: the parent must go on having it alone. Its table is locked. */
+export function* isPinnedEntry(k: Kernel, vma: Vma, entry: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  if (!vma.mm.hasPinned || !ptePresent(m.pt.flags(entry))) return false;
+  const folio = memmap.pfnToPage(m.pt.pfn(entry));
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
+  return memmap.isAnon(folio) && memmap.isPinned(folio) && memmap.isAnonExclusive(folio);
+}
+
+/** The child gets a copy of a pinned page at once; false where there is none for it. The parent's mapping cannot change meanwhile but by reverse walks, which a pin keeps off. */
+export function* copyPinnedHugetlb(k: Kernel, dst: Vma, src: Vma, vpn: number, to: number, from: number): MaySleep<boolean> {
+  const { m } = k;
+  const folio = yield* k.hugetlb.allocHugetlbFolio(k, dst, vpn, false);
+  if (folio === NO_PAGE) return false;
+  if (m.point(Op.PteRead, from)) yield SWITCH;
+  yield* k.hugetlb.copyHugeFolio(k, folio, m.memmap.pfnToPage(m.pt.pfn(from)));
+  const ptl = m.pt.lockOf(to);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  k.hugetlb.addNewAnonRmap(k, folio, dst, vpn);
+  const flags = maybeMkwrite(vmPageProt(dst.flags), dst.flags) | PTE.D;
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, flags, m.memmap.pageToPfn(folio));
+  dst.mm.hugetlbPages += hstateOf(src).pages;
+  m.refs?.put(folio, "alloc");
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  yield* k.hugetlb.markMigratable(k, folio);
+  return true;
 }
 
 /** One entry, from one table to the other; both are locked. */

@@ -193,6 +193,12 @@ export class Memmap {
     return this.mapping[folio]! > 1 && !this.isAnon(folio);
   }
 
+  /** Whether one process has an anonymous page for itself: of hugetlb the first page says it for all. */
+  isAnonExclusive(page: number): boolean {
+    const folio = this.folioOf(page);
+    return this.has(this.has(folio, PG.hugetlb) ? folio : page, PG.anonExclusive);
+  }
+
   /** Whether a device may read or write the folio at any time; Linux can only say perhaps (folio_maybe_dma_pinned()). */
   isPinned(folio: number): boolean {
     return this.pincount[folio] !== 0;
