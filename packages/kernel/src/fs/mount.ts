@@ -5,6 +5,7 @@ import { Subpool } from "../mm/hugetlb_reserve.js";
 import { HugetlbFs } from "./hugetlbfs.js";
 import { memparse } from "./sysfs_hugetlb.js";
 import { Tmpfs } from "./tmpfs.js";
+import { parseTmpfsOptions } from "./tmpfs_options.js";
 
 /** MS_*: of a mount (shown in /proc/mounts), and those that ask for something else than a new one. */
 enum Ms {
@@ -40,8 +41,14 @@ export function* mount(k: Kernel, source: string, target: string, type: string, 
   options.push((flags & Ms.NOATIME) !== 0 ? "noatime" : "relatime");
   if (type === "hugetlbfs") return yield* mountHugetlbfs(k, source, target, options.join(","), data);
   if (type !== "tmpfs") return -Errno.ENODEV;
-  const half = k.m.zones.totalPages() >> 1;
-  return yield* k.m.vfs.mountAt(k, target, (dev) => new Tmpfs(k.m, source, options.join(","), dev, half, 0o1777));
+  const given = parseTmpfsOptions(data, k.m.zones.totalPages());
+  if (given === null) return -Errno.EINVAL;
+  return yield* k.m.vfs.mountAt(k, target, (dev) => {
+    const fs = new Tmpfs(k.m, source, options.join(","), dev, given.maxPages, given.mode, given.shown, given.maxInodes);
+    fs.sb.huge = given.huge;
+    fs.sb.noswap = given.noswap;
+    return fs;
+  });
 }
 
 /** umount2(2). */

@@ -20,7 +20,6 @@ const DIRENT_BYTES = 20;
  */
 export class Tmpfs implements FileSystem {
   readonly type = "tmpfs";
-  readonly superOptions = "";
   readonly root: TmpfsInode;
   readonly sb: ShmemSb;
 
@@ -32,6 +31,9 @@ export class Tmpfs implements FileSystem {
     /** Pages that the files may have together: Linux's default is half of RAM. */
     readonly maxPages: number,
     rootMode: number,
+    readonly superOptions = "",
+    /** Files and directories that there may be. */
+    readonly maxInodes = maxPages,
   ) {
     this.sb = new ShmemSb(dev, maxPages);
     this.root = this.newInode("directory", rootMode);
@@ -50,14 +52,16 @@ export class Tmpfs implements FileSystem {
   }
 
   statfs(): StatFs {
-    const { maxPages, sb, dev } = this;
+    const { maxInodes, sb, dev } = this;
+    // Without a limit there is nothing to count down from.
+    const limited = this.maxPages !== Infinity;
     return {
       type: TMPFS_MAGIC,
       bsize: PAGE_SIZE,
-      blocks: maxPages,
-      bfree: maxPages - sb.usedPages,
-      files: maxPages,
-      ffree: maxPages - sb.inodes - 1,
+      blocks: limited ? this.maxPages : 0,
+      bfree: limited ? this.maxPages - sb.usedPages : 0,
+      files: maxInodes,
+      ffree: maxInodes - sb.inodes,
       dev,
     };
   }

@@ -11,7 +11,7 @@ import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
 import { VM } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
-import { Seal, type HolePunch, type ShmemInode } from "./shmem_inode.js";
+import { Seal, ShmemInode, type HolePunch } from "./shmem_inode.js";
 import type { VmOps } from "./vm_ops.js";
 
 /** What is wanted of a page of a file in memory (enum sgp_type). */
@@ -162,6 +162,8 @@ export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, s
 export function* shmemWriteout(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap, swap } = m;
+  const host: unknown = k.filemap.folioMapping(k, folio)?.host;
+  if (host instanceof ShmemInode && host.sb.noswap) return false;
   if (!(yield* k.swapfile.folioAllocSwap(k, folio))) return false;
   const slot = memmap.private[folio]!;
   const pages = memmap.folioPages(folio);

@@ -20,6 +20,8 @@ export class ShmemSb {
   usedPages = 0;
   /** The mount's option `huge`: where its files may have large folios. */
   huge: ShmemHuge = "never";
+  /** The option `noswap`: its pages stay in memory. */
+  noswap = false;
   private nextIno = 1;
 
   constructor(

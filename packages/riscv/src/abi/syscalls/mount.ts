@@ -20,5 +20,5 @@ const umount2: Handler = function* (t, [target, flags]) {
 
 export const MOUNT: readonly (readonly [number, Syscall])[] = [
   [39, call("umount2", [F.PATH, F.HEX], umount2)],
-  [40, call("mount", [F.PATH, F.PATH, F.PATH, F.HEX, F.PATH], mountHandler, "hugetlbfs and tmpfs, no options of tmpfs, no bind mounts")],
+  [40, call("mount", [F.PATH, F.PATH, F.PATH, F.HEX, F.PATH], mountHandler, "hugetlbfs and tmpfs, no bind mounts; nr_inodes of tmpfs is no limit")],
 ];
