@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Dmirror, DmirrorDevice, Errno, MapFlag, maxThreads, Prot, Rlimit, type Kernel, type MaySleep, type Mm } from "../src/index.js";
+import { Dmirror, DmirrorDevice, Errno, FollFlag, MapFlag, maxThreads, Prot, PTE, Rlimit, type Kernel, type MaySleep, type Mm } from "../src/index.js";
 import { O, SEEK_END, SEEK_SET } from "../src/fs/vfs.js";
 import { cat, echo, ls, makeFs, open } from "./fs_harness.js";
 
@@ -103,6 +103,26 @@ test("pagemap: any multiple of eight, short at the end", () => {
     expect(yield* m.vfs.read(k, pagemap, buffer, end)).toBe(0);
     expect(yield* m.vfs.lseek(k, pagemap, end, SEEK_SET)).toBe(end);
     expect(yield* m.vfs.lseek(k, pagemap, 0, SEEK_END)).toBe(-Errno.EINVAL);
+  });
+});
+
+test("clear_refs leaves pages that are pinned for DMA writable, and soft-dirty", () => {
+  const { k, run } = makeFs();
+  const { m } = k;
+  run(function* (mm) {
+    const addr = yield* mapAnon(k, mm, 2);
+    yield* touch(k, addr, 2);
+    const page = yield* k.gup.pinUserPageFast(k, addr / PAGE, FollFlag.WRITE, "test");
+    expect(page).toBeGreaterThan(0);
+    const clearRefs = yield* open(k, "/proc/self/clear_refs", O.WRONLY);
+    expect(yield* m.vfs.write(k, clearRefs, new Uint8Array([0x34]))).toBe(1);
+    const marks = (at: number): number => m.pt.flags(m.pt.lookup(mm.pgd, at / PAGE)) & (PTE.W | PTE.SOFT_DIRTY);
+    expect([marks(addr), marks(addr + PAGE)]).toEqual([PTE.W | PTE.SOFT_DIRTY, 0]);
+    yield* k.gup.unpinUserPage(k, page, false, "test");
+    expect(yield* m.vfs.write(k, clearRefs, new Uint8Array([0x34]))).toBe(1);
+    expect(marks(addr)).toBe(0);
+    const vmstat = String(yield* cat(k, "/proc/vmstat"));
+    expect(vmstat).toContain("\nnr_foll_pin_acquired 1\nnr_foll_pin_released 1\n");
   });
 });
 

@@ -41,7 +41,7 @@ export function* dumpPage(k: Kernel, page: number, reason: string): Atomic<void>
   if (memmap.isLarge(folio)) {
     dmesg.print(
       `head: order:${memmap.order[folio]} mapcount:${memmap.folioMapcount(folio)} ` +
-        `entire_mapcount:${memmap.entireMapcount(folio)} nr_pages_mapped:${memmap.folioMapcount(folio)} pincount:0`,
+        `entire_mapcount:${memmap.entireMapcount(folio)} nr_pages_mapped:${memmap.folioMapcount(folio)} pincount:${memmap.pincount[folio]}`,
     );
   }
   const memcg = memmap.memcg[folio]!;

@@ -88,7 +88,7 @@ export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: s
   const page = m.memmap.pfnToPage(pfn);
   const folio = m.memmap.folioOf(page);
   if (!(yield* k.swap.folioTryGet(k, folio, site))) return NO_PAGE;
-  if ((gup & FollFlag.PIN) !== 0) m.memmap.pincount[folio]!++;
+  if ((gup & FollFlag.PIN) !== 0) pin(k, folio);
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   m.touches(Op.TableRead, tableObject(mm.id, vpn));
   // Fork, and whoever takes the page's exclusiveness away, clears or protects the entry before it looks for pins.
@@ -108,10 +108,17 @@ export function mustUnshare(k: Kernel, page: number, gup: number): boolean {
   return memmap.isAnon(memmap.folioOf(page)) && !memmap.isAnonExclusive(page);
 }
 
+/** One pin more, with the reference that goes with it. */
+function pin({ m }: Kernel, folio: number): void {
+  m.memmap.pincount[folio]!++;
+  m.vmstat.events.nr_foll_pin_acquired++;
+}
+
 /** One pin less; the reference that went with it is still there. */
 export function* unpin(k: Kernel, folio: number): Atomic<void> {
   if (k.m.point(Op.RefPut, folio)) yield SWITCH;
   k.m.memmap.pincount[folio]!--;
+  k.m.vmstat.events.nr_foll_pin_released++;
 }
 
 /**
@@ -192,7 +199,7 @@ export function* followPagePte(k: Kernel, vma: Vma, ptep: number, vpn: number, g
     const folio = m.memmap.folioOf(page);
     if (m.point(Op.RefGet, folio)) yield SWITCH;
     m.memmap.refcount[folio]!++;
-    if ((gup & FollFlag.PIN) !== 0) m.memmap.pincount[folio]!++;
+    if ((gup & FollFlag.PIN) !== 0) pin(k, folio);
     m.refs?.get(folio, site);
     if ((gup & FollFlag.TOUCH) !== 0) {
       if ((gup & FollFlag.WRITE) !== 0 && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);

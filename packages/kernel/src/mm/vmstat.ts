@@ -1,5 +1,7 @@
 /** Counters of /proc/vmstat that are events; page counts are derived from their owners. */
 export const VM_EVENTS = [
+  "nr_foll_pin_acquired",
+  "nr_foll_pin_released",
   "pgpgin",
   "pgpgout",
   "pswpin",

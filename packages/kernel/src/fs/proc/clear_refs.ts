@@ -54,7 +54,19 @@ export function* clearSoftDirty(k: Kernel, mm: Mm): MaySleep<void> {
   yield* k.tlbflush.flushTlbMm(k, mm);
 }
 
+/**
+ * A page that is pinned for DMA stays writable, and soft-dirty: to write-protect it would lead to a copy that the
+ * device does not see (since 5.11). Not so where 2 MiB are mapped as one.
+ */
 export function* clearSoftDirtyPte(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<void> {
+  const { m } = k;
+  const flags = m.pt.flags(ptep);
+  const cow = (vma.flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
+  if (vma.mm.hasPinned && cow && ptePresent(flags) && (flags & (PTE.W | PTE.SPECIAL)) === PTE.W && !m.pt.isHuge(ptep)) {
+    const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfn(ptep)));
+    if (m.point(Op.RefCompare, folio)) yield SWITCH;
+    if (m.memmap.isPinned(folio)) return;
+  }
   yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (flags) =>
     ptePresent(flags) ? flags & ~(PTE.W | PTE.SOFT_DIRTY) : flags & ~PTE.SWP_SOFT_DIRTY,
   );
