@@ -253,8 +253,9 @@ type VisitHuge = (pmd: number, vpn: number, whole: boolean) => Atomic<boolean>;
 /** The part of a huge page that is not in the range keeps what it has; the page of zeros has nothing to lose. */
 function wholeOrZero(m: Machine, visit: (pmd: number, vpn: number) => Atomic<boolean>): VisitHuge {
   return function* (pmd, vpn, whole): Atomic<boolean> {
-    if ((m.pt.flags(pmd) & PTE.SPECIAL) !== 0) return true;
-    return whole && (yield* visit(pmd, vpn));
+    // A folio that others map is not split for this range: it stays mapped as it is.
+    if ((m.pt.flags(pmd) & PTE.SPECIAL) !== 0 || !whole) return true;
+    return yield* visit(pmd, vpn);
   };
 }
 
@@ -288,6 +289,10 @@ function* splitPartial(k: Kernel, vma: Vma, start: number, end: number): MaySlee
     const page = yield* getMappedPage(k, vma, vpn);
     if (page === NO_PAGE) continue;
     const folio = memmap.folioOf(page);
+    if (!(yield* mappedHereOnly(k, vma, page, vpn))) {
+      yield* k.swap.folioPut(k, folio, "madvise");
+      continue;
+    }
     if ((!covers(k, page, vpn, start, end) || thp.deferredSplit.has(folio)) && (yield* k.folioLock.folioTrylock(k, folio))) {
       yield* k.hugeSplit.splitFolio(k, folio);
       yield* k.folioLock.folioUnlock(k, folio);
@@ -317,6 +322,25 @@ function* getMappedPage(k: Kernel, vma: Vma, vpn: number): Atomic<number> {
   return page;
 }
 
+/** Whether nobody else, and no other part of the address space, maps the folio whose page is mapped at `vpn`. */
+function* mappedHereOnly(k: Kernel, vma: Vma, page: number, vpn: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  const folio = memmap.folioOf(page);
+  const first = vpn - (page - folio);
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  let mapped = 0;
+  for (let i = 0; i < memmap.folioPages(folio); i++) {
+    const entry = first + i < vma.startVpn || first + i >= vma.endVpn ? -1 : m.pt.find(vma.mm.pgd, first + i);
+    if (entry < 0) continue;
+    m.touches(Op.PteRead, entry);
+    if (!ptePresent(m.pt.flags(entry)) || m.pt.pfnFor(entry, first + i) !== memmap.pageToPfn(folio + i)) continue;
+    mapped++;
+    if (m.pt.isHuge(entry)) break;
+  }
+  return mapped === memmap.folioMapcount(folio);
+}
+
 /** Whether the range has all of the folio whose page is mapped at `vpn`. */
 function covers(k: Kernel, page: number, vpn: number, start: number, end: number): boolean {
   const { memmap } = k.m;
@@ -331,6 +355,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
   const { memmap } = m;
   yield* k.swap.lruAddDrain(k);
   yield* splitPartial(k, vma, start, end);
+  let cleared = false;
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
     const isolated: number[] = [];
@@ -339,8 +364,13 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
       if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
       const page = memmap.pfnToPage(m.pt.pfn(entry));
       const folio = memmap.folioOf(page);
-      if (memmap.pageMapcount(page) !== 1 || !covers(k, page, at, start, end)) return true;
-      yield* k.memory.ptepModify(k, vma.mm, at, entry, (now) => now & ~PTE.A);
+      // Other mappings of it have a say, too.
+      if (memmap.folioMapcount(folio) !== (m.pt.isHuge(entry) ? 1 : memmap.folioPages(folio)) || !covers(k, page, at, start, end)) return true;
+      // Reclaim does not ask for it (since 6.9).
+      if (!pageout) {
+        const old = yield* k.memory.ptepModify(k, vma.mm, at, entry, (now) => now & ~PTE.A);
+        if ((old & PTE.A) !== 0) cleared = true;
+      }
       memmap.clear(folio, PG.referenced);
       if (!pageout) yield* k.swap.batchAdd(k, BatchKind.deactivate, folio);
       else if (yield* k.swap.folioIsolateLru(k, folio)) isolated.push(folio);
@@ -350,6 +380,8 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
     if (isolated.length > 0) yield* k.vmscan.reclaimFolios(k, isolated);
     vpn = tableEnd;
   }
+  // A CPU that goes on with its translation would not say that it uses the page again.
+  if (cleared) yield* k.tlbflush.flushTlbRange(k, vma.mm, start, end);
 }
 
 /** MADV_FREE: clean, lazily freed pages; swap entries are dropped at once. */
@@ -440,4 +472,6 @@ export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MayS
     const folio = yield* k.swapState.readSwapCacheAsync(k, offset);
     if (folio >= 0) yield* k.swap.folioPut(k, folio, "swapin");
   }
+  // What was read goes on the LRU now.
+  yield* k.swap.lruAddDrain(k);
 }

@@ -44,7 +44,6 @@ export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
   if (tlb.endVpn > 0) yield* k.tlbflush.flushTlbRange(k, tlb.mm, tlb.startVpn, tlb.endVpn);
   tlb.startVpn = Infinity;
   tlb.endVpn = 0;
-  if (tlb.pages.length > 0) yield* k.swap.lruAddDrain(k);
   if (tlb.tables.length > 0) yield* k.mmGather.tlbTableFlush(k, tlb.tables.splice(0));
   for (let i = 0; i < tlb.pages.length; i++) {
     const folio = m.memmap.folioOf(tlb.pages[i]!);

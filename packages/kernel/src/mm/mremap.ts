@@ -23,6 +23,8 @@ const MOVE_MAP_COUNT = 5;
 export interface RemapRequest {
   readonly start: number;
   readonly oldPages: number;
+  /** Where the old range ends, in pages; before its start where it goes around the end of all addresses. */
+  readonly oldEnd: number;
   readonly newPages: number;
   readonly flags: number;
   readonly newStart: number;
@@ -37,7 +39,7 @@ export function checkRemap(_k: Kernel, r: RemapRequest): number {
   if ((r.flags & Mremap.DONTUNMAP) !== 0 && r.oldPages !== r.newPages) return -Errno.EINVAL;
   // An address that is only a hint, for DONTUNMAP, must be one that would do, too.
   if (!Number.isInteger(r.newStart) || r.newStart < 0 || r.newStart + r.newPages > USER_VPN_END) return -Errno.EINVAL;
-  const apart = r.newStart + r.newPages <= r.start || r.start + r.oldPages <= r.newStart;
+  const apart = r.newStart + r.newPages <= r.start || r.oldEnd <= r.newStart;
   return apart ? 0 : -Errno.EINVAL;
 }
 
@@ -58,6 +60,7 @@ export function* doMremap(
   const request: RemapRequest = {
     start: addr / 4096,
     oldPages: lengthInPages(oldLen),
+    oldEnd: endOf(addr, oldLen),
     newPages: lengthInPages(newLen),
     flags,
     newStart: newAddr / 4096,
@@ -76,6 +79,12 @@ export function* doMremap(
     yield* k.populate.mmPopulate(k, mm, result + request.oldPages, result + request.newPages, true);
   }
   return result * 4096;
+}
+
+/** The page behind a range. A negative length is an unsigned one of more than half of what there is. */
+function endOf(addr: number, length: number): number {
+  const end = (addr + Math.ceil(length / 4096) * 4096) / 4096;
+  return end < 0 ? Infinity : end;
 }
 
 /** A length as pages; a negative number is an unsigned one of more than half of what there is, and the last page of those rounds up to 0. */
@@ -163,7 +172,7 @@ export function* moveEach(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> 
     if (vma === undefined || vma.startVpn >= end) break;
     const from = Math.max(vpn, vma.startVpn);
     const pages = Math.min(end, vma.endVpn) - from;
-    const one: RemapRequest = { start: from, oldPages: pages, newPages: pages, flags: r.flags, newStart: r.newStart + (from - r.start) };
+    const one: RemapRequest = { start: from, oldPages: pages, oldEnd: from + pages, newPages: pages, flags: r.flags, newStart: r.newStart + (from - r.start) };
     const result = yield* k.mremap.moveOne(k, mm, one);
     if (result < 0) return result;
     vpn = from + pages;
@@ -184,7 +193,8 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   }
   let oldPages = r.oldPages;
   if (oldPages > newPages) {
-    const error = yield* k.mmap.unmapRange(k, mm, start + newPages, Math.min(start + oldPages, USER_VPN_END));
+    if (start + oldPages > USER_VPN_END) return -Errno.EINVAL;
+    const error = yield* k.mmap.unmapRange(k, mm, start + newPages, start + oldPages);
     if (error !== 0) return error;
     oldPages = newPages;
   }

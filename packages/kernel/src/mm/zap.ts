@@ -18,7 +18,6 @@ export function* zapPageRange(k: Kernel, vma: Vma, start: number, end: number): 
     return;
   }
   const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: end, event: NotifyEvent.CLEAR, owner: null };
-  yield* k.swap.lruAddDrain(k);
   const tlb = k.mmGather.tlbGather(k, vma.mm);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
   yield* k.zap.unmapPageRange(k, tlb, vma, start, end);

@@ -35,8 +35,11 @@ export interface PagemapState {
   readonly showPfn: boolean;
 }
 
-/** What pagemap says of one page-table entry to who may see frame numbers. */
-export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): PagemapEntry {
+/**
+ * What pagemap says of one page-table entry to who may see frame numbers. `counted` is the
+ * frame by whose map count the page is said to be mapped once: where 2 MiB are mapped as one, that of their first.
+ */
+export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number, counted = pfn): PagemapEntry {
   const { memmap } = k.m;
   if (flags === 0) return { flags: 0, frame: 0 };
   let pm = 0;
@@ -61,7 +64,7 @@ export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number): Pagema
   }
   if (page !== NO_PAGE) {
     if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;
-    if ((pm & PM.PRESENT) !== 0 && memmap.pageMapcount(page) === 1) pm |= PM.MMAP_EXCLUSIVE;
+    if ((pm & PM.PRESENT) !== 0 && memmap.pageMapcount(memmap.pfnToPage(counted)) === 1) pm |= PM.MMAP_EXCLUSIVE;
   }
   return { flags: pm, frame };
 }
@@ -115,7 +118,7 @@ export function* pagemapTable(
     for (let ptep = found; vpn < to && !split; vpn++) {
       if (m.point(Op.PteRead, ptep)) yield SWITCH;
       const there = ptePresent(m.pt.flags(ptep));
-      const shown = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), there ? m.pt.pfnFor(ptep, vpn) : m.pt.pfn(ptep));
+      const shown = k.pagemap.pteToPagemapEntry(k, m.pt.flags(ptep), there ? m.pt.pfnFor(ptep, vpn) : m.pt.pfn(ptep), m.pt.pfn(ptep));
       // Of a huge page that is not there all that shows is userfaultfd's protection.
       const { flags, frame } = vma.isHugetlb && !there ? { flags: shown.flags & PM.UFFD_WP, frame: 0 } : shown;
       // The huge page of zeros shows as a page that is not anonymous; the small one as none.
