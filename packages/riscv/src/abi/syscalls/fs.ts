@@ -1,4 +1,4 @@
-import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, pipeSize, Poll, pollFile, setPipeSize, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PAGE_SIZE, pipeSize, Poll, pollFile, setPipeSize, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -55,6 +55,11 @@ function* readDirect(t: GuestThread, file: OpenFile, address: number, length: nu
   return done;
 }
 
+/** Of `copied` bytes out of `wanted`, those that count: a pipe's are in pages, of which one that was copied in part does not. */
+function wholeParts(file: OpenFile, wanted: number, copied: number): number {
+  return copied < wanted && file.inode.kind === "pipe" ? copied - (copied % PAGE_SIZE) : copied;
+}
+
 /** Reads into user memory, a chunk at a time; a short read ends it. */
 function* readInto(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
   const { k } = t;
@@ -65,7 +70,7 @@ function* readInto(t: GuestThread, file: OpenFile, address: number, length: numb
     const chunk = new Uint8Array(Math.min(length - done, CHUNK));
     const n = yield* k.m.vfs.read(k, file, chunk, pos === undefined ? undefined : pos + done);
     if (n < 0) return done > 0 ? done : n;
-    const copied = n === 0 ? 0 : yield* k.uaccess.copyToUserPart(k, address + done, chunk.subarray(0, n));
+    const copied = n === 0 ? 0 : wholeParts(file, n, yield* k.uaccess.copyToUserPart(k, address + done, chunk.subarray(0, n)));
     done += copied;
     if (copied < n) {
       // The rest counts as not read.
@@ -84,7 +89,7 @@ function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: num
   let done = 0;
   do {
     const wanted = new Uint8Array(Math.min(length - done, CHUNK));
-    const chunk = wanted.subarray(0, yield* k.uaccess.copyFromUserPart(k, address + done, wanted));
+    const chunk = wanted.subarray(0, wholeParts(file, wanted.length, yield* k.uaccess.copyFromUserPart(k, address + done, wanted)));
     if (chunk.length === 0 && wanted.length > 0) return done > 0 ? done : -Errno.EFAULT;
     const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done);
     if (n < 0) {
