@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { ElfError, parseElf } from "../src/index.js";
 import { writeElf, type ElfSpec } from "./elf-file.js";
 
+/** Files that are changed at random; `npm run fuzz:abi` takes a hundred thousand. */
+const FILES = Number(process.env["ELF_FILES"] ?? 3000);
 const CODE = new Uint8Array(64).fill(0x13);
 const GOOD: ElfSpec = {
   entry: 0x10010,
@@ -107,7 +109,7 @@ describe("parseElf", () => {
         for (const [at, byte] of changes) file[at] = byte;
         survives(file);
       }),
-      { numRuns: 3000 },
+      { numRuns: FILES },
     );
     // A view into a larger buffer is read at its own offset.
     const padded = new Uint8Array(good.length + 7);

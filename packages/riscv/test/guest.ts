@@ -17,7 +17,7 @@ export interface GuestRun {
   readonly machine: LinuxMachine;
 }
 
-export interface GuestSettings extends Partial<Omit<LinuxOptions, "lines" | "before" | "strace">> {
+export interface GuestSettings extends Partial<Omit<LinuxOptions, "lines" | "before">> {
   readonly args?: readonly string[];
   readonly lines?: readonly string[];
   readonly before?: readonly string[];
