@@ -25,7 +25,7 @@ flags=(
 for source in "$here"/*.c; do
   name=$(basename "$source" .c)
   case $name in
-    pie) kind=(-static-pie -fPIE -Wl,--no-dynamic-linker) ;;
+    pie | difftest) kind=(-static-pie -fPIE -Wl,--no-dynamic-linker) ;;
     *) kind=(-static -fno-pie -no-pie) ;;
   esac
   "$cc" "${flags[@]}" "${kind[@]}" -o "$out/$name" "$source"

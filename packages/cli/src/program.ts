@@ -4,6 +4,7 @@ import { parseOperatorLine, type OperatorLine } from "@faultline/riscv";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { check, STRATEGIES, type CheckOptions } from "./check.js";
 import { diff, type DiffOptions } from "./diff.js";
+import { difftest, type DifftestOptions } from "./difftest/command.js";
 import { EXIT_FAULTLINE, UserError } from "./failure.js";
 import { parseMount, type Mount } from "./host_mount.js";
 import { fuzz, type FuzzOptions } from "./fuzz.js";
@@ -11,7 +12,7 @@ import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parseOperations, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -206,6 +207,21 @@ function buildProgram(finish: (status: number) => void): Command {
     .action(() => {
       process.stdout.write(describePatches());
       finish(0);
+    });
+
+  program
+    .command("difftest", { hidden: true })
+    .description("compare the Linux underneath and a machine by random operations (npm run difftest)")
+    .option("--seeds <N>", "lists of operations (default: 300)", parseExecutions, 300)
+    .option("--from <SEED>", "the first seed (default: 1)", parseSeed, 1)
+    .option("--operations <N>", "operations of each list, up to 4096 (default: 200)", parseOperations, 200)
+    .option("--workers <N>", "threads that share the work (default: as many as there are CPUs)", parseWorkers)
+    .option("--max <N>", "stop after so many seeds with a difference (default: 3)", parseExecutions, 3)
+    .option("--any-host", "compare with a kernel that is older than what is modelled, too")
+    .option("--save <FOLDER>", "write each difference, made small, to a file there, as packages/cli/test/difftest has them")
+    .configureHelp({ optionDescription: (option) => option.description })
+    .action(async (options: DifftestOptions) => {
+      finish(await difftest(options));
     });
 
   program

@@ -61,6 +61,8 @@ export const parseDepth = wholeNumber(1, 64);
 export const parseThreads = wholeNumber(1, 8);
 /** Threads that share the work of a command. */
 export const parseWorkers = wholeNumber(1, 64);
+/** Of a list of difftest's: programs/difftest.c has room for so many. */
+export const parseOperations = wholeNumber(1, 4096);
 export const parseExecutions = wholeNumber(1, 1e12);
 export const parseSeed = wholeNumber(0, 2 ** 32 - 1);
 

@@ -60,6 +60,8 @@ describe("what the command says of itself", () => {
         --cpus <N>              CPUs, up to 16 (default: 2)
         --seed <N>              the seed of every choice that the machine makes
                                 (default: 1)
+        --mount <HOST:GUEST>    a directory of this computer, read-only in the guest;
+                                repeatable
         --before <LINE>         do this before the program starts; repeatable
         --do <LINE>             do this once nothing else can run; repeatable
         --do-timeout <SECONDS>  machine time that a line may take (default: 60)

@@ -1,0 +1,85 @@
+import type { Kind, Operation } from "./operations.js";
+import type { Features, Outcome, Run, View } from "./output.js";
+import type { Rule } from "./rules.js";
+
+/** Where two runs of one list first say different things. */
+export interface Difference {
+  /** Of the operation in its list. */
+  readonly index: number;
+  readonly kind: Kind;
+  /** `result`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
+  readonly field: string;
+  readonly native: string;
+  readonly guest: string;
+}
+
+const SOFT_DIRTY = 1;
+
+/** What both sides can do; the rest is not compared. */
+export function common(native: Features, guest: Features): { readonly both: Features; readonly missing: readonly string[] } {
+  const names = [...new Set([...Object.keys(native), ...Object.keys(guest)])];
+  return {
+    both: Object.fromEntries(names.map((name) => [name, native[name] === true && guest[name] === true])),
+    missing: names.filter((name) => native[name] !== true).map((name) => `the host has no ${name}: not compared`),
+  };
+}
+
+/** Every field by its name, as text. */
+function fieldsOf({ result, view }: Outcome, features: Features): Map<string, string> {
+  const mask = features["soft-dirty"] === true ? ~0 : ~SOFT_DIRTY;
+  const fields = new Map<string, string>();
+  fields.set("result", result);
+  fields.set("mincore", runsText(view.mincore, ~0));
+  fields.set("pagemap", runsText(view.pagemap, mask));
+  fields.set("mappings", view.mappings.map(({ place }) => place).join(", "));
+  for (const { place, fields: values } of view.mappings) {
+    for (const [name, value] of Object.entries(values)) {
+      const text = name === "VmFlags" && features["soft-dirty"] !== true ? value.replace(/,sd\b/, "") : value;
+      fields.set(name, `${fields.get(name) ?? ""}${place.split(" ")[0]}: ${text}; `);
+    }
+  }
+  return fields;
+}
+
+function runsText(runs: View["mincore"], mask: number): string {
+  const merged: Run[] = [];
+  for (const run of runs) {
+    const value = run.value & mask;
+    const last = merged.at(-1);
+    if (last !== undefined && last.value === value && last.page + last.pages === run.page) merged[merged.length - 1] = { ...last, pages: last.pages + run.pages };
+    else merged.push({ ...run, value });
+  }
+  return merged.map(({ page, pages, value }) => `${page}+${pages}=${value.toString(16)}`).join(" ");
+}
+
+/**
+ * The first difference that no rule explains; null where there is none. What a rule has let pass stays
+ * different until it changes, and is no difference of the operations in between.
+ */
+export function firstDifference(list: readonly Operation[], native: readonly Outcome[], guest: readonly Outcome[], features: Features, rules: readonly Rule[]): Difference | null {
+  const known = new Map<string, string>();
+  for (let index = 0; index < Math.max(native.length, guest.length); index++) {
+    const [ours, theirs] = [native[index], guest[index]];
+    const { kind } = list[index]!;
+    if (ours === undefined || theirs === undefined) {
+      const end = (record: Outcome | undefined): string => (record === undefined ? "nothing more" : `process ${record.process}: ${record.result}`);
+      return { index, kind, field: "end", native: end(ours), guest: end(theirs) };
+    }
+    if (ours.process === theirs.process && ours.result === theirs.result && ours.view === theirs.view) continue;
+    const [a, b] = [fieldsOf(ours, features), fieldsOf(theirs, features)];
+    for (const field of new Set([...a.keys(), ...b.keys()])) {
+      const [x, y] = [a.get(field) ?? "", b.get(field) ?? ""];
+      const key = `${ours.process} ${field}`;
+      if (x === y) {
+        known.delete(key);
+        continue;
+      }
+      const pair = `${x}\n${y}`;
+      if (field !== "result" && known.get(key) === pair) continue;
+      const rule = rules.find((one) => one.operation === kind && one.field === field);
+      if (rule === undefined) return { index, kind, field, native: x, guest: y };
+      if (field !== "result") known.set(key, pair);
+    }
+  }
+  return null;
+}

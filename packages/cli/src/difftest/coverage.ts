@@ -1,0 +1,73 @@
+import Table from "cli-table3";
+import { KINDS, pagesOf, type Operation } from "./operations.js";
+import type { Outcome, Run, View } from "./output.js";
+
+/** What an operation can meet in the pages that it is about. */
+const MET = ["no mapping", "no page", "own page", "shared or zero", "file", "swap", "guard", "huge", "locked", "lazyfree"] as const;
+type Met = (typeof MET)[number];
+
+/** Bits of pagemap's entries, from bit 55 on. */
+const PM = { EXCLUSIVE: 2, GUARD: 8, FILE: 64, SWAP: 128, PRESENT: 256 } as const;
+
+/** How often each operation has met each kind of entry. */
+export type Coverage = Readonly<Record<string, number>>;
+
+function overlaps(place: { readonly page: number; readonly pages: number }, page: number, pages: number): boolean {
+  return place.page < page + pages && page < place.page + place.pages;
+}
+
+function metBy({ page, pages }: { readonly page: number; readonly pages: number }, view: View): Set<Met> {
+  const met = new Set<Met>();
+  let mapped = 0;
+  for (const { place, fields } of view.mappings) {
+    const [, first, count] = /^(\d+)\+(\d+)/.exec(place)!;
+    const here = { page: Number(first), pages: Number(count) };
+    if (!overlaps(here, page, pages)) continue;
+    mapped += Math.min(here.page + here.pages, page + pages) - Math.max(here.page, page);
+    if (fields["AnonHugePages"] !== undefined) met.add("huge");
+    if (fields["LazyFree"] !== undefined) met.add("lazyfree");
+    if (fields["VmFlags"]?.includes(",lo") === true) met.add("locked");
+  }
+  if (mapped < pages) met.add("no mapping");
+  for (const run of view.pagemap) if (overlaps(run, page, pages)) met.add(entryOf(run));
+  return met;
+}
+
+function entryOf({ value }: Run): Met {
+  if ((value & PM.GUARD) !== 0) return "guard";
+  if ((value & PM.SWAP) !== 0) return "swap";
+  if ((value & PM.PRESENT) === 0) return "no page";
+  if ((value & PM.FILE) !== 0) return "file";
+  return (value & PM.EXCLUSIVE) !== 0 ? "own page" : "shared or zero";
+}
+
+/** What the operations of a list have met, going by how their processes looked before. */
+export function coverageOf(list: readonly Operation[], outcomes: readonly Outcome[]): Coverage {
+  const counts: Record<string, number> = {};
+  const views: View[] = [];
+  outcomes.forEach(({ process, view }, i) => {
+    const op = list[i]!;
+    const range = pagesOf(op);
+    const before = views[process];
+    if (range !== null && before !== undefined) for (const met of metBy(range, before)) counts[`${op.kind} ${met}`] = (counts[`${op.kind} ${met}`] ?? 0) + 1;
+    views[process] = view;
+  });
+  return counts;
+}
+
+export function addCoverage(a: Coverage, b: Coverage): Coverage {
+  const sum: Record<string, number> = { ...a };
+  for (const [key, count] of Object.entries(b)) sum[key] = (sum[key] ?? 0) + count;
+  return sum;
+}
+
+/** A row for each operation, a column for each kind of entry. */
+export function coverageTable(coverage: Coverage): string {
+  const met = MET.filter((one) => KINDS.some((kind) => coverage[`${kind} ${one}`] !== undefined));
+  const table = new Table({ head: ["", ...met], style: { head: [], border: [], compact: true }, colAligns: ["left", ...met.map(() => "right" as const)] });
+  for (const kind of KINDS) {
+    const counts = met.map((one) => coverage[`${kind} ${one}`] ?? 0);
+    if (counts.some((count) => count > 0)) table.push([kind, ...counts.map((count) => (count === 0 ? "" : String(count)))]);
+  }
+  return table.toString();
+}

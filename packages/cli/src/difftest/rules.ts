@@ -1,0 +1,42 @@
+import type { Kind } from "./operations.js";
+
+/** A difference from Linux that is known, and why it stays. docs/differences.md is made of these. */
+export interface Rule {
+  readonly operation: Kind;
+  /** `result`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
+  readonly field: string;
+  readonly reason: string;
+}
+
+/** At most twenty: what is more than that is not known, but wrong. */
+export const RULES_MAX = 20;
+
+export const RULES: readonly Rule[] = [];
+
+/** What lists of operations never have, because two Linuxes on two processors would differ in it. */
+export const LEFT_OUT: readonly { readonly what: string; readonly reason: string }[] = [
+  { what: "PROT_EXEC alone", reason: "x86_64 lets such memory be read unless it has protection keys; riscv64 does not" },
+  { what: "where a mapping lies that says nothing of it", reason: "address spaces are of other sizes, and laid out by chance" },
+];
+
+/** docs/differences.md. */
+export function differencesPage(): string {
+  const rows = RULES.map(({ operation, field, reason }) => `| ${operation} | ${field} | ${reason} |`);
+  return [
+    "# Known differences from Linux",
+    "",
+    "`npm run difftest` does random operations on the Linux underneath and on a machine, and compares results, errnos,",
+    "contents, mincore, pagemap and smaps after each. This page is made from the list of differences that it lets",
+    "pass, in `packages/cli/src/difftest/rules.ts`; `npx vitest run packages/cli/test/difftest.test.ts -u` makes it anew.",
+    "",
+    ...(rows.length === 0 ? ["No difference is let pass."] : ["| operation | field | why |", "|---|---|---|", ...rows]),
+    "",
+    "What is left out, because two Linuxes on two processors differ in it:",
+    "",
+    ...LEFT_OUT.map(({ what, reason }) => `- ${what}: ${reason}.`),
+    "",
+    "What a host does not have is not compared, and the run says so. Hosts older than the kernel that is modelled are",
+    "not compared at all unless `--any-host` asks for it: the differences would be those of the releases.",
+    "",
+  ].join("\n");
+}

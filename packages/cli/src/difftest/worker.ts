@@ -1,0 +1,89 @@
+import { workerData } from "piscina";
+import { addCoverage, coverageOf, type Coverage } from "./coverage.js";
+import { common, firstDifference, type Difference } from "./compare.js";
+import { generate } from "./generate.js";
+import type { Operation } from "./operations.js";
+import { RULES } from "./rules.js";
+import { shrink } from "./shrink.js";
+import { GuestSide, nativeText, runNatively } from "./sides.js";
+
+export interface WorkerData {
+  /** The two programs. */
+  readonly native: string;
+  readonly guest: string;
+  readonly operations: number;
+  /** Whether what differs is made small. */
+  readonly shrinks: boolean;
+}
+
+export interface Found {
+  readonly seed: number;
+  readonly difference: Difference;
+  readonly list: readonly Operation[];
+  /** What the Linux underneath has printed of it. */
+  readonly text: string;
+}
+
+export interface BatchResult {
+  readonly found: readonly Found[];
+  readonly coverage: Coverage;
+  /** What is not compared, in words. */
+  readonly missing: readonly string[];
+  /** Seeds with which the host does not do the same twice. */
+  readonly unsteady: readonly number[];
+}
+
+const { native, guest, operations, shrinks } = workerData as WorkerData;
+const machine = new GuestSide(guest);
+
+type Lists = readonly (readonly Operation[])[];
+
+/** The first difference of each list; null for those without one. */
+function compare(lists: Lists): (Difference | null)[] {
+  const [ours, theirs] = [runNatively(native, lists), machine.run(lists)];
+  const { both } = common(ours.features, theirs.features);
+  return lists.map((list, i) => firstDifference(list, ours.lists[i] ?? [], theirs.lists[i] ?? [], both, RULES));
+}
+
+/** Whether the host does the same again. */
+function steady(list: readonly Operation[]): boolean {
+  const { features, lists } = runNatively(native, [list, list]);
+  return firstDifference(list, lists[0]!, lists[1]!, features, []) === null;
+}
+
+function same(a: Difference | null, b: Difference): boolean {
+  return a !== null && a.field === b.field && a.kind === b.kind;
+}
+
+/** Compares the two sides with some seeds. */
+export default function batch(seeds: readonly number[]): BatchResult {
+  const lists = seeds.map((seed) => generate(seed, operations));
+  const [ours, theirs] = [runNatively(native, lists), machine.run(lists)];
+  const { both, missing } = common(ours.features, theirs.features);
+  const found: Found[] = [];
+  const known = new Set<string>();
+  const unsteady: number[] = [];
+  let coverage: Coverage = {};
+  lists.forEach((list, i) => {
+    const [a, b] = [ours.lists[i] ?? [], theirs.lists[i] ?? []];
+    coverage = addCoverage(coverage, coverageOf(list, a));
+    const difference = firstDifference(list, a, b, both, RULES);
+    if (difference === null) return;
+    if (!steady(list)) {
+      unsteady.push(seeds[i]!);
+      return;
+    }
+    const first = { seed: seeds[i]!, difference, list: list.slice(0, difference.index + 1), text: "" };
+    const key = `${difference.kind} ${difference.field}`;
+    // One of a kind is enough to be looked at.
+    found.push(known.has(key) ? first : smallest(first));
+    known.add(key);
+  });
+  return { found, coverage, missing: [...missing, ...theirs.missing], unsteady };
+}
+
+function smallest(found: Found): Found {
+  if (!shrinks || !same(compare([found.list])[0]!, found.difference)) return found;
+  const list = shrink(found.list, (lists) => compare(lists).findIndex((one) => same(one, found.difference)));
+  return { ...found, list, difference: compare([list])[0]!, text: nativeText(native, [list]) };
+}

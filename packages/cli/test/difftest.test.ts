@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { release } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { isNewEnough } from "../src/difftest/command.js";
+import { common, firstDifference } from "../src/difftest/compare.js";
+import { addCoverage, coverageOf, coverageTable } from "../src/difftest/coverage.js";
+import { generate } from "../src/difftest/generate.js";
+import { operationText, parseOperation } from "../src/difftest/operations.js";
+import { parseOutput } from "../src/difftest/output.js";
+import { differencesPage, RULES, RULES_MAX } from "../src/difftest/rules.js";
+import { parseCase } from "../src/difftest/saved_case.js";
+import { shrink } from "../src/difftest/shrink.js";
+import { GuestSide } from "../src/difftest/sides.js";
+import { faultline, prebuilt, ROOT } from "./command.js";
+
+const CASES = fileURLToPath(new URL("difftest/", import.meta.url));
+const guest = new GuestSide(join(ROOT, prebuilt("difftest")));
+
+describe("what was a difference from Linux once", () => {
+  const cases = readdirSync(CASES).map((name) => ({ name, ...parseCase(readFileSync(join(CASES, name), "latin1")) }));
+  const ours = guest.run(cases.map(({ list }) => list));
+  test.each(cases.map((one, i) => ({ ...one, i })))("$name", ({ list, text, i }) => {
+    const native = parseOutput(text);
+    const { both } = common(native.features, ours.features);
+    expect(firstDifference(list, native.lists[0]!, ours.lists[i]!, both, RULES)).toBeNull();
+  });
+});
+
+test("a seed is a list of operations, always the same, and a list is text and back", () => {
+  const list = generate(7, 50);
+  expect(generate(7, 50)).toEqual(list);
+  expect(generate(8, 50)).not.toEqual(list);
+  const again = list.map((op) => operationText(parseOperation(operationText(op))));
+  expect(again).toEqual(list.map(operationText));
+});
+
+test("a list shrinks to what is needed", () => {
+  const list = generate(3, 120);
+  const wanted = [list[17]!.kind, list[90]!.kind];
+  const small = shrink(list, (lists) => lists.findIndex((one) => one.some((op, i) => op.kind === wanted[0] && one.slice(i + 1).some(({ kind }) => kind === wanted[1]))));
+  expect(small.map(({ kind }) => kind)).toEqual(wanted);
+});
+
+test("what operations met is counted by kind of entry", () => {
+  const { list, text } = parseCase(readFileSync(join(CASES, "cold-flushes.txt"), "latin1"));
+  const coverage = coverageOf(list, parseOutput(text).lists[0]!);
+  expect(coverage).toMatchObject({ "store no page": 1, "advise own page": 1, "load own page": 1 });
+  expect(coverageTable(addCoverage(coverage, coverage))).toContain("own page");
+});
+
+test("rules are few, and docs/differences.md has them with their reasons", async () => {
+  await expect(differencesPage()).toMatchFileSnapshot(join(ROOT, "docs/differences.md"));
+  expect(RULES.length).toBeLessThanOrEqual(RULES_MAX);
+  for (const { reason } of RULES) expect(reason).not.toBe("");
+});
+
+test("older kernels are not compared", () => {
+  expect(["6.1.0-13-amd64", "6.16.1", "5.19.0", "6.17.0-rc1", "6.18.44-x", "7.3.0"].map(isNewEnough)).toEqual([false, false, false, true, true, true]);
+});
+
+const hasCompiler = process.platform === "linux" && isNewEnough(release()) && spawnSync("cc", ["--version"]).status === 0;
+if (!hasCompiler) console.warn("cc is not installed, or this is no new Linux: machines are not compared with it");
+
+describe.skipIf(!hasCompiler)("the Linux underneath", () => {
+  test("does what a machine does", () => {
+    const { status, stdout, stderr } = faultline(["difftest", "--seeds", "10", "--operations", "60", "--workers", "1"]);
+    expect({ status, stderr, end: stdout.trimEnd().split("\n").at(-1) }).toEqual({ status: 0, stderr: "", end: "10 seeds of 60 operations, from 1 on: no difference" });
+  });
+});
