@@ -68,7 +68,7 @@ export { commitCreds, ROOT_CREDENTIALS, type Credentials } from "./kernel/cred.j
 export { Cap, CAP_FULL_SET, capable, type Capabilities } from "./kernel/capability.js";
 export { initialLimits, maxThreads, RLIM_INFINITY, RLIM_NLIMITS, Rlimit, STACK_LIMIT, type ResourceLimit } from "./kernel/rlimit.js";
 export { Executor, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
-export { SHMMAX, SHMMNI, type ShmSegment } from "./kernel/shm.js";
+export type { Shm, ShmSegment } from "./kernel/shm.js";
 export { NSIG, Restart, SA, SI, Sig, signalBit, SignalHandlers, signalName, Signals, SIGRTMIN, type SignalAction, type SignalInfo } from "./kernel/signal.js";
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 

@@ -34,9 +34,9 @@ export const SHM_DEST = 0o1000;
 export const SHM_LOCKED = 0o2000;
 
 export const IPC_PRIVATE = 0;
-export const SHMMNI = 4096;
+const SHMMNI = 4096;
 /** SHMMAX and SHMALL: as good as none. */
-export const SHMMAX = (1n << 64n) - (1n << 24n) - 1n;
+const SHMMAX = (1n << 64n) - (1n << 24n) - 1n;
 /** Ids are this far apart for each time that numbers begin anew. */
 const IPC_SEQ_SHIFT = 15;
 /** Numbers are given out in a circle of so many at least. */
@@ -69,11 +69,22 @@ export class Shm {
   readonly lock: Mutex;
   /** By their number, which is the lower part of their id. */
   readonly segments = new Map<number, ShmSegment>();
+  /** kernel.shmmax in bytes, kernel.shmall in pages, kernel.shmmni. */
+  max = SHMMAX;
+  all = SHMMAX;
+  mni = SHMMNI;
   private last = -1;
   private seq = 0;
 
   constructor(m: Machine) {
     this.lock = new Mutex(m.locks, "shm_ids");
+  }
+
+  /** Of all segments. */
+  pages(): number {
+    let pages = 0;
+    for (const { size } of this.segments.values()) pages += Math.ceil(size / 4096);
+    return pages;
   }
 
   byId(id: number): ShmSegment | undefined {
@@ -122,8 +133,8 @@ export function* newSegment(k: Kernel, key: number, size: number, flags: number)
   const { m } = k;
   const { shm } = m;
   // A negative size is one of more than half of what there could be.
-  if (size < 1) return -Errno.EINVAL;
-  if (shm.segments.size >= SHMMNI) return -Errno.ENOSPC;
+  if (size < 1 || BigInt(size) > shm.max) return -Errno.EINVAL;
+  if (shm.segments.size >= shm.mni || BigInt(shm.pages() + Math.ceil(size / 4096)) > shm.all) return -Errno.ENOSPC;
   const file = yield* k.shm.newFile(k, key, size, flags);
   if (typeof file === "number") return file;
   const segment = new ShmSegment(shm.allocateId(), key, flags & 0o777, size, file, m.current!.process!.pid, m.now());

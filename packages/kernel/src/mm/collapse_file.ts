@@ -275,7 +275,7 @@ function* collapseMapped(k: Kernel, mm: Mm, start: number, install: boolean): Ma
   if (pmd < 0) return Scan.Fail;
   if (m.point(Op.PteRead, pmd)) yield SWITCH;
   if (m.pt.isLeaf(pmd)) return Scan.PmdMapped;
-  if (vma.uffd !== null) return Scan.PteUffdWp;
+  if ((vma.flags & VM.UFFD_WP) !== 0) return Scan.PteUffdWp;
   const index = vma.linearIndex(start);
   const page = yield* k.filemap.filemapLockEntry(k, inode.mapping, index, "collapse");
   if (page < 0) return Scan.PageNull;

@@ -41,3 +41,25 @@ export function addSysctlNumber(dir: PseudoDir, name: string, { min, max, get, s
     }),
   );
 }
+
+/** Adds the file of an unsigned long, which may be more than a number can hold: -EINVAL for what is none. */
+export function addSysctlLong(dir: PseudoDir, name: string, get: (k: Kernel) => bigint, set: (k: Kernel, value: bigint) => void): void {
+  dir.add(
+    name,
+    new TextFile(dir.fs, {
+      mode: 0o644,
+      strict: true,
+      *show(k) {
+        if (k.m.point(Op.Stats, 0)) yield SWITCH;
+        return `${get(k)}\n`;
+      },
+      *store(k, text) {
+        if (k.m.point(Op.Stats, 0)) yield SWITCH;
+        const taken = /^\s*(\d+)\s*/.exec(text);
+        if (taken === null || BigInt(taken[1]!) >= 1n << 64n) return -Errno.EINVAL;
+        set(k, BigInt(taken[1]!));
+        return taken[0].length;
+      },
+    }),
+  );
+}

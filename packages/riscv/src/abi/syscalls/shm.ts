@@ -1,4 +1,4 @@
-import { Errno, NSEC_PER_SEC, REALTIME_AT_BOOT_S, SHMMAX, SHMMNI, type ShmSegment } from "@faultline/kernel";
+import { Errno, NSEC_PER_SEC, REALTIME_AT_BOOT_S, type Shm, type ShmSegment } from "@faultline/kernel";
 import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -49,10 +49,10 @@ function shmidBytes(segment: Readonly<ShmSegment>): Uint8Array {
   return bytes;
 }
 
-function shminfoBytes(): Uint8Array {
+function shminfoBytes({ max, all, mni }: Shm): Uint8Array {
   const bytes = new Uint8Array(SHMINFO_SIZE);
   const view = new DataView(bytes.buffer);
-  const values = [SHMMAX, 1n, BigInt(SHMMNI), BigInt(SHMMNI), SHMMAX];
+  const values = [max, 1n, BigInt(mni), BigInt(mni), all];
   values.forEach((value, i) => view.setBigUint64(i * 8, value, true));
   return bytes;
 }
@@ -73,7 +73,7 @@ const shmctl: Handler = function* (t, [id, command, buf]) {
       return segment === undefined ? -Errno.EINVAL : yield* k.uaccess.copyToUser(k, buf!, shmidBytes(segment));
     }
     case Ctl.INFO:
-      return yield* k.uaccess.copyToUser(k, buf!, shminfoBytes());
+      return yield* k.uaccess.copyToUser(k, buf!, shminfoBytes(k.m.shm));
     case Ctl.LOCK:
       return yield* k.shm.shmLock(k, int(id!), true);
     case Ctl.UNLOCK:
