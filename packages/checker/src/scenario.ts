@@ -5,6 +5,7 @@ import {
   Errno,
   Fill,
   FollFlag,
+  HugetlbInode,
   Madv,
   MapFlag,
   Mremap,
@@ -23,6 +24,9 @@ import {
   type Mm,
   type UserfaultfdCtx,
 } from "@faultline/kernel";
+
+/** FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. */
+const PUNCH_HOLE = 3;
 
 /** The machine that a scenario wants: small, so that an execution is cheap. */
 export interface ScenarioMachine {
@@ -125,9 +129,9 @@ export class ThreadApi {
     return h.nrHugePages;
   }
 
-  /** New private memory of huge pages; its address, or a negated errno where those are not to be had. */
-  *mmapHuge(hugePages: number): MaySleep<number> {
-    const flags = MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.HUGETLB;
+  /** New private (or shared) memory of huge pages; its address, or a negated errno where those are not to be had. */
+  *mmapHuge(hugePages: number, shared = false): MaySleep<number> {
+    const flags = (shared ? MapFlag.SHARED : MapFlag.PRIVATE) | MapFlag.ANONYMOUS | MapFlag.HUGETLB;
     return yield* this.k.mmap.doMmap(this.k, this.mm, 0, hugePages << 21, Prot.READ | Prot.WRITE, flags, null, 0);
   }
 
@@ -145,6 +149,17 @@ export class ThreadApi {
     const inode = this.mm.vmaAt(Math.floor(addr / 4096))?.file?.inode;
     if (!(inode instanceof ShmemInode)) throw new ScenarioError(`truncate: no file in memory is mapped at 0x${addr.toString(16)}`);
     return yield* truncateShmem(this.k, inode, bytes);
+  }
+
+  /** Punches a huge page out of the file behind shared huge pages, as fallocate(2) does: 0 or a negated errno. */
+  *punchHuge(addr: number): MaySleep<number> {
+    const vma = this.mm.vmaAt(pageOf(addr));
+    const inode = vma?.file?.inode;
+    if (!(inode instanceof HugetlbInode)) throw new ScenarioError(`punchHuge: there are no huge pages at 0x${addr.toString(16)}`);
+    if (!inode.lock.tryWrite()) yield* inode.lock.write();
+    const error = yield* inode.fallocate(this.k, PUNCH_HOLE, vma!.linearIndex(pageOf(addr)) * 4096, inode.blksize);
+    if (!inode.lock.tryUnlock()) yield* inode.lock.unlock();
+    return error;
   }
 
   *munmap(addr: number, pages: number): MaySleep<number> {
