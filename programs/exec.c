@@ -211,7 +211,7 @@ static void successes(void)
 		size_t size;
 	} stack = { map_anonymous(STACK_SIZE), 0, STACK_SIZE };
 	unsigned long hup = 1;
-	long fd, pid;
+	long fd, pid, from, n;
 
 	set_handler(10, sleeper);
 	set_handler(12, (void *)1);
@@ -255,6 +255,18 @@ static void successes(void)
 		exit_group(1);
 	}
 	print("  status %d, reached %d\n", wait_for(pid), reached);
+
+	print("a program that never had one:\n");
+	fd = syscall2(__NR_memfd_create, "nameless", 0);
+	from = sys_open(DIR "/copy", O_RDONLY);
+	while ((n = syscall3(__NR_read, from, buffer, sizeof(buffer))) > 0)
+		syscall3(__NR_write, fd, buffer, n);
+	run_with("open for writing", fd, "", AT_EMPTY_PATH, argv, envp);
+	syscall3(__NR_dup3, fd, 33, 0);
+	from = sys_open("/proc/self/fd/33", O_RDONLY);
+	syscall1(__NR_close, 33);
+	syscall1(__NR_close, fd);
+	run_with("open for reading", (int)from, "", AT_EMPTY_PATH, argv, envp);
 
 	print("the program goes on without its name:\n");
 	pid = syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);

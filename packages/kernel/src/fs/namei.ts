@@ -14,6 +14,7 @@ import {
   SEEK_CUR,
   SEEK_END,
   SEEK_SET,
+  nodeOf,
   pathOf,
   type CharDevice,
   type DirEntry,
@@ -307,7 +308,8 @@ export class MountTree implements Vfs {
   }
 
   *openExec(k: Kernel, path: string, base: OpenFile | null, follow: boolean): MaySleep<OpenFile | number> {
-    const node = path === "" ? (base?.node ?? -Errno.ENOENT) : yield* this.resolve(k, path, follow, base);
+    // What no directory has, as a memfd, is executed all the same.
+    const node = path === "" && base !== null ? nodeOf(base) : yield* this.resolve(k, path, follow, base);
     if (typeof node === "number") return node;
     const { inode } = node;
     if (inode.kind === "symlink") return -Errno.ELOOP;
@@ -347,7 +349,7 @@ export class MountTree implements Vfs {
     if ((flags & O.DIRECTORY) !== 0 && inode.kind !== "directory") return -Errno.ENOTDIR;
     // What open(2) had to say once is not part of the file's status.
     const status = flags & ~(O.CREAT | O.EXCL | O.NOCTTY | O.TRUNC | O.CLOEXEC);
-    const path = inode.kind === "pipe" ? node.name : pathOf(node);
+    const path = pathOf(node);
     if ((flags & O.PATH) !== 0) {
       const file = new OpenFile(path, inode, PATH_ONLY_OPS, status);
       file.node = node;

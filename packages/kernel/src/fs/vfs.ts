@@ -219,8 +219,15 @@ export interface PathNode {
   readonly parent: PathNode | null;
 }
 
+/** Where a file was found; of one that no directory has, what it is. */
+export function nodeOf(file: OpenFile): PathNode {
+  return file.node ?? { name: file.path, inode: file.inode, parent: null };
+}
+
 /** The absolute path of a place; one that has lost its name says so as Linux does. */
 export function pathOf(node: PathNode): string {
+  // What no directory has is called as it calls itself; the root has no name.
+  if (node.parent === null && node.name !== "") return node.name;
   let path = "";
   for (let n: PathNode = node; n.parent !== null; n = n.parent) path = `/${n.name}${path}`;
   if (path === "") return "/";

@@ -17,7 +17,7 @@ import {
   type PseudoFs,
   type TextFileSettings,
 } from "../pseudo.js";
-import { O, pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
+import { nodeOf, O, pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
 import { storeClearRefs } from "./clear_refs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
 import { MEM_OPS } from "./mem.js";
@@ -332,7 +332,10 @@ class FdDir extends PseudoDir {
     const link = new MagicLink(
       context.fs,
       () => file()?.path ?? -Errno.ENOENT,
-      () => file()?.node ?? -Errno.ENOENT,
+      () => {
+        const found = file();
+        return found === null ? -Errno.ENOENT : nodeOf(found);
+      },
       context.inoBase + FD_INO + fd,
       64,
     );

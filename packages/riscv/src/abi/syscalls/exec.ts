@@ -170,7 +170,7 @@ export const execveat: Handler = function* (t, [dirfd, name, argv, env, flags]) 
   if (path === "" && base === null) return -Errno.EACCES;
   const file = yield* k.m.vfs.openExec(k, path, base, (int(flags!) & AT_SYMLINK_NOFOLLOW) === 0);
   if (typeof file === "number") return file;
-  const comm = lastPart(path === "" ? file.path : path);
+  const comm = lastPart(path === "" ? file.path.replace(/ \(deleted\)$/, "") : path);
   const check = (int(flags!) & AT_EXECVE_CHECK) !== 0;
   if (base === null) return yield* exec(t, { file, path, inaccessible: false, comm, check }, argv!, env!);
   // What is found by way of a descriptor has the path of that.
