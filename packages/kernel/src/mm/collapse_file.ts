@@ -1,6 +1,7 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { fput } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { isSwapEntry } from "./address_space.js";
 import { Scan, type CollapseControl } from "./collapse.js";
@@ -22,12 +23,14 @@ export function* collapseScanFile(k: Kernel, vma: Vma, start: number, cc: Collap
   const { mm } = vma;
   const inode = shmemOf(vma)!;
   const index = vma.linearIndex(start);
-  const file = m.vfs.get(vma.file!);
+  const file = vma.file!;
+  if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+  file.references++;
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   cc.mmapLocked = false;
   let result = yield* scanEntries(k, inode, index, cc);
   if (result === Scan.Succeed) result = yield* k.collapseFile.collapseFile(k, inode, index, cc);
-  yield* m.vfs.put(k, file);
+  yield* fput(k, file);
   return result;
 }
 
@@ -277,12 +280,13 @@ function* collapseMapped(k: Kernel, mm: Mm, start: number, install: boolean): Ma
   if (m.pt.isLeaf(pmd)) return Scan.PmdMapped;
   if ((vma.flags & VM.UFFD_WP) !== 0) return Scan.PteUffdWp;
   const index = vma.linearIndex(start);
+  // Faults that are inside may wait for the folio.
+  yield* k.memory.vmaStartWrite(k, vma);
   const page = yield* k.filemap.filemapLockEntry(k, inode.mapping, index, "collapse");
   if (page < 0) return Scan.PageNull;
   const folio = memmap.folioOf(page);
   let result = memmap.order[folio] === HPAGE_PMD_ORDER && folio === page ? Scan.Succeed : Scan.PageNull;
   if (result === Scan.Succeed && m.pt.child(pmd) >= 0) {
-    yield* k.memory.vmaStartWrite(k, vma);
     result = yield* takeTableOut(k, vma, start, pmd, folio);
   }
   if (result === Scan.Succeed && install && (yield* k.fileHuge.setFilePmd(k, vma, start, pmd, folio, false))) result = Scan.PmdMapped;
