@@ -242,6 +242,29 @@ static void huge(void)
 	show("not wanted", p + HUGE, 256);
 }
 
+/* What a read maps of a huge page that cannot be mapped as one: 64 KiB of it. */
+static void huge_of_file(int fd)
+{
+	char *raw = alone(2048, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = (char *)(((uintptr_t)raw + HUGE - 1) & -HUGE);
+
+	syscall2(__NR_ftruncate, fd, HUGE);
+	map(p, 512, PROT_RW, MAP_SHARED, fd, 0);
+	for (size_t i = 0; i < 512; i++)
+		write_page(p, i);
+	print("collapse: %d\n", syscall3(__NR_madvise, p, HUGE, 25));
+	show("huge page of a file", p, 512);
+	syscall2(__NR_munmap, p, HUGE);
+	map(p + 512 * PAGE_SIZE, 511, PROT_RW, MAP_SHARED, fd, 0);
+	read_page(p, 512 + 100);
+	show_pages("all but the last page", p + HUGE, 511);
+	map(p, 512, PROT_RW, MAP_SHARED, fd, 0);
+	read_page(p, 7);
+	show_pages("all of it", p, 512);
+	show("all of it", p, 512);
+	show_pages("the other", p + HUGE, 511);
+}
+
 static void swapped(int fd)
 {
 	long truncated = syscall2(__NR_ftruncate, fd, 8 * PAGE_SIZE);
@@ -289,6 +312,7 @@ int main(int argc, char **argv, char **envp)
 	syscall3(__NR_unlinkat, AT_FDCWD, "/dev/shm/faultline-mappings", 0);
 	names();
 	huge();
+	huge_of_file((int)syscall2(__NR_memfd_create, "huge", 0));
 	if (argc > 1 && string_equal(argv[1], "all"))
 		swapped((int)syscall2(__NR_memfd_create, "swapped", 0));
 	return 0;

@@ -167,9 +167,12 @@ export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
     const page = yield* k.filemap.filemapGetEntry(k, mapping, index, "fault_around");
     if (page < 0) continue;
     const folio = m.memmap.folioOf(page);
-    // A large folio that begins or ends outside is mapped as far as VMA and table go (since 6.18).
-    const first = Math.max(at - (page - folio), vma.startVpn, vpn & -HPAGE_PMD_NR);
-    const last = Math.min(at - (page - folio) + m.memmap.folioPages(folio), vma.endVpn, (vpn | (HPAGE_PMD_NR - 1)) + 1);
+    // A large folio is mapped as a whole (since 6.18) where VMA and table have room for all of it.
+    const [folioStart, folioEnd] = [at - (page - folio), at - (page - folio) + m.memmap.folioPages(folio)];
+    const tableStart = vpn & -HPAGE_PMD_NR;
+    const whole = folioStart >= Math.max(vma.startVpn, tableStart) && folioEnd <= Math.min(vma.endVpn, tableStart + HPAGE_PMD_NR);
+    const first = whole ? folioStart : at;
+    const last = whole ? folioEnd : Math.min(folioEnd, end);
     if (yield* k.folioLock.folioTrylock(k, folio)) {
       m.touches(Op.PageCacheRead, mapping.object(index));
       m.touches(Op.Inode, mapping.host.ino);
@@ -178,7 +181,7 @@ export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
       yield* k.folioLock.folioUnlock(k, folio);
     }
     yield* k.swap.folioPut(k, folio, "fault_around");
-    at = Math.max(at, last - 1);
+    at = last - 1;
   }
   return present;
 }
