@@ -201,7 +201,10 @@ export function* followPagePte(k: Kernel, vma: Vma, ptep: number, vpn: number, g
     m.memmap.refcount[folio]!++;
     if ((gup & FollFlag.PIN) !== 0) pin(k, folio);
     m.refs?.get(folio, site);
-    if ((gup & FollFlag.TOUCH) !== 0) {
+    const touched = (gup & FollFlag.WRITE) !== 0 ? PTE.A | PTE.D : PTE.A;
+    // Where 2 MiB are mapped as one, the entry says that they were used.
+    if ((gup & FollFlag.TOUCH) !== 0 && m.pt.isHuge(ptep)) yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now | touched);
+    else if ((gup & FollFlag.TOUCH) !== 0) {
       if ((gup & FollFlag.WRITE) !== 0 && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
       yield* k.swap.folioMarkAccessed(k, folio);
     }

@@ -54,7 +54,7 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
     const ptep = m.pt.find(mm.pgd, vpn);
     m.touches(Op.PteRead, ptep);
     if (ptep >= 0 && (m.pt.flags(ptep) & need) === need) {
-      yield* k.populate.touchPage(k, ptep, vpn, write);
+      yield* k.populate.touchPage(k, mm, ptep, vpn, write);
       vpn++;
       continue;
     }
@@ -72,14 +72,19 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
   return 0;
 }
 
-/** The page counts as accessed, as get_user_pages() marks it (FOLL_TOUCH); the page of zeros does not care. */
-export function* touchPage(k: Kernel, ptep: number, vpn: number, write: boolean): Atomic<void> {
+/**
+ * The page counts as accessed, as get_user_pages() marks it (FOLL_TOUCH): by its folio, or where 2 MiB are mapped
+ * as one by the entry alone. The page of zeros does not care.
+ */
+export function* touchPage(k: Kernel, mm: Mm, ptep: number, vpn: number, write: boolean): Atomic<void> {
   const { m } = k;
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const flags = m.pt.flags(ptep);
-  if (ptePresent(flags) && (flags & PTE.SPECIAL) === 0 && !(m.pt.isHuge(ptep) && !m.pt.isLeaf(ptep))) {
+  if (m.pt.isHuge(ptep)) {
+    if (m.pt.isLeaf(ptep) && ptePresent(flags)) yield* k.memory.ptepModify(k, mm, vpn, ptep, (now) => now | (write ? PTE.A | PTE.D : PTE.A));
+  } else if (ptePresent(flags) && (flags & PTE.SPECIAL) === 0) {
     const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
     if (write && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
     yield* k.swap.folioMarkAccessed(k, folio);
