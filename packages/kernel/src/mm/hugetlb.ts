@@ -114,12 +114,14 @@ export function* clearHugeFolio(k: Kernel, folio: number): MaySleep<void> {
   }
 }
 
-/** A copy of what others may be writing to. */
+/** A copy of a folio. */
 export function* copyHugeFolio(k: Kernel, dst: number, src: number): MaySleep<void> {
   const { m } = k;
   const pages = m.memmap.folioPages(src);
+  // In one step: what is copied is written to by nobody but devices that have it pinned.
+  if (m.point(Op.FrameRead, src)) yield SWITCH;
   for (let i = 0; i < pages; i++) {
-    if (m.point(Op.FrameRead, src + i)) yield SWITCH;
+    m.touches(Op.FrameRead, src + i);
     m.ram.copy(dst + i, src + i);
   }
   yield* m.sched.condResched();
