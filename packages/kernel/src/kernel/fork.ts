@@ -112,6 +112,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, clearHan
   child.umask = parent.umask;
   child.capabilities = parent.capabilities;
   child.cred = parent.cred;
+  child.nice = parent.nice;
   child.cwd = parent.cwd;
   child.exeFile = parent.exeFile === null ? null : k.exec.getExec(k, parent.exeFile);
   child.oomScoreAdj = parent.oomScoreAdj;

@@ -42,6 +42,9 @@ export class ThreadState {
   deathSignal = 0;
   /** By how many nanoseconds its timers may be late (PR_SET_TIMERSLACK). */
   timerSlackNs = 50_000;
+  /** SCHED_*, with its flags, and the priority where that has one. */
+  policy = 0;
+  rtPriority = 0;
   /** MPOL_*, with its flags. */
   mempolicy = 0;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
@@ -62,6 +65,8 @@ export class Process {
   stopSignal = 0;
   /** What wait(2) has not told yet: that the group has stopped, or goes on; null for neither. */
   jobChange: "stopped" | "continued" | null = null;
+  /** -20 for the most favoured, to 19. */
+  nice = 0;
   /** No program that it executes can do more than this one (PR_SET_NO_NEW_PRIVS). */
   noNewPrivs = false;
   /** What it wants done about memory that has failed (PR_MCE_KILL): 2 is what the machine does. */

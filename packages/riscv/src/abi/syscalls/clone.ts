@@ -3,6 +3,7 @@ import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { getU64, readStruct } from "../user.js";
 import { installPidfd } from "./pidfd.js";
+import { SCHED_RESET_ON_FORK } from "./sched.js";
 import type { Handler } from "./syscall.js";
 
 enum Clone {
@@ -143,6 +144,12 @@ function newTask(t: GuestThread, id: number, process: Process, mm: Mm, args: Clo
   child.task = created;
   created.blockedSignals = task.blockedSignals;
   created.thread.affinity = task.thread.affinity;
+  created.thread.timerSlackNs = task.thread.timerSlackNs;
+  created.thread.mempolicy = task.thread.mempolicy;
+  if ((task.thread.policy & SCHED_RESET_ON_FORK) === 0) {
+    created.thread.policy = task.thread.policy;
+    created.thread.rtPriority = task.thread.rtPriority;
+  }
   // A stack for signals is no use to a thread on another stack of the same memory.
   const keepsStack = (flags & (Clone.VM | Clone.VFORK)) !== Clone.VM;
   created.thread.altStack = keepsStack ? { ...task.thread.altStack } : { sp: 0, size: 0, flags: SS_DISABLE };

@@ -12,6 +12,7 @@ import { MOUNT } from "./mount.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
 import { SHM } from "./shm.js";
+import { SCHED } from "./sched.js";
 import { SIGNAL } from "./signal.js";
 import { SOCKET } from "./socket.js";
 import type { Table } from "./syscall.js";
@@ -34,6 +35,7 @@ export const SYSCALLS: Table = new Map(
     ...PROCESS,
     ...PROCESS_VM,
     ...SHM,
+    ...SCHED,
     ...SIGNAL,
     ...SOCKET,
     ...TIME,

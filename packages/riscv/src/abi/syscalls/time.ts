@@ -3,7 +3,7 @@ import type { GuestThread } from "../guest_thread.js";
 import { getI64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { processTimes } from "./process.js";
-import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
+import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 enum Clock {
   REALTIME = 0,
@@ -278,10 +278,6 @@ const getcpu: Handler = function* (t, [cpu, node]) {
   return node === 0 ? 0 : yield* k.uaccess.putUser32(k, node!, 0);
 };
 
-const getparam: Handler = function* (t, [, param]) {
-  return yield* t.k.uaccess.putUser32(t.k, param!, 0);
-};
-
 export const TIME: readonly (readonly [number, Syscall])[] = [
   [98, call("futex", [F.POINTER, F.FUTEX_OP, F.INT, F.FUTEX_ARG3, F.FUTEX_ARG4, F.FUTEX_ARG5], futex, "no PI futexes")],
   [101, call("nanosleep", [F.TIMESPEC, F.OUT], nanosleep)],
@@ -290,16 +286,9 @@ export const TIME: readonly (readonly [number, Syscall])[] = [
   [113, call("clock_gettime", [F.CLOCK, F.TIMESPEC_OUT], clockGettime)],
   [114, call("clock_getres", [F.CLOCK, F.TIMESPEC_OUT], clockGetres)],
   [115, call("clock_nanosleep", [F.CLOCK, F.TIMER_FLAGS, F.TIMESPEC, F.OUT], clockNanosleep)],
-  [119, call("sched_setscheduler", [F.INT, F.INT, F.POINTER], constant(0), "accepted, without effect")],
-  [120, call("sched_getscheduler", [F.INT], constant(0))],
-  [121, call("sched_getparam", [F.INT, F.OUT], getparam)],
   [122, call("sched_setaffinity", [F.INT, F.SIZE, F.POINTER], setaffinity)],
   [123, call("sched_getaffinity", [F.INT, F.SIZE, F.OUT], getaffinity)],
   [124, call("sched_yield", [], schedYield)],
-  [125, call("sched_get_priority_max", [F.INT], constant(0), "as for SCHED_OTHER")],
-  [126, call("sched_get_priority_min", [F.INT], constant(0), "as for SCHED_OTHER")],
-  [140, call("setpriority", [F.INT, F.INT, F.INT], constant(0), "accepted, without effect")],
-  [141, call("getpriority", [F.INT, F.INT], constant(20))],
   [153, call("times", [F.OUT], times)],
   [168, call("getcpu", [F.OUT, F.OUT, F.POINTER], getcpu)],
   [169, call("gettimeofday", [F.OUT, F.POINTER], gettimeofday)],

@@ -8,10 +8,11 @@ import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
+import { SCHED } from "./sched.js";
 import { SIGNAL } from "./signal.js";
 import { SOCKET } from "./socket.js";
 import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SIGNAL, ...SOCKET, ...TIME };
+export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...TIME };
