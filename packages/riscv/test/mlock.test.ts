@@ -14,5 +14,6 @@ test("what is locked stays in memory, on the unevictable list, as long as a lock
   expect(run.stdout).toMatchSnapshot();
   const { m } = run.machine;
   expect(m.vmstat.events.pswpout).toBeGreaterThan(1000);
-  expect(m.vmstat.pages.mlock).toBe(0);
+  // Some wait in a batch for the way back.
+  expect(m.vmstat.pages.mlock).toBeLessThan(31 * m.config.cpus);
 });
