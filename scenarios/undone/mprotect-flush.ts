@@ -10,9 +10,9 @@ const patch: UserPatch = {
   title: "the TLB flush of mprotect()",
   apply: (base) => ({
     mprotect: {
-      *changePteRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+      *changePteRange(k: Kernel, vma: Vma, start: number, end: number, ...rest): MaySleep<number> {
         const lazy: Kernel = { ...k, tlbflush: { ...k.tlbflush, flushTlbRange: nothing } };
-        yield* base.mprotect.changePteRange(lazy, vma, start, end);
+        return yield* base.mprotect.changePteRange(lazy, vma, start, end, ...rest);
       },
     },
   }),

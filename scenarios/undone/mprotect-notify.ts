@@ -10,9 +10,9 @@ const patch: UserPatch = {
   title: "the notifier call of mprotect()",
   apply: (base) => ({
     mprotect: {
-      *changePteRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+      *changePteRange(k: Kernel, vma: Vma, start: number, end: number, ...rest): MaySleep<number> {
         const silent: Kernel = { ...k, mmuNotifier: { ...k.mmuNotifier, invalidateRangeStart: nothing, invalidateRangeEnd: nothing } };
-        yield* base.mprotect.changePteRange(silent, vma, start, end);
+        return yield* base.mprotect.changePteRange(silent, vma, start, end, ...rest);
       },
     },
   }),

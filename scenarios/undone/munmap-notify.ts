@@ -10,9 +10,9 @@ const patch: UserPatch = {
   title: "the notifier call of munmap()",
   apply: (base) => ({
     mmap: {
-      *unmapRange(k: Kernel, mm: Mm, start: number, end: number): MaySleep<void> {
+      *unmapRange(k: Kernel, mm: Mm, start: number, end: number, ...rest): MaySleep<number> {
         const silent: Kernel = { ...k, mmuNotifier: { ...k.mmuNotifier, invalidateRangeStart: nothing, invalidateRangeEnd: nothing } };
-        yield* base.mmap.unmapRange(silent, mm, start, end);
+        return yield* base.mmap.unmapRange(silent, mm, start, end, ...rest);
       },
     },
   }),

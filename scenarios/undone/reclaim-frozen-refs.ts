@@ -9,7 +9,7 @@ const patch: UserPatch = {
       *removeMapping(k: Kernel, folio: number): Atomic<boolean> {
         const { memmap } = k.m;
         if (k.m.point(Op.RefPut, folio)) yield SWITCH;
-        if (!memmap.has(folio, PG.dirty)) memmap.refcount[folio] = 1 + memmap.swapcacheRefs(folio);
+        if (!memmap.has(folio, PG.dirty)) memmap.refcount[folio] = 1 + memmap.cacheRefs(folio);
         return yield* base.vmscan.removeMapping(k, folio);
       },
     },

@@ -6,11 +6,11 @@ const patch: UserPatch = {
   title: "the page-table lock kept between reading and clearing an entry, in reclaim",
   apply: (base) => ({
     rmap: {
-      *unmapOneToSwap(k: Kernel, vma: Vma, vpn: number, folio: number, page: number, ptep: number): Atomic<void> {
+      *unmapOneToSwap(k: Kernel, vma: Vma, vpn: number, folio: number, page: number, ptep: number): Atomic<boolean> {
         const ptl = k.m.pt.lockOf(ptep);
         if (!ptl.tryUnlock()) yield* ptl.unlock();
         if (!ptl.tryLock()) yield* ptl.lock();
-        yield* base.rmap.unmapOneToSwap(k, vma, vpn, folio, page, ptep);
+        return yield* base.rmap.unmapOneToSwap(k, vma, vpn, folio, page, ptep);
       },
     },
   }),

@@ -66,7 +66,8 @@ describe("what is found", () => {
     const [overlay] = resolvePatches({ release: "7.3", without: ["exclusive-fault-ref"] }) as OverlayFactory[];
     const options = { overlays: [overlay!], movable: true, executionsMax: 3000 };
     const { finding } = fuzz(options);
-    expect(finding).toMatchObject({ bounded: true, violation: { kind: "lock-on-free", preemptions: 2 } });
+    expect(finding).toMatchObject({ bounded: true, violation: { kind: "lock-on-free" } });
+    expect(finding!.violation.preemptions).toBeLessThanOrEqual(2);
     expect(operationsOf(finding!.program)).toBeLessThanOrEqual(5);
     expect(fuzz(options).finding).toEqual(finding);
     const printed = load(printProgram(finding!.program, { title: finding!.title, notes: [] }));

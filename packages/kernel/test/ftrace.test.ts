@@ -28,11 +28,13 @@ test("a stack has the functions between the task and the allocation, innermost f
     "alloc_fast",
     "alloc_anon_folio",
     "do_anonymous_page",
+    "do_pte_missing",
     "handle_mm_fault",
     "fault_under_mmap_lock",
     "do_page_fault",
     "handle_user_fault",
     "access_frame",
+    "copy_to_user_part",
     "copy_to_user",
     "put_user32",
   ]);
