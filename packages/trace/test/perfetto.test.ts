@@ -150,7 +150,7 @@ describe("a Perfetto trace of threads and a device", () => {
   });
 
   test("nests kernel functions in each other and in system calls", () => {
-    expect(named("do_anonymous_page").every(({ parent }) => parent === "handle_mm_fault")).toBe(true);
+    expect(named("do_anonymous_page").every(({ parent }) => parent === "do_pte_missing")).toBe(true);
     expect(named("dmirror_ioctl").map(({ parent }) => parent)).toContain("ioctl");
     expect(slices.some(({ depth }) => depth > 6)).toBe(true);
     expect(slices.every(({ from, to }) => to >= from)).toBe(true);
