@@ -60,6 +60,17 @@ export function initialLimits(m: Machine): ResourceLimit[] {
   return limits;
 }
 
+/** The soft limit of the current process; none for a thread of the kernel's (rlimit()). */
+export function rlimit(m: Machine, which: Rlimit): bigint {
+  return m.current?.process?.limits[which]?.current ?? RLIM_INFINITY;
+}
+
+/** The same of bytes, in pages; Infinity for none. */
+export function rlimitPages(m: Machine, which: Rlimit): number {
+  const limit = rlimit(m, which);
+  return limit > 2n ** 62n ? Infinity : Number(limit >> 12n);
+}
+
 /** A limit as /proc/PID/limits shows it. */
 export function limitText(limit: bigint): string {
   return limit === RLIM_INFINITY ? "unlimited" : String(limit);

@@ -2,7 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
-import { Rlimit } from "../kernel/rlimit.js";
+import { Rlimit, rlimit, rlimitPages } from "../kernel/rlimit.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { VM, VM_LOCKED_MASK, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
@@ -17,22 +17,15 @@ export enum Mcl {
 /** MLOCK_ONFAULT. */
 export const MLOCK_ONFAULT = 1;
 
-/** RLIMIT_MEMLOCK in pages; Infinity for none. */
-function lockLimitPages(k: Kernel): number {
-  const limit = k.m.current?.process?.limits[Rlimit.MEMLOCK]?.current;
-  return limit === undefined || limit > 2n ** 62n ? Infinity : Number(limit >> 12n);
-}
-
 /** Whether the caller may lock memory at all. */
 export function canDoMlock(k: Kernel): boolean {
-  const limit = k.m.current?.process?.limits[Rlimit.MEMLOCK]?.current;
-  return limit === undefined || limit !== 0n || capable(k, Cap.IPC_LOCK);
+  return rlimit(k.m, Rlimit.MEMLOCK) !== 0n || capable(k, Cap.IPC_LOCK);
 }
 
 /** Whether a new mapping, or a larger one, with these VM flags stays below the limit. */
 export function mlockFutureOk(k: Kernel, mm: Mm, flags: number, pages: number): boolean {
   if ((flags & VM.LOCKED) === 0 || capable(k, Cap.IPC_LOCK)) return true;
-  return mm.lockedVm + pages <= lockLimitPages(k);
+  return mm.lockedVm + pages <= rlimitPages(k.m, Rlimit.MEMLOCK);
 }
 
 /** Whether a VMA's pages can be locked: those of drivers, and those that may be dropped, cannot. */
@@ -50,7 +43,7 @@ export function* doMlock(k: Kernel, mm: Mm, addr: number, len: number, flags: nu
   const { start, end } = range;
   const pages = end - start;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const limit = lockLimitPages(k);
+  const limit = rlimitPages(k.m, Rlimit.MEMLOCK);
   let locked = mm.lockedVm + pages;
   if (locked > limit && !capable(k, Cap.IPC_LOCK)) locked -= lockedPages(mm, start, end);
   const within = locked <= limit || capable(k, Cap.IPC_LOCK);
@@ -200,7 +193,7 @@ export function* doMlockall(k: Kernel, mm: Mm, flags: number): MaySleep<number> 
   if (flags === 0 || flags === Mcl.ONFAULT || (flags & ~(Mcl.CURRENT | Mcl.FUTURE | Mcl.ONFAULT)) !== 0) return -Errno.EINVAL;
   if (!k.mlock.canDoMlock(k)) return -Errno.EPERM;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const within = (flags & Mcl.CURRENT) === 0 || mm.totalVm <= lockLimitPages(k) || capable(k, Cap.IPC_LOCK);
+  const within = (flags & Mcl.CURRENT) === 0 || mm.totalVm <= rlimitPages(k.m, Rlimit.MEMLOCK) || capable(k, Cap.IPC_LOCK);
   if (within) yield* k.mlock.applyMlockallFlags(k, mm, flags);
   yield* k.memory.mmapWriteUnlock(k, mm);
   if (!within) return -Errno.ENOMEM;

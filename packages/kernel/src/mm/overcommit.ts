@@ -1,5 +1,5 @@
 import { Cap, capable } from "../kernel/capability.js";
-import { Rlimit } from "../kernel/rlimit.js";
+import { Rlimit, rlimit, rlimitPages } from "../kernel/rlimit.js";
 import type { Kernel } from "../kernel.js";
 import { VM, type Mm } from "./mm_types.js";
 import { Overcommit } from "./vm_sysctl.js";
@@ -31,12 +31,6 @@ export function enoughMemory(k: Kernel, mm: Mm, pages: number): boolean {
   return k.overcommit.committedPages(k) + pages < allowed;
 }
 
-/** A limit of the caller's process in pages; Infinity for none. */
-function limitPages(k: Kernel, which: Rlimit): number {
-  const limit = k.m.current?.process?.limits[which]?.current;
-  return limit === undefined || limit > 2n ** 62n ? Infinity : Number(limit >> 12n);
-}
-
 /** Private writable memory that is no stack: what RLIMIT_DATA is about. */
 function isData(flags: number): boolean {
   return (flags & (VM.WRITE | VM.SHARED | VM.GROWSDOWN)) === VM.WRITE;
@@ -44,8 +38,8 @@ function isData(flags: number): boolean {
 
 /** Whether RLIMIT_AS, and for data RLIMIT_DATA, leave room for so many more pages with these VM flags. */
 export function mayExpandVm(k: Kernel, mm: Mm, flags: number, pages: number): boolean {
-  if (mm.totalVm + pages > limitPages(k, Rlimit.AS)) return false;
-  const limit = limitPages(k, Rlimit.DATA);
+  if (mm.totalVm + pages > rlimitPages(k.m, Rlimit.AS)) return false;
+  const limit = rlimitPages(k.m, Rlimit.DATA);
   if (limit === Infinity || !isData(flags)) return true;
   const data = mm.vmas.reduce((sum, vma) => (isData(vma.flags) ? sum + vma.pages : sum), 0);
   if (data + pages <= limit) return true;
@@ -56,6 +50,5 @@ export function mayExpandVm(k: Kernel, mm: Mm, flags: number, pages: number): bo
 
 /** Whether RLIMIT_DATA lets the break go there: bytes of the heap, and of the program's data. */
 export function brkWithinLimit(k: Kernel, mm: Mm, brk: number): boolean {
-  const limit = k.m.current?.process?.limits[Rlimit.DATA]?.current;
-  return limit === undefined || BigInt(brk - mm.startBrk + (mm.endData - mm.startData)) <= limit;
+  return BigInt(brk - mm.startBrk + (mm.endData - mm.startData)) <= rlimit(k.m, Rlimit.DATA);
 }
