@@ -16,14 +16,6 @@ import { UffdEvent, UffdFeature, UffdPagefault, UFFD_USER_MODE_ONLY, Userfaultfd
 /** Where a fault is, as far as userfaultfd wants to know. */
 export type FaultAt = Pick<Vmf, "vma" | "vpn" | "addr" | "flags">;
 
-/** vm.mmap_min_addr, in bytes. */
-const MMAP_MIN_ADDR = 65536;
-
-export function* ctxGet(k: Kernel, ctx: UserfaultfdCtx): Atomic<void> {
-  if (k.m.point(Op.Userfault, ctx.id)) yield SWITCH;
-  ctx.references++;
-}
-
 export function* ctxPut(k: Kernel, ctx: UserfaultfdCtx): Atomic<void> {
   const { m } = k;
   if (m.point(Op.Userfault, ctx.id)) yield SWITCH;
@@ -268,7 +260,7 @@ export function* releaseAll(k: Kernel, ctx: UserfaultfdCtx): MaySleep<void> {
 
 /** Checks a range of bytes: -EINVAL, or 0. */
 export function validateRange(k: Kernel, start: number, len: number): number {
-  if (start % 4096 !== 0 || start < MMAP_MIN_ADDR) return -Errno.EINVAL;
+  if (start % 4096 !== 0 || start < k.m.vmSysctl.mmapMinAddr) return -Errno.EINVAL;
   return k.userfaultfd.validateSource(k, start, len);
 }
 
