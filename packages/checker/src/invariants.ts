@@ -1,16 +1,16 @@
 import {
   Event,
   HPAGE_PMD_ORDER,
-  isSwapEntry,
   NO_PAGE,
   Op,
   PG,
   PTE,
   ptePresent,
-  swapEntrySlot,
+  radixToSwpEntry,
   RssKind,
   Space,
   SPACE_OF,
+  xaIsValue,
   type DeviceEntry,
   type Dmirror,
   type EventSink,
@@ -485,8 +485,8 @@ export class Invariants implements EventSink {
     for (const mapping of m.mappings.all()) {
       const where = (index: number): string => `index ${index} of the file with inode ${mapping.host.ino}`;
       for (const [index, entry] of mapping.entries) {
-        if (isSwapEntry(entry)) {
-          const slot = swapEntrySlot(entry);
+        if (xaIsValue(entry)) {
+          const slot = radixToSwpEntry(entry);
           if (slot < m.swap.slots) this.swapEntries[slot]!++;
           else this.fail("swap", `${where(index)} is in swap slot ${slot}, which does not exist`);
           continue;

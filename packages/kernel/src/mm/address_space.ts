@@ -14,7 +14,7 @@ export interface MappingHost {
 
 /**
  * struct address_space: the pages of a file by their index in it, and who maps it. An entry is a
- * page, or, of a file in memory, the swap slot that its contents went to (`swapEntry`); a large
+ * page, or, of a file in memory, the swap slot that its contents went to (`swpToRadixEntry`); a large
  * folio has an entry for each of its pages, but for one of hugetlb, which has one. Every folio here has
  * a reference for each of its pages.
  *
@@ -65,17 +65,18 @@ export class AddressSpace {
   }
 }
 
-/** The entry that stands for a swap slot. */
-export function swapEntry(slot: number): number {
+/** The entry that stands for a swap slot (swp_to_radix_entry()). */
+export function swpToRadixEntry(slot: number): number {
   return -1 - slot;
 }
 
-export function isSwapEntry(entry: number): boolean {
+/** Whether an entry is a value, and no page: of the files here, what stands for a swap slot (xa_is_value()). */
+export function xaIsValue(entry: number): boolean {
   return entry < NO_PAGE;
 }
 
-/** The slot that a swap entry stands for. */
-export function swapEntrySlot(entry: number): number {
+/** The slot that such a value stands for (radix_to_swp_entry()). */
+export function radixToSwpEntry(entry: number): number {
   return -1 - entry;
 }
 

@@ -3,15 +3,14 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { fput } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
-import { isSwapEntry } from "./address_space.js";
+import { xaIsValue } from "./address_space.js";
 import { Scan, type CollapseControl } from "./collapse.js";
 import { Tva } from "./huge_memory.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { Sgp } from "./shmem.js";
-import { shmemOf } from "./shmem_huge.js";
-import type { ShmemInode } from "./shmem_inode.js";
+import { shmemInode, type ShmemInode } from "./shmem_inode.js";
 
 /**
  * Looks whether 2 MiB of a file in memory can be one folio, and makes them one. mmap_lock is dropped:
@@ -21,7 +20,7 @@ import type { ShmemInode } from "./shmem_inode.js";
 export function* collapseScanFile(k: Kernel, vma: Vma, start: number, cc: CollapseControl): MaySleep<Scan> {
   const { m } = k;
   const { mm } = vma;
-  const inode = shmemOf(vma)!;
+  const inode = shmemInode(vma.file)!;
   const index = vma.linearIndex(start);
   const file = vma.file!;
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
@@ -42,7 +41,7 @@ function* scanEntries(k: Kernel, inode: ShmemInode, index: number, cc: CollapseC
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
     const page = yield* k.filemap.filemapGetEntry(k, inode.mapping, index + i, "collapse");
     if (page === NO_PAGE) continue;
-    if (isSwapEntry(page)) {
+    if (xaIsValue(page)) {
       swap++;
       if (!cc.isKhugepaged || swap <= khugepaged.maxPtesSwap) continue;
       m.vmstat.events.thp_scan_exceed_swap_pte++;
@@ -272,7 +271,7 @@ function* collapseMapped(k: Kernel, mm: Mm, start: number, install: boolean): Ma
   const { m } = k;
   const { memmap } = m;
   const vma = k.collapse.collapseTestExit(k, mm) ? null : mm.vmaAt(start);
-  const inode = vma === null ? null : shmemOf(vma);
+  const inode = shmemInode(vma?.file ?? null);
   if (vma === null || inode === null || !k.hugeMemory.thpVmaAllowable(k, vma, start, HPAGE_PMD_ORDER, Tva.ForcedCollapse)) return Scan.VmaCheck;
   const pmd = yield* k.memory.pmdAlloc(k, mm, start);
   if (pmd < 0) return Scan.Fail;

@@ -6,7 +6,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import type { Vmf } from "./memory.js";
 import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
-import { shmemOf } from "./shmem_huge.js";
+import { shmemInode } from "./shmem_inode.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
 /** What `VmOps.fault` says when it gives no page. */
@@ -122,7 +122,7 @@ export function rangeToMap(k: Kernel, { vma, vpn, ptep }: Vmf, page: number): [f
   const first = folio - page;
   const start = vpn + first;
   const fits = start >= vma.startVpn && start + pages <= vma.endVpn && (vpn & -HPAGE_PMD_NR) <= start && (vpn | (HPAGE_PMD_NR - 1)) + 1 >= start + pages;
-  if (pages === 1 || !fits || shmemOf(vma) === null || vma.uffd !== null) return [0, 1];
+  if (pages === 1 || !fits || shmemInode(vma.file) === null || vma.uffd !== null) return [0, 1];
   return k.memory.pteRangeNone(k, ptep + first, pages) ? [first, pages] : [0, 1];
 }
 

@@ -3,7 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
-import { isSwapEntry, type AddressSpace } from "./address_space.js";
+import { xaIsValue, type AddressSpace } from "./address_space.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
@@ -62,7 +62,7 @@ export function* filemapAddFolio(k: Kernel, mapping: AddressSpace, folio: number
   for (let i = 0; i < pages; i++) {
     if (i > 0) m.touches(Op.PageCacheWrite, mapping.object(index + i));
     // Slots side by side have entries that go down.
-    if (mapping.at(index + i) !== (isSwapEntry(expected) ? expected - i : expected)) return false;
+    if (mapping.at(index + i) !== (xaIsValue(expected) ? expected - i : expected)) return false;
   }
   k.filemap.addFolio(k, mapping, folio, index);
   return true;

@@ -11,7 +11,8 @@ import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HUGE_ZERO, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
-import { alignedWithFile, shmemOf } from "./shmem_huge.js";
+import { alignedWithFile } from "./shmem_huge.js";
+import { shmemInode } from "./shmem_inode.js";
 import { THP_MIN_ORDER } from "./thp.js";
 import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
@@ -66,7 +67,7 @@ export function thpVmaAllowable(k: Kernel, vma: Vma, vpn: number, order: number,
   if (start < vma.startVpn || start + (1 << order) > vma.endVpn) return false;
   if (vma.ops !== null) {
     // Which of these a fault gets is decided where the file is filled.
-    const inode = shmemOf(vma);
+    const inode = shmemInode(vma.file);
     if (why === Tva.PageFault || inode === null || !alignedWithFile(vma, order)) return false;
     return (k.shmemHuge.allowableHugeOrders(k, inode, vma, vma.pgoff, 0, forced) & (1 << order)) !== 0;
   }

@@ -10,7 +10,7 @@ import { BatchKind } from "./folio_batch.js";
 import { RssKind, VM, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
-import { isSwapEntry, swapEntrySlot } from "./address_space.js";
+import { radixToSwpEntry, xaIsValue } from "./address_space.js";
 import { PteMarker } from "./pte_marker.js";
 
 /** MADV_* as the generic ABI has them. */
@@ -465,7 +465,7 @@ export function* willneed(k: Kernel, vma: Vma, start: number, end: number): MayS
     for (const index of vma.mapping.indexesIn(vma.linearIndex(start), vma.linearIndex(end))) {
       if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
       const entry = vma.mapping.at(index);
-      if (isSwapEntry(entry)) offsets.push(swapEntrySlot(entry));
+      if (xaIsValue(entry)) offsets.push(radixToSwpEntry(entry));
     }
   }
   for (const offset of offsets) {

@@ -14,7 +14,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
 import { Overcommit } from "./vm_sysctl.js";
 import { shmemZeroSetup } from "./shmem_file.js";
-import { ShmemInode } from "./shmem_inode.js";
+import { shmemInode } from "./shmem_inode.js";
 
 /** MAP_* as the generic ABI has them. */
 export enum MapFlag {
@@ -474,8 +474,8 @@ export function* mmapRegion(
     // A hint too low is one for the lowest address.
     const asked = Math.floor(addr / 4096);
     const hint = asked <= 0 || asked >= USER_VPN_END ? 0 : Math.max(asked, minVpn(k));
-    const inode: unknown = file?.inode;
-    if (inode instanceof ShmemInode) start = k.shmemHuge.shmemGetUnmappedArea(k, mm, hint, pages, inode, pgoff);
+    const inode = shmemInode(file);
+    if (inode !== null) start = k.shmemHuge.shmemGetUnmappedArea(k, mm, hint, pages, inode, pgoff);
     else if (isHugetlbFile(file)) start = k.mmap.getUnmappedAlignedArea(k, mm, hint, pages, (file.inode as HugetlbInode).fs.hstate.pages);
     else if (file === null) start = k.mmap.getUnmappedAnonArea(k, mm, hint, pages);
     else start = k.mmap.getUnmappedArea(k, mm, hint, pages);

@@ -4,14 +4,14 @@ import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import type { FaultAt } from "../fs/userfaultfd.js";
-import { isSwapEntry, swapEntry, swapEntrySlot, type AddressSpace } from "./address_space.js";
+import { radixToSwpEntry, swpToRadixEntry, xaIsValue, type AddressSpace } from "./address_space.js";
 import { VmFault } from "./fault_flags.js";
 import { mayDropLock } from "./filemap.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
 import { VM } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
-import { Seal, ShmemInode, type HolePunch } from "./shmem_inode.js";
+import { Seal, ShmemInode, shmemInode, type HolePunch } from "./shmem_inode.js";
 import type { VmOps } from "./vm_ops.js";
 
 /** What is wanted of a page of a file in memory (enum sgp_type). */
@@ -72,7 +72,7 @@ export function* shmemGetPage(
       yield* k.swap.folioPut(k, folio, site);
       return NO_PAGE;
     }
-    if (isSwapEntry(entry)) {
+    if (xaIsValue(entry)) {
       const error = yield* k.shmem.shmemSwapin(k, inode, index, entry);
       if (error === 0) major = true;
       else if (error !== -Errno.EEXIST) return error;
@@ -114,7 +114,7 @@ export function* hasData(k: Kernel, mapping: AddressSpace, index: number): Atomi
   const { m } = k;
   if (m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
   const entry = mapping.at(index);
-  return isSwapEntry(entry) || (entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate));
+  return xaIsValue(entry) || (entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate));
 }
 
 /** A locked folio becomes zeros that can be used. */
@@ -171,7 +171,7 @@ export function* shmemWriteout(k: Kernel, folio: number): Atomic<boolean> {
     if (m.point(Op.SwapMap, slot + i)) yield SWITCH;
     swap.count[slot + i]!++;
   }
-  yield* k.filemap.filemapRemoveFolio(k, folio, swapEntry(slot));
+  yield* k.filemap.filemapRemoveFolio(k, folio, swpToRadixEntry(slot));
   for (let i = 0; i < pages; i++) yield* k.swap.folioPutUnowned(k, folio);
   yield* k.pageIo.swapWritepage(k, folio);
   return true;
@@ -182,7 +182,7 @@ export function* shmemSwapin(k: Kernel, inode: ShmemInode, index: number, entry:
   const { m } = k;
   const { memmap } = m;
   const { mapping } = inode;
-  const slot = swapEntrySlot(entry);
+  const slot = radixToSwpEntry(entry);
   let folio = yield* k.swapState.swapCacheGetFolio(k, slot);
   if (folio === NO_PAGE) folio = yield* k.swapState.swapinReadahead(k, slot);
   if (folio === NO_PAGE) {
@@ -196,7 +196,7 @@ export function* shmemSwapin(k: Kernel, inode: ShmemInode, index: number, entry:
     // A large one that has not left the swap cache yet comes back as a whole.
     const first = memmap.private[folio]!;
     const pages = memmap.folioPages(folio);
-    if (yield* k.filemap.filemapAddFolio(k, mapping, folio, index - (slot - first), swapEntry(first))) {
+    if (yield* k.filemap.filemapAddFolio(k, mapping, folio, index - (slot - first), swpToRadixEntry(first))) {
       yield* k.swapfile.deleteFromSwapCache(k, folio);
       memmap.set(folio, PG.dirty);
       for (let i = 0; i < pages; i++) {
@@ -218,7 +218,7 @@ export function* shmemSwapin(k: Kernel, inode: ShmemInode, index: number, entry:
 
 /** A fault on a mapping of a file in memory. */
 export function* shmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
-  const inode = vmf.vma.file!.inode as unknown as ShmemInode;
+  const inode = shmemInode(vmf.vma.file)!;
   const index = vmf.vma.linearIndex(vmf.vpn);
   if (inode.punch !== null) {
     const waited = yield* k.shmem.waitForPunch(k, inode, vmf, index);
@@ -356,13 +356,13 @@ export function* shmemDropIndex(k: Kernel, inode: ShmemInode, index: number, fir
   for (;;) {
     const entry = yield* k.filemap.filemapLockEntry(k, mapping, index, "truncate");
     if (entry === NO_PAGE) return;
-    if (isSwapEntry(entry)) {
+    if (xaIsValue(entry)) {
       if (m.point(Op.PageCacheWrite, mapping.object(index))) yield SWITCH;
       // Somebody may be bringing it back.
       if (mapping.at(index) !== entry) continue;
       mapping.entries.delete(index);
       inode.sb.unacctBlocks(1);
-      yield* k.swapfile.freeSwapAndCache(k, swapEntrySlot(entry));
+      yield* k.swapfile.freeSwapAndCache(k, radixToSwpEntry(entry));
       return;
     }
     const folio = m.memmap.folioOf(entry);
@@ -405,7 +405,7 @@ export function* shmemZeroPages(k: Kernel, folio: number, from: number, to: numb
 export function* shmemZeroPart(k: Kernel, inode: ShmemInode, index: number, from: number, to: number): MaySleep<void> {
   const { m } = k;
   let page = yield* k.filemap.filemapLockEntry(k, inode.mapping, index, "truncate");
-  if (isSwapEntry(page)) {
+  if (xaIsValue(page)) {
     const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.Write, "truncate");
     page = typeof found === "number" ? NO_PAGE : found.page;
   }

@@ -10,7 +10,7 @@ import { PAGE_SIZE } from "./frame_memory.js";
 import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { Sgp, SHMEM_VM_OPS } from "./shmem.js";
-import { Seal, ShmemInode } from "./shmem_inode.js";
+import { Seal, ShmemInode, shmemInode } from "./shmem_inode.js";
 
 /** Files end below this: 2^50 bytes, which numbers still address exactly. */
 export const SHMEM_MAX_BYTES = 2 ** 50;
@@ -131,7 +131,7 @@ function seek(file: OpenFile, offset: number, whence: number): number {
 export const SHMEM_FILE_OPS: FileOps = {
   *read(k, file, into, pos) {
     const { m } = k;
-    const inode = file.inode as unknown as ShmemInode;
+    const inode = shmemInode(file)!;
     let done = 0;
     for (;;) {
       if (m.point(Op.Inode, inode.ino)) yield SWITCH;
@@ -168,7 +168,7 @@ export const SHMEM_FILE_OPS: FileOps = {
   /** The file's lock is held. */
   *write(k, file, from, pos) {
     const { m } = k;
-    const inode = file.inode as unknown as ShmemInode;
+    const inode = shmemInode(file)!;
     let done = 0;
     while (done < from.length) {
       if (pos >= SHMEM_MAX_BYTES) return done > 0 ? done : -Errno.EFBIG;
@@ -196,7 +196,7 @@ export const SHMEM_FILE_OPS: FileOps = {
   },
 
   *llseek(k, file, offset, whence) {
-    const inode = file.inode as unknown as ShmemInode;
+    const inode = shmemInode(file)!;
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return seek(file, offset, whence);
     if (offset < 0 || offset >= inode.size) return -Errno.ENXIO;
@@ -213,7 +213,7 @@ export const SHMEM_FILE_OPS: FileOps = {
   },
 
   *mmap(k, file, vma) {
-    const inode = file.inode as unknown as ShmemInode;
+    const inode = shmemInode(file)!;
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     const { seals } = inode;
     const future = (seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0;
@@ -229,7 +229,7 @@ export const SHMEM_FILE_OPS: FileOps = {
   },
 
   *fallocate(k, file, mode, offset, length) {
-    const inode = file.inode as unknown as ShmemInode;
+    const inode = shmemInode(file)!;
     if ((mode & ~(FallocFl.KEEP_SIZE | FallocFl.PUNCH_HOLE)) !== 0) return -Errno.EOPNOTSUPP;
     if ((mode & FallocFl.PUNCH_HOLE) !== 0) return yield* k.shmem.shmemPunchHole(k, inode, offset, length);
     if (offset + length > SHMEM_MAX_BYTES) return -Errno.EFBIG;
@@ -237,7 +237,7 @@ export const SHMEM_FILE_OPS: FileOps = {
   },
 
   *release(k, file) {
-    const inode = file.inode as unknown as ShmemInode;
+    const inode = shmemInode(file)!;
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     if (--inode.opens === 0 && inode.nlink === 0) yield* k.shmem.shmemEvictInode(k, inode);
   },

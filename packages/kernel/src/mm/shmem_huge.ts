@@ -3,12 +3,12 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
-import { isSwapEntry, swapEntrySlot } from "./address_space.js";
+import { radixToSwpEntry, xaIsValue } from "./address_space.js";
 import { GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import type { Vmf } from "./memory.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
-import { ShmemInode } from "./shmem_inode.js";
+import { shmemInode, type ShmemInode } from "./shmem_inode.js";
 import { SHMEM_MIN_ORDER, type ShmemSizeEnabled } from "./thp.js";
 
 /* Large folios of files in memory. Sets of orders are masks: bit n for order n. */
@@ -19,12 +19,6 @@ const PMD_ORDER = 1 << HPAGE_PMD_ORDER;
 
 /** A page of a mapping. */
 type Where = Pick<Vmf, "vma" | "vpn">;
-
-/** The file in memory that a VMA maps; null where it maps another one, or none. */
-export function shmemOf(vma: Vma): ShmemInode | null {
-  const inode: unknown = vma.file?.inode;
-  return inode instanceof ShmemInode ? inode : null;
-}
 
 /**
  * The orders that may be used for what a file lacks at an index: by the settings for all sizes and for each, the
@@ -161,12 +155,12 @@ export function swapCached(k: Kernel, slot: number): number {
 
 /** Whether a fault at a page may map 2 MiB of its file as one: there is such a folio, or may be. */
 export function mayMapPmd(k: Kernel, vma: Vma, vpn: number): boolean {
-  const inode = shmemOf(vma);
+  const inode = shmemInode(vma.file);
   if (inode === null || vma.uffd !== null || !fits({ vma, vpn }, HPAGE_PMD_ORDER) || k.hugeMemory.vmaThpDisabled(k, vma, false)) return false;
   const index = vma.linearIndex(vpn);
   k.m.touches(Op.PageCacheRead, inode.mapping.object(index));
   const entry = inode.mapping.at(index);
-  const page = isSwapEntry(entry) ? k.shmemHuge.swapCached(k, swapEntrySlot(entry)) : entry;
+  const page = xaIsValue(entry) ? k.shmemHuge.swapCached(k, radixToSwpEntry(entry)) : entry;
   if (page >= 0) return k.m.memmap.order[k.m.memmap.folioOf(page)] === HPAGE_PMD_ORDER;
   k.m.touches(Op.Inode, inode.ino);
   const start = index & -HPAGE_PMD_NR;

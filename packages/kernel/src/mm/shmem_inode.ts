@@ -1,6 +1,7 @@
 import { RwSem } from "../kernel/locks.js";
 import { WaitQueue } from "../kernel/sched.js";
 import type { Machine } from "../machine.js";
+import type { OpenFile } from "../fs/vfs.js";
 import type { AddressSpace, MappingHost } from "./address_space.js";
 
 /** F_SEAL_*: what can be done to a memfd no more. */
@@ -100,4 +101,10 @@ export class ShmemInode implements MappingHost {
   get blocks(): number {
     return this.mapping.entries.size * 8;
   }
+}
+
+/** The file in memory that an open file, a mapping's among them, is of; null where it is of another kind, or there is none. */
+export function shmemInode(file: OpenFile | null): ShmemInode | null {
+  const inode: unknown = file?.inode;
+  return inode instanceof ShmemInode ? inode : null;
 }

@@ -5,7 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { NO_PAGE, PG } from "./page.js";
 import { VM, type Vma } from "./mm_types.js";
 import { Sgp } from "./shmem.js";
-import type { ShmemInode } from "./shmem_inode.js";
+import { shmemInode } from "./shmem_inode.js";
 import { Fill, NEEDS_DATA, type FillRequest } from "./uffd_fill.js";
 
 /** Whether a page of a mapping lies beyond the end of its file. */
@@ -21,7 +21,7 @@ export function* isOverSize(k: Kernel, vma: Vma, vpn: number): Atomic<boolean> {
  * -EFAULT beyond the end, and for CONTINUE where there is nothing.
  */
 export function* fillShmemPage(k: Kernel, vma: Vma, vpn: number, ptep: number, request: FillRequest, src: number, data: Uint8Array | null): MaySleep<number> {
-  const inode = vma.file!.inode as unknown as ShmemInode;
+  const inode = shmemInode(vma.file)!;
   const index = vma.linearIndex(vpn);
   if (request.fill === Fill.Continue) {
     const found = yield* k.shmem.shmemGetPage(k, inode, index, Sgp.NoAlloc, "uffd");

@@ -1,6 +1,6 @@
 import {
-  Errno, isSwapEntry, MapFlag, memfdCreate, memfdCreateHugetlb, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, SWITCH, swapEntrySlot, tableObject, USER_VPN_END,
-  VM, type Atomic,
+  Errno, MapFlag, memfdCreate, memfdCreateHugetlb, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, radixToSwpEntry, SWITCH, tableObject, USER_VPN_END,
+  VM, xaIsValue, type Atomic,
 } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
@@ -97,7 +97,7 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
     const index = vma.linearIndex(vpn);
     if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
     const entry = vma.mapping.at(index);
-    if (isSwapEntry(entry)) return m.swap.cache[swapEntrySlot(entry)]! >= 0;
+    if (xaIsValue(entry)) return m.swap.cache[radixToSwpEntry(entry)]! >= 0;
     return entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate);
   }
   if (ptePresent(flags)) return true;

@@ -1,4 +1,4 @@
-import { Errno, Event, NSIG, Op, SWITCH, type MaySleep } from "@faultline/kernel";
+import { CAP_LAST, Errno, Event, NSIG, Op, SWITCH, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, readUser } from "../user.js";
 import { int, type Handler } from "./syscall.js";
@@ -35,7 +35,6 @@ enum Prctl {
 }
 
 const COMM_LENGTH = 16;
-const CAP_LAST_CAP = 40;
 const TIMERSLACK_DEFAULT_NS = 50_000;
 const PR_SET_VMA_ANON_NAME = 0;
 /** Longest name of anonymous memory, with its NUL. */
@@ -164,7 +163,7 @@ const OPTIONS = new Map<number, Option>([
   [
     Prctl.CAPBSET_READ,
     function* (_t, cap) {
-      return cap >= 0 && cap <= CAP_LAST_CAP ? 1 : -Errno.EINVAL;
+      return cap >= 0 && cap <= CAP_LAST ? 1 : -Errno.EINVAL;
     },
   ],
   [Prctl.GET_SECUREBITS, constant(0)],
