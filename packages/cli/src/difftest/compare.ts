@@ -1,5 +1,5 @@
 import type { Kind, Operation } from "./operations.js";
-import type { Features, Outcome, Run, View } from "./output.js";
+import { addRun, type Features, type Outcome, type Run, type View } from "./output.js";
 import type { Rule } from "./rules.js";
 
 /** Where two runs of one list first say different things. */
@@ -43,12 +43,7 @@ function fieldsOf({ result, view }: Outcome, features: Features): Map<string, st
 
 function runsText(runs: View["mincore"], mask: number): string {
   const merged: Run[] = [];
-  for (const run of runs) {
-    const value = run.value & mask;
-    const last = merged.at(-1);
-    if (last !== undefined && last.value === value && last.page + last.pages === run.page) merged[merged.length - 1] = { ...last, pages: last.pages + run.pages };
-    else merged.push({ ...run, value });
-  }
+  for (const run of runs) addRun(merged, { ...run, value: run.value & mask });
   return merged.map(({ page, pages, value }) => `${page}+${pages}=${value.toString(16)}`).join(" ");
 }
 

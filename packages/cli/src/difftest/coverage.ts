@@ -1,3 +1,4 @@
+import { PM } from "@faultline/kernel";
 import Table from "cli-table3";
 import { KINDS, pagesOf, type Operation } from "./operations.js";
 import type { Outcome, Run, View } from "./output.js";
@@ -6,8 +7,8 @@ import type { Outcome, Run, View } from "./output.js";
 const MET = ["no mapping", "no page", "own page", "shared or zero", "file", "swap", "guard", "huge", "locked", "lazyfree"] as const;
 type Met = (typeof MET)[number];
 
-/** Bits of pagemap's entries, from bit 55 on. */
-const PM = { EXCLUSIVE: 2, GUARD: 8, FILE: 64, SWAP: 128, PRESENT: 256 } as const;
+/** Of the bits of pagemap's entries, which are in the upper word, a run has those from bit 55 on. */
+const RUN_SHIFT = 55 - 32;
 
 /** How often each operation has met each kind of entry. */
 export type Coverage = Readonly<Record<string, number>>;
@@ -34,11 +35,12 @@ function metBy({ page, pages }: { readonly page: number; readonly pages: number 
 }
 
 function entryOf({ value }: Run): Met {
-  if ((value & PM.GUARD) !== 0) return "guard";
-  if ((value & PM.SWAP) !== 0) return "swap";
-  if ((value & PM.PRESENT) === 0) return "no page";
-  if ((value & PM.FILE) !== 0) return "file";
-  return (value & PM.EXCLUSIVE) !== 0 ? "own page" : "shared or zero";
+  const has = (flag: PM): boolean => (value & (flag >>> RUN_SHIFT)) !== 0;
+  if (has(PM.GUARD_REGION)) return "guard";
+  if (has(PM.SWAP)) return "swap";
+  if (!has(PM.PRESENT)) return "no page";
+  if (has(PM.FILE)) return "file";
+  return has(PM.MMAP_EXCLUSIVE) ? "own page" : "shared or zero";
 }
 
 /** What the operations of a list have met, going by how their processes looked before. */

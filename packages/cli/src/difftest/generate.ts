@@ -1,4 +1,4 @@
-import { SeededChoices } from "@faultline/kernel";
+import { Madv, MapFlag, Mremap, Prot, SeededChoices } from "@faultline/kernel";
 import type { Kind, Operation } from "./operations.js";
 
 /** Two page tables' worth of small pages around their border, and two ranges that huge pages fit. */
@@ -8,12 +8,8 @@ const HUGE_FIRST = 1024;
 const HUGE_PAGES = 512;
 const PROCESSES = 4;
 
-const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;
 /** PROT_EXEC alone is left out: with it, x86 reads and riscv does not. */
-const PROTECTIONS = [PROT.READ | PROT.WRITE, PROT.READ | PROT.WRITE, PROT.READ | PROT.WRITE, PROT.READ, PROT.READ, 0, PROT.WRITE, PROT.READ | PROT.EXEC, 7];
-const MAP = { PRIVATE: 2, FIXED: 0x10, LOCKED: 0x2000, NORESERVE: 0x4000, POPULATE: 0x8000, NONBLOCK: 0x10000, STACK: 0x20000, NOREPLACE: 0x100000 } as const;
-const MREMAP = { MAYMOVE: 1, FIXED: 2, DONTUNMAP: 4 } as const;
-const HUGEPAGE = 14;
+const PROTECTIONS = [Prot.READ | Prot.WRITE, Prot.READ | Prot.WRITE, Prot.READ | Prot.WRITE, Prot.READ, Prot.READ, 0, Prot.WRITE, Prot.READ | Prot.EXEC, 7];
 /** Advice that the arena's kinds of memory take; 7 is none. */
 const ADVICE = [0, 1, 2, 3, 4, 4, 4, 8, 8, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 7];
 
@@ -46,13 +42,13 @@ class Generator {
 
   list(length: number): Operation[] {
     const first = this.huge
-      ? [this.mapping(HUGE_FIRST, 2 * HUGE_PAGES), { kind: "advise", process: 0, args: { page: HUGE_FIRST, pages: 2 * HUGE_PAGES, advice: HUGEPAGE } } as const]
+      ? [this.mapping(HUGE_FIRST, 2 * HUGE_PAGES), { kind: "advise", process: 0, args: { page: HUGE_FIRST, pages: 2 * HUGE_PAGES, advice: Madv.HUGEPAGE } } as const]
       : [this.mapping(SMALL_FIRST, SMALL_PAGES)];
     return [...first, ...Array.from({ length: length - first.length }, () => this.operation())];
   }
 
   private mapping(page: number, pages: number): Operation {
-    return { kind: "map", process: 0, args: { page, pages, prot: PROT.READ | PROT.WRITE, flags: MAP.PRIVATE | MAP.FIXED } };
+    return { kind: "map", process: 0, args: { page, pages, prot: Prot.READ | Prot.WRITE, flags: MapFlag.PRIVATE | MapFlag.FIXED } };
   }
 
   private below(n: number): number {
@@ -104,8 +100,8 @@ class Generator {
     const range = this.range();
     switch (kind) {
       case "map": {
-        let flags: number = MAP.PRIVATE | (this.oneIn(8) ? MAP.NOREPLACE : MAP.FIXED);
-        for (const flag of [MAP.NORESERVE, MAP.POPULATE, MAP.NONBLOCK, MAP.STACK]) if (this.oneIn(6)) flags |= flag;
+        let flags: number = MapFlag.PRIVATE | (this.oneIn(8) ? MapFlag.FIXED_NOREPLACE : MapFlag.FIXED);
+        for (const flag of [MapFlag.NORESERVE, MapFlag.POPULATE, MapFlag.NONBLOCK, MapFlag.STACK]) if (this.oneIn(6)) flags |= flag;
         return { ...range, prot: this.pick(PROTECTIONS), flags, ...this.odd() };
       }
       case "unmap":
@@ -117,7 +113,7 @@ class Generator {
       case "protect":
         return { ...range, prot: this.pick(PROTECTIONS), ...this.odd() };
       case "remap": {
-        const flags = this.pick([0, 0, MREMAP.MAYMOVE | MREMAP.FIXED, MREMAP.MAYMOVE | MREMAP.FIXED, MREMAP.MAYMOVE | MREMAP.FIXED, 7, MREMAP.FIXED]);
+        const flags = this.pick([0, 0, Mremap.MAYMOVE | Mremap.FIXED, Mremap.MAYMOVE | Mremap.FIXED, Mremap.MAYMOVE | Mremap.FIXED, 7, Mremap.FIXED]);
         const newPages = this.oneIn(2) || flags === 7 ? range.pages : this.range().pages;
         return { ...range, newPages, flags, to: this.range().page, ...this.odd() };
       }

@@ -75,13 +75,16 @@ export function parseOutput(text: string): Output {
 }
 
 /** Adjacent runs of one value are one: where mappings begin and end is told elsewhere. */
+export function addRun(runs: Run[], run: Run): void {
+  const last = runs.at(-1);
+  if (last !== undefined && last.value === run.value && last.page + last.pages === run.page) runs[runs.length - 1] = { ...last, pages: last.pages + run.pages };
+  else runs.push(run);
+}
+
 function parseRuns(line: string): Run[] {
   const runs: Run[] = [];
   for (const [, page, pages, value] of line.matchAll(/(\d+)\+(\d+)=([0-9a-f]+)/g)) {
-    const run = { page: Number(page), pages: Number(pages), value: parseInt(value!, 16) };
-    const last = runs.at(-1);
-    if (last !== undefined && last.value === run.value && last.page + last.pages === run.page) runs[runs.length - 1] = { ...last, pages: last.pages + run.pages };
-    else runs.push(run);
+    addRun(runs, { page: Number(page), pages: Number(pages), value: parseInt(value!, 16) });
   }
   return runs;
 }
