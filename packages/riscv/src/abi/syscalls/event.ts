@@ -2,7 +2,7 @@ import { EFD_SEMAPHORE, epollCtl, EpollOp, epollWait, Errno, isPipe, makeEpoll, 
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct, structBytes } from "../user.js";
 import * as F from "./format.js";
-import { fileOf, installOrPut } from "./fs.js";
+import { fileOf, installOrPut, IOV_MAX } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const eventfd2: Handler = function* (t, [initial, flags]) {
@@ -78,7 +78,6 @@ const epoll_pwait2: Handler = function* (t, args) {
 
 const SPLICE_F_NONBLOCK = 2;
 const SPLICE_F_ALL = 0x0f;
-const IOV_MAX = 1024;
 
 /** vmsplice(2): a writer's pages go into the pipe as they are; a reader's get copies, as always. */
 const vmsplice: Handler = function* (t, [fd, vector, count, flags]) {

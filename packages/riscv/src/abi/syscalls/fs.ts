@@ -16,7 +16,8 @@ const AT_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT
 const PATH_MAX = 4096;
 /** Kernel memory that one transfer takes at a time. */
 const CHUNK = 128 * 1024;
-const IOV_MAX = 1024;
+/** UIO_MAXIOV: parts of one transfer. */
+export const IOV_MAX = 1024;
 const RLIMIT_NOFILE = 1024;
 
 export function fileOf(t: GuestThread, fd: number): OpenFile | null {
@@ -55,9 +56,10 @@ function* readDirect(t: GuestThread, file: OpenFile, address: number, length: nu
   return done;
 }
 
-/** Of `copied` bytes out of `wanted`, those that count: a pipe's are in pages, of which one that was copied in part does not. */
+/** Of `copied` bytes out of `wanted`, those that count: a pipe's are in pages, of which one that was copied in part does not; nor do messages and counters. */
 function wholeParts(file: OpenFile, wanted: number, copied: number): number {
-  return copied < wanted && file.inode.kind === "pipe" ? copied - (copied % PAGE_SIZE) : copied;
+  const { kind } = file.inode;
+  return copied < wanted && (kind === "pipe" || kind === "anon") ? copied - (copied % PAGE_SIZE) : copied;
 }
 
 /** Reads into user memory, a chunk at a time; a short read ends it. */
@@ -179,6 +181,27 @@ export function* installOrPut(t: GuestThread, file: OpenFile, cloexec: boolean, 
     return -Errno.EMFILE;
   }
   return fd;
+}
+
+/** Two new files get descriptors, which are stored at an address: 0, or a negated errno, and the files are gone. */
+export function* installPair(t: GuestThread, pair: readonly [OpenFile, OpenFile], cloexec: boolean, address: number): MaySleep<number> {
+  const { k } = t;
+  const first = yield* installOrPut(t, pair[0], cloexec, 0);
+  if (first < 0) {
+    yield* k.m.vfs.put(k, pair[1]);
+    return first;
+  }
+  const second = yield* installOrPut(t, pair[1], cloexec, 0);
+  const view = new DataView(new ArrayBuffer(8));
+  view.setInt32(0, first, true);
+  view.setInt32(4, second, true);
+  const error = second < 0 ? second : yield* k.uaccess.copyToUser(k, address, structBytes(view));
+  if (error >= 0) return 0;
+  for (const fd of [first, second]) {
+    const file = fd < 0 ? null : t.task.process!.files.remove(fd);
+    if (file !== null) yield* k.m.vfs.put(k, file);
+  }
+  return error;
 }
 
 const close: Handler = function* (t, [fd]) {
@@ -624,28 +647,9 @@ function lookAt(t: GuestThread, table: DataView, n: number): number {
 const O_NOTIFICATION_PIPE = 0o200;
 
 const pipe2: Handler = function* (t, [fds, flags]) {
-  const { k } = t;
-  const { files } = t.task.process!;
   if ((int(flags!) & ~(O.CLOEXEC | O.NONBLOCK | O.DIRECT | O_NOTIFICATION_PIPE)) !== 0) return -Errno.EINVAL;
   if ((int(flags!) & O_NOTIFICATION_PIPE) !== 0) return -Errno.ENOPKG;
-  const cloexec = (int(flags!) & O.CLOEXEC) !== 0;
-  const [reading, writing] = makePipe(k, int(flags!));
-  const from = yield* installOrPut(t, reading, cloexec, 0);
-  if (from < 0) {
-    yield* k.m.vfs.put(k, writing);
-    return from;
-  }
-  const to = yield* installOrPut(t, writing, cloexec, 0);
-  const view = new DataView(new ArrayBuffer(8));
-  view.setInt32(0, from, true);
-  view.setInt32(4, to, true);
-  const error = to < 0 ? to : yield* k.uaccess.copyToUser(k, fds!, structBytes(view));
-  if (error >= 0) return 0;
-  for (const fd of [from, to]) {
-    const file = fd < 0 ? null : files.remove(fd);
-    if (file !== null) yield* k.m.vfs.put(k, file);
-  }
-  return error;
+  return yield* installPair(t, makePipe(t.k, int(flags!)), (int(flags!) & O.CLOEXEC) !== 0, fds!);
 };
 
 const PATH_AT = [F.DIRFD, F.PATH];

@@ -2,10 +2,10 @@ import { Cap, capable, Errno, Madv, type IoVec, type MaySleep, type Mm } from "@
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct } from "../user.js";
 import * as F from "./format.js";
+import { IOV_MAX } from "./fs.js";
 import { isThere, targetOrSelf } from "./pidfd.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
-const IOV_MAX = 1024;
 /** No call moves more bytes than this: the largest int, less a page. */
 const MAX_RW_COUNT = 0x7fff_f000;
 const USER_END = 2 ** 38;
@@ -49,9 +49,9 @@ function transfer(write: boolean): Handler {
     if (typeof remote === "number") return remote;
     if (remote.every(({ length }) => length === 0)) return 0;
     const mm = t.k.m.tasks.get(int(pid!))?.mm ?? null;
-    if (mm === null || !(yield* t.k.taskMmu.mmget(t.k, mm))) return -Errno.ESRCH;
+    if (mm === null || !(yield* t.k.fork.mmgetNotZero(t.k, mm))) return -Errno.ESRCH;
     const result = yield* t.k.accessRemote.processVmRw(t.k, mm, local, remote, write);
-    yield* t.k.taskMmu.mmput(t.k, mm);
+    yield* t.k.fork.mmput(t.k, mm);
     return result;
   };
 }
@@ -67,12 +67,12 @@ const processMadvise: Handler = function* (t, [pidfd, vector, count, advice, fla
   const target = targetOrSelf(t, int(pidfd!));
   if (target === null) return -Errno.EBADF;
   const mm = isThere(t, target) ? target.process.mm : null;
-  if (mm === null || !(yield* k.taskMmu.mmget(k, mm))) return -Errno.ESRCH;
+  if (mm === null || !(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   let result = 0;
   if (mm !== task.mm && !REMOTE_ADVICE.has(int(advice!))) result = -Errno.EINVAL;
   else if (mm !== task.mm && !capable(k, Cap.SYS_NICE)) result = -Errno.EPERM;
   else result = yield* adviseAll(t, mm, ranges, int(advice!));
-  yield* k.taskMmu.mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return result;
 };
 

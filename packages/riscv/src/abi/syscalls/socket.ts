@@ -2,7 +2,7 @@ import { Errno, fput, makeSocketPair, O, shutdownSocket, Sig, SI, socketOf, Sock
 import type { GuestThread } from "../guest_thread.js";
 import { getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
-import { fileOf, installOrPut } from "./fs.js";
+import { fileOf, installOrPut, installPair, IOV_MAX } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const AF_UNIX = 1;
@@ -22,14 +22,12 @@ const SCM_RIGHTS = 1;
 /** Descriptors in one message, at most. */
 const SCM_MAX_FD = 253;
 const CMSG_HEADER = 16;
-const IOV_MAX = 1024;
 
 const socket: Handler = function* (_t, [domain]) {
   return int(domain!) === AF_UNIX ? -Errno.EPROTONOSUPPORT : -Errno.EAFNOSUPPORT;
 };
 
 const socketpair: Handler = function* (t, [domain, kind, protocol, address]) {
-  const { k } = t;
   const flags = int(kind!) & ~SOCK_TYPE_MASK;
   let type = int(kind!) & SOCK_TYPE_MASK;
   if ((flags & ~(O.NONBLOCK | O.CLOEXEC)) !== 0) return -Errno.EINVAL;
@@ -37,24 +35,7 @@ const socketpair: Handler = function* (t, [domain, kind, protocol, address]) {
   if (int(protocol!) !== 0 && int(protocol!) !== AF_UNIX) return -Errno.EPROTONOSUPPORT;
   if (type === SOCK_RAW) type = SockType.DGRAM;
   if (type !== (SockType.STREAM as number) && type !== (SockType.DGRAM as number) && type !== (SockType.SEQPACKET as number)) return -Errno.ESOCKTNOSUPPORT;
-  const files = makeSocketPair(k, type, flags);
-  const cloexec = (flags & O.CLOEXEC) !== 0;
-  const first = yield* installOrPut(t, files[0], cloexec, 0);
-  const second = first < 0 ? first : yield* installOrPut(t, files[1], cloexec, 0);
-  if (first < 0) yield* fput(k, files[1]);
-  let error = second < 0 ? second : 0;
-  if (error === 0) {
-    const view = new DataView(new ArrayBuffer(8));
-    view.setInt32(0, first, true);
-    view.setInt32(4, second, true);
-    error = yield* k.uaccess.copyToUser(k, address!, structBytes(view));
-  }
-  if (error >= 0) return 0;
-  for (const fd of [first, second]) {
-    const file = fd < 0 ? null : t.task.process!.files.remove(fd);
-    if (file !== null) yield* fput(k, file);
-  }
-  return error;
+  return yield* installPair(t, makeSocketPair(t.k, type, flags), (flags & O.CLOEXEC) !== 0, address!);
 };
 
 /** The socket of a descriptor with its file, or a negated errno. */
