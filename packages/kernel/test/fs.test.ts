@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { Errno } from "../src/index.js";
+import { Errno, makeSocketPair, memfdCreate, SockType } from "../src/index.js";
+import { hugetlbFileSetup } from "../src/fs/hugetlbfs.js";
 import { makedev, O, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from "../src/fs/vfs.js";
 import { bytesOf, textOf } from "../src/fs/pseudo.js";
 import { cat, echo, ls, makeFs, open } from "./fs_harness.js";
@@ -44,6 +45,27 @@ test("page cache pages are counted, and freed with the last name and the last de
     yield* vfs.put(k, file);
     expect(vmstat.pages.shmem).toBe(0);
     expect(memcgs.root.counters.file).toBe(0);
+  });
+});
+
+test("a file that no directory has is of no type, and of the file system of its like", () => {
+  const { k, run } = makeFs();
+  run(function* () {
+    const fd = yield* k.userfaultfdFile.newUserfaultfd(k, 0);
+    const file = k.m.current!.process!.files.get(fd)!;
+    expect(yield* k.m.vfs.fstat(k, file)).toMatchObject({ mode: 0o600, nlink: 1, size: 0 });
+    expect(yield* k.m.vfs.fstatfs(k, file)).toMatchObject({ type: 0x09041934 });
+    // As observed on Linux 6.18.
+    const memfd = memfdCreate(k, "a", 0);
+    expect(yield* k.m.vfs.fstatfs(k, memfd)).toMatchObject({ type: 0x01021994, bsize: 4096, blocks: 0, files: 0 });
+    yield* k.m.vfs.put(k, memfd);
+    const huge = yield* hugetlbFileSetup(k, k.m.hugetlb.defaultHstate, "h", 0);
+    expect(yield* k.m.vfs.fstatfs(k, huge)).toMatchObject({ type: 0x958458f6, bsize: 2 ** 21 });
+    yield* k.m.vfs.put(k, huge);
+    for (const end of makeSocketPair(k, SockType.STREAM, 0)) {
+      expect(yield* k.m.vfs.fstatfs(k, end)).toMatchObject({ type: 0x534f434b });
+      yield* k.m.vfs.put(k, end);
+    }
   });
 });
 

@@ -4,9 +4,10 @@ import { Mutex } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { vfsFallocate } from "./fallocate.js";
+import { HugetlbInode } from "./hugetlbfs.js";
 import { HostFs, HostInode, type HostNode } from "./host_fs.js";
 import { PseudoDir } from "./pseudo.js";
-import { TmpfsInode } from "./tmpfs.js";
+import { TmpfsInode, TMPFS_MAGIC } from "./tmpfs.js";
 import {
   O,
   OpenFile,
@@ -48,6 +49,11 @@ const S_IFMT_OF: Record<InodeKind, number> = {
   // What eventfd(2) and its like make has no type.
   anon: 0,
 };
+
+/** The file systems of what no mount has, but for files in memory. */
+const PIPEFS_MAGIC = 0x50495045;
+const SOCKFS_MAGIC = 0x534f434b;
+const ANON_INODE_FS_MAGIC = 0x09041934;
 
 const DT_OF: Record<InodeKind, number> = { pipe: 1, char: 2, directory: 4, file: 8, symlink: 10, socket: 12, anon: 0 };
 
@@ -493,8 +499,9 @@ export class MountTree implements Vfs {
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     const mount = this.mounts.find(({ fs }) => fs.dev === inode.dev);
     if (mount !== undefined) return mount.fs.statfs(k);
-    const PIPEFS_MAGIC = 0x50495045;
-    return { type: PIPEFS_MAGIC, bsize: 4096, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: inode.dev ?? 0 };
+    if (inode instanceof HugetlbInode) return inode.fs.statfs();
+    const types: Partial<Record<InodeKind, number>> = { file: TMPFS_MAGIC, socket: SOCKFS_MAGIC, anon: ANON_INODE_FS_MAGIC };
+    return { type: types[inode.kind] ?? PIPEFS_MAGIC, bsize: 4096, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: inode.dev ?? 0 };
   }
 
   *getdents64(k: Kernel, file: OpenFile, max: number): MaySleep<Uint8Array | number> {

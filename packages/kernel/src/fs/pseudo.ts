@@ -2,6 +2,7 @@ import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { seekWithin, type FileSystem } from "./namei.js";
 import { O, type DirEntry, type FileOps, type Inode, type OpenFile, type PathNode, type StatFs } from "./vfs.js";
 
@@ -56,7 +57,7 @@ export class PseudoFs implements FileSystem {
   }
 
   statfs(): StatFs {
-    return { type: this.magic, bsize: this.blksize, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: this.dev };
+    return { type: this.magic, bsize: PAGE_SIZE, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: this.dev };
   }
 }
 

@@ -5,8 +5,9 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { VM, type Mm } from "../mm/mm_types.js";
 import { Fill, type FillRequest } from "../mm/uffd_fill.js";
+import { anonFile } from "./anon_inode.js";
 import { UffdEvent, UffdFeature, UFFD_USER_MODE_ONLY, UserfaultfdCtx, type UffdMsg } from "./userfaultfd_ctx.js";
-import { makedev, O, OpenFile, Poll, type CharDevice, type FileOps, type Inode } from "./vfs.js";
+import { makedev, O, Poll, type CharDevice, type FileOps, type OpenFile } from "./vfs.js";
 
 /* The ABI of linux/userfaultfd.h: ioctls, structures, files. */
 
@@ -90,9 +91,7 @@ export function newCtx(k: Kernel, mm: Mm, flags: number): UserfaultfdCtx {
 export function* installCtx(k: Kernel, ctx: UserfaultfdCtx): MaySleep<number> {
   const { m } = k;
   const process = m.current!.process!;
-  const inode: Inode = { ino: m.nextPipeIno++, kind: "pipe", mode: 0o600, rdev: 0, size: 0 };
-  const file = new OpenFile("anon_inode:[userfaultfd]", inode, USERFAULTFD_OPS, O.RDONLY | (ctx.flags & O.NONBLOCK));
-  file.node = { name: file.path, inode, parent: null };
+  const file = anonFile(k, "[userfaultfd]", USERFAULTFD_OPS, O.RDONLY | (ctx.flags & O.NONBLOCK));
   file.data = ctx;
   if (m.point(Op.Process, process.pid)) yield SWITCH;
   const fd = process.files.install(file, (ctx.flags & O.CLOEXEC) !== 0);
