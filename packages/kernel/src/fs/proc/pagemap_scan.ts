@@ -51,7 +51,7 @@ interface Region {
 }
 
 /** A scan under way. Addresses in pages. */
-export interface Scan {
+export interface PagemapScan {
   readonly mm: Mm;
   readonly flags: number;
   readonly start: number;
@@ -109,7 +109,7 @@ function accessOk(start: bigint, size: bigint): boolean {
   return start + size < 2n ** 63n;
 }
 
-function makeScan(mm: Mm, fields: readonly bigint[], end: bigint): Scan {
+function makeScan(mm: Mm, fields: readonly bigint[], end: bigint): PagemapScan {
   const number = (i: number): number => Number(fields[i]!);
   return {
     mm,
@@ -131,7 +131,7 @@ function makeScan(mm: Mm, fields: readonly bigint[], end: bigint): Scan {
 }
 
 /** One walk under mmap_lock, from a page on: 0 at the end, STOP before it, or an errno. */
-export function* scanTurn(k: Kernel, scan: Scan, from: number): MaySleep<number> {
+export function* scanTurn(k: Kernel, scan: PagemapScan, from: number): MaySleep<number> {
   const { mm } = scan;
   if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
@@ -153,7 +153,7 @@ export function* scanTurn(k: Kernel, scan: Scan, from: number): MaySleep<number>
 }
 
 /** Copies what was found to where the caller wants it: how many regions, or -EFAULT. */
-export function* copyRegions(k: Kernel, scan: Scan): MaySleep<number> {
+export function* copyRegions(k: Kernel, scan: PagemapScan): MaySleep<number> {
   const { regions } = scan;
   scan.regions = [];
   if (regions.length === 0) return 0;
@@ -165,7 +165,7 @@ export function* copyRegions(k: Kernel, scan: Scan): MaySleep<number> {
 }
 
 /** Adds pages that match; how many of them there was room for. `stoppedAt` is set where it was not all. */
-function output(scan: Scan, categories: number, start: number, end: number): number {
+function output(scan: PagemapScan, categories: number, start: number, end: number): number {
   if (scan.vecLength === 0) return end - start;
   let wanted = Math.min(end - start, scan.maxPages - scan.pages);
   const last = scan.regions.at(-1);
@@ -180,13 +180,13 @@ function output(scan: Scan, categories: number, start: number, end: number): num
   return wanted;
 }
 
-function isInteresting(scan: Scan, categories: number): boolean {
+function isInteresting(scan: PagemapScan, categories: number): boolean {
   const has = categories ^ scan.inverted;
   return (has & scan.mask) === scan.mask && (scan.anyof === 0 || (has & scan.anyof) !== 0);
 }
 
 /** The part of a scan that lies in one VMA. */
-export function* scanVma(k: Kernel, scan: Scan, vma: Vma, start: number, end: number): MaySleep<number> {
+export function* scanVma(k: Kernel, scan: PagemapScan, vma: Vma, start: number, end: number): MaySleep<number> {
   const { m } = k;
   const allowed = isWpAsync(vma) && wpUsesMarkers(vma);
   if (!allowed && (scan.flags & PmScan.CHECK_WPASYNC) !== 0) return -Errno.EPERM;
@@ -214,7 +214,7 @@ export function* scanVma(k: Kernel, scan: Scan, vma: Vma, start: number, end: nu
 }
 
 /** Pages for which there is no table. */
-export function* scanHole(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, ofVma: number): MaySleep<number> {
+export function* scanHole(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number, end: number, ofVma: number): MaySleep<number> {
   // hugetlb looks at empty entries as well, where there is a table of them.
   const empty = vma.isHugetlb && k.m.pt.pmd(scan.mm.pgd, vpn) >= 0;
   const categories = empty ? ofVma | PageIs.HUGE : ofVma;
@@ -229,7 +229,7 @@ export function* scanHole(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: num
 }
 
 /** 2 MiB, or a part of them, that one entry maps; -EAGAIN where it does so no more. */
-export function* scanHugePmd(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, pmd: number, ofVma: number): MaySleep<number> {
+export function* scanHugePmd(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number, end: number, pmd: number, ofVma: number): MaySleep<number> {
   const { m } = k;
   const ptl = m.pt.lockOf(pmd);
   if (!ptl.tryLock()) yield* ptl.lock();
@@ -260,7 +260,7 @@ export function* scanHugePmd(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: 
 }
 
 /** Undoes the last output, which began at a page. */
-function takeBack(scan: Scan, start: number, pages: number): void {
+function takeBack(scan: PagemapScan, start: number, pages: number): void {
   const last = scan.regions.at(-1);
   if (last === undefined) return;
   scan.pages -= pages;
@@ -269,7 +269,7 @@ function takeBack(scan: Scan, start: number, pages: number): void {
 }
 
 /** Entries of one last-level table. */
-export function* scanTable(k: Kernel, scan: Scan, vma: Vma, vpn: number, end: number, first: number, ofVma: number): Atomic<number> {
+export function* scanTable(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number, end: number, first: number, ofVma: number): Atomic<number> {
   const { m } = k;
   const protects = (scan.flags & PmScan.WP_MATCHING) !== 0;
   // Who wants nothing but protection gets it for everything: no category is looked at.
