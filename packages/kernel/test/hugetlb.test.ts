@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { FollFlag, Madv, MapFlag, PG, PTE, Prot, type Kernel, type MaySleep, type Mm } from "../src/index.js";
+import { procmapQuery } from "../src/fs/proc/procmap_query.js";
 import { makeKernel, runTask } from "./harness.js";
 
 const HUGE = 2 << 20;
@@ -40,6 +41,22 @@ describe("a pool", () => {
       expect(h.nrHugePages).toBeGreaterThan(2);
       expect(h.nrHugePages).toBeLessThan(8);
     });
+  });
+});
+
+test("PROCMAP_QUERY tells the size of huge pages", () => {
+  const k = makeKernel({ frames: 8192 });
+  runTask(k, function* (mm) {
+    yield* k.hugetlbPool.setMaxHugePages(k, k.m.hugetlb.defaultHstate, 1);
+    const huge = yield* hugePages(k, mm, 1);
+    const small = yield* k.mmap.doMmap(k, mm, 0, 4096, RW, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+    for (const [addr, size] of [[huge, HUGE], [small, 4096]] as const) {
+      const words = new BigUint64Array(13);
+      words.set([104n, 0n, BigInt(addr)]);
+      yield* k.uaccess.copyToUser(k, small, new Uint8Array(words.buffer));
+      expect(yield* procmapQuery(k, mm, small)).toBe(0);
+      expect(yield* k.uaccess.getUser64(k, small + 48)).toBe(BigInt(size));
+    }
   });
 });
 

@@ -244,7 +244,7 @@ export function* releaseNew(k: Kernel, ctx: UserfaultfdCtx): MaySleep<void> {
 /** Takes the context out of every VMA that has it. */
 export function* releaseAll(k: Kernel, ctx: UserfaultfdCtx): MaySleep<void> {
   const { mm } = ctx;
-  if (!(yield* k.taskMmu.mmget(k, mm))) return;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   for (let i = 0; i < mm.vmas.length; i++) {
     const vma = mm.vmas[i]!;
@@ -253,7 +253,7 @@ export function* releaseAll(k: Kernel, ctx: UserfaultfdCtx): MaySleep<void> {
     i = mm.vmas.indexOf(merged);
   }
   yield* k.memory.mmapWriteUnlock(k, mm);
-  yield* k.taskMmu.mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
 }
 
 /* Registration. */
@@ -298,11 +298,11 @@ function onHugePages(vmas: readonly Vma[], start: number, end: number): boolean 
 /** UFFDIO_REGISTER of a valid range of bytes; `flags` of VM_UFFD. 1 where there are huge pages among it, which can less; 0, or a negated errno. */
 export function* register(k: Kernel, ctx: UserfaultfdCtx, start: number, len: number, flags: number): MaySleep<number> {
   const { mm } = ctx;
-  if (!(yield* k.taskMmu.mmget(k, mm))) return -Errno.ENOMEM;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ENOMEM;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const result = yield* k.userfaultfd.registerRange(k, ctx, start / 4096, (start + len) / 4096, flags);
   yield* k.memory.mmapWriteUnlock(k, mm);
-  yield* k.taskMmu.mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return result;
 }
 
@@ -348,11 +348,11 @@ export function* clearVma(k: Kernel, vma: Vma, start: number, end: number): MayS
 /** UFFDIO_UNREGISTER of a valid range of bytes. */
 export function* unregister(k: Kernel, ctx: UserfaultfdCtx, start: number, len: number): MaySleep<number> {
   const { mm } = ctx;
-  if (!(yield* k.taskMmu.mmget(k, mm))) return -Errno.ENOMEM;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ENOMEM;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const result = yield* k.userfaultfd.unregisterRange(k, ctx, start / 4096, (start + len) / 4096);
   yield* k.memory.mmapWriteUnlock(k, mm);
-  yield* k.taskMmu.mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return result;
 }
 

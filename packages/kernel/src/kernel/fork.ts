@@ -22,6 +22,20 @@ export interface Sharing {
   readonly exitSignal: number;
 }
 
+/** Keeps an address space from being torn down while it is looked at; false when it is already. */
+export function* mmgetNotZero(k: Kernel, mm: Mm): Atomic<boolean> {
+  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (mm.users === 0) return false;
+  mm.users++;
+  return true;
+}
+
+/** The last one tears it down. */
+export function* mmput(k: Kernel, mm: Mm): MaySleep<void> {
+  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
+}
+
 /** A copy of an address space, its pages shared until somebody writes; null when memory is out. */
 export function* dupMm(k: Kernel, old: Mm): MaySleep<Mm | null> {
   const mm = yield* k.mmap.mmAlloc(k);

@@ -16,17 +16,14 @@ export function* processMrelease(k: Kernel, process: Process): MaySleep<number> 
   const { mm } = process;
   if (mm === null || mm.users === 0) return -Errno.ESRCH;
   for (const other of m.processes.values()) if (other.mm === mm && other.exitStatus === null) return -Errno.EINVAL;
-  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
-  if (mm.users === 0) return -Errno.ESRCH;
-  mm.users++;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   let result = 0;
   if (!mm.mmapLock.tryRead()) result = -Errno.EAGAIN;
   else {
     yield* k.mrelease.reapMm(k, mm);
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   }
-  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
-  if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
+  yield* k.fork.mmput(k, mm);
   return result;
 }
 

@@ -4,7 +4,6 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import type { SplitRange } from "../fs/debugfs.js";
-import { mmget, mmput } from "../fs/proc/task_mmu.js";
 import { O } from "../fs/vfs.js";
 import { VM_SPECIAL, type Mm } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
@@ -17,7 +16,7 @@ export function* splitInProcess(k: Kernel, pid: number, { start, end, order, off
   const task = m.tasks.get(pid);
   if (task === undefined) return -Errno.ESRCH;
   const { mm } = task;
-  if (mm === null || !(yield* mmget(k, mm))) return -Errno.EINVAL;
+  if (mm === null || !(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.EINVAL;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   for (let vpn = Math.floor(start / 4096); vpn < Math.floor(end / 4096); vpn++) {
     const vma = mm.vmaAt(vpn);
@@ -32,7 +31,7 @@ export function* splitInProcess(k: Kernel, pid: number, { start, end, order, off
     yield* m.sched.condResched();
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return 0;
 }
 

@@ -37,7 +37,7 @@ export interface FillRequest {
  * mapped, -EAGAIN, -ENOMEM, -EFAULT, -EINTR, -ESRCH.
  */
 export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): MaySleep<number> {
-  if (!(yield* k.taskMmu.mmget(k, ctx.mm))) return -Errno.ESRCH;
+  if (!(yield* k.fork.mmgetNotZero(k, ctx.mm))) return -Errno.ESRCH;
   const { dst, src, len } = request;
   let data: Uint8Array | null = null;
   let done = 0;
@@ -68,7 +68,7 @@ export function* fill(k: Kernel, ctx: UserfaultfdCtx, request: FillRequest): May
     data = new Uint8Array(step);
     result = yield* k.uaccess.copyFromUser(k, src + done, data);
   }
-  yield* k.taskMmu.mmput(k, ctx.mm);
+  yield* k.fork.mmput(k, ctx.mm);
   return done > 0 ? done : result;
 }
 

@@ -26,7 +26,7 @@ export interface Move {
  * something is mapped, -EBUSY for pages that are not this address space's alone, -EAGAIN, -ENOMEM, -EINTR, -ESRCH.
  */
 export function* move(k: Kernel, ctx: UserfaultfdCtx, dst: number, src: number, len: number, holes: boolean): MaySleep<number> {
-  if (!(yield* k.taskMmu.mmget(k, ctx.mm))) return -Errno.ESRCH;
+  if (!(yield* k.fork.mmgetNotZero(k, ctx.mm))) return -Errno.ESRCH;
   const pages = len / 4096;
   const to = dst / 4096;
   const from = src / 4096;
@@ -49,7 +49,7 @@ export function* move(k: Kernel, ctx: UserfaultfdCtx, dst: number, src: number, 
     yield* k.memory.vmaEndRead(k, vmas.dst);
     if (vmas.src !== vmas.dst) yield* k.memory.vmaEndRead(k, vmas.src);
   }
-  yield* k.taskMmu.mmput(k, ctx.mm);
+  yield* k.fork.mmput(k, ctx.mm);
   return moved > 0 ? moved * 4096 : result;
 }
 

@@ -81,14 +81,14 @@ export function withoutUffdWp(flags: number): number {
 /** UFFDIO_WRITEPROTECT of a valid range of bytes: 0, -ENOENT for what is not registered for it, -EAGAIN, -ENOMEM, -ESRCH. */
 export function* writeprotect(k: Kernel, ctx: UserfaultfdCtx, start: number, len: number, protect: boolean): MaySleep<number> {
   const { mm } = ctx;
-  if (!(yield* k.taskMmu.mmget(k, mm))) return -Errno.ESRCH;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   if (!ctx.mapChangingLock.tryRead()) yield* ctx.mapChangingLock.read();
   if (k.m.point(Op.Userfault, ctx.id)) yield SWITCH;
   const result = ctx.mmapChanging > 0 ? -Errno.EAGAIN : yield* k.uffdWp.writeprotectRange(k, ctx, start / 4096, (start + len) / 4096, protect);
   if (!ctx.mapChangingLock.tryUnlock()) yield* ctx.mapChangingLock.unlock();
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* k.taskMmu.mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return result;
 }
 

@@ -25,7 +25,6 @@ import { showNumaMaps } from "./numa_maps.js";
 import { PAGEMAP_OPS, type PagemapState } from "./pagemap.js";
 import * as info from "./pid_info.js";
 import { PROCMAP_QUERY, procmapQuery } from "./procmap_query.js";
-import { mmget, mmput } from "./task_mmu.js";
 
 /** Inode numbers of what is below a process: its id in the upper part, what it is in the lower. */
 const INO_PER_ID = 2 ** 20;
@@ -212,7 +211,7 @@ class MmDataFile implements Inode {
 function* peekMemory(k: Kernel, mm: Mm, start: number, end: number): MaySleep<Uint8Array> {
   const { m } = k;
   const out = new Uint8Array(Math.max(0, end - start));
-  if (out.length === 0 || !(yield* mmget(k, mm))) return out.subarray(0, 0);
+  if (out.length === 0 || !(yield* k.fork.mmgetNotZero(k, mm))) return out.subarray(0, 0);
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let done = 0;
   while (done < out.length) {
@@ -227,7 +226,7 @@ function* peekMemory(k: Kernel, mm: Mm, start: number, end: number): MaySleep<Ui
     yield* k.swap.folioPut(k, m.memmap.folioOf(page), "proc_peek");
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return out.subarray(0, done);
 }
 

@@ -6,7 +6,6 @@ import { PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../../arch/pgtabl
 import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
 import { NotifyEvent, type NotifierRange } from "../../mm/mmu_notifier.js";
 import { PG } from "../../mm/page.js";
-import { mmget, mmput } from "./task_mmu.js";
 
 /** What can be written to /proc/PID/clear_refs (Documentation/filesystems/proc.rst). */
 enum ClearRefs {
@@ -29,7 +28,7 @@ export function* storeClearRefs(k: Kernel, mm: Mm | null, text: string): MaySlee
   const type = /^[-+]?\d+$/.test(trimmed) ? Number(trimmed) : NaN;
   if (type !== (type | 0) && !Number.isNaN(type)) return -Errno.ERANGE;
   if (ClearRefs[type] === undefined) return -Errno.EINVAL;
-  if (mm === null || !(yield* mmget(k, mm))) return 0;
+  if (mm === null || !(yield* k.fork.mmgetNotZero(k, mm))) return 0;
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   if (type === ClearRefs.MM_HIWATER_RSS) {
     if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
@@ -37,7 +36,7 @@ export function* storeClearRefs(k: Kernel, mm: Mm | null, text: string): MaySlee
   } else if (type === ClearRefs.SOFT_DIRTY) yield* k.clearRefs.clearSoftDirty(k, mm);
   else yield* k.clearRefs.clearReferenced(k, mm, type);
   yield* k.memory.mmapWriteUnlock(k, mm);
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return 0;
 }
 

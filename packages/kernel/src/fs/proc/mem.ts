@@ -6,11 +6,10 @@ import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { FollFlag } from "../../mm/gup_flags.js";
 import type { Mm } from "../../mm/mm_types.js";
 import { SEEK_CUR, SEEK_SET, type FileOps, type OpenFile } from "../vfs.js";
-import { mmget, mmput } from "./task_mmu.js";
 
 /** Bytes done, a page at a time; -EIO where the first of them cannot be reached, 0 when the address space is gone. */
 function* access(k: Kernel, mm: Mm, bytes: Uint8Array, pos: number, gup: number): MaySleep<number> {
-  if (!(yield* mmget(k, mm))) return 0;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return 0;
   let done = 0;
   while (done < bytes.length) {
     const part = bytes.subarray(done, Math.min(bytes.length, done + PAGE_SIZE));
@@ -19,7 +18,7 @@ function* access(k: Kernel, mm: Mm, bytes: Uint8Array, pos: number, gup: number)
     if (n === 0) break;
     done += n;
   }
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return done > 0 || bytes.length === 0 ? done : -Errno.EIO;
 }
 

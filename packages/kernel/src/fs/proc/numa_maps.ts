@@ -3,10 +3,9 @@ import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
-import { hstateOf } from "../../mm/hugetlb_reserve.js";
 import type { Mm, Vma } from "../../mm/mm_types.js";
 import { NO_PAGE, PG } from "../../mm/page.js";
-import { mmget, mmput, vmaName } from "./task_mmu.js";
+import { vmaKernelPageSize, vmaName } from "./task_mmu.js";
 
 /** Pages of one VMA, by kind; huge pages of hugetlb count one each. */
 class NumaStats {
@@ -21,7 +20,7 @@ class NumaStats {
 
 /** /proc/PID/numa_maps: which pages of a mapping lie on which node. There is one node, and no policy but the default. */
 export function* showNumaMaps(k: Kernel, mm: Mm): MaySleep<string> {
-  if (!(yield* mmget(k, mm))) return "";
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return "";
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let text = "";
   for (const vma of mm.vmas) {
@@ -30,7 +29,7 @@ export function* showNumaMaps(k: Kernel, mm: Mm): MaySleep<string> {
     text += numaLine(vma, stats);
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return text;
 }
 
@@ -49,7 +48,7 @@ function numaLine(vma: Vma, s: NumaStats): string {
   if (s.swapcache > 0) line += ` swapcache=${s.swapcache}`;
   if (s.active < s.pages && !vma.isHugetlb) line += ` active=${s.active}`;
   if (s.writeback > 0) line += ` writeback=${s.writeback}`;
-  return `${line} N0=${s.pages} kernelpagesize_kB=${vma.isHugetlb ? hstateOf(vma).bytes / 1024 : 4}\n`;
+  return `${line} N0=${s.pages} kernelpagesize_kB=${vmaKernelPageSize(vma) / 1024}\n`;
 }
 
 /** Adds what the entries of a VMA map. mmap_lock is held for reading. */

@@ -8,7 +8,6 @@ import { NO_PAGE } from "../../mm/page.js";
 import { PteMarker } from "../../mm/pte_marker.js";
 import { SEEK_CUR, SEEK_SET, type FileOps, type OpenFile } from "../vfs.js";
 import { PAGEMAP_SCAN } from "./pagemap_scan.js";
-import { mmget, mmput } from "./task_mmu.js";
 
 /** Bits of a pagemap entry's upper word (Documentation/admin-guide/mm/pagemap). */
 export enum PM {
@@ -134,12 +133,12 @@ export function* pagemapTable(
 export const PAGEMAP_OPS: FileOps = {
   *read(k, file: OpenFile, into, pos) {
     const { mm, showPfn } = file.data as PagemapState;
-    if (!(yield* mmget(k, mm))) return 0;
+    if (!(yield* k.fork.mmgetNotZero(k, mm))) return 0;
     const vpn = pos / 8;
     const wrong = pos % 8 !== 0 || into.length % 8 !== 0;
     const count = wrong ? 0 : Math.max(0, Math.min(into.length / 8, USER_VPN_END - vpn));
     if (count > 0) yield* k.pagemap.pagemapRange(k, mm, vpn, count, showPfn, new DataView(into.buffer, into.byteOffset, into.byteLength));
-    yield* mmput(k, mm);
+    yield* k.fork.mmput(k, mm);
     return wrong ? -Errno.EINVAL : count * 8;
   },
 

@@ -4,7 +4,7 @@ import type { Kernel } from "../../kernel.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { VM, type Mm, type Vma } from "../../mm/mm_types.js";
 import { majorOf, minorOf } from "../vfs.js";
-import { mmget, mmput, vmaName } from "./task_mmu.js";
+import { vmaKernelPageSize, vmaName } from "./task_mmu.js";
 
 /** PROCMAP_QUERY of /proc/PID/maps: one VMA, as a structure (Documentation/filesystems/proc.rst). */
 export const PROCMAP_QUERY = 0xc068_6611;
@@ -68,13 +68,13 @@ export function* procmapQuery(k: Kernel, mm: Mm | null, arg: number): MaySleep<n
   const nameSize = view.getUint32(AT.nameSize, true);
   if ((nameSize !== 0) !== (u64(AT.nameAddress) !== 0)) return -Errno.EINVAL;
   if ((view.getUint32(AT.buildIdSize, true) !== 0) !== (u64(AT.buildIdAddress) !== 0)) return -Errno.EINVAL;
-  if (mm === null || !(yield* mmget(k, mm))) return -Errno.ESRCH;
+  if (mm === null || !(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const vma = matchingVma(mm, u64(AT.address), flags);
   const name = vma === null ? new Uint8Array(0) : new TextEncoder().encode(vmaName(vma));
   if (vma !== null) fill(view, vma);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   if (vma === null) return -Errno.ENOENT;
   // No file that is mapped has a build id here.
   view.setUint32(AT.buildIdSize, 0, true);
@@ -92,7 +92,7 @@ function fill(view: DataView, vma: Vma): void {
   set(AT.start, vma.startVpn * PAGE_SIZE);
   set(AT.end, vma.endVpn * PAGE_SIZE);
   set(AT.vmaFlags, PERMISSIONS.reduce((sum, [query, flag]) => ((vma.flags & flag) !== 0 ? sum | query : sum), 0));
-  set(AT.pageSize, PAGE_SIZE);
+  set(AT.pageSize, vmaKernelPageSize(vma));
   const inode = vma.file?.inode;
   set(AT.offset, inode === undefined ? 0 : vma.pgoff * PAGE_SIZE);
   set(AT.inode, inode?.ino ?? 0);

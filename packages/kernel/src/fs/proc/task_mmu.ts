@@ -1,4 +1,4 @@
-import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
+import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { isAnonName } from "../../mm/anon_name.js";
 import { Op, tableObject } from "../../kernel/op.js";
@@ -14,19 +14,6 @@ import { majorOf, minorOf, pathOf } from "../vfs.js";
 const PSS_ONE = 4096;
 /** Column of the name in a line of maps. */
 const NAME_COLUMN = 73;
-
-/** Keeps an address space from being torn down while it is looked at; false when it is already. */
-export function* mmget(k: Kernel, mm: Mm): Atomic<boolean> {
-  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
-  if (mm.users === 0) return false;
-  mm.users++;
-  return true;
-}
-
-export function* mmput(k: Kernel, mm: Mm): MaySleep<void> {
-  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
-  if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
-}
 
 /** Bytes of one VMA, or of several, by kind; shares are scaled by PSS_ONE. */
 export class MemSizeStats {
@@ -220,12 +207,12 @@ export function mapsLine(vma: Vma): string {
 
 /** /proc/PID/maps. */
 export function* showMap(k: Kernel, mm: Mm): MaySleep<string> {
-  if (!(yield* mmget(k, mm))) return "";
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return "";
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let text = "";
   for (const vma of mm.vmas) text += mapsLine(vma);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return text;
 }
 
@@ -307,14 +294,14 @@ function vmFlagsLine(vma: Vma): string {
   return `${line}\n`;
 }
 
-/** What a mapping's pages have, in bytes. */
-function pageSize(vma: Vma): number {
+/** What a mapping's pages have, in bytes (vma_kernel_pagesize()). */
+export function vmaKernelPageSize(vma: Vma): number {
   return vma.isHugetlb ? hstateOf(vma).bytes : PAGE_SIZE;
 }
 
 /** /proc/PID/smaps. */
 export function* showSmaps(k: Kernel, mm: Mm): MaySleep<string> {
-  if (!(yield* mmget(k, mm))) return "";
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return "";
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let text = "";
   for (const vma of mm.vmas) {
@@ -323,20 +310,20 @@ export function* showSmaps(k: Kernel, mm: Mm): MaySleep<string> {
     text +=
       mapsLine(vma) +
       kbLine("Size", vma.pages * PAGE_SIZE) +
-      kbLine("KernelPageSize", pageSize(vma)) +
-      kbLine("MMUPageSize", pageSize(vma)) +
+      kbLine("KernelPageSize", vmaKernelPageSize(vma)) +
+      kbLine("MMUPageSize", vmaKernelPageSize(vma)) +
       showSmap(mss, false) +
       `${"THPeligible:".padEnd(16)}${(k.hugeMemory.thpEligible(k, vma) ? "1" : "0").padStart(8)}\n` +
       vmFlagsLine(vma);
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   return text;
 }
 
 /** /proc/PID/smaps_rollup; -ESRCH when the address space is gone. */
 export function* showSmapsRollup(k: Kernel, mm: Mm): MaySleep<string | number> {
-  if (!(yield* mmget(k, mm))) return -Errno.ESRCH;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const mss = new MemSizeStats();
   const start = mm.vmas[0]?.startVpn ?? 0;
@@ -346,7 +333,7 @@ export function* showSmapsRollup(k: Kernel, mm: Mm): MaySleep<string | number> {
     end = vma.endVpn;
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  yield* mmput(k, mm);
+  yield* k.fork.mmput(k, mm);
   const header = headerPrefix(start * PAGE_SIZE, end * PAGE_SIZE, 0, 0, 0, 0);
   return `${header.padEnd(NAME_COLUMN)}[rollup]\n${showSmap(mss, true)}`;
 }
