@@ -7,8 +7,8 @@ import type { AddressSpace } from "../mm/address_space.js";
 import { filemapVmOps, type ReadsFolios } from "../mm/filemap.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { directRead } from "./direct_io.js";
-import { seekWithin, type FileSystem } from "./namei.js";
-import type { DirEntry, FileOps, Inode, InodeKind, StatFs } from "./vfs.js";
+import type { FileSystem } from "./namei.js";
+import { seekWithin, type DirEntry, type FileOps, type Inode, type InodeKind, type StatFs } from "./vfs.js";
 
 /**
  * A file, directory or symbolic link of the host, as whoever runs the machine hands it in. Names are

@@ -13,15 +13,16 @@ import { NO_PAGE, PG } from "../mm/page.js";
 import { MfdFlag } from "../mm/shmem_file.js";
 import { Seal } from "../mm/shmem_inode.js";
 import { FallocFl } from "./fallocate.js";
-import { seekWithin, type FileSystem } from "./namei.js";
-import { O, OpenFile, SEEK_DATA, SEEK_HOLE, type DirEntry, type FileOps, type Inode, type InodeKind, type StatFs } from "./vfs.js";
+import { RamDirectory, type RamFile, type RamFs } from "./ram_directory.js";
+import { O, OpenFile, SEEK_DATA, SEEK_HOLE, seekWithin, type FileOps, type StatFs } from "./vfs.js";
 
 const HUGETLBFS_MAGIC = 0x958458f6;
 
 /** A file system whose files are huge pages of one size (Documentation/admin-guide/mm/hugetlbpage.rst). */
-export class HugetlbFs implements FileSystem {
+export class HugetlbFs implements RamFs {
   readonly type = "hugetlbfs";
-  readonly root: HugetlbInode;
+  readonly root: RamDirectory;
+  readonly direntBytes = 0;
   /** Files that have contents, or may come to have some. */
   readonly inodes = new Set<HugetlbInode>();
   private nextIno = 1;
@@ -37,19 +38,30 @@ export class HugetlbFs implements FileSystem {
     readonly superOptions = "",
     rootMode = 0o755,
   ) {
-    this.root = this.newInode("directory", rootMode);
-    this.root.nlink = 2;
+    this.root = this.newDirectory(rootMode);
     m.hugetlb.mounts.add(this);
   }
 
-  newInode(kind: InodeKind, mode: number): HugetlbInode {
-    const inode = new HugetlbInode(this, this.nextIno++, kind, mode);
-    if (kind === "file") this.inodes.add(inode);
+  get blksize(): number {
+    return this.hstate.bytes;
+  }
+
+  allocateIno(): number {
+    return this.nextIno++;
+  }
+
+  newFile(mode: number): HugetlbInode {
+    const inode = new HugetlbInode(this, mode);
+    this.inodes.add(inode);
     return inode;
   }
 
+  newDirectory(mode: number): RamDirectory {
+    return new RamDirectory(this, mode);
+  }
+
   isBusy(): boolean {
-    for (const { isOpen } of this.inodes) if (isOpen) return true;
+    for (const { opens } of this.inodes) if (opens > 0) return true;
     return false;
   }
 
@@ -68,8 +80,9 @@ export class HugetlbFs implements FileSystem {
   }
 }
 
-/** A file of huge pages, or a directory of such files. */
-export class HugetlbInode implements Inode {
+/** A file of huge pages. */
+export class HugetlbInode implements RamFile {
+  readonly kind = "file";
   readonly rdev = 0;
   size = 0;
   nlink = 1;
@@ -85,19 +98,16 @@ export class HugetlbInode implements Inode {
   seals: number = Seal.SEAL;
   /** Mappings reserve nothing: who made the file has done it (SHM_HUGETLB). */
   reservedByOwner = false;
-  /** Of directories. */
-  readonly names = new Map<string, HugetlbInode>();
-  /** Open descriptions; the last one to go takes the contents of a nameless file along. */
-  private opens = 0;
+  readonly ino: number;
+  opens = 0;
 
   constructor(
     readonly fs: HugetlbFs,
-    readonly ino: number,
-    readonly kind: InodeKind,
     public mode: number,
   ) {
     const { m } = fs;
-    this.lock = new RwSem(m.locks, kind === "directory" ? "i_rwsem_dir" : "i_rwsem_hugetlbfs");
+    this.ino = fs.allocateIno();
+    this.lock = new RwSem(m.locks, "i_rwsem_hugetlbfs");
     this.mapping = m.mappings.create(this, "i_mmap_hugetlbfs");
     this.resv = new ResvMap(m.locks);
     this.atimeNs = this.mtimeNs = this.ctimeNs = m.now();
@@ -105,10 +115,6 @@ export class HugetlbInode implements Inode {
 
   get dev(): number {
     return this.fs.dev;
-  }
-
-  get isOpen(): boolean {
-    return this.opens > 0;
   }
 
   /** The file system is mounted no more. */
@@ -119,7 +125,7 @@ export class HugetlbInode implements Inode {
   }
 
   get blksize(): number {
-    return this.fs.hstate.bytes;
+    return this.fs.blksize;
   }
 
   get blocks(): number {
@@ -137,136 +143,12 @@ export class HugetlbInode implements Inode {
     if (--this.opens === 0 && this.nlink === 0) yield* this.evict(k);
   }
 
-  /** Nobody can come to the file any more. */
-  private *evict(k: Kernel): MaySleep<void> {
+  *evict(k: Kernel): MaySleep<void> {
     yield* this.removePages(k, 0, Infinity, true);
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     this.fs.inodes.delete(this);
     k.m.mappings.drop(this.mapping);
   }
-
-  /* Names. */
-
-  *lookup(k: Kernel, name: string): MaySleep<Inode | null> {
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    return this.names.get(name) ?? null;
-  }
-
-  *readdir(k: Kernel): MaySleep<DirEntry[]> {
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    return [...this.names].map(([name, { ino, kind }]) => ({ name, ino, kind }));
-  }
-
-  private *add(k: Kernel, name: string, child: HugetlbInode): MaySleep<number> {
-    if (!this.lock.tryWrite()) yield* this.lock.write();
-    let error = 0;
-    if (this.nlink === 0) error = -Errno.ENOENT;
-    else if (this.names.has(name)) error = -Errno.EEXIST;
-    else {
-      this.names.set(name, child);
-      if (child.kind === "directory") this.nlink++;
-      this.mtimeNs = this.ctimeNs = k.m.now();
-    }
-    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
-    return error;
-  }
-
-  *create(k: Kernel, name: string, mode: number): MaySleep<Inode | number> {
-    const child = this.fs.newInode("file", mode);
-    const error = yield* this.add(k, name, child);
-    return error < 0 ? error : child;
-  }
-
-  *tmpfile(k: Kernel, mode: number): MaySleep<Inode | number> {
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    const child = this.fs.newInode("file", mode);
-    child.nlink = 0;
-    return child;
-  }
-
-  *mkdir(k: Kernel, name: string, mode: number): MaySleep<number> {
-    const child = this.fs.newInode("directory", mode);
-    child.nlink = 2;
-    return yield* this.add(k, name, child);
-  }
-
-  *unlink(k: Kernel, name: string): MaySleep<number> {
-    if (!this.lock.tryWrite()) yield* this.lock.write();
-    const child = this.names.get(name);
-    let error = 0;
-    if (child === undefined) error = -Errno.ENOENT;
-    else if (child.kind === "directory") error = -Errno.EISDIR;
-    else {
-      this.names.delete(name);
-      this.mtimeNs = this.ctimeNs = k.m.now();
-    }
-    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
-    if (error === 0) yield* child!.unlinked(k);
-    return error;
-  }
-
-  /** A name of this file is gone. */
-  private *unlinked(k: Kernel): MaySleep<void> {
-    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    this.nlink--;
-    this.ctimeNs = k.m.now();
-    if (this.nlink === 0 && this.opens === 0) yield* this.evict(k);
-  }
-
-  *rename(k: Kernel, name: string, to: Inode, toName: string): MaySleep<number> {
-    if (!(to instanceof HugetlbInode) || to.fs !== this.fs) return -Errno.EXDEV;
-    const [first, second] = this.ino < to.ino ? [this, to] : [to, this];
-    if (!first.lock.tryWrite()) yield* first.lock.write();
-    if (second !== first && !second.lock.tryWrite()) yield* second.lock.write();
-    const child = this.names.get(name);
-    const replaced = to.names.get(toName);
-    const error = renameError(child, replaced, to);
-    const moves = error === 0 && child !== replaced;
-    if (moves) {
-      this.names.delete(name);
-      to.names.set(toName, child!);
-      if (child!.kind === "directory") {
-        this.nlink--;
-        if (replaced === undefined) to.nlink++;
-        else replaced.nlink = 0;
-      }
-      this.mtimeNs = to.mtimeNs = child!.ctimeNs = k.m.now();
-    }
-    if (second !== first && !second.lock.tryUnlock()) yield* second.lock.unlock();
-    if (!first.lock.tryUnlock()) yield* first.lock.unlock();
-    if (moves && replaced !== undefined && replaced.kind !== "directory") yield* replaced.unlinked(k);
-    return error;
-  }
-
-  *link(k: Kernel, name: string, inode: Inode): MaySleep<number> {
-    if (!(inode instanceof HugetlbInode) || inode.fs !== this.fs) return -Errno.EXDEV;
-    if (inode.nlink === 0) return -Errno.ENOENT;
-    const error = yield* this.add(k, name, inode);
-    if (error < 0) return error;
-    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-    inode.nlink++;
-    inode.ctimeNs = k.m.now();
-    return 0;
-  }
-
-  *rmdir(k: Kernel, name: string): MaySleep<number> {
-    if (!this.lock.tryWrite()) yield* this.lock.write();
-    const child = this.names.get(name);
-    let error = 0;
-    if (child === undefined) error = -Errno.ENOENT;
-    else if (child.kind !== "directory") error = -Errno.ENOTDIR;
-    else if (child.names.size > 0) error = -Errno.ENOTEMPTY;
-    else {
-      if (k.m.point(Op.Inode, child.ino)) yield SWITCH;
-      child.nlink = 0;
-      this.names.delete(name);
-      this.nlink--;
-    }
-    if (!this.lock.tryUnlock()) yield* this.lock.unlock();
-    return error;
-  }
-
-  /* Contents. */
 
   /** The folio of a huge page, locked, with a reference at site "hugetlb"; NO_PAGE for a hole. */
   *lockFolio(k: Kernel, index: number): MaySleep<number> {
@@ -329,7 +211,6 @@ export class HugetlbInode implements Inode {
   }
 
   *truncate(k: Kernel, size: number): MaySleep<number> {
-    if (this.kind !== "file") return -Errno.EINVAL;
     const { bytes, pages } = this.fs.hstate;
     if (size % bytes !== 0) return -Errno.EINVAL;
     if (!this.lock.tryWrite()) yield* this.lock.write();
@@ -478,22 +359,14 @@ const HUGETLBFS_FILE_OPS: FileOps = {
   },
 };
 
-function renameError(child: HugetlbInode | undefined, replaced: HugetlbInode | undefined, to: HugetlbInode): number {
-  if (child === undefined || to.nlink === 0) return -Errno.ENOENT;
-  if (replaced === undefined || replaced === child) return 0;
-  if (child.kind !== "directory") return replaced.kind === "directory" ? -Errno.EISDIR : 0;
-  if (replaced.kind !== "directory") return -Errno.ENOTDIR;
-  return replaced.names.size > 0 ? -Errno.ENOTEMPTY : 0;
-}
-
 /** Whether a file is one of huge pages. */
 export function isHugetlbFile(file: OpenFile | null): file is OpenFile {
-  return file !== null && file.inode instanceof HugetlbInode && file.inode.kind === "file";
+  return file !== null && file.inode instanceof HugetlbInode;
 }
 
 /** A file without a name, of so many bytes, on the mount that the kernel has for pages of this size. The reference is the caller's. */
 export function* hugetlbFileSetup(k: Kernel, h: Hstate, name: string, bytes: number): MaySleep<OpenFile> {
-  const inode = k.m.hugetlb.anonFs(h).newInode("file", 0o777);
+  const inode = k.m.hugetlb.anonFs(h).newFile(0o777);
   inode.nlink = 0;
   inode.size = bytes;
   const file = new OpenFile(`/${name} (deleted)`, inode, HUGETLBFS_FILE_OPS, O.RDWR);

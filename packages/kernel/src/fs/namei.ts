@@ -7,13 +7,13 @@ import { vfsFallocate } from "./fallocate.js";
 import { HugetlbInode } from "./hugetlbfs.js";
 import { HostFs, HostInode, type HostNode } from "./host_fs.js";
 import { PseudoDir } from "./pseudo.js";
-import { TmpfsInode, TMPFS_MAGIC } from "./tmpfs.js";
+import { RamDirectory } from "./ram_directory.js";
+import { TmpfsDirectory, TMPFS_MAGIC } from "./tmpfs.js";
 import {
   O,
   OpenFile,
   fput,
   SEEK_CUR,
-  SEEK_END,
   SEEK_SET,
   nodeOf,
   pathOf,
@@ -184,7 +184,7 @@ export class MountTree implements Vfs {
   private childAtBoot(dir: Inode, name: string, kind: "file" | "directory"): Inode | null {
     if (dir instanceof PseudoDir) return dir.children.get(name) ?? null;
     if (dir instanceof HostInode) return dir.child(name);
-    return dir instanceof TmpfsInode ? (dir.names.get(name) ?? dir.makeAtBoot(name, kind)) : null;
+    return dir instanceof TmpfsDirectory ? (dir.names.get(name) ?? dir.makeAtBoot(name, kind)) : null;
   }
 
   registerDevice(device: CharDevice): void {
@@ -499,7 +499,7 @@ export class MountTree implements Vfs {
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     const mount = this.mounts.find(({ fs }) => fs.dev === inode.dev);
     if (mount !== undefined) return mount.fs.statfs(k);
-    if (inode instanceof HugetlbInode) return inode.fs.statfs();
+    if (inode instanceof HugetlbInode || inode instanceof RamDirectory) return inode.fs.statfs(k);
     const types: Partial<Record<InodeKind, number>> = { file: TMPFS_MAGIC, socket: SOCKFS_MAGIC, anon: ANON_INODE_FS_MAGIC };
     return { type: types[inode.kind] ?? PIPEFS_MAGIC, bsize: 4096, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: inode.dev ?? 0 };
   }
@@ -755,14 +755,4 @@ function direntRecord(entry: DirEntry, next: number): Uint8Array {
   record[18] = DT_OF[entry.kind];
   for (let i = 0; i < entry.name.length; i++) record[19 + i] = entry.name.charCodeAt(i);
   return record;
-}
-
-/** lseek of a file with a size, for those that keep one: SEEK_SET, SEEK_CUR and SEEK_END. */
-export function seekWithin(file: OpenFile, offset: number, whence: number): number {
-  let pos: number;
-  if (whence === SEEK_SET) pos = offset;
-  else if (whence === SEEK_CUR) pos = file.pos + offset;
-  else if (whence === SEEK_END) pos = file.inode.size + offset;
-  else return -Errno.EINVAL;
-  return pos < 0 ? -Errno.EINVAL : pos;
 }

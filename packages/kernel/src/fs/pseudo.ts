@@ -3,8 +3,8 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
-import { seekWithin, type FileSystem } from "./namei.js";
-import { O, type DirEntry, type FileOps, type Inode, type OpenFile, type PathNode, type StatFs } from "./vfs.js";
+import type { FileSystem } from "./namei.js";
+import { O, seekWithin, type DirEntry, type FileOps, type Inode, type OpenFile, type PathNode, type StatFs } from "./vfs.js";
 
 /** Text as the bytes of a file: a character is a byte, as everywhere in paths and contents. */
 export function bytesOf(text: string): Uint8Array {

@@ -1,4 +1,5 @@
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
 import type { Mutex, RwSem } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
@@ -125,6 +126,16 @@ export class OpenFile {
   get writable(): boolean {
     return (this.flags & O.ACCMODE) !== O.RDONLY && (this.flags & O.PATH) === 0;
   }
+}
+
+/** lseek of a file with a size, for those that keep one: SEEK_SET, SEEK_CUR and SEEK_END. */
+export function seekWithin(file: OpenFile, offset: number, whence: number): number {
+  let pos: number;
+  if (whence === SEEK_SET) pos = offset;
+  else if (whence === SEEK_CUR) pos = file.pos + offset;
+  else if (whence === SEEK_END) pos = file.inode.size + offset;
+  else return -Errno.EINVAL;
+  return pos < 0 ? -Errno.EINVAL : pos;
 }
 
 /** What of `Poll` is so of a file now; one that cannot say is always ready, however it was opened. */

@@ -81,10 +81,9 @@ export class ShmemInode implements MappingHost {
   constructor(
     readonly m: Machine,
     readonly sb: ShmemSb,
-    lockName = "i_rwsem",
   ) {
     this.ino = sb.allocateIno();
-    this.lock = new RwSem(m.locks, lockName);
+    this.lock = new RwSem(m.locks, "i_rwsem");
     this.atimeNs = this.mtimeNs = this.ctimeNs = m.now();
     this.mapping = m.mappings.create(this);
   }
