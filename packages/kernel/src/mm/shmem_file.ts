@@ -97,9 +97,8 @@ export interface SealedInode {
   seals: number;
 }
 
-/** F_ADD_SEALS: -EPERM where no more may be added, -EBUSY where a mapping could write yet. */
-export function* addSeals(k: Kernel, file: OpenFile, inode: SealedInode, seals: number): MaySleep<number> {
-  if (!file.writable) return -Errno.EPERM;
+/** F_ADD_SEALS of a file open for writing: -EPERM where no more may be added, -EBUSY where a mapping could write yet. */
+export function* addSeals(k: Kernel, inode: SealedInode, seals: number): MaySleep<number> {
   if ((seals & ~(Seal.SEAL | Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE | Seal.EXEC)) !== 0) return -Errno.EINVAL;
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   let error = 0;

@@ -288,7 +288,8 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
       file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
       return 0;
     case Fcntl.ADD_SEALS:
-      return canBeSealed(file.inode) ? yield* addSeals(t.k, file, file.inode, int(argument!)) : -Errno.EINVAL;
+      if (!file.writable) return -Errno.EPERM;
+      return canBeSealed(file.inode) ? yield* addSeals(t.k, file.inode, int(argument!)) : -Errno.EINVAL;
     case Fcntl.GET_SEALS:
       return canBeSealed(file.inode) ? file.inode.seals : -Errno.EINVAL;
     case Fcntl.GETPIPE_SZ:

@@ -46,7 +46,7 @@ export const FS: Surfaces = {
   fcntl: {
     example: [FD.file, 1, 0],
     takes: { 1: values([0, 1, 2, 3, 4, 1030, [1031, { 0: FD.pipeOut }], [1032, { 0: FD.pipeOut }], 1034], EINVAL, [1033]) },
-    refuses: [noFd(0), [Errno.EPERM, "seals of a file that cannot have more", { 1: 1033 }], [EINVAL, "seals of a pipe", { 0: FD.pipeOut, 1: 1034 }], [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }]],
+    refuses: [noFd(0), [Errno.EPERM, "seals of a file that cannot have more", { 1: 1033 }], [EINVAL, "seals of a pipe", { 0: FD.pipeOut, 1: 1034 }], [Errno.EPERM, "seals for what is open for reading only", { 0: FD.pipeOut, 1: 1033 }], [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }]],
   },
   ioctl: { example: [FD.file, 0x5451, 0], refuses: [noFd(0), [Errno.ENOTTY, "what the file does not know", { 1: 0x1234 }]] },
   mkdirat: { example: [AT_FDCWD, "new", 0o755], refuses: [...at(0), [EEXIST, "there already", { 1: "sub" }], noSuchDirectory(1)] },
