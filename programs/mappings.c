@@ -2,11 +2,11 @@
  * mappings: what /proc/self/maps, smaps, smaps_rollup, numa_maps, status and statm say of memory mapped in many
  * ways. Without an argument it does what any Linux can do, to compare with; with "all", what needs swap too.
  */
+#include "memory.h"
 #include "pagemap.h"
 #include "smaps.h"
 
 #define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 #define O_CREAT_RDWR 0102
 
 static long map(void *where, size_t pages, int prot, int flags, int fd, size_t page)
@@ -24,16 +24,6 @@ static char *alone(size_t pages, int prot, int flags, int fd, size_t page)
 	if (q < 0 && q > -4096)
 		fail("mmap", q);
 	return (char *)q;
-}
-
-static void write_page(char *p, size_t page)
-{
-	*(volatile char *)(p + page * PAGE_SIZE) += 1;
-}
-
-static void read_page(char *p, size_t page)
-{
-	(void)*(volatile char *)(p + page * PAGE_SIZE);
 }
 
 static const char *end_of_line(const char *s)

@@ -2,11 +2,11 @@
  * page-flags: what /proc/kpageflags, kpagecount and kpagecgroup say of pages in each state, found by their
  * frame numbers. Prints the same natively on Linux; with "all" what needs swap too.
  */
+#include "memory.h"
 #include "pagemap.h"
 #include "smaps.h"
 
 #define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 
 static const char *const kpf[] = {
 	"locked", NULL, "referenced", "uptodate", "dirty", "lru", "active", "slab", "writeback", "reclaim", "buddy", "mmap",
@@ -63,16 +63,6 @@ static char *map(size_t pages, int prot, int flags, int fd)
 	if (p < 0 && p > -4096)
 		fail("mmap", p);
 	return (char *)p;
-}
-
-static void write_page(char *p, size_t page)
-{
-	*(volatile char *)(p + page * PAGE_SIZE) += 1;
-}
-
-static void read_page(char *p, size_t page)
-{
-	(void)*(volatile char *)(p + page * PAGE_SIZE);
 }
 
 /* Pages go from this CPU's batches to the LRU lists, as before any advice about pages being cold. */

@@ -2,66 +2,17 @@
  * pagemap: reads of /proc/self/pagemap of any size and offset, its PAGEMAP_SCAN, and what they say of
  * memory in each state. With "all", where there is swap, of what is paged out as well.
  */
+#include "memory.h"
 #include "pagemap.h"
-
-#include <linux/fs.h>
+#include "pagemap_scan.h"
 
 #define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 
-#ifndef PAGEMAP_SCAN
-#define PAGEMAP_SCAN 0xc0606610ul
-#define PAGE_IS_WPALLOWED (1 << 0)
-#define PAGE_IS_WRITTEN (1 << 1)
-#define PAGE_IS_FILE (1 << 2)
-#define PAGE_IS_PRESENT (1 << 3)
-#define PAGE_IS_SWAPPED (1 << 4)
-#define PAGE_IS_PFNZERO (1 << 5)
-#define PAGE_IS_HUGE (1 << 6)
-#define PM_SCAN_WP_MATCHING 1
-#define PM_SCAN_CHECK_WPASYNC 2
-struct page_region {
-	uint64_t start, end, categories;
-};
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#endif
 #define SOFT_DIRTY 128
 #define GUARD 256
 #define ALL 511
 
 static int fd;
-
-static char *map_at(char *where, size_t pages, int prot)
-{
-	long p = syscall6(__NR_mmap, (long)where, (long)(pages * PAGE_SIZE), prot,
-			  MAP_PRIVATE | MAP_ANONYMOUS | (where == NULL ? 0 : MAP_FIXED), -1, 0);
-
-	if (p < 0 && p > -4096)
-		fail("mmap", p);
-	return (char *)p;
-}
-
-/* Free room with pages of no access around it. */
-static char *room(size_t pages)
-{
-	char *p = map_at(NULL, pages + 2, PROT_NONE);
-
-	syscall2(__NR_munmap, p + PAGE_SIZE, pages * PAGE_SIZE);
-	return p + PAGE_SIZE;
-}
-
-static void write_page(char *p, size_t page)
-{
-	*(volatile char *)(p + page * PAGE_SIZE) += 1;
-}
-
-static void read_page(char *p, size_t page)
-{
-	(void)*(volatile char *)(p + page * PAGE_SIZE);
-}
 
 static void reads(void)
 {

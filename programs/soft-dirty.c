@@ -2,11 +2,11 @@
  * soft-dirty: which writes pagemap's soft-dirty bit tells of after /proc/self/clear_refs, through
  * mprotect, mremap, fork, huge pages and (with "all", where there is swap) reclaim.
  */
+#include "memory.h"
 #include "pagemap.h"
 #include "smaps.h"
 
 #define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 #define MREMAP_BOTH (MREMAP_MAYMOVE | MREMAP_FIXED)
 
 static long clear_refs(const char *what)
@@ -19,35 +19,6 @@ static long clear_refs(const char *what)
 	wrote = syscall3(__NR_write, fd, what, string_length(what));
 	syscall1(__NR_close, fd);
 	return wrote;
-}
-
-static char *map_at(char *where, size_t pages, int prot)
-{
-	long p = syscall6(__NR_mmap, (long)where, (long)(pages * PAGE_SIZE), prot,
-			  MAP_PRIVATE | MAP_ANONYMOUS | (where == NULL ? 0 : MAP_FIXED), -1, 0);
-
-	if (p < 0 && p > -4096)
-		fail("mmap", p);
-	return (char *)p;
-}
-
-/* Free room with pages of no access around it, so that nothing there merges with anything. */
-static char *room(size_t pages)
-{
-	char *p = map_at(NULL, pages + 2, PROT_NONE);
-
-	syscall2(__NR_munmap, p + PAGE_SIZE, pages * PAGE_SIZE);
-	return p + PAGE_SIZE;
-}
-
-static void write_page(char *p, size_t page)
-{
-	*(volatile char *)(p + page * PAGE_SIZE) += 1;
-}
-
-static void read_page(char *p, size_t page)
-{
-	(void)*(volatile char *)(p + page * PAGE_SIZE);
 }
 
 static void protect(char *p, size_t pages, int prot)
