@@ -4,10 +4,8 @@
  * with "all", what needs swap and the test device too.
  */
 #include "dmirror.h"
+#include "huge.h"
 #include "smaps.h"
-
-#define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 
 static void show(const char *what, char *p, size_t size)
 {
@@ -28,35 +26,6 @@ static char *map_aligned(size_t size)
 	syscall2(__NR_munmap, p, aligned - p);
 	syscall2(__NR_munmap, aligned + size, p + 2 * HUGE - aligned);
 	return (char *)aligned;
-}
-
-static void advise(const char *what, char *p, size_t size, int advice)
-{
-	long error = syscall3(__NR_madvise, p, size, advice);
-
-	if (error != 0)
-		print("%s: %d\n", what, error);
-}
-
-static void collapse(const char *what, char *p, size_t size)
-{
-	print("%s: %d\n", what, syscall3(__NR_madvise, p, size, MADV_COLLAPSE));
-}
-
-static void fill(char *p, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i += PAGE_SIZE)
-		*(volatile uint64_t *)(p + i) = i + 1;
-}
-
-static void check(const char *p, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i += PAGE_SIZE) {
-		uint64_t value = *(const volatile uint64_t *)(p + i);
-
-		if (value != i + 1)
-			print("at %x: %u instead of %u\n", i, value, i + 1);
-	}
 }
 
 static void protect(char *p, size_t size, int prot)

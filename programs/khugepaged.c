@@ -2,9 +2,9 @@
  * khugepaged: its settings, with what they refuse, and what it makes of memory by them. As root it does
  * the same on any Linux, whose settings it leaves as they were.
  */
+#include "huge.h"
 #include "smaps.h"
 
-#define HUGE (2 * MIB)
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 #define KHUGEPAGED THP "khugepaged/"
 
@@ -76,22 +76,6 @@ static void wait_for_rounds(void)
 
 	while (read_number(KHUGEPAGED "full_scans") < rounds + 3)
 		sleep_ms(5);
-}
-
-static void fill(char *p, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i += PAGE_SIZE)
-		*(volatile uint64_t *)(p + i) = i + 1;
-}
-
-static void check(const char *p, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i += PAGE_SIZE) {
-		uint64_t value = *(const volatile uint64_t *)(p + i);
-
-		if (value != i + 1)
-			print("at %x: %u instead of %u\n", i, value, i + 1);
-	}
 }
 
 /* 2 MiB, small pages as long as nobody asks for others. */

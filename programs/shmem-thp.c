@@ -4,10 +4,9 @@
  * every word. As root it does the same on any Linux since 6.18, whose settings it leaves as they were at boot;
  * with "all", what needs swap too.
  */
+#include "huge.h"
 #include "smaps.h"
 
-#define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 /* Changes since the start, of what meminfo and vmstat count. */
@@ -92,31 +91,12 @@ static void unmap(char *p, size_t size)
 	syscall2(__NR_munmap, p, size);
 }
 
-static void advise(const char *what, char *p, size_t size, int advice)
-{
-	long error = syscall3(__NR_madvise, p, size, advice);
-
-	if (error != 0)
-		print("%s: %d\n", what, error);
-}
-
-static void collapse(const char *what, char *p, size_t size)
-{
-	print("%s: %d\n", what, syscall3(__NR_madvise, p, size, MADV_COLLAPSE));
-}
-
-static void fill(char *p, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i += PAGE_SIZE)
-		*(volatile uint64_t *)(p + i) = i + 1;
-}
-
-static void check(const char *p, size_t from, size_t to, int zeros)
+static void check_zeros(const char *p, size_t from, size_t to)
 {
 	for (size_t i = from; i < to; i += PAGE_SIZE) {
 		uint64_t value = *(const volatile uint64_t *)(p + i);
 
-		if (value != (zeros ? 0 : i + 1))
+		if (value != 0)
 			print("at %x: %u\n", i, value);
 	}
 }
@@ -143,33 +123,33 @@ static void anonymous(void)
 	syscall3(__NR_mprotect, p, PAGE_SIZE, PROT_READ);
 	show("a page read-only", p);
 	show("the others", p + PAGE_SIZE);
-	check(p, 0, 2 * HUGE, 0);
+	check(p, 0, 2 * HUGE);
 	syscall3(__NR_mprotect, p, PAGE_SIZE, PROT_RW);
 	show("one again", p);
-	check(p, 0, HUGE, 0);
+	check(p, 0, HUGE);
 
 	/* The empty table goes, so that the next fault maps all at once. */
 	advise("MADV_DONTNEED", p, HUGE, MADV_DONTNEED);
 	show("2 MiB not needed", p);
-	check(p, 0, 2 * HUGE, 0);
+	check(p, 0, 2 * HUGE);
 	show("read", p);
 	advise("MADV_DONTNEED", p + PAGE_SIZE, 2 * PAGE_SIZE, MADV_DONTNEED);
 	show("two pages not needed", p);
-	check(p, PAGE_SIZE, 2 * PAGE_SIZE, 0);
+	check(p, PAGE_SIZE, 2 * PAGE_SIZE);
 	show("one read", p);
 
 	advise("MADV_REMOVE", p + 2 * PAGE_SIZE, 3 * PAGE_SIZE, MADV_REMOVE);
 	show("three pages removed", p);
-	check(p, 0, 2 * PAGE_SIZE, 0);
-	check(p, 2 * PAGE_SIZE, 5 * PAGE_SIZE, 1);
-	check(p, 5 * PAGE_SIZE, 2 * HUGE, 0);
+	check(p, 0, 2 * PAGE_SIZE);
+	check_zeros(p, 2 * PAGE_SIZE, 5 * PAGE_SIZE);
+	check(p, 5 * PAGE_SIZE, 2 * HUGE);
 	show("read", p);
 	count();
 	collapse("collapsed", p, HUGE);
 	show("collapsed", p);
-	check(p, 0, 2 * PAGE_SIZE, 0);
-	check(p, 2 * PAGE_SIZE, 5 * PAGE_SIZE, 1);
-	check(p, 5 * PAGE_SIZE, 2 * HUGE, 0);
+	check(p, 0, 2 * PAGE_SIZE);
+	check_zeros(p, 2 * PAGE_SIZE, 5 * PAGE_SIZE);
+	check(p, 5 * PAGE_SIZE, 2 * HUGE);
 	count();
 	unmap(p, 2 * HUGE);
 	count();
@@ -186,21 +166,21 @@ static void files(void)
 	p = map_aligned(fd, 3 * HUGE, MAP_SHARED);
 	fill(p, 0, HUGE + MIB);
 	show("a memfd", p);
-	check(p, 0, HUGE + MIB, 0);
+	check(p, 0, HUGE + MIB);
 	q = map_aligned(fd, 3 * HUGE, MAP_PRIVATE);
-	check(q, 0, PAGE_SIZE, 0);
+	check(q, 0, PAGE_SIZE);
 	show("private, read", q);
 	*(volatile char *)(q + 5) = 7;
 	show("private, written", q);
-	check(q, PAGE_SIZE, 2 * PAGE_SIZE, 0);
+	check(q, PAGE_SIZE, 2 * PAGE_SIZE);
 	show("private, another read", q);
 	print("%u %u\n", (unsigned long)p[5], (unsigned long)q[5]);
 	syscall2(__NR_ftruncate, fd, HUGE + 3 * PAGE_SIZE);
 	show("truncated", p);
 	show("private", q);
-	check(p, 0, HUGE + 3 * PAGE_SIZE, 0);
+	check(p, 0, HUGE + 3 * PAGE_SIZE);
 	syscall2(__NR_ftruncate, fd, 3 * HUGE);
-	check(p, HUGE + 3 * PAGE_SIZE, 2 * HUGE, 1);
+	check_zeros(p, HUGE + 3 * PAGE_SIZE, 2 * HUGE);
 	show("grown", p);
 	count();
 	print("read: %d\n", syscall4(__NR_pread64, fd, bytes, sizeof(bytes), HUGE));
@@ -210,7 +190,7 @@ static void files(void)
 	collapse("private", q, HUGE);
 	collapse("the second", p + HUGE, HUGE);
 	show("collapsed", p);
-	check(p, 0, HUGE + 3 * PAGE_SIZE, 0);
+	check(p, 0, HUGE + 3 * PAGE_SIZE);
 	count();
 	unmap(p, 3 * HUGE);
 	unmap(q, 3 * HUGE);
@@ -241,7 +221,7 @@ static void settings(void)
 	collapse("nothing in the second half", p, 2 * HUGE);
 	collapse("the first", p, HUGE);
 	show("collapsed", p);
-	check(p, 0, HUGE, 0);
+	check(p, 0, HUGE);
 	count();
 	write_setting(THP "shmem_enabled", "deny");
 	fill(p, HUGE, HUGE + PAGE_SIZE);
@@ -258,7 +238,7 @@ static void settings(void)
 	show("64 KiB", q);
 	collapse("collapsed", q, HUGE);
 	show("collapsed", q);
-	check(q, 17 * PAGE_SIZE, 18 * PAGE_SIZE, 0);
+	check(q, 17 * PAGE_SIZE, 18 * PAGE_SIZE);
 	unmap(q, HUGE);
 	write_setting(THP "hugepages-64kB/shmem_enabled", "never");
 	count();
@@ -281,20 +261,20 @@ static void swapped(void)
 	fill(p, 0, 2 * HUGE);
 	page_out(p, 2 * HUGE);
 	show("paged out", p);
-	check(p, 0, 2 * HUGE, 0);
+	check(p, 0, 2 * HUGE);
 	show("read back", p);
 	count();
 	page_out(p + MIB, HUGE);
 	show("a part paged out", p);
-	check(p, 0, 2 * HUGE, 0);
+	check(p, 0, 2 * HUGE);
 	collapse("collapsed", p, 2 * HUGE);
 	show("collapsed", p);
-	check(p, 0, 2 * HUGE, 0);
+	check(p, 0, 2 * HUGE);
 	page_out(p, 2 * HUGE);
 	advise("MADV_REMOVE", p + 5 * PAGE_SIZE, 3 * PAGE_SIZE, MADV_REMOVE);
-	check(p, 0, 5 * PAGE_SIZE, 0);
-	check(p, 5 * PAGE_SIZE, 8 * PAGE_SIZE, 1);
-	check(p, 8 * PAGE_SIZE, 2 * HUGE, 0);
+	check(p, 0, 5 * PAGE_SIZE);
+	check_zeros(p, 5 * PAGE_SIZE, 8 * PAGE_SIZE);
+	check(p, 8 * PAGE_SIZE, 2 * HUGE);
 	show("removed from swap", p);
 	count();
 	unmap(p, 2 * HUGE);
@@ -304,9 +284,9 @@ static void swapped(void)
 	fill(p, 0, 4 * HUGE);
 	page_out(p, 4 * HUGE);
 	syscall2(__NR_ftruncate, fd, HUGE + 7 * PAGE_SIZE);
-	check(p, 0, HUGE + 7 * PAGE_SIZE, 0);
+	check(p, 0, HUGE + 7 * PAGE_SIZE);
 	syscall2(__NR_ftruncate, fd, 4 * HUGE);
-	check(p, HUGE + 7 * PAGE_SIZE, 4 * HUGE, 1);
+	check_zeros(p, HUGE + 7 * PAGE_SIZE, 4 * HUGE);
 	show("truncated in swap", p);
 	unmap(p, 4 * HUGE);
 	syscall1(__NR_close, fd);

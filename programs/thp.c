@@ -5,10 +5,8 @@
  * needs swap and the test device too.
  */
 #include "dmirror.h"
+#include "huge.h"
 #include "smaps.h"
-
-#define HUGE (2 * MIB)
-#define PROT_RW (PROT_READ | PROT_WRITE)
 
 static void show(const char *what, char *p, size_t size)
 {
@@ -33,30 +31,6 @@ static char *map_huge(size_t size, int advice)
 	return aligned;
 }
 
-static void fill(char *p, size_t size)
-{
-	for (size_t i = 0; i < size; i += PAGE_SIZE)
-		*(volatile uint64_t *)(p + i) = i + 1;
-}
-
-static void check(const char *p, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i += PAGE_SIZE) {
-		uint64_t value = *(const volatile uint64_t *)(p + i);
-
-		if (value != i + 1)
-			print("at %x: %u instead of %u\n", i, value, i + 1);
-	}
-}
-
-static void advise(const char *what, char *p, size_t size, int advice)
-{
-	long error = syscall3(__NR_madvise, p, size, advice);
-
-	if (error != 0)
-		print("%s: %d\n", what, error);
-}
-
 static void protect(char *p, size_t size, int prot)
 {
 	long error = syscall3(__NR_mprotect, p, size, prot);
@@ -75,7 +49,7 @@ static void faults_and_permissions(void)
 	show("a byte written", p, 2 * HUGE);
 	(void)byte[3 * MIB];
 	show("another read", p, 2 * HUGE);
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	show("filled", p, 2 * HUGE);
 	protect(p + MIB, PAGE_SIZE, PROT_READ);
 	show("a page read-only", p, 2 * HUGE);
@@ -86,7 +60,7 @@ static void faults_and_permissions(void)
 	show("no access", p, 2 * HUGE);
 	protect(p, 2 * HUGE, PROT_RW);
 	check(p, 0, 2 * HUGE);
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	show("writable again", p, 2 * HUGE);
 }
 
@@ -94,7 +68,7 @@ static void pieces_given_back(void)
 {
 	char *p = map_huge(2 * HUGE, MADV_HUGEPAGE);
 
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	advise("MADV_DONTNEED", p + HUGE + PAGE_SIZE, 2 * PAGE_SIZE, MADV_DONTNEED);
 	show("two pages given back", p, 2 * HUGE);
 	print("they read %u and %u\n", (unsigned long)p[HUGE + PAGE_SIZE], (unsigned long)p[HUGE + 2 * PAGE_SIZE]);
@@ -102,7 +76,7 @@ static void pieces_given_back(void)
 	check(p, HUGE + 3 * PAGE_SIZE, 2 * HUGE);
 	advise("MADV_DONTNEED", p, HUGE, MADV_DONTNEED);
 	show("2 MiB given back", p, 2 * HUGE);
-	fill(p, HUGE);
+	fill(p, 0, HUGE);
 	show("filled again", p, 2 * HUGE);
 	syscall2(__NR_munmap, p + MIB, 3 * PAGE_SIZE);
 	show("a hole", p, 2 * HUGE);
@@ -110,7 +84,7 @@ static void pieces_given_back(void)
 	check(p, MIB + 3 * PAGE_SIZE, HUGE);
 
 	p = map_huge(2 * HUGE, MADV_HUGEPAGE);
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	advise("MADV_FREE", p, HUGE, MADV_FREE);
 	show("2 MiB lazily free", p, 2 * HUGE);
 	advise("MADV_FREE", p + HUGE, MIB, MADV_FREE);
@@ -133,7 +107,7 @@ static void zeros(void)
 	show("zeros in part read-only", p, 2 * HUGE);
 	print("%u\n", (unsigned long)byte[3 * MIB]);
 	p = map_huge(2 * HUGE, MADV_NOHUGEPAGE);
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	show("not wanted", p, 2 * HUGE);
 }
 
@@ -141,14 +115,14 @@ static void swapped(void)
 {
 	char *p = map_huge(2 * HUGE, MADV_HUGEPAGE);
 
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	advise("MADV_PAGEOUT", p, 2 * HUGE, MADV_PAGEOUT);
 	advise("MADV_PAGEOUT", p, 2 * HUGE, MADV_PAGEOUT);
 	show("paged out", p, 2 * HUGE);
 	check(p, 0, 2 * HUGE);
 	show("read back", p, 2 * HUGE);
 	p = map_huge(2 * HUGE, MADV_HUGEPAGE);
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	advise("MADV_DONTNEED", p + PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED);
 	advise("MADV_PAGEOUT", p, MIB, MADV_PAGEOUT);
 	advise("MADV_PAGEOUT", p, MIB, MADV_PAGEOUT);
@@ -165,7 +139,7 @@ static void exclusive(void)
 
 	if (fd < 0)
 		fail("/dev/hmm_dmirror1", fd);
-	fill(p, 2 * HUGE);
+	fill(p, 0, 2 * HUGE);
 	dmirror(fd, HMM_DMIRROR_SNAPSHOT, p, mirror, 512);
 	print("snapshot of 2 MiB: %x %x\n", (unsigned long)mirror[0], (unsigned long)mirror[511]);
 	print("EXCLUSIVE of 2 MiB: %d\n", dmirror(fd, HMM_DMIRROR_EXCLUSIVE, p, mirror, 512));
