@@ -11,26 +11,6 @@
 
 static char *pieces[PIECES_MAX];
 
-static unsigned long meminfo(const char *name)
-{
-	slurp("/proc/meminfo");
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s == ' ')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
-}
-
 static void set_number(const char *file, const char *value)
 {
 	int fd = sys_open(file, 1);
@@ -57,7 +37,7 @@ int main(int argc, char **argv, char **envp)
 	(void)argv;
 	(void)envp;
 	set_number("/proc/sys/vm/nr_hugepages", "0");
-	unsigned long free_kb = meminfo("MemFree:") / 10 * 8;
+	unsigned long free_kb = number_in("/proc/meminfo", "MemFree:") / 10 * 8;
 	size_t n = free_kb / 1024;
 
 	if (n > PIECES_MAX)
@@ -76,7 +56,7 @@ int main(int argc, char **argv, char **envp)
 		pieces[i] = NULL;
 	}
 	set_number("/proc/sys/vm/nr_hugepages", "100000");
-	unsigned long huge_kb = meminfo("HugePages_Total:") * (HUGE / 1024);
+	unsigned long huge_kb = number_in("/proc/meminfo", "HugePages_Total:") * (HUGE / 1024);
 
 	print("a third as huge pages: %s\n", huge_kb * 3 >= free_kb ? "yes" : "no");
 	print("wrong pages: %u\n", wrong_pages(n));

@@ -35,25 +35,6 @@ static void set(const char *file, const char *value)
 	syscall1(__NR_close, fd);
 }
 
-static unsigned long number_after(const char *name)
-{
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s == ' ')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 999;
-}
-
 /* What the pool has: total, free, reserved, surplus. */
 static void pool(const char *when)
 {

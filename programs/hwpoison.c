@@ -85,24 +85,6 @@ static long touch(const char *p)
 	return value;
 }
 
-static unsigned long corrupted(void)
-{
-	slurp("/proc/meminfo");
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, "HardwareCorrupted:")) {
-			unsigned long n = 0;
-
-			for (const char *s = line; *s != '\n'; s++)
-				if (*s >= '0' && *s <= '9')
-					n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
-}
-
 static uint64_t word(const char *path, uint64_t index)
 {
 	int fd = sys_open(path, O_RDONLY);
@@ -116,6 +98,11 @@ static uint64_t word(const char *path, uint64_t index)
 static uint64_t pagemap(const char *p)
 {
 	return word("/proc/self/pagemap", (uint64_t)p / 4096);
+}
+
+static unsigned long corrupted(void)
+{
+	return number_in("/proc/meminfo", "HardwareCorrupted:");
 }
 
 static void unpoison(uint64_t pfn)

@@ -8,16 +8,6 @@
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 #define KHUGEPAGED THP "khugepaged/"
 
-static unsigned long read_number(const char *path)
-{
-	unsigned long n = 0;
-
-	slurp(path);
-	for (const char *s = text; *s >= '0' && *s <= '9'; s++)
-		n = 10 * n + (unsigned long)(*s - '0');
-	return n;
-}
-
 static long write_text(const char *path, const char *value)
 {
 	int fd = sys_open(path, 1);

@@ -53,22 +53,7 @@ static void describe(const char *what, const char *at)
 
 static unsigned long status(const char *name)
 {
-	slurp("/proc/self/status");
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s < '0' || *s > '9')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n / 4;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
+	return number_in("/proc/self/status", name) / 4;
 }
 
 static void limit(unsigned long bytes)
@@ -337,33 +322,13 @@ static void limits(void)
 }
 
 /* A number of /proc/meminfo or /proc/vmstat. */
-static unsigned long counter(const char *file, const char *name)
-{
-	slurp(file);
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s < '0' || *s > '9')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
-}
-
 static void lists(const char *what)
 {
-	print("%s: Mlocked %u kB, Unevictable %u kB\n", what, counter("/proc/meminfo", "Mlocked:"),
-	      counter("/proc/meminfo", "Unevictable:"));
-	print("culled %u, rescued %u, mlocked %u, munlocked %u\n", counter("/proc/vmstat", "unevictable_pgs_culled"),
-	      counter("/proc/vmstat", "unevictable_pgs_rescued"), counter("/proc/vmstat", "unevictable_pgs_mlocked"),
-	      counter("/proc/vmstat", "unevictable_pgs_munlocked"));
+	print("%s: Mlocked %u kB, Unevictable %u kB\n", what, number_in("/proc/meminfo", "Mlocked:"),
+	      number_in("/proc/meminfo", "Unevictable:"));
+	print("culled %u, rescued %u, mlocked %u, munlocked %u\n", number_in("/proc/vmstat", "unevictable_pgs_culled"),
+	      number_in("/proc/vmstat", "unevictable_pgs_rescued"), number_in("/proc/vmstat", "unevictable_pgs_mlocked"),
+	      number_in("/proc/vmstat", "unevictable_pgs_munlocked"));
 }
 
 /* With more in use than there is memory: what is locked stays, through reclaim and fork. */

@@ -297,32 +297,12 @@ static void limit(int which, unsigned long bytes)
 	syscall4(__NR_prlimit64, 0, which, &l, NULL);
 }
 
-static unsigned long sizes(const char *name)
-{
-	slurp("/proc/self/status");
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s < '0' || *s > '9')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n * 1024;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
-}
-
 static void limits(void)
 {
 	char *p = fresh();
 	long brk = syscall1(__NR_brk, 0);
 
-	limit(RLIMIT_AS, sizes("VmSize:") + P(8));
+	limit(RLIMIT_AS, number_in("/proc/self/status", "VmSize:") * 1024 + P(8));
 	SHOW(mmap(0, P(9), PROT_NONE, ANON));
 	SHOW(mmap(0, P(8), PROT_NONE, ANON) > 0);
 	SHOW(mmap(0, P(1), PROT_NONE, ANON));
@@ -330,7 +310,7 @@ static void limits(void)
 	SHOW(syscall1(__NR_brk, brk + 8192) == brk);
 	SHOW(mremap(p, P(4), P(5), 1, 0));
 	limit(RLIMIT_AS, ~0ul);
-	limit(RLIMIT_DATA, sizes("VmData:") + P(4));
+	limit(RLIMIT_DATA, number_in("/proc/self/status", "VmData:") * 1024 + P(4));
 	SHOW(mmap(0, P(5), RW, ANON));
 	SHOW(mmap(0, P(5), PROT_READ, ANON) > 0);
 	SHOW(mmap(0, P(5), RW, MAP_SHARED | MAP_ANONYMOUS) > 0);

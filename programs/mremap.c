@@ -311,21 +311,7 @@ static void left(void)
 
 static unsigned long status(const char *name)
 {
-	slurp("/proc/self/status");
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			unsigned long n = 0;
-
-			while (*line < '0' || *line > '9')
-				line++;
-			for (; *line >= '0' && *line <= '9'; line++)
-				n = 10 * n + (unsigned long)(*line - '0');
-			return n;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
+	return number_in("/proc/self/status", name);
 }
 
 static void limits(void)

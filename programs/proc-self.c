@@ -46,21 +46,6 @@ static void lines(const char *path, const char *const *wanted, size_t n)
 	}
 }
 
-static unsigned long number_behind(const char *name)
-{
-	for (const char *s = text; *s != 0; s++)
-		if (starts_with(s, name)) {
-			unsigned long n = 0;
-
-			for (s += string_length(name); *s < '0' || *s > '9'; s++)
-				;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-	return 0;
-}
-
 static void descriptors(void)
 {
 	static const char *const wanted[] = { "pos:", "flags:" };
@@ -90,7 +75,7 @@ static void transfers(void)
 	size_t n = slurp("/proc/self/io");
 
 	for (int i = 0; i < 4; i++)
-		before[i] = number_behind(names[i]);
+		before[i] = number_after(names[i]);
 	syscall3(__NR_write, fd, buffer, 3000);
 	syscall4(__NR_pread64, fd, buffer, 1000, 0);
 	syscall4(__NR_pread64, fd, buffer, 3000, 2500);
@@ -98,7 +83,7 @@ static void transfers(void)
 	syscall4(__NR_pread64, 77, buffer, 3000, 0);
 	slurp("/proc/self/io");
 	for (int i = 0; i < 4; i++)
-		after[i] = number_behind(names[i]) - before[i];
+		after[i] = number_after(names[i]) - before[i];
 	/* Reading the file itself counts: all of it in the first call, nothing in the second. */
 	print("rchar %u, wchar %u, syscr %u, syscw %u\n", after[0] - n, after[1], after[2], after[3]);
 	syscall3(__NR_unlinkat, AT_FDCWD, "/tmp/faultline-io", 0);

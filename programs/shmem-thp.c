@@ -25,34 +25,14 @@ static void write_setting(const char *path, const char *value)
 	syscall1(__NR_close, fd);
 }
 
-/* The number behind a name at the beginning of a line of what was slurped. */
-static unsigned long counter(const char *name)
-{
-	for (const char *line = text; *line != 0;) {
-		if (starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s == ' ' || *s == ':')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-		while (*line != 0 && *line++ != '\n')
-			;
-	}
-	return 0;
-}
-
 static void count(void)
 {
 	slurp("/proc/meminfo");
-	print("  ShmemHugePages %d ShmemPmdMapped %d", counter("ShmemHugePages") - huge_pages,
-	      counter("ShmemPmdMapped") - pmd_mapped);
+	print("  ShmemHugePages %d ShmemPmdMapped %d", number_after("ShmemHugePages") - huge_pages,
+	      number_after("ShmemPmdMapped") - pmd_mapped);
 	slurp("/proc/vmstat");
-	print(", %d allocated, %d mapped\n", counter("thp_file_alloc") - allocated,
-	      counter("thp_file_mapped") - mapped);
+	print(", %d allocated, %d mapped\n", number_after("thp_file_alloc") - allocated,
+	      number_after("thp_file_mapped") - mapped);
 }
 
 static void show(const char *what, char *p)
@@ -298,11 +278,11 @@ int main(int argc, char **argv, char **envp)
 {
 	(void)envp;
 	slurp("/proc/meminfo");
-	huge_pages = counter("ShmemHugePages");
-	pmd_mapped = counter("ShmemPmdMapped");
+	huge_pages = number_after("ShmemHugePages");
+	pmd_mapped = number_after("ShmemPmdMapped");
 	slurp("/proc/vmstat");
-	allocated = counter("thp_file_alloc ");
-	mapped = counter("thp_file_mapped ");
+	allocated = number_after("thp_file_alloc ");
+	mapped = number_after("thp_file_mapped ");
 	anonymous();
 	files();
 	settings();

@@ -54,22 +54,6 @@ static const char *vma_flag(char *p)
 	return "no mapping";
 }
 
-static unsigned long status_field(const char *name)
-{
-	slurp("/proc/self/status");
-	for (const char *s = text; *s != 0; s++)
-		if (starts_with(s, name)) {
-			unsigned long n = 0;
-
-			for (s += string_length(name); *s < '0' || *s > '9'; s++)
-				;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			return n;
-		}
-	return 0;
-}
-
 static void words(void)
 {
 	static const char *const tried[] = { "0", "1", "2", "3", "4", "5", "6", "-1", "", "x", "4\n", " 4 ", "4x", "04", "0x4",
@@ -290,11 +274,11 @@ static void peak(void)
 
 	for (size_t i = 0; i < 1024; i++)
 		write_page(p, i);
-	hwm[0] = status_field("VmHWM:");
+	hwm[0] = number_in("/proc/self/status", "VmHWM:");
 	syscall2(__NR_munmap, p, 1024 * PAGE_SIZE);
-	hwm[1] = status_field("VmHWM:");
+	hwm[1] = number_in("/proc/self/status", "VmHWM:");
 	clear_refs("5");
-	hwm[2] = status_field("VmHWM:");
+	hwm[2] = number_in("/proc/self/status", "VmHWM:");
 	print("VmHWM: %s, then %s\n", hwm[1] + 1024 > hwm[0] ? "kept" : "lost", hwm[2] + 3000 < hwm[1] ? "reset" : "kept");
 }
 

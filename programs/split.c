@@ -31,16 +31,6 @@ static char *append_number(char *to, unsigned long n, unsigned long base)
 	return append(to, s);
 }
 
-static unsigned long read_number(const char *path)
-{
-	unsigned long n = 0;
-
-	slurp(path);
-	for (const char *s = text; *s >= '0' && *s <= '9'; s++)
-		n = 10 * n + (unsigned long)(*s - '0');
-	return n;
-}
-
 static long command(const char *what)
 {
 	int fd = sys_open(SPLIT, 1);

@@ -41,12 +41,7 @@ static void layout(const char *what, const void *start, unsigned long pages)
 				      ((long)to - (long)base) / (long)PAGE_SIZE, perms);
 			}
 		} else if (inside && starts_with(line, "Rss:")) {
-			unsigned long n = 0;
-
-			for (const char *s = line; *s != '\n'; s++)
-				if (*s >= '0' && *s <= '9')
-					n = 10 * n + (unsigned long)(*s - '0');
-			print(" rss %u", n / 4);
+			print(" rss %u", first_number(line) / 4);
 		} else if (inside && starts_with(line, "VmFlags:")) {
 			for (const char *s = line; *s != '\n'; s++) {
 				char flag[4] = {s[1], s[2], 0, 0};

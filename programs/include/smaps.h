@@ -52,6 +52,44 @@ static unsigned long hex(const char **s)
 	}
 }
 
+/* The first number from there on; 0 where none is. */
+static inline unsigned long first_number(const char *s)
+{
+	unsigned long n = 0;
+
+	while (*s != 0 && (*s < '0' || *s > '9'))
+		s++;
+	for (; *s >= '0' && *s <= '9'; s++)
+		n = 10 * n + (unsigned long)(*s - '0');
+	return n;
+}
+
+/* The number behind a name at the beginning of a line of `text`; 0 where no line has it. */
+static inline unsigned long number_after(const char *name)
+{
+	for (const char *line = text; *line != 0;) {
+		if (starts_with(line, name))
+			return first_number(line + string_length(name));
+		while (*line != 0 && *line++ != '\n')
+			;
+	}
+	return 0;
+}
+
+/* The same of a file. */
+static inline unsigned long number_in(const char *path, const char *name)
+{
+	slurp(path);
+	return number_after(name);
+}
+
+/* Of a file that is one number. */
+static inline unsigned long read_number(const char *path)
+{
+	slurp(path);
+	return first_number(text);
+}
+
 /* The sum of a field of smaps, in kB, over the mappings that overlap a range. */
 __attribute__((unused)) static unsigned long field(const char *name, uintptr_t start, uintptr_t end)
 {
@@ -66,14 +104,7 @@ __attribute__((unused)) static unsigned long field(const char *name, uintptr_t s
 			s++;
 			inside = from < end && hex(&s) > start;
 		} else if (inside && starts_with(line, name)) {
-			const char *s = line + string_length(name);
-			unsigned long n = 0;
-
-			while (*s < '0' || *s > '9')
-				s++;
-			for (; *s >= '0' && *s <= '9'; s++)
-				n = 10 * n + (unsigned long)(*s - '0');
-			sum += n;
+			sum += first_number(line + string_length(name));
 		}
 		while (*line != 0 && *line++ != '\n')
 			;
