@@ -229,6 +229,8 @@ export class World {
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     this.slots = m.swap.saveContents();
+    // As `restore` leaves it: the first execution on a machine is like all others.
+    m.swapDisk?.idle();
     // Frames and slots that are free now are written before anybody reads them.
     const mine: object[] = [this.tables, pt, this.frames, this.slots, this.shared, this.k, this.scenario];
     for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);

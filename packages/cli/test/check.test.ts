@@ -213,7 +213,7 @@ describe("check", () => {
   });
 
   test.each([
-    ["what is found", ["scenarios/swap-in-vs-reuse.ts", "--executions", "1900"]],
+    ["what is found", ["scenarios/swap-in-vs-reuse.ts", "--executions", "3000"]],
     ["what breaks", ["scenarios/fault-exclusive-dontneed.ts", "--patch", "scenarios/undone/exclusive-fault-ref.ts"]],
     ["what is drawn", ["scenarios/fault-exclusive-dontneed.ts", "--strategy", "random", "--executions", "3000"]],
     ["locks in a circle", ["packages/cli/test/scenarios/circle.ts"]],
