@@ -92,6 +92,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/filemap.ts: accountCached": `${UNDER_CALLERS_POINT} (PageCacheWrite)`,
   "mm/rmap.ts: accountMapped": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: rssKind": OF_A_FILE,
+  "mm/rmap.ts: mappingsIn": `${UNDER_CALLERS_POINT} (MapCount), and Machine.touches`,
   "mm/zap.ts: namesFilePage": UNDER_CALLERS_LOCK,
   "mm/rmap.ts: dropMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: exclusiveSupported": NEVER_CHANGES,

@@ -289,7 +289,7 @@ function* splitPartial(k: Kernel, vma: Vma, start: number, end: number): MaySlee
     const page = yield* getMappedPage(k, vma, vpn);
     if (page === NO_PAGE) continue;
     const folio = memmap.folioOf(page);
-    if (!(yield* mappedHereOnly(k, vma, page, vpn))) {
+    if (!(yield* k.rmap.mappedByMmAlone(k, folio, vma.mm))) {
       yield* k.swap.folioPut(k, folio, "madvise");
       continue;
     }
@@ -320,25 +320,6 @@ function* getMappedPage(k: Kernel, vma: Vma, vpn: number): Atomic<number> {
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return page;
-}
-
-/** Whether nobody else, and no other part of the address space, maps the folio whose page is mapped at `vpn`. */
-function* mappedHereOnly(k: Kernel, vma: Vma, page: number, vpn: number): Atomic<boolean> {
-  const { m } = k;
-  const { memmap } = m;
-  const folio = memmap.folioOf(page);
-  const first = vpn - (page - folio);
-  if (m.point(Op.MapCount, folio)) yield SWITCH;
-  let mapped = 0;
-  for (let i = 0; i < memmap.folioPages(folio); i++) {
-    const entry = first + i < vma.startVpn || first + i >= vma.endVpn ? -1 : m.pt.find(vma.mm.pgd, first + i);
-    if (entry < 0) continue;
-    m.touches(Op.PteRead, entry);
-    if (!ptePresent(m.pt.flags(entry)) || m.pt.pfnFor(entry, first + i) !== memmap.pageToPfn(folio + i)) continue;
-    mapped++;
-    if (m.pt.isHuge(entry)) break;
-  }
-  return mapped === memmap.folioMapcount(folio);
 }
 
 /** Whether the range has all of the folio whose page is mapped at `vpn`. */
@@ -416,8 +397,9 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     if (!covers(k, page, vpn, start, end)) return true;
     if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
       if (!(yield* k.folioLock.folioTrylock(k, folio))) return true;
-      // A copy that is being written, or that others need, says that the page cannot go yet.
-      const free = !memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio));
+      // What others map is dirty for them as well. A copy that is being written, or that others need, says that the page cannot go yet.
+      const shared = memmap.folioMapcount(folio) !== (m.pt.isHuge(ptep) ? 1 : memmap.folioPages(folio));
+      const free = !shared && (!memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio)));
       if (free) memmap.clear(folio, PG.dirty);
       yield* k.folioLock.folioUnlock(k, folio);
       if (!free) return true;

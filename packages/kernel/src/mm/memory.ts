@@ -450,7 +450,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
       return 0;
     }
     const exclusive = memmap.has(page, PG.anonExclusive);
-    if (exclusive || (memmap.isAnon(folio) && (yield* k.memory.wpCanReuseAnonFolio(k, folio)))) {
+    if (exclusive || (memmap.isAnon(folio) && (yield* k.memory.wpCanReuseAnonFolio(k, folio, vmf.vma.mm)))) {
       if (!exclusive) memmap.set(page, PG.anonExclusive);
       if ((vmf.flags & FaultFlag.UNSHARE) === 0) {
         const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
@@ -469,12 +469,11 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
 }
 
 /** Whether nobody but this mapping refers to the folio, so that it need not be copied. */
-export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> {
+export function* wpCanReuseAnonFolio(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
-  // Whether one process alone maps pages of a large folio takes more than this to tell: a copy is always right.
-  if (memmap.isLarge(folio)) return false;
+  if (memmap.isLarge(folio)) return yield* k.memory.wpCanReuseLargeFolio(k, folio, mm);
   // A reference for the swap cache, one for a batch that has not been drained: worth a closer look.
   if (memmap.refcount[folio]! > 3) return false;
   if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);
@@ -485,6 +484,13 @@ export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> 
   const alone = memmap.refcount[folio] === 1 && memmap.folioMapcount(folio) === 1;
   yield* k.folioLock.folioUnlock(k, folio);
   return alone;
+}
+
+/** The same for a large folio (since 6.15): not while it is in the swap cache, or anybody holds it besides this address space. */
+export function* wpCanReuseLargeFolio(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
+  const { memmap } = k.m;
+  if (memmap.has(folio, PG.swapcache) || memmap.refcount[folio] !== memmap.folioMapcount(folio)) return false;
+  return yield* k.rmap.mappedByMmAlone(k, folio, mm);
 }
 
 /** Copies the page (or maps a zeroed one in place of the zero page) and maps the copy. */

@@ -4,7 +4,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
 import { deniesWriteExec } from "./mdwe.js";
-import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
+import { VM, VM_ACCESS, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PG } from "./page.js";
 import { UffdWp } from "./uffd_wp.js";
@@ -41,7 +41,6 @@ export function* doMprotect(k: Kernel, mm: Mm, addr: number, len: number, prot: 
   if (pages === 0 || (pages < 0 && start >= 0 && start + pages >= 0)) return -Errno.ENOMEM;
   if ((access & ~(Prot.READ | Prot.WRITE | Prot.EXEC | Prot.SEM)) !== 0) return -Errno.EINVAL;
   const end = pages < 0 ? Infinity : start + pages;
-  const populate: { readonly start: number; readonly end: number }[] = [];
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   let result = 0;
   let from = start;
@@ -55,15 +54,14 @@ export function* doMprotect(k: Kernel, mm: Mm, addr: number, len: number, prot: 
     // There are no stacks that grow up.
     result = start < 0 || mm.vmaAt(start) === null ? -Errno.ENOMEM : -Errno.EINVAL;
   }
-  if (result === 0) result = yield* k.mprotect.changeProtection(k, mm, from, end, access & VM_ACCESS, populate);
+  if (result === 0) result = yield* k.mprotect.changeProtection(k, mm, from, end, access & VM_ACCESS);
   yield* k.memory.mmapWriteUnlock(k, mm);
-  for (const range of populate) yield* k.populate.mmPopulate(k, mm, range.start, range.end, true);
   return result;
 }
 
 /**
  * Walks the VMAs of the range; stops with an error keeping what it changed before. Locked memory that
- * becomes writable is added to `populate`, so that its first writes need not copy.
+ * becomes writable is faulted in at once, so that its first writes need not copy.
  */
 export function* changeProtection(
   k: Kernel,
@@ -71,7 +69,6 @@ export function* changeProtection(
   start: number,
   end: number,
   access: number,
-  populate: { readonly start: number; readonly end: number }[],
 ): MaySleep<number> {
   let vpn = start;
   while (vpn < end) {
@@ -96,7 +93,10 @@ export function* changeProtection(
       const part = yield* k.vma.modifyVma(k, mm, vma, vpn, stop, flags);
       if (typeof part === "number") return part;
       yield* k.mprotect.changePteRange(k, part, vpn, stop);
-      if ((old & (VM.WRITE | VM.SHARED | VM.LOCKED)) === VM.LOCKED && (access & VM.WRITE) !== 0) populate.push({ start: vpn, end: stop });
+      if ((old & (VM.WRITE | VM.SHARED | VM_LOCKED_MASK)) === VM.LOCKED && (access & VM.WRITE) !== 0) {
+        // Before the next mapping changes: which anon_vma that gets, and whether the two merge, depends on it.
+        yield* k.populate.faultinRange(k, mm, vpn, stop, true, false);
+      }
     }
     vpn = stop;
   }

@@ -39,10 +39,10 @@ export function* mmPopulate(k: Kernel, mm: Mm, start: number, end: number, ignor
 }
 
 /**
- * Faults a range in under mmap_lock, which may be dropped and taken again: 0, -ENOMEM where memory or
- * a mapping is missing, -EFAULT for a signal, -EHWPOISON, -EINTR.
+ * Faults a range in under mmap_lock, which is dropped and taken again meanwhile if it is held for reading and
+ * `unlockable`: 0, -ENOMEM where memory or a mapping is missing, -EFAULT for a signal, -EHWPOISON, -EINTR.
  */
-export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, write: boolean): MaySleep<number> {
+export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, write: boolean, unlockable = true): MaySleep<number> {
   const { m } = k;
   const need = write ? PTE.V | PTE.W : PTE.V;
   for (let vpn = start; vpn < end; ) {
@@ -58,7 +58,7 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
       vpn++;
       continue;
     }
-    const flags = FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE | (write ? FaultFlag.WRITE : 0);
+    const flags = (unlockable ? FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE : 0) | (write ? FaultFlag.WRITE : 0);
     const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
     k.fault.accountFault(k, fault);
     if ((fault & VmFault.RETRY) !== 0) {

@@ -269,6 +269,41 @@ export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<
   if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
 }
 
+/**
+ * Whether one address space has all mappings of a folio, whichever VMAs they are in (what folio_maybe_mapped_shared()
+ * says no to). Linux keeps it with the folio; here the entries are counted, in one step.
+ */
+export function* mappedByMmAlone(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  m.touches(Op.VmaFind, mm.id);
+  const id = memmap.mapping[folio]! >> 1;
+  const anon = memmap.isAnon(folio);
+  let mapped = 0;
+  for (const vma of mm.vmas) if ((anon ? vma.anonVma : vma.mapping)?.id === id) mapped += mappingsIn(k, folio, vma);
+  return mapped === memmap.folioMapcount(folio);
+}
+
+/** Entries by which a VMA maps a folio: one where it is mapped as a whole. */
+function mappingsIn(k: Kernel, folio: number, vma: Vma): number {
+  const { m } = k;
+  const { memmap, pt } = m;
+  const first = vma.startVpn + (memmap.index[folio]! - vma.pgoff);
+  const end = Math.min(first + memmap.folioPages(folio), vma.endVpn);
+  let mapped = 0;
+  for (let vpn = Math.max(first, vma.startVpn); vpn < end; vpn++) {
+    m.touches(Op.TableRead, tableObject(vma.mm.id, vpn));
+    const entry = pt.find(vma.mm.pgd, vpn);
+    if (entry < 0) continue;
+    m.touches(Op.PteRead, entry);
+    if (!ptePresent(pt.flags(entry)) || pt.pfnFor(entry, vpn) !== memmap.pageToPfn(folio + (vpn - first))) continue;
+    mapped++;
+    if (pt.isHuge(entry)) break;
+  }
+  return mapped;
+}
+
 /* Reclaim asks who used a folio, and takes it out of the page tables. */
 
 /** What `folioReferenced` says of a folio that a locked VMA maps. */
