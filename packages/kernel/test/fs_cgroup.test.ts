@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Errno, MapFlag, Prot, type Kernel, type MaySleep, type Mm } from "../src/index.js";
 import { O } from "../src/fs/vfs.js";
-import { memparse } from "../src/fs/cgroup.js";
+import { memparse } from "../src/fs/pseudo.js";
 import { cat, echo, ls, makeFs, open } from "./fs_harness.js";
 
 const PAGE = 4096;

@@ -8,7 +8,7 @@ import type { Machine } from "../machine.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { Lru } from "../mm/lruvec.js";
 import type { Memcg, MemcgCounters } from "../mm/memcontrol.js";
-import { parseInteger, PseudoDir, PseudoFs, TextFile, type Show, type Store } from "./pseudo.js";
+import { memparse, parseInteger, PseudoDir, PseudoFs, TextFile, type Show, type Store } from "./pseudo.js";
 import type { DirEntry, Inode } from "./vfs.js";
 
 const CGROUP2_MAGIC = 0x63677270;
@@ -277,19 +277,6 @@ function bytesLine(pages: number): string {
 /** A limit: "max", or bytes. */
 function limitLine(pages: number): string {
   return pages === Infinity ? "max\n" : bytesLine(pages);
-}
-
-const SUFFIXES = "KMGTPE";
-
-/** A number with an optional suffix K to E, and what follows it; null when it starts with no digit. */
-export function memparse(text: string): { readonly bytes: number; readonly rest: string } | null {
-  const match = /^(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)([KMGTPEkmgtpe]?)(.*)$/s.exec(text);
-  if (match === null) return null;
-  const [, digits, suffix, rest] = match as unknown as [string, string, string, string];
-  const octal = /^0[0-7]+$/.test(digits);
-  const value = BigInt(octal ? `0o${digits.slice(1)}` : digits);
-  const shift = suffix === "" ? 0 : 10 * (SUFFIXES.indexOf(suffix.toUpperCase()) + 1);
-  return { bytes: Number(BigInt.asUintN(64, value << BigInt(shift))), rest };
 }
 
 /** A limit as written to a file, in pages, rounded down; a negated errno for nonsense. */

@@ -3,7 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";
 import { Subpool } from "../mm/hugetlb_reserve.js";
 import { HugetlbFs } from "./hugetlbfs.js";
-import { memparse } from "./sysfs_hugetlb.js";
+import { memparse } from "./pseudo.js";
 import { Tmpfs } from "./tmpfs.js";
 import { parseTmpfsOptions } from "./tmpfs_options.js";
 
@@ -60,7 +60,7 @@ export function* umount(k: Kernel, target: string, flags: number): MaySleep<numb
 /** A limit as size= and min_size= have it, in huge pages: bytes, or a part of the pool; -1 where there is none. */
 function hugePages(value: string | undefined, bytes: number, pool: number): number {
   if (value === undefined) return -1;
-  const size = memparse(value);
+  const size = memparse(value)?.bytes ?? 0;
   return value.endsWith("%") ? Math.floor((size * pool) / 100) : Math.floor(size / bytes);
 }
 
@@ -73,7 +73,7 @@ function* mountHugetlbfs(k: Kernel, source: string, target: string, options: str
     given.set(name, value);
   }
   const pagesize = given.get("pagesize");
-  const h = pagesize === undefined ? m.hugetlb.defaultHstate : m.hugetlb.hstates.find(({ bytes }) => bytes === memparse(pagesize));
+  const h = pagesize === undefined ? m.hugetlb.defaultHstate : m.hugetlb.hstates.find(({ bytes }) => bytes === memparse(pagesize)?.bytes);
   if (h === undefined) return -Errno.EINVAL;
   const max = hugePages(given.get("size"), h.bytes, h.maxHugePages);
   const min = hugePages(given.get("min_size"), h.bytes, h.maxHugePages);

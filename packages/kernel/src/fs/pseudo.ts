@@ -260,3 +260,26 @@ export function parseInteger(text: string): number | null {
   const value = hex !== undefined ? parseInt(hex, 16) : octal !== undefined ? parseInt(`0${octal}`, 8) : Number(decimal);
   return sign === "-" ? -value : value;
 }
+
+const ULONG_MAX = 0xffff_ffff_ffff_ffffn;
+
+/** A decimal number as kstrtoul() takes it: no space, one newline at most. Null when it is none, or larger than `max`. */
+export function parseUnsigned(text: string, max = Infinity): number | null {
+  const match = /^\+?(\d+)\n?$/.exec(text);
+  if (match === null || BigInt(match[1]!) > ULONG_MAX) return null;
+  const value = Number(match[1]);
+  return value > max ? null : value;
+}
+
+const SUFFIXES = "KMGTPE";
+
+/** A number as memparse() takes it: with an optional suffix K to E, and what follows it; null when it starts with no digit. */
+export function memparse(text: string): { readonly bytes: number; readonly rest: string } | null {
+  const match = /^(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)([KMGTPEkmgtpe]?)(.*)$/s.exec(text);
+  if (match === null) return null;
+  const [, digits, suffix, rest] = match as unknown as [string, string, string, string];
+  const octal = /^0[0-7]+$/.test(digits);
+  const value = BigInt(octal ? `0o${digits.slice(1)}` : digits);
+  const shift = suffix === "" ? 0 : 10 * (SUFFIXES.indexOf(suffix.toUpperCase()) + 1);
+  return { bytes: Number(BigInt.asUintN(64, value << BigInt(shift))), rest };
+}

@@ -1,17 +1,13 @@
-import { SWITCH } from "../kernel/coroutine.js";
-import { Op } from "../kernel/op.js";
-import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { cpuList } from "./proc/array.js";
-import { PseudoFs, TextFile, type PseudoDir } from "./pseudo.js";
+import { PseudoFs, type PseudoDir } from "./pseudo.js";
+import { addText } from "./sysfs_file.js";
 import { addHugepages } from "./sysfs_hugetlb.js";
 import { addMemoryBlocks } from "./sysfs_memory.js";
 import { addMmSettings, addNodes } from "./sysfs_node.js";
 import { ThpSysfs } from "./sysfs_thp.js";
 
 const SYSFS_MAGIC = 0x62656572;
-/** What every sysfs file says its size is. */
-const FILE_SIZE = 4096;
 
 /**
  * /sys, as far as there is something behind it: transparent huge pages, the CPUs, memory blocks, and
@@ -31,24 +27,9 @@ export class Sysfs extends PseudoFs {
     addHugepages(this, m, system.dir("node").dir("node0").dir("hugepages"), true);
     addMemoryBlocks(this, m, system.dir("memory"));
     for (const name of ["online", "possible", "present"]) {
-      this.addText(system.dir("cpu"), name, (k) => cpuList(k.m.config.cpus));
+      addText(this, system.dir("cpu"), name, (k) => `${cpuList(k.m.config.cpus)}\n`);
     }
     addNodes(this, m, system.dir("node"));
     addMmSettings(this, this.root.dir("kernel").dir("mm"));
-  }
-
-  private addText(dir: PseudoDir, name: string, value: (k: Kernel) => string): void {
-    dir.add(
-      name,
-      new TextFile(this, {
-        mode: 0o444,
-        strict: true,
-        size: FILE_SIZE,
-        *show(k) {
-          if (k.m.point(Op.Stats, 0)) yield SWITCH;
-          return `${value(k)}\n`;
-        },
-      }),
-    );
   }
 }

@@ -4,15 +4,8 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import type { Hstate } from "../mm/hstate.js";
-import { TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
-
-/** What every sysfs file says its size is. */
-const FILE_SIZE = 4096;
-
-/** An unsigned number as kstrtoul() takes it: decimal, and a newline at most behind it; null for anything else. */
-export function parseUnsigned(text: string): number | null {
-  return /^\+?\d+\n?$/.test(text) ? Number(text) : null;
-}
+import { memparse, parseUnsigned, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
+import { SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
 /** A count as Linux prints it: one that has been taken from too often is a large one. */
 export function unsignedText(n: number): string {
@@ -34,7 +27,7 @@ function addHstate(fs: PseudoFs, h: Hstate, dir: PseudoDir, ofNode: boolean): vo
       new TextFile(fs, {
         mode: show === null ? 0o200 : store === null ? 0o444 : 0o644,
         strict: true,
-        size: FILE_SIZE,
+        size: SYSFS_FILE_SIZE,
         ...(show === null
           ? {}
           : {
@@ -83,19 +76,11 @@ function addHstate(fs: PseudoFs, h: Hstate, dir: PseudoDir, ofNode: boolean): vo
     () => `${4 << h.demoteOrder}kB`,
     function* (k, text) {
       if (k.m.point(Op.Stats, 0)) yield SWITCH;
-      const bytes = memparse(text.trim());
+      const bytes = memparse(text.trim())?.bytes;
       const other = [...k.m.hugetlb.hstates].find((target) => target.bytes === bytes);
       if (other === undefined || other.order >= h.order || other.order < 9) return -Errno.EINVAL;
       h.demoteOrder = other.order;
       return 0;
     },
   );
-}
-
-/** A size as memparse() reads it: a number, and K, M, G, T, P or E. */
-export function memparse(text: string): number {
-  const match = /^(0[xX][0-9a-fA-F]+|\d+)([kKmMgGtTpPeE]?)/.exec(text);
-  if (match === null) return 0;
-  const scale = "kmgtpe".indexOf(match[2]!.toLowerCase());
-  return Number(match[1]) * 1024 ** (match[2] === "" ? 0 : scale + 1);
 }

@@ -7,9 +7,7 @@ import { onlineTypeFromString, type MemoryBlock } from "../drivers/memory.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { MEMORY_BLOCK_PAGES } from "../mm/zone.js";
 import { TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
-
-/** What every sysfs file says its size is. */
-const FILE_SIZE = 4096;
+import { SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
 /** /sys/devices/system/memory: a directory for each 128 MiB of RAM (Documentation/admin-guide/mm/memory-hotplug.rst). */
 export function addMemoryBlocks(fs: PseudoFs, m: Machine, dir: PseudoDir): void {
@@ -19,7 +17,7 @@ export function addMemoryBlocks(fs: PseudoFs, m: Machine, dir: PseudoDir): void 
       new TextFile(fs, {
         mode: store === undefined ? 0o444 : 0o644,
         strict: true,
-        size: FILE_SIZE,
+        size: SYSFS_FILE_SIZE,
         *show(k) {
           if (k.m.point(Op.Stats, 0)) yield SWITCH;
           return `${show(k)}\n`;

@@ -9,9 +9,9 @@ import { lruTotals } from "./proc/meminfo.js";
 import { compactMemory } from "./proc/sysctl_vm.js";
 import { nodeVmstat, numastat } from "./proc/vmstat.js";
 import { PseudoLink, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
+import { addText, SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
-/** What most sysfs files say their size is, and what lists of CPUs say. */
-const FILE_SIZE = 4096;
+/** What lists of CPUs say that their size is. */
 const CPU_LIST_SIZE = 28_672;
 
 /** /sys/devices/system/node: the one node that all memory and all CPUs belong to. */
@@ -25,7 +25,7 @@ export function addNodes(fs: PseudoFs, m: Machine, dir: PseudoDir): void {
   addText(fs, node, "meminfo", nodeMeminfo);
   addText(fs, node, "numastat", numastat);
   addText(fs, node, "vmstat", nodeVmstat);
-  node.add("compact", new TextFile(fs, { mode: 0o200, strict: true, size: FILE_SIZE, store: compact }));
+  node.add("compact", new TextFile(fs, { mode: 0o200, strict: true, size: SYSFS_FILE_SIZE, store: compact }));
   for (let cpu = 0; cpu < m.config.cpus; cpu++) node.add(`cpu${cpu}`, new PseudoLink(fs, () => `../../cpu/cpu${cpu}`));
   for (const { id } of m.memoryBlocks.list) node.add(`memory${id}`, new PseudoLink(fs, () => `../../memory/memory${id}`));
 }
@@ -34,21 +34,6 @@ export function addNodes(fs: PseudoFs, m: Machine, dir: PseudoDir): void {
 export function addMmSettings(fs: PseudoFs, mm: PseudoDir): void {
   addBoolean(fs, mm.dir("numa"), "demotion_enabled", (k) => k.m.demotionEnabled, (k, on) => (k.m.demotionEnabled = on));
   addBoolean(fs, mm.dir("swap"), "vma_ra_enabled", (k) => k.m.vmaReadahead, (k, on) => (k.m.vmaReadahead = on));
-}
-
-function addText(fs: PseudoFs, dir: PseudoDir, name: string, show: (k: Kernel) => string, size = FILE_SIZE): void {
-  dir.add(
-    name,
-    new TextFile(fs, {
-      mode: 0o444,
-      strict: true,
-      size,
-      *show(k) {
-        if (k.m.point(Op.Stats, 0)) yield SWITCH;
-        return show(k);
-      },
-    }),
-  );
 }
 
 /** A setting that is shown as true or false, and taken as kstrtobool() takes it. */
@@ -65,7 +50,7 @@ function addBoolean(fs: PseudoFs, dir: PseudoDir, name: string, get: (k: Kernel)
     new TextFile(fs, {
       mode: 0o644,
       strict: true,
-      size: FILE_SIZE,
+      size: SYSFS_FILE_SIZE,
       *show(k) {
         if (k.m.point(Op.Stats, 0)) yield SWITCH;
         return `${get(k)}\n`;

@@ -14,12 +14,10 @@ import {
   type ThpEnabled,
   type ThpSizeEnabled,
 } from "../mm/thp.js";
-import { TextFile, type PseudoDir, type PseudoFs } from "./pseudo.js";
+import { parseUnsigned, TextFile, type PseudoDir, type PseudoFs } from "./pseudo.js";
+import { addText, SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
-/** What every sysfs file says its size is. */
-const FILE_SIZE = 4096;
 const UINT_MAX = 0xffff_ffff;
-const ULONG_MAX = 0xffff_ffff_ffff_ffffn;
 
 /** Settings of khugepaged that are numbers, with the largest that can be written. */
 const LIMITS: readonly (readonly [file: string, setting: keyof Khugepaged & `maxPtes${string}`])[] = [
@@ -39,14 +37,6 @@ const ANON_STATS: readonly MthpStat[] = [
   "nr_anon_partially_mapped",
   "split_deferred",
 ];
-
-/** A decimal number as kstrtoul() takes it: no space, one newline at most. Null when it is none, or larger than `max`. */
-export function parseUnsigned(text: string, max: number): number | null {
-  const match = /^\+?(\d+)\n?$/.exec(text);
-  if (match === null || BigInt(match[1]!) > ULONG_MAX) return null;
-  const value = Number(match[1]);
-  return value > max ? null : value;
-}
 
 /** /sys/kernel/mm/transparent_hugepage (Documentation/admin-guide/mm/transhuge.rst). */
 export class ThpSysfs {
@@ -119,18 +109,7 @@ export class ThpSysfs {
   }
 
   private addText(dir: PseudoDir, name: string, value: (k: Kernel) => number): void {
-    dir.add(
-      name,
-      new TextFile(this.fs, {
-        mode: 0o444,
-        strict: true,
-        size: FILE_SIZE,
-        *show(k) {
-          if (k.m.point(Op.Stats, 0)) yield SWITCH;
-          return `${value(k)}\n`;
-        },
-      }),
-    );
+    addText(this.fs, dir, name, (k) => `${value(k)}\n`);
   }
 
   /** What `parse` answers null to, or `set` refuses, is EINVAL. */
@@ -140,7 +119,7 @@ export class ThpSysfs {
       new TextFile(this.fs, {
         mode: 0o644,
         strict: true,
-        size: FILE_SIZE,
+        size: SYSFS_FILE_SIZE,
         *show(k) {
           if (k.m.point(Op.Thp, 0)) yield SWITCH;
           return `${show(k)}\n`;

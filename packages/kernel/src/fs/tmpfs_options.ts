@@ -1,4 +1,5 @@
 import type { ShmemHuge } from "../mm/shmem_inode.js";
+import { memparse } from "./pseudo.js";
 
 /** What a tmpfs is mounted with (Documentation/filesystems/tmpfs.rst). */
 export interface TmpfsOptions {
@@ -14,15 +15,12 @@ export interface TmpfsOptions {
 
 const HUGE: readonly ShmemHuge[] = ["never", "always", "within_size", "advise"];
 const DEFAULT_MODE = 0o1777;
-const SUFFIXES = "kmgtpe";
 
 /** A number of bytes with a suffix, or a part of RAM in percent; null for what is none. */
 function parseSize(text: string, totalPages: number): number | null {
-  const match = /^(0x[0-9a-f]+|\d+)([kmgtpe]?)(%?)$/i.exec(text);
-  if (match === null) return null;
-  const [, number, suffix, percent] = match;
-  const bytes = Number(number) * 1024 ** (SUFFIXES.indexOf(suffix!.toLowerCase() || " ") + 1);
-  return percent === "" ? bytes : Math.floor((bytes * totalPages) / 100) * 4096;
+  const size = memparse(text);
+  if (size === null || (size.rest !== "" && size.rest !== "%")) return null;
+  return size.rest === "" ? size.bytes : Math.floor((size.bytes * totalPages) / 100) * 4096;
 }
 
 /** The options of a mount, or null where one is unknown or wrong. `totalPages`: of RAM, of which a tmpfs has half. */

@@ -62,6 +62,11 @@ export class ShmSegment {
   ) {
     this.ctimeNs = now;
   }
+
+  /** The round of numbers that its own is of (ipc_perm.seq). */
+  get seq(): number {
+    return this.id >>> IPC_SEQ_SHIFT;
+  }
 }
 
 /** All segments of a machine. */
@@ -105,6 +110,13 @@ export class Shm {
     if (number <= this.last) this.seq++;
     this.last = number;
     return (this.seq << IPC_SEQ_SHIFT) + number;
+  }
+
+  /** A segment that is to go with its last attachment is no longer found, once that has gone; the caller drops its file. */
+  forgetUnused(segment: ShmSegment): boolean {
+    const gone = segment.nattch === 0 && (segment.mode & SHM_DEST) !== 0;
+    if (gone) this.segments.delete(this.numberOf(segment));
+    return gone;
   }
 
   numberOf(segment: ShmSegment): number {
@@ -187,8 +199,7 @@ function* count(k: Kernel, segment: ShmSegment, n: number): MaySleep<void> {
   segment.nattch += n;
   segment.lpid = m.current!.process?.pid ?? segment.lpid;
   if (n < 0) segment.dtimeNs = m.now();
-  const gone = segment.nattch === 0 && (segment.mode & SHM_DEST) !== 0;
-  if (gone) shm.segments.delete(shm.numberOf(segment));
+  const gone = shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
   if (gone) yield* fput(k, segment.file);
 }
@@ -242,8 +253,7 @@ export function* shmat(k: Kernel, mm: Mm, id: number, addr: number, flags: numbe
     segment.atimeNs = m.now();
     segment.lpid = m.current!.process?.pid ?? 0;
   }
-  const gone = segment.nattch === 0 && (segment.mode & SHM_DEST) !== 0;
-  if (gone) shm.segments.delete(shm.numberOf(segment));
+  const gone = shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
   if (gone) yield* fput(k, segment.file);
   return result === -Errno.EEXIST ? -Errno.EINVAL : result;
@@ -282,14 +292,13 @@ export function* shmRemove(k: Kernel, id: number): MaySleep<number> {
     segment.key = IPC_PRIVATE;
     segment.mode |= SHM_DEST;
   }
-  const gone = segment !== undefined && segment.nattch === 0;
-  if (gone) shm.segments.delete(shm.numberOf(segment));
+  const gone = segment !== undefined && shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
   if (gone) yield* fput(k, segment.file);
   return segment === undefined ? -Errno.EINVAL : 0;
 }
 
-/** SHM_LOCK and SHM_UNLOCK. Huge pages are never swapped, so nothing changes. */
+/** SHM_LOCK and SHM_UNLOCK: noted, without effect. Huge pages are never swapped. */
 export function* shmLock(k: Kernel, id: number, locked: boolean): MaySleep<number> {
   const { shm } = k.m;
   if (!shm.lock.tryLock()) yield* shm.lock.lock();

@@ -1,4 +1,4 @@
-import { PAGE_SIZE, PTE, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
+import { Errno, NSEC_PER_SEC, PAGE_SIZE, PTE, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
 
 /** Reads `length` bytes of the current task's memory; null for a bad address. */
 export function* readUser(k: Kernel, address: number, length: number): MaySleep<Uint8Array | null> {
@@ -18,6 +18,19 @@ export function getU64(view: DataView, at: number): number {
 
 export function getI64(view: DataView, at: number): number {
   return view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+}
+
+/** A struct timespec in nanoseconds; null for one that is negative, or has too many (timespec64_valid()). */
+export function timespecAt(view: DataView, at: number): number | null {
+  const seconds = getI64(view, at);
+  const ns = getI64(view, at + 8);
+  return seconds < 0 || ns < 0 || ns >= NSEC_PER_SEC ? null : seconds * NSEC_PER_SEC + ns;
+}
+
+/** A struct timespec of the current task's in nanoseconds, or a negated errno: -EFAULT, -EINVAL. */
+export function* readTimespec(k: Kernel, address: number): MaySleep<number> {
+  const view = yield* readStruct(k, address, 16);
+  return view === null ? -Errno.EFAULT : (timespecAt(view, 0) ?? -Errno.EINVAL);
 }
 
 /** Stores a safe integer, signed or not. */

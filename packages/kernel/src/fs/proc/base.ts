@@ -3,7 +3,6 @@ import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
-import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import type { Mm } from "../../mm/mm_types.js";
 import { Event } from "../../trace.js";
 import {
@@ -207,25 +206,11 @@ class MmDataFile implements Inode {
   }
 }
 
-/** Bytes of an address space as they are, without faulting: what is missing or swapped reads as far as it goes. */
+/** Bytes of an address space, as far as they can be had. */
 function* peekMemory(k: Kernel, mm: Mm, start: number, end: number): MaySleep<Uint8Array> {
-  const { m } = k;
   const out = new Uint8Array(Math.max(0, end - start));
   if (out.length === 0 || !(yield* k.fork.mmgetNotZero(k, mm))) return out.subarray(0, 0);
-  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-  let done = 0;
-  while (done < out.length) {
-    const address = start + done;
-    const page = yield* k.gup.getUserPageRemote(k, mm, Math.floor(address / PAGE_SIZE), 0, "proc_peek");
-    if (page < 0) break;
-    const offset = address % PAGE_SIZE;
-    const n = Math.min(out.length - done, PAGE_SIZE - offset);
-    if (m.point(Op.FrameRead, page)) yield SWITCH;
-    out.set(m.ram.frame(page).subarray(offset, offset + n), done);
-    done += n;
-    yield* k.swap.folioPut(k, m.memmap.folioOf(page), "proc_peek");
-  }
-  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  const done = yield* k.accessRemote.accessRemoteVm(k, mm, start, out, 0);
   yield* k.fork.mmput(k, mm);
   return out.subarray(0, done);
 }

@@ -1,6 +1,6 @@
-import { EFD_SEMAPHORE, epollCtl, EpollOp, epollWait, Errno, isPipe, makeEpoll, makeEventfd, NSEC_PER_SEC, O, Sig, SI, vmspliceToPipe, type MaySleep } from "@faultline/kernel";
+import { EFD_SEMAPHORE, epollCtl, EpollOp, epollWait, Errno, isPipe, makeEpoll, makeEventfd, O, Sig, SI, vmspliceToPipe, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, getU64, readStruct, structBytes } from "../user.js";
+import { getU64, readStruct, readTimespec, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { fileOf, installOrPut, IOV_MAX } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
@@ -68,12 +68,8 @@ const epoll_pwait: Handler = function* (t, args) {
 
 const epoll_pwait2: Handler = function* (t, args) {
   if (args[3] === 0) return yield* wait(t, args, Infinity);
-  const view = yield* readStruct(t.k, args[3]!, 16);
-  if (view === null) return -Errno.EFAULT;
-  const seconds = getI64(view, 0);
-  const ns = getI64(view, 8);
-  if (seconds < 0 || ns < 0 || ns >= NSEC_PER_SEC) return -Errno.EINVAL;
-  return yield* wait(t, args, seconds * NSEC_PER_SEC + ns);
+  const ns = yield* readTimespec(t.k, args[3]!);
+  return ns < 0 ? ns : yield* wait(t, args, ns);
 };
 
 const SPLICE_F_NONBLOCK = 2;

@@ -1,6 +1,6 @@
 import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PAGE_SIZE, pipeSize, Poll, pollFile, setPipeSize, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
+import { bytesOf, getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -586,11 +586,9 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
   if (table === null) return -Errno.EFAULT;
   let deadline = Infinity;
   if (timeout !== 0) {
-    const ts = yield* readStruct(k, timeout!, 16);
-    if (ts === null) return -Errno.EFAULT;
-    const ns = getI64(ts, 8);
-    if (getI64(ts, 0) < 0 || ns < 0 || ns >= NSEC_PER_SEC) return -Errno.EINVAL;
-    deadline = k.m.now() + getI64(ts, 0) * NSEC_PER_SEC + ns;
+    const ns = yield* readTimespec(k, timeout!);
+    if (ns < 0) return ns;
+    deadline = k.m.now() + ns;
   }
   if (sigmask !== 0) {
     if (size !== 8) return -Errno.EINVAL;

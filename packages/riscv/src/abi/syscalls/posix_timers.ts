@@ -1,6 +1,6 @@
 import { Errno, NSEC_PER_SEC, NSIG, REALTIME_AT_BOOT_S, Sig, type MaySleep, type PosixTimer, type Task, type TimerNotice } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, readStruct, setI64, structBytes } from "../user.js";
+import { readStruct, setI64, structBytes, timespecAt } from "../user.js";
 import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -79,13 +79,11 @@ const timer_settime: Handler = function* (t, [id, flags, spec, old]) {
   const { k } = t;
   const view = spec === 0 ? null : yield* readStruct(k, spec!, 32);
   if (view === null) return spec === 0 ? -Errno.EINVAL : -Errno.EFAULT;
-  for (const at of [0, 16]) {
-    if (getI64(view, at) < 0 || getI64(view, at + 8) < 0 || getI64(view, at + 8) >= NSEC_PER_SEC) return -Errno.EINVAL;
-  }
+  const interval = timespecAt(view, 0);
+  const value = timespecAt(view, 16);
+  if (interval === null || value === null) return -Errno.EINVAL;
   const timer = timerOf(t, id!);
   if (timer === null) return -Errno.EINVAL;
-  const interval = getI64(view, 0) * NSEC_PER_SEC + getI64(view, 8);
-  const value = getI64(view, 16) * NSEC_PER_SEC + getI64(view, 24);
   const absolute = (int(flags!) & TIMER_ABSTIME) !== 0;
   // A time that has passed is now; only no time at all is never.
   const deadline = value === 0 ? 0 : Math.max(absolute ? value - timer.epochNs : k.m.now() + value, 1);

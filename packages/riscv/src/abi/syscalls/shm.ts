@@ -38,7 +38,7 @@ function shmidBytes(segment: Readonly<ShmSegment>): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setInt32(0, segment.key, true);
   view.setUint32(MODE_OFFSET, segment.mode, true);
-  view.setUint16(24, segment.id >>> 15, true);
+  view.setUint16(24, segment.seq, true);
   view.setBigUint64(48, BigInt(segment.size), true);
   view.setBigInt64(56, seconds(segment.atimeNs), true);
   view.setBigInt64(64, seconds(segment.dtimeNs), true);

@@ -1,8 +1,8 @@
-import { Errno, NSEC_PER_SEC, SI, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Sig, type MaySleep, type SignalInfo } from "@faultline/kernel";
+import { Errno, SI, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, Sig, type MaySleep, type SignalInfo } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_SP } from "../registers.js";
 import { altStackFlags, FRAME_SIZE, restoreFrame, writeSigInfo } from "../signal_frame.js";
-import { getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
+import { getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -69,10 +69,8 @@ const rtSigtimedwait: Handler = function* (t, [set, info, timeout, size]) {
   if (mask === null) return -Errno.EFAULT;
   let ns = Infinity;
   if (timeout !== 0) {
-    const ts = yield* readStruct(k, timeout!, 16);
-    if (ts === null) return -Errno.EFAULT;
-    ns = getI64(ts, 0) * NSEC_PER_SEC + getI64(ts, 8);
-    if (!(ns >= 0) || getI64(ts, 8) >= NSEC_PER_SEC) return -Errno.EINVAL;
+    ns = yield* readTimespec(k, timeout!);
+    if (ns < 0) return ns;
   }
   const taken = yield* k.signal.sigtimedwait(k, mask, ns);
   if (typeof taken === "number") return taken;

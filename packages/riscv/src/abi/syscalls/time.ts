@@ -1,6 +1,6 @@
 import { BLOCK, Errno, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, type CpuTimerKind, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, readStruct, setI64, structBytes } from "../user.js";
+import { getI64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { processTimes } from "./process.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
@@ -84,16 +84,6 @@ const times: Handler = function* (t, [buf]) {
   return Math.floor(t.k.m.now() / TICK_NS);
 };
 
-/** A struct timespec in nanoseconds, or a negated errno as { error }. */
-function* readTimespec(t: GuestThread, address: number): MaySleep<number | { readonly error: number }> {
-  const view = yield* readStruct(t.k, address, 16);
-  if (view === null) return { error: -Errno.EFAULT };
-  const seconds = getI64(view, 0);
-  const ns = getI64(view, 8);
-  if (seconds < 0 || ns < 0 || ns >= NSEC_PER_SEC) return { error: -Errno.EINVAL };
-  return seconds * NSEC_PER_SEC + ns;
-}
-
 function* sleep(t: GuestThread, ns: number, remaining: number): MaySleep<number> {
   const { k } = t;
   const deadline = t.resumes ?? k.m.now() + ns;
@@ -108,8 +98,8 @@ function* sleep(t: GuestThread, ns: number, remaining: number): MaySleep<number>
 }
 
 const nanosleep: Handler = function* (t, [request, remaining]) {
-  const ns = yield* readTimespec(t, request!);
-  return typeof ns === "number" ? yield* sleep(t, ns, remaining!) : ns.error;
+  const ns = yield* readTimespec(t.k, request!);
+  return ns < 0 ? ns : yield* sleep(t, ns, remaining!);
 };
 
 const TIMER_ABSTIME = 1;
@@ -122,8 +112,8 @@ const clockNanosleep: Handler = function* (t, [clock, flags, request, remaining]
   const id = int(clock!);
   if (NO_SLEEP.includes(id)) return -Errno.EOPNOTSUPP;
   if (id !== Clock.REALTIME && id !== Clock.MONOTONIC && id !== Clock.BOOTTIME) return -Errno.EINVAL;
-  const ns = yield* readTimespec(t, request!);
-  if (typeof ns !== "number") return ns.error;
+  const ns = yield* readTimespec(t.k, request!);
+  if (ns < 0) return ns;
   if ((flags! & TIMER_ABSTIME) === 0) return yield* sleep(t, ns, remaining!);
   const deadline = id === Clock.REALTIME ? ns - REALTIME_AT_BOOT_S * NSEC_PER_SEC : ns;
   return (yield* k.time.sleepUntil(k, deadline, "a timer (nanosleep)")) ? 0 : -Restart.ERESTARTNOHAND;
@@ -208,8 +198,8 @@ const futex: Handler = function* (t, [address, op, value, argument3, address2, v
     case Futex.WAIT_BITSET: {
       let deadline = Infinity;
       if (argument3 !== 0) {
-        const ns = yield* readTimespec(t, argument3!);
-        if (typeof ns !== "number") return ns.error;
+        const ns = yield* readTimespec(t.k, argument3!);
+        if (ns < 0) return ns;
         // WAIT takes a span, WAIT_BITSET a point in time.
         if (command === Futex.WAIT) deadline = t.resumes ?? k.m.now() + ns;
         else deadline = realtime ? ns - REALTIME_AT_BOOT_S * NSEC_PER_SEC : ns;
