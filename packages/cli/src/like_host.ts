@@ -36,6 +36,13 @@ function read(path: string): string | null {
   }
 }
 
+/** A line of our own making. */
+export function operatorLine(text: string): OperatorLine {
+  const line = parseOperatorLine(text);
+  if (typeof line === "string") throw new Error(`${text}: ${line}`);
+  return line;
+}
+
 /** `always [madvise] never` is madvise. */
 function chosen(text: string): string {
   return /\[([^\]]+)\]/.exec(text)?.[1] ?? text;
@@ -82,8 +89,7 @@ export class LikeHost {
       return [];
     }
     const value = chosen(text);
-    const [show, set] = [parseOperatorLine(`cat ${path}`), parseOperatorLine(`echo ${value} > ${path}`)];
-    if (typeof show === "string" || typeof set === "string") throw new Error(`${path}: ${value} makes no line`);
+    const [show, set] = [operatorLine(`cat ${path}`), operatorLine(`echo ${value} > ${path}`)];
     this.wanted.set(set, { path, value });
     this.wanted.set(show, { path, value });
     return [show, set];

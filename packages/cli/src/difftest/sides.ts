@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { LinuxMachine, type OperatorOutput } from "@faultline/riscv";
 import { UserError } from "../failure.js";
-import { LikeHost } from "../like_host.js";
+import { LikeHost, operatorLine } from "../like_host.js";
 import { ENVIRONMENT, readProgram, type Program } from "../run.js";
 import { encodeLists, type Operation } from "./operations.js";
 import { parseOutput, type Output } from "./output.js";
@@ -10,6 +10,16 @@ const MEMORY_BYTES = 2 ** 27;
 const NATIVE_TIMEOUT_MS = 60_000;
 /** Of the CPUs, many times more than any list takes. */
 const TURNS_MAX = 2_000_000_000;
+/**
+ * khugepaged scans when the first process asks for huge pages, and every ten seconds after. Where a list is by
+ * then is up to the scheduler on either side, so it looks at one range, collapses what is full, and sleeps.
+ */
+const KHUGEPAGED = "/sys/kernel/mm/transparent_hugepage/khugepaged";
+const KHUGEPAGED_SLEEPS = [
+  `echo 1 > ${KHUGEPAGED}/pages_to_scan`,
+  `echo 4294967295 > ${KHUGEPAGED}/scan_sleep_millisecs`,
+  ...["none", "shared", "swap"].map((name) => `echo 0 > ${KHUGEPAGED}/max_ptes_${name}`),
+].map(operatorLine);
 
 type Lists = readonly (readonly Operation[])[];
 
@@ -52,7 +62,7 @@ export class GuestSide {
       stdout: (bytes) => out.push(Buffer.from(bytes)),
       stderr: () => {},
       limits: host.limits,
-      before: host.lines,
+      before: [...host.lines, ...KHUGEPAGED_SLEEPS],
       operatorOutput: host.around(ignored),
     });
     const result = linux.runFor(TURNS_MAX);
