@@ -68,7 +68,9 @@ export { commitCreds, ROOT_CREDENTIALS, type Credentials } from "./kernel/cred.j
 export { Cap, CAP_FULL_SET, CAP_LAST, capable, type Capabilities } from "./kernel/capability.js";
 export { initialLimits, maxThreads, RLIM_INFINITY, RLIM_NLIMITS, Rlimit, STACK_LIMIT, type ResourceLimit } from "./kernel/rlimit.js";
 export { Executor, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
-export type { Shm, ShmSegment } from "./kernel/shm.js";
+export { ipcSeq, type IpcPerm } from "./kernel/ipc.js";
+export { SEMAEM, SEMVMX, shareSemUndo, waitersFor, type SemArray, type SemOp } from "./kernel/sem.js";
+export type { ShmSegment } from "./kernel/shm.js";
 export { NSIG, Restart, SA, SI, Sig, signalBit, SignalHandlers, signalName, Signals, SIGRTMIN, type SignalAction, type SignalInfo } from "./kernel/signal.js";
 export { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "./kernel/time.js";
 

@@ -86,6 +86,7 @@ import * as fork from "./kernel/fork.js";
 import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
+import * as sem from "./kernel/sem.js";
 import * as shm from "./kernel/shm.js";
 import * as signal from "./kernel/signal.js";
 import * as time from "./kernel/time.js";
@@ -163,6 +164,7 @@ export const MAINLINE = {
   rmap,
   shmem,
   shmemHuge,
+  sem,
   shm,
   signal,
   splitDebug,

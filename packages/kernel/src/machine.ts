@@ -7,6 +7,7 @@ import { FRAME_WRITES } from "./kernel/op.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
+import { Sem } from "./kernel/sem.js";
 import { Shm } from "./kernel/shm.js";
 import { Signals } from "./kernel/signal.js";
 import { Scheduler, TaskTable, TaskState, WaitQueue, type Executor, type Task } from "./kernel/sched.js";
@@ -90,6 +91,7 @@ export class Machine {
   readonly thp: TransparentHugePages;
   readonly hugetlb: Hugetlb;
   readonly shm: Shm;
+  readonly sem: Sem;
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
@@ -169,6 +171,7 @@ export class Machine {
     this.thp = new TransparentHugePages(this);
     this.hugetlb = new Hugetlb(this);
     this.shm = new Shm(this);
+    this.sem = new Sem(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);
     this.pollWait = new WaitQueue(this);

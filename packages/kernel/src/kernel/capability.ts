@@ -6,6 +6,7 @@ export enum Cap {
   SETGID = 6,
   SETUID = 7,
   IPC_LOCK = 14,
+  IPC_OWNER = 15,
   SYS_RAWIO = 17,
   SYS_PTRACE = 19,
   SYS_ADMIN = 21,

@@ -42,6 +42,7 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   task.pendingSignals.clear();
   task.blockedSignals = ~0n & 0xffff_ffff_ffff_ffffn;
   yield* k.exit.exitMm(k, task);
+  yield* k.sem.exitSem(k, task);
   if (m.point(Op.Process, process.pid)) yield SWITCH;
   process.gone.userTimeNs += task.thread.userTimeNs;
   process.gone.systemTimeNs += task.thread.systemTimeNs;

@@ -7,6 +7,7 @@ import type { CpuTimer, CpuTimerKind } from "./cpu_timers.js";
 import type { PosixTimer } from "./posix_timers.js";
 import type { ResourceLimit } from "./rlimit.js";
 import type { Task, TimerHandle, WaitQueue } from "./sched.js";
+import type { SemUndoList } from "./sem.js";
 import { Sig, type SignalHandlers, type SignalInfo } from "./signal.js";
 
 /** sigaltstack(2) flags. */
@@ -45,6 +46,8 @@ export class ThreadState {
   /** SCHED_*, with its flags, and the priority where that has one. */
   policy = 0;
   rtPriority = 0;
+  /** What of System V semaphores is to be undone when it ends; null while there is nothing. */
+  semUndo: SemUndoList | null = null;
   /** MPOL_*, with its flags. */
   mempolicy = 0;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */

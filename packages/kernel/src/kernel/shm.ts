@@ -10,13 +10,12 @@ import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";
 import { SWITCH, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
-import { Mutex } from "./locks.js";
+import { ipcExisting, IpcIds, ipcOwned, ipcOwner, ipcPermitted, IPC_CREAT, IPC_PRIVATE, type IpcPerm } from "./ipc.js";
 import { Op } from "./op.js";
+import { rlimit, Rlimit } from "./rlimit.js";
 
 /** Flags of shmget(2). */
 export enum ShmGet {
-  CREAT = 0o1000,
-  EXCL = 0o2000,
   HUGETLB = 0o4000,
   NORESERVE = 0o10000,
 }
@@ -33,95 +32,58 @@ export enum ShmAt {
 export const SHM_DEST = 0o1000;
 export const SHM_LOCKED = 0o2000;
 
-export const IPC_PRIVATE = 0;
 const SHMMNI = 4096;
 /** SHMMAX and SHMALL: as good as none. */
 const SHMMAX = (1n << 64n) - (1n << 24n) - 1n;
-/** Ids are this far apart for each time that numbers begin anew. */
-const IPC_SEQ_SHIFT = 15;
-/** Numbers are given out in a circle of so many at least. */
-const IPC_MIN_CYCLE = 64;
 
 /** A segment of System V shared memory. `Shm.lock` guards it. */
-export class ShmSegment {
-  nattch = 0;
-  lpid = 0;
-  atimeNs = 0;
-  dtimeNs = 0;
+export interface ShmSegment extends IpcPerm {
+  /** In bytes, as it was asked for. */
+  readonly size: number;
+  readonly file: OpenFile;
+  nattch: number;
+  readonly cpid: number;
+  lpid: number;
+  atimeNs: number;
+  dtimeNs: number;
   ctimeNs: number;
-
-  constructor(
-    readonly id: number,
-    public key: number,
-    public mode: number,
-    /** In bytes, as it was asked for. */
-    readonly size: number,
-    readonly file: OpenFile,
-    readonly cpid: number,
-    now: number,
-  ) {
-    this.ctimeNs = now;
-  }
-
-  /** The round of numbers that its own is of (ipc_perm.seq). */
-  get seq(): number {
-    return this.id >>> IPC_SEQ_SHIFT;
-  }
 }
 
 /** All segments of a machine. */
-export class Shm {
-  readonly lock: Mutex;
-  /** By their number, which is the lower part of their id. */
-  readonly segments = new Map<number, ShmSegment>();
+export class Shm extends IpcIds<ShmSegment> {
   /** kernel.shmmax in bytes, kernel.shmall in pages, kernel.shmmni. */
-  max = SHMMAX;
-  all = SHMMAX;
+  maxBytes = SHMMAX;
+  maxPages = SHMMAX;
   mni = SHMMNI;
-  private last = -1;
-  private seq = 0;
 
   constructor(m: Machine) {
-    this.lock = new Mutex(m.locks, "shm_ids");
+    super(m, "shm_ids");
   }
 
   /** Of all segments. */
   pages(): number {
     let pages = 0;
-    for (const { size } of this.segments.values()) pages += Math.ceil(size / 4096);
+    for (const { size } of this.objects.values()) pages += Math.ceil(size / 4096);
     return pages;
-  }
-
-  byId(id: number): ShmSegment | undefined {
-    const segment = this.segments.get(id & ((1 << IPC_SEQ_SHIFT) - 1));
-    return segment?.id === id ? segment : undefined;
-  }
-
-  byKey(key: number): ShmSegment | undefined {
-    for (const segment of this.segments.values()) if (segment.key === key) return segment;
-    return undefined;
-  }
-
-  /** An id for a new segment; its number is free. */
-  allocateId(): number {
-    const cycle = Math.max(Math.floor((this.segments.size * 3) / 2), IPC_MIN_CYCLE);
-    let number = this.last + 1 >= cycle ? 0 : this.last + 1;
-    while (this.segments.has(number)) number = number + 1 >= cycle ? 0 : number + 1;
-    if (number <= this.last) this.seq++;
-    this.last = number;
-    return (this.seq << IPC_SEQ_SHIFT) + number;
   }
 
   /** A segment that is to go with its last attachment is no longer found, once that has gone; the caller drops its file. */
   forgetUnused(segment: ShmSegment): boolean {
     const gone = segment.nattch === 0 && (segment.mode & SHM_DEST) !== 0;
-    if (gone) this.segments.delete(this.numberOf(segment));
+    if (gone) this.remove(segment);
     return gone;
   }
+}
 
-  numberOf(segment: ShmSegment): number {
-    return segment.id & ((1 << IPC_SEQ_SHIFT) - 1);
+/** Pages of a segment that are in memory, and that are in swap. */
+export function shmUsage({ file }: ShmSegment): { rss: number; swap: number } {
+  let rss = 0;
+  let swap = 0;
+  for (const entry of file.inode.mapping!.entries.values()) {
+    if (entry >= 0) rss++;
+    else swap++;
   }
+  return isHugetlbFile(file) ? { rss: rss * ((file.inode as HugetlbInode).fs.hstate.bytes / 4096), swap: 0 } : { rss, swap };
 }
 
 /** shmget(2): an id, or -EINVAL, -ENOENT, -EEXIST, -ENOSPC, -ENOMEM, -EPERM. */
@@ -131,10 +93,11 @@ export function* shmget(k: Kernel, key: number, size: number, flags: number): Ma
   const there = key === IPC_PRIVATE ? undefined : shm.byKey(key);
   let result: number;
   if (there !== undefined) {
-    result = there.id;
-    if ((flags & (ShmGet.CREAT | ShmGet.EXCL)) === (ShmGet.CREAT | ShmGet.EXCL)) result = -Errno.EEXIST;
+    const error = ipcExisting(k, there, flags);
+    if (error === -Errno.EEXIST) result = error;
     else if (size > there.size) result = -Errno.EINVAL;
-  } else if (key !== IPC_PRIVATE && (flags & ShmGet.CREAT) === 0) result = -Errno.ENOENT;
+    else result = error < 0 ? error : there.id;
+  } else if (key !== IPC_PRIVATE && (flags & IPC_CREAT) === 0) result = -Errno.ENOENT;
   else result = yield* k.shm.newSegment(k, key, size, flags);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
   return result;
@@ -145,14 +108,17 @@ export function* newSegment(k: Kernel, key: number, size: number, flags: number)
   const { m } = k;
   const { shm } = m;
   // A negative size is one of more than half of what there could be.
-  if (size < 1 || BigInt(size) > shm.max) return -Errno.EINVAL;
-  if (shm.segments.size >= shm.mni || BigInt(shm.pages() + Math.ceil(size / 4096)) > shm.all) return -Errno.ENOSPC;
+  if (size < 1 || BigInt(size) > shm.maxBytes) return -Errno.EINVAL;
+  if (shm.objects.size >= shm.mni || BigInt(shm.pages() + Math.ceil(size / 4096)) > shm.maxPages) return -Errno.ENOSPC;
   const file = yield* k.shm.newFile(k, key, size, flags);
   if (typeof file === "number") return file;
-  const segment = new ShmSegment(shm.allocateId(), key, flags & 0o777, size, file, m.current!.process!.pid, m.now());
+  const segment: ShmSegment = {
+    id: shm.allocateId(), key, mode: flags & 0o777, ...ipcOwner(k), size, file,
+    nattch: 0, cpid: m.current!.process!.pid, lpid: 0, atimeNs: 0, dtimeNs: 0, ctimeNs: m.now(),
+  };
   // What /proc/PID/maps shows as the inode is the id.
   Object.assign(file.inode, { ino: segment.id });
-  shm.segments.set(shm.numberOf(segment), segment);
+  shm.add(segment);
   return segment.id;
 }
 
@@ -231,14 +197,16 @@ export function* shmat(k: Kernel, mm: Mm, id: number, addr: number, flags: numbe
     at -= at % 4096;
   }
   if (at === 0 && (flags & ShmAt.REMAP) !== 0) return -Errno.EINVAL;
+  const readOnly = (flags & ShmAt.RDONLY) !== 0;
+  const wanted = (readOnly ? 0o444 : 0o666) | ((flags & ShmAt.EXEC) !== 0 ? 0o111 : 0);
   if (!shm.lock.tryLock()) yield* shm.lock.lock();
   const segment = shm.byId(id);
+  const refused = segment === undefined ? -Errno.EINVAL : ipcPermitted(k, segment, wanted);
   // Held while it is mapped, so that it does not go meanwhile.
-  if (segment !== undefined) segment.nattch++;
+  if (refused === 0) segment!.nattch++;
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (segment === undefined) return -Errno.EINVAL;
+  if (segment === undefined || refused < 0) return refused;
   const { inode, path } = segment.file;
-  const readOnly = (flags & ShmAt.RDONLY) !== 0;
   const file = new OpenFile(path, inode, attachmentOps(segment), readOnly ? O.RDONLY : O.RDWR);
   if (inode.open !== undefined) yield* inode.open(k, file);
   let prot = readOnly ? Prot.READ : Prot.READ | Prot.WRITE;
@@ -283,46 +251,82 @@ export function* shmdt(k: Kernel, mm: Mm, addr: number): MaySleep<number> {
 
 /* shmctl(2). */
 
-/** IPC_RMID: nobody finds the segment by its key any more, and it goes with its last attachment. */
+/** IPC_RMID: nobody finds the segment by its key any more, and it goes with its last attachment. -EINVAL, -EPERM. */
 export function* shmRemove(k: Kernel, id: number): MaySleep<number> {
   const { shm } = k.m;
   if (!shm.lock.tryLock()) yield* shm.lock.lock();
   const segment = shm.byId(id);
-  if (segment !== undefined) {
-    segment.key = IPC_PRIVATE;
-    segment.mode |= SHM_DEST;
+  const error = segment === undefined ? -Errno.EINVAL : ipcOwned(k, segment, Cap.SYS_ADMIN);
+  if (error === 0) {
+    segment!.key = IPC_PRIVATE;
+    segment!.mode |= SHM_DEST;
   }
-  const gone = segment !== undefined && shm.forgetUnused(segment);
+  const gone = error === 0 && shm.forgetUnused(segment!);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* fput(k, segment.file);
-  return segment === undefined ? -Errno.EINVAL : 0;
+  if (gone) yield* fput(k, segment!.file);
+  return error;
 }
 
-/** SHM_LOCK and SHM_UNLOCK: noted, without effect. Huge pages are never swapped. */
+/** SHM_LOCK and SHM_UNLOCK: noted, without effect. Huge pages are never swapped. -EINVAL, -EPERM. */
 export function* shmLock(k: Kernel, id: number, locked: boolean): MaySleep<number> {
-  const { shm } = k.m;
+  const { m } = k;
+  const { shm } = m;
   if (!shm.lock.tryLock()) yield* shm.lock.lock();
   const segment = shm.byId(id);
-  if (segment !== undefined && !isHugetlbFile(segment.file)) segment.mode = locked ? segment.mode | SHM_LOCKED : segment.mode & ~SHM_LOCKED;
+  let error = segment === undefined ? -Errno.EINVAL : ipcOwned(k, segment, Cap.IPC_LOCK);
+  if (error === 0 && locked && rlimit(m, Rlimit.MEMLOCK) === 0n && !capable(k, Cap.IPC_LOCK)) error = -Errno.EPERM;
+  if (error === 0 && !isHugetlbFile(segment!.file)) segment!.mode = locked ? segment!.mode | SHM_LOCKED : segment!.mode & ~SHM_LOCKED;
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  return segment === undefined ? -Errno.EINVAL : 0;
+  return error;
 }
 
-/** IPC_SET: the permission bits. */
-export function* shmSet(k: Kernel, id: number, mode: number): MaySleep<number> {
+/** IPC_SET: the owner and the permission bits. -EINVAL, -EPERM. */
+export function* shmSet(k: Kernel, id: number, { uid, gid, mode }: Pick<IpcPerm, "uid" | "gid" | "mode">): MaySleep<number> {
   const { shm } = k.m;
   if (!shm.lock.tryLock()) yield* shm.lock.lock();
   const segment = shm.byId(id);
-  if (segment !== undefined) {
-    segment.mode = (segment.mode & ~0o777) | (mode & 0o777);
-    segment.ctimeNs = k.m.now();
+  const error = segment === undefined ? -Errno.EINVAL : ipcOwned(k, segment, Cap.SYS_ADMIN);
+  if (error === 0) {
+    Object.assign(segment!, { uid, gid, mode: (segment!.mode & ~0o777) | (mode & 0o777), ctimeNs: k.m.now() });
   }
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  return segment === undefined ? -Errno.EINVAL : 0;
+  return error;
 }
 
-/** A segment as it is just now, for IPC_STAT; undefined where there is none. */
-export function* shmStat(k: Kernel, id: number): MaySleep<Readonly<ShmSegment> | undefined> {
-  if (k.m.point(Op.GuardedRead, k.m.shm.lock.id)) yield SWITCH;
-  return k.m.shm.byId(id);
+/** Which segment IPC_STAT and its kin are asked about: that of an id, or of a number for the whole list. */
+export type ShmWhich = { readonly id: number } | { readonly number: number; readonly anybody: boolean };
+
+/** A segment as it is just now, for IPC_STAT, SHM_STAT, SHM_STAT_ANY: -EINVAL, -EACCES. */
+export function* shmStat(k: Kernel, which: ShmWhich): MaySleep<Readonly<ShmSegment> | number> {
+  const { shm } = k.m;
+  if (k.m.point(Op.GuardedRead, shm.lock.id)) yield SWITCH;
+  const segment = "id" in which ? shm.byId(which.id) : shm.byNumber(which.number);
+  if (segment === undefined) return -Errno.EINVAL;
+  const refused = "anybody" in which && which.anybody ? 0 : ipcPermitted(k, segment, 0o444);
+  return refused < 0 ? refused : segment;
+}
+
+/** Of all segments together, in pages of 4096 bytes; and the largest number, 0 for none. */
+export interface ShmTotals {
+  readonly segments: number;
+  readonly pages: number;
+  readonly rss: number;
+  readonly swap: number;
+  readonly highest: number;
+}
+
+/** For SHM_INFO and IPC_INFO. */
+export function* shmTotals(k: Kernel): MaySleep<ShmTotals> {
+  const { shm } = k.m;
+  if (!shm.lock.tryLock()) yield* shm.lock.lock();
+  const usages = shm.all().map(shmUsage);
+  const totals = {
+    segments: usages.length,
+    pages: shm.pages(),
+    rss: usages.reduce((sum, { rss }) => sum + rss, 0),
+    swap: usages.reduce((sum, { swap }) => sum + swap, 0),
+    highest: shm.highest,
+  };
+  if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
+  return totals;
 }

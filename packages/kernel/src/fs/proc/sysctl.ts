@@ -3,6 +3,7 @@ import { Errno } from "../../kernel/errno.js";
 import { CAP_LAST } from "../../kernel/capability.js";
 import { Op } from "../../kernel/op.js";
 import type { VmSysctl } from "../../mm/vm_sysctl.js";
+import { IPCMNI } from "../../kernel/ipc.js";
 import { maxThreads } from "../../kernel/rlimit.js";
 import { PID_MAX } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
@@ -10,9 +11,6 @@ import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
 import { addSysctlLong, addSysctlNumber } from "./sysctl_number.js";
 import { populateVmSettings } from "./sysctl_vm.js";
-
-/** Most ids of one kind of System V IPC. */
-const IPCMNI = 32_768;
 
 const INT_MAX = 2 ** 31 - 1;
 
@@ -46,9 +44,10 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "ngroups_max", () => 65536);
   readOnly(kernel, "randomize_va_space", () => 2);
   readOnly(kernel, "tainted", () => 0);
-  addSysctlLong(kernel, "shmmax", (k) => k.m.shm.max, (k, value) => (k.m.shm.max = value));
-  addSysctlLong(kernel, "shmall", (k) => k.m.shm.all, (k, value) => (k.m.shm.all = value));
+  addSysctlLong(kernel, "shmmax", (k) => k.m.shm.maxBytes, (k, value) => (k.m.shm.maxBytes = value));
+  addSysctlLong(kernel, "shmall", (k) => k.m.shm.maxPages, (k, value) => (k.m.shm.maxPages = value));
   addSysctlNumber(kernel, "shmmni", { min: 0, max: IPCMNI, get: (k) => k.m.shm.mni, set: (k, value) => void (k.m.shm.mni = value) });
+  readOnly(kernel, "sem", ({ m: { sem: { limits } } }) => [limits.perSet, limits.all, limits.ops, limits.sets].join("\t"));
   const vm = sys.dir("vm");
   const number = (name: string, max: number, get: (sysctl: VmSysctl) => number, set: (sysctl: VmSysctl, value: number) => void): void => {
     addSysctlNumber(vm, name, { min: 0, max, get: (k) => get(k.m.vmSysctl), set: (k, value) => void set(k.m.vmSysctl, value) });

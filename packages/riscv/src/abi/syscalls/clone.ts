@@ -1,4 +1,4 @@
-import { Errno, FileTable, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process } from "@faultline/kernel";
+import { Errno, FileTable, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process, shareSemUndo } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { getU64, readStruct } from "../user.js";
@@ -143,6 +143,7 @@ function newTask(t: GuestThread, id: number, process: Process, mm: Mm, args: Clo
   const created = new Task(id, task.comm, m.sched.leastLoadedCpu(task.thread.affinity), child.body(begin), { process, mm, memcg: task.memcg });
   child.task = created;
   created.blockedSignals = task.blockedSignals;
+  if ((flags & Clone.SYSVSEM) !== 0) created.thread.semUndo = shareSemUndo(k, task);
   created.thread.affinity = task.thread.affinity;
   created.thread.timerSlackNs = task.thread.timerSlackNs;
   created.thread.mempolicy = task.thread.mempolicy;

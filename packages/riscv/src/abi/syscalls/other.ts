@@ -23,6 +23,7 @@ const unshare: Handler = function* (t, [flags]) {
   const alone = process.threads.size === 1;
   if ((wanted & (Clone.THREAD | Clone.SIGHAND | Clone.VM)) !== 0 && !alone) return -Errno.EINVAL;
   if ((wanted & Clone.VM) !== 0 && t.task.mm!.users > 1) return -Errno.EINVAL;
+  if ((wanted & Clone.SYSVSEM) !== 0) yield* t.k.sem.exitSem(t.k, t.task);
   if ((wanted & Clone.FILES) !== 0 && process.files.users > 1) {
     process.files.users--;
     process.files = new FileTable(process.files);

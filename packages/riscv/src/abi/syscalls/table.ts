@@ -11,6 +11,7 @@ import { PIDFD } from "./pidfd.js";
 import { MOUNT } from "./mount.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
+import { SEM } from "./sem.js";
 import { SHM } from "./shm.js";
 import { SCHED } from "./sched.js";
 import { SIGNAL } from "./signal.js";
@@ -34,6 +35,7 @@ export const SYSCALLS: Table = new Map(
     ...POSIX_TIMERS,
     ...PROCESS,
     ...PROCESS_VM,
+    ...SEM,
     ...SHM,
     ...SCHED,
     ...SIGNAL,

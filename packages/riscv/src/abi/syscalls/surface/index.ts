@@ -2,6 +2,7 @@ import { EXEC } from "./exec.js";
 import { CRED } from "./cred.js";
 import { EVENT } from "./event.js";
 import { FS } from "./fs.js";
+import { IPC } from "./ipc.js";
 import { MM } from "./mm.js";
 import { NUMA } from "./numa.js";
 import { OTHER } from "./other.js";
@@ -15,4 +16,4 @@ import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...TIME };
+export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...TIME };

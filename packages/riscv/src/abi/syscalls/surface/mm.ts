@@ -108,7 +108,11 @@ export const MM: Surfaces = {
     example: [0, PAGE, 0o1600],
     refuses: [[EINVAL, "a size of 0", { 1: 0 }], [ENOENT, "no segment with the key", { 0: 0x77, 2: 0 }], [EINVAL, "huge pages of no size that there is", { 2: 0x34000000 | 0o5600 }]],
   },
-  shmctl: { example: [-1, 2, AT.page], gives: EINVAL },
+  shmctl: {
+    example: [0, 14, AT.page],
+    takes: { 1: values([3, 14], EINVAL, [0, 1, 2, 11, 12, 13, 15]) },
+    refuses: [noMemory(2), [EINVAL, "a negative id", { 0: -1 }], [EINVAL, "no such segment", { 0: 0x70_0000, 1: 2 }], [EINVAL, "no segment of the number", { 0: 30000, 1: 13 }]],
+  },
   shmat: { example: [-1, 0, 0], gives: EINVAL },
   shmdt: { example: [AT.page], gives: EINVAL },
   memfd_create: {
