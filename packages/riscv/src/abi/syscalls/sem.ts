@@ -1,6 +1,6 @@
-import { Errno, NSEC_PER_SEC, Op, SEMAEM, SEMVMX, SWITCH, waitersFor, type MaySleep, type SemArray, type SemOp } from "@faultline/kernel";
+import { Errno, Op, SEMAEM, SEMVMX, SWITCH, waitersFor, type MaySleep, type SemArray, type SemOp } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, readStruct, setI64, structBytes } from "../user.js";
+import { readStruct, setI64, structBytes, timespecAt } from "../user.js";
 import * as F from "./format.js";
 import { ipcSeconds, IPC_INFO, IPC_PERM_SIZE, IPC_RMID, IPC_SET, IPC_STAT, readPerm, writePerm } from "./ipc.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
@@ -24,9 +24,9 @@ const semtimedop: Handler = function* (t, [id, address, count, timeout]) {
   if (int(id!) < 0) return -Errno.EINVAL;
   let deadline = Infinity;
   if (time !== null) {
-    const ns = getI64(time, 8);
-    if (getI64(time, 0) < 0 || ns < 0 || ns >= NSEC_PER_SEC) return -Errno.EINVAL;
-    deadline = k.m.now() + getI64(time, 0) * NSEC_PER_SEC + ns;
+    const ns = timespecAt(time, 0);
+    if (ns === null) return -Errno.EINVAL;
+    deadline = k.m.now() + ns;
   }
   const ops = Array.from({ length: n }, (_, i): SemOp => ({
     num: view.getUint16(i * SEMBUF_SIZE, true),
