@@ -87,5 +87,7 @@ export { HugetlbInode, memfdCreateHugetlb } from "./fs/hugetlbfs.js";
 export { EFD_SEMAPHORE, makeEventfd } from "./fs/eventfd.js";
 export { epollCtl, EpollOp, epollWait, makeEpoll, type EpollEvent } from "./fs/eventpoll.js";
 export { makeSocketPair, shutdownSocket, socketOf, SockType, type UnixSocket } from "./fs/unix_socket.js";
-export { isPipe, makePipe, pipeSize, setPipeSize, vmspliceToPipe } from "./fs/pipe.js";
+export { isPipe, makePipe, pipeSize, setPipeSize, takesNowait } from "./fs/pipe.js";
+export { MAX_RW_COUNT } from "./fs/namei.js";
+export { copyFileRange, sendfile, splice, tee, vmspliceFromPipe, vmspliceToPipe, type SplicePlace } from "./fs/splice.js";
 export { fput, FileTable, O, OpenFile, pathOf, Poll, pollFile, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

@@ -29,6 +29,7 @@ export function makeEventfd(k: Kernel, initial: number, flags: number): OpenFile
     {
       stream: true,
       seeks: true,
+      iter: { nowait: true },
       *read(k, file, into) {
         if (into.length < 8) return -Errno.EINVAL;
         for (;;) {

@@ -171,6 +171,8 @@ export class HostInode implements Inode, ReadsFolios {
 const READ_PAGE_NS = 20_000;
 
 const HOST_FILE_OPS: FileOps = {
+  iter: { from: "pages", to: true },
+
   *read(k, file, into, pos) {
     const { m } = k;
     const inode = file.inode as HostInode;

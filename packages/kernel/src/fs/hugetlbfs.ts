@@ -311,6 +311,8 @@ export class HugetlbInode implements RamFile {
 }
 
 const HUGETLBFS_FILE_OPS: FileOps = {
+  iter: {},
+
   *read(k, file, into, pos) {
     const inode = file.inode as HugetlbInode;
     const { bytes } = inode.fs.hstate;

@@ -5,7 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { VM } from "../mm/mm_types.js";
 import { SHMEM_FILE_OPS, shmemZeroSetup } from "../mm/shmem_file.js";
-import { makedev, type CharDevice, type FileOps } from "./vfs.js";
+import { makedev, type CharDevice, type FileIter, type FileOps } from "./vfs.js";
 
 const MEM_MAJOR = 1;
 
@@ -46,6 +46,8 @@ const mmapZero: NonNullable<FileOps["mmap"]> = function* (k, file, vma) {
   return yield* SHMEM_FILE_OPS.mmap!(k, backing, vma);
 };
 
+const BOTH: FileIter = { from: "copies", to: true, nowait: true };
+
 /** /dev/null, zero, full, random and urandom. */
 export const MEM_DEVICES: readonly CharDevice[] = [
   {
@@ -58,9 +60,10 @@ export const MEM_DEVICES: readonly CharDevice[] = [
         return 0;
       },
       write: sink,
+      iter: { to: true, nowait: true },
     },
   },
-  { name: "zero", rdev: makedev(MEM_MAJOR, 5), mode: 0o666, ops: { read: zeros, write: sink, mmap: mmapZero } },
+  { name: "zero", rdev: makedev(MEM_MAJOR, 5), mode: 0o666, ops: { read: zeros, write: sink, mmap: mmapZero, iter: BOTH } },
   {
     name: "full",
     rdev: makedev(MEM_MAJOR, 7),
@@ -71,8 +74,9 @@ export const MEM_DEVICES: readonly CharDevice[] = [
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
         return -Errno.ENOSPC;
       },
+      iter: { from: "copies" },
     },
   },
-  { name: "random", rdev: makedev(MEM_MAJOR, 8), mode: 0o666, ops: { read: randomBytes, write: sink } },
-  { name: "urandom", rdev: makedev(MEM_MAJOR, 9), mode: 0o666, ops: { read: randomBytes, write: sink } },
+  { name: "random", rdev: makedev(MEM_MAJOR, 8), mode: 0o666, ops: { read: randomBytes, write: sink, iter: BOTH } },
+  { name: "urandom", rdev: makedev(MEM_MAJOR, 9), mode: 0o666, ops: { read: randomBytes, write: sink, iter: BOTH } },
 ];

@@ -36,8 +36,8 @@ const NAME_MAX = 255;
 const PATH_MAX = 4096;
 /** Symbolic links that one resolution follows. */
 const MAX_LINKS = 40;
-/** Largest transfer of one read or write, as in Linux. */
-const MAX_RW_COUNT = 0x7ffff000;
+/** No call moves more bytes than this: the largest int, less a page. */
+export const MAX_RW_COUNT = 0x7ffff000;
 
 const S_IFMT_OF: Record<InodeKind, number> = {
   pipe: 0o010000,
@@ -420,7 +420,7 @@ export class MountTree implements Vfs {
     return n;
   }
 
-  *write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number): MaySleep<number> {
+  *write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number, append = (file.flags & O.APPEND) !== 0): MaySleep<number> {
     if (!file.writable) return -Errno.EBADF;
     const { write } = file.ops;
     if (write === undefined) return -Errno.EINVAL;
@@ -430,7 +430,7 @@ export class MountTree implements Vfs {
     if (pos === undefined) yield* this.lockPos(k, file);
     const { lock } = file.inode;
     if (lock !== undefined && !lock.tryWrite()) yield* lock.write();
-    const appends = (file.flags & O.APPEND) !== 0 && file.inode.kind === "file";
+    const appends = append && file.inode.kind === "file";
     const at = appends ? file.inode.size : (pos ?? file.pos);
     const n = yield* write(k, file, bytes, at);
     if (lock !== undefined && !lock.tryUnlock()) yield* lock.unlock();

@@ -6,7 +6,6 @@ import { TaskState, WaitQueue } from "../kernel/sched.js";
 import { Restart } from "../kernel/signal.js";
 import type { Kernel } from "../kernel.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
-import { FollFlag } from "../mm/gup_flags.js";
 import { O, OpenFile, Poll, POLL_READABLE, POLL_WRITABLE, type FileOps, type Inode } from "./vfs.js";
 
 /** Pages that a pipe has room for, at first. */
@@ -17,8 +16,8 @@ const PIPE_MAX_SIZE = 1024 * 1024;
 const PIPE_SIZE_LIMIT = 2 ** 31;
 
 /** A page's worth of a pipe, or part of one. */
-interface PipeBuffer {
-  /** The kernel's copy; null where the page is somebody's, which vmsplice(2) has put here. */
+export interface PipeBuffer {
+  /** The kernel's copy; null where the page is somebody's, which splice(2) or vmsplice(2) has put here. */
   readonly bytes: Uint8Array | null;
   /** The page that is read instead, with a reference; -1 for none. */
   readonly page: number;
@@ -26,10 +25,12 @@ interface PipeBuffer {
   length: number;
   /** Read as a whole or cut off (O_DIRECT). */
   readonly packet: boolean;
+  /** What is written next may go into the same page. */
+  readonly merge: boolean;
 }
 
 /** What was written and not read yet, and who could still do either. */
-class Pipe {
+export class Pipe {
   readonly buffers: PipeBuffer[] = [];
   /** How many buffers there may be. */
   slots = PIPE_DEF_BUFFERS;
@@ -62,8 +63,8 @@ class Pipe {
     const over = from.length % PAGE_SIZE;
     const last = this.buffers.at(-1);
     let done = 0;
-    if (first && over > 0 && last?.bytes != null && !last.packet && last.start + last.length + over <= PAGE_SIZE) {
-      last.bytes.set(from.subarray(0, over), last.start + last.length);
+    if (first && over > 0 && last?.merge === true && last.start + last.length + over <= PAGE_SIZE) {
+      last.bytes!.set(from.subarray(0, over), last.start + last.length);
       last.length += over;
       done = over;
     }
@@ -71,7 +72,7 @@ class Pipe {
       const bytes = new Uint8Array(PAGE_SIZE);
       const part = from.subarray(done, done + PAGE_SIZE);
       bytes.set(part);
-      this.buffers.push({ bytes, page: -1, start: 0, length: part.length, packet });
+      this.buffers.push({ bytes, page: -1, start: 0, length: part.length, packet, merge: !packet });
       done += part.length;
     }
     return done;
@@ -80,6 +81,9 @@ class Pipe {
 
 /** An end of a pipe, as its file has it. */
 class PipeEnd {
+  /** Nobody has spliced by this description: RWF_NOWAIT is known. */
+  nowait = true;
+
   constructor(readonly pipe: Pipe) {}
 }
 
@@ -88,8 +92,18 @@ export function isPipe(file: OpenFile): boolean {
   return file.data instanceof PipeEnd;
 }
 
-function pipeOf(file: OpenFile): Pipe | null {
+export function pipeOf(file: OpenFile): Pipe | null {
   return file.data instanceof PipeEnd ? file.data.pipe : null;
+}
+
+/** An end takes part in splice(2), which knows nothing of RWF_NOWAIT: from now on its description does not either. */
+export function clearNowait(file: OpenFile): void {
+  if (file.data instanceof PipeEnd) file.data.nowait = false;
+}
+
+/** Whether RWF_NOWAIT is known of a file. */
+export function takesNowait(file: OpenFile): boolean {
+  return file.data instanceof PipeEnd ? file.data.nowait : file.ops.iter?.nowait === true;
 }
 
 /** pipe2(2): the reading end and the writing end. */
@@ -148,7 +162,7 @@ function* take(k: Kernel, pipe: Pipe, into: Uint8Array): MaySleep<number> {
   return done;
 }
 
-function* dropFirst(k: Kernel, pipe: Pipe): MaySleep<void> {
+export function* dropFirst(k: Kernel, pipe: Pipe): MaySleep<void> {
   const { page } = pipe.buffers.shift()!;
   if (page >= 0) yield* k.swap.folioPut(k, k.m.memmap.folioOf(page), "pipe");
 }
@@ -156,6 +170,7 @@ function* dropFirst(k: Kernel, pipe: Pipe): MaySleep<void> {
 function readingEnd(pipe: Pipe): FileOps {
   return {
     stream: true,
+    iter: {},
     *read(k, file, into) {
       for (;;) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
@@ -174,7 +189,7 @@ function readingEnd(pipe: Pipe): FileOps {
       // Room is a matter of pages: what was read goes back in front, whoever has written since.
       for (let end = bytes.length; end > 0; end -= PAGE_SIZE) {
         const part = bytes.slice(Math.max(0, end - PAGE_SIZE), end);
-        pipe.buffers.unshift({ bytes: part, page: -1, start: 0, length: part.length, packet: false });
+        pipe.buffers.unshift({ bytes: part, page: -1, start: 0, length: part.length, packet: false, merge: false });
       }
       changed(k, pipe, pipe.forReaders);
     },
@@ -195,6 +210,7 @@ function readingEnd(pipe: Pipe): FileOps {
 function writingEnd(pipe: Pipe): FileOps {
   return {
     stream: true,
+    iter: {},
     *write(k, file, from) {
       for (let done = 0; ; ) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
@@ -230,34 +246,6 @@ function* pipeIoctl(k: Kernel, file: OpenFile, pipe: Pipe, cmd: number, arg: num
   return yield* k.uaccess.putUser32(k, arg, pipe.length);
 }
 
-/**
- * vmsplice(2) into a pipe: pages of the current address space go there as they are, and are read as
- * they are then. Bytes, or a negated errno where not one could go.
- */
-export function* vmspliceToPipe(k: Kernel, file: OpenFile, address: number, length: number, nonblock: boolean): MaySleep<number> {
-  const pipe = pipeOf(file)!;
-  let done = 0;
-  while (done < length) {
-    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    if (pipe.readers === 0) return done > 0 ? done : -Errno.EPIPE;
-    if (pipe.full) {
-      if (nonblock || (file.flags & O.NONBLOCK) !== 0) return done > 0 ? done : -Errno.EAGAIN;
-      if (!(yield* pipe.forWriters.sleep(TaskState.Interruptible, "pipe_write"))) return done > 0 ? done : -Restart.ERESTARTSYS;
-      continue;
-    }
-    const at = address + done;
-    const page = yield* k.gup.getUserPageFast(k, Math.floor(at / PAGE_SIZE), FollFlag.GET, "pipe");
-    if (page < 0) return done > 0 ? done : page;
-    const start = at % PAGE_SIZE;
-    const n = Math.min(PAGE_SIZE - start, length - done);
-    if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-    pipe.buffers.push({ bytes: null, page, start, length: n, packet: false });
-    changed(k, pipe, pipe.forReaders);
-    done += n;
-  }
-  return done;
-}
-
 /** Nobody has it any more: what is in it goes. */
 function* free(k: Kernel, pipe: Pipe): MaySleep<void> {
   if (pipe.readers > 0 || pipe.writers > 0) return;
@@ -268,7 +256,7 @@ function* ended(k: Kernel, file: OpenFile): MaySleep<void> {
   if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
 }
 
-function changed(k: Kernel, pipe: Pipe, queue: WaitQueue): void {
+export function changed(k: Kernel, pipe: Pipe, queue: WaitQueue): void {
   pipe.changes++;
   queue.wakeAll();
   k.m.pollWait.wakeAll();

@@ -173,6 +173,8 @@ export interface TextFileSettings {
   readonly strict?: boolean;
   /** What write answers where there is no `store`: EINVAL unless given. */
   readonly writeErrno?: number;
+  /** Its text is read the old way, as most of /proc/PID is: there is no splice(2) of it. */
+  readonly plain?: boolean;
   /** Asked at open: 0 or a negated errno. */
   readonly onOpen?: (k: Kernel) => number;
 }
@@ -187,7 +189,7 @@ export class TextFile implements Inode {
   mode: number;
   size: number;
   readonly ino: number;
-  readonly ops = TEXT_FILE_OPS;
+  readonly ops: FileOps;
 
   constructor(
     readonly fs: PseudoFs,
@@ -196,6 +198,8 @@ export class TextFile implements Inode {
     this.mode = settings.mode ?? (settings.store === undefined ? 0o444 : settings.show === undefined ? 0o200 : 0o644);
     this.ino = settings.ino ?? fs.allocateIno();
     this.size = settings.size ?? 0;
+    const written = settings.strict === true || fs.type !== "proc";
+    this.ops = settings.plain === true ? TEXT_FILE_OPS : written ? SPLICED_TEXT_OPS : READ_TEXT_OPS;
   }
 
   get dev(): number {
@@ -248,6 +252,9 @@ const TEXT_FILE_OPS: FileOps = {
     return seekWithin(file, offset, whence);
   },
 };
+
+const READ_TEXT_OPS: FileOps = { ...TEXT_FILE_OPS, iter: { from: "copies" } };
+const SPLICED_TEXT_OPS: FileOps = { ...TEXT_FILE_OPS, iter: { from: "copies", to: true } };
 
 /**
  * An integer as proc, sysctl and cgroup files take it: decimal, 0x… or octal 0…, with space around

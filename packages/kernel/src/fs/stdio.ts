@@ -26,6 +26,7 @@ export class StdStreams {
     let consumed = 0;
     const reader: FileOps = {
       stream: true,
+      iter: { from: "copies" },
       *read(k, file, into) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
         const part = typeof stdin === "function" ? stdin(into.length) : input.subarray(consumed, consumed + into.length);
@@ -36,6 +37,7 @@ export class StdStreams {
     };
     const writer = (fd: 1 | 2): FileOps => ({
       stream: true,
+      iter: { to: true },
       *write(k, file, from) {
         if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
         host.write(fd, from.slice());

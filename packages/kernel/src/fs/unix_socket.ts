@@ -161,6 +161,7 @@ export function socketOf(file: OpenFile): UnixSocket | null {
 const NOTHING_BESIDES: SocketCall = { nonblock: false, peek: false };
 
 const SOCKET_OPS: FileOps = {
+  iter: { from: "copies", to: true, nowait: true },
   stream: true,
   *read(k, file, into) {
     const received = yield* socketOf(file)!.receive(into, { ...NOTHING_BESIDES, nonblock: (file.flags & O.NONBLOCK) !== 0 });

@@ -116,6 +116,7 @@ export const USERFAULTFD_DEVICE: CharDevice = {
 /* The file. */
 
 const USERFAULTFD_OPS: FileOps = {
+  iter: { nowait: true },
   ioctl: (k, file, cmd, arg) => k.userfaultfdFile.ioctl(k, file.data as UserfaultfdCtx, cmd, arg),
   read: (k, file, into) => k.userfaultfdFile.read(k, file, into),
   poll: (file) => poll(file),

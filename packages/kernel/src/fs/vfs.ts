@@ -67,6 +67,16 @@ export function minorOf(dev: number): number {
   return (dev & 0xff) | ((dev >>> 12) & 0xfff00);
 }
 
+/** What files can do whose transfers take more than a buffer: splice(2), and the flags of preadv2(2). */
+export interface FileIter {
+  /** What splice(2) takes from it: the pages of its page cache as they are, or copies. Without it: EINVAL. */
+  readonly from?: "pages" | "copies";
+  /** splice(2) puts something into it. Without it: EINVAL. */
+  readonly to?: boolean;
+  /** RWF_NOWAIT is known. Without it: EOPNOTSUPP. */
+  readonly nowait?: boolean;
+}
+
 /** What can be done with an open file. Results are byte counts, or negated errnos. */
 export interface FileOps {
   /** Reads up to `into.length` bytes at `pos` into a kernel buffer. Without it: EINVAL. */
@@ -92,6 +102,8 @@ export interface FileOps {
    * it the file is always ready for what it was opened for.
    */
   poll?(file: OpenFile): number;
+  /** Without it there is no splice(2), and none of the flags of preadv2(2) but RWF_HIPRI. */
+  readonly iter?: FileIter;
   /** How often what `poll` says may have become so anew: for those who are told once of each change (EPOLLET). */
   changes?(): number;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
@@ -396,7 +408,8 @@ export interface Vfs {
   put(k: Kernel, file: OpenFile): MaySleep<void>;
   /** Reads at the file's position and moves it; with `pos`, there and without moving (pread). */
   read(k: Kernel, file: OpenFile, into: Uint8Array, pos?: number): MaySleep<number>;
-  write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number): MaySleep<number>;
+  /** `append`: behind what is there, as O_APPEND says unless given. */
+  write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number, append?: boolean): MaySleep<number>;
   lseek(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number>;
   ioctl(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number>;
   stat(k: Kernel, path: string, follow: boolean, base?: OpenFile | null): MaySleep<Stat | number>;

@@ -128,6 +128,8 @@ function seek(file: OpenFile, offset: number, whence: number): number {
 
 /** Regular files in memory. */
 export const SHMEM_FILE_OPS: FileOps = {
+  iter: { from: "pages", to: true },
+
   *read(k, file, into, pos) {
     const { m } = k;
     const inode = shmemInode(file)!;

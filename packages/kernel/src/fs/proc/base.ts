@@ -73,6 +73,7 @@ function text(
     const settings: TextFileSettings = {
       mode,
       ino,
+      plain: true,
       *show(k) {
         const target = targetOf(k, context);
         return target === null ? -Errno.ESRCH : yield* show(k, target, context);
@@ -95,6 +96,7 @@ function writeOnly(context: PidContext, ino: number, store: (k: Kernel, target: 
   return new TextFile(context.fs, {
     mode: 0o200,
     ino,
+    plain: true,
     *store(k, written) {
       const target = targetOf(k, context);
       return target === null ? -Errno.ESRCH : yield* store(k, target, written);
@@ -356,6 +358,7 @@ class FdinfoDir extends PseudoDir {
     if (fd < 0 || (files()?.get(fd) ?? null) === null) return -Errno.ENOENT;
     return new TextFile(context.fs, {
       mode: 0o400,
+      plain: true,
       ino: context.inoBase + FDINFO_INO + fd,
       *show(kernel) {
         if (kernel.m.point(Op.Process, context.id)) yield SWITCH;

@@ -1,8 +1,8 @@
-import { EFD_SEMAPHORE, epollCtl, EpollOp, epollWait, Errno, isPipe, makeEpoll, makeEventfd, O, Sig, SI, vmspliceToPipe, type MaySleep } from "@faultline/kernel";
+import { EFD_SEMAPHORE, epollCtl, EpollOp, epollWait, Errno, makeEpoll, makeEventfd, O, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getU64, readStruct, readTimespec, structBytes } from "../user.js";
+import { readStruct, readTimespec, structBytes } from "../user.js";
 import * as F from "./format.js";
-import { fileOf, installOrPut, IOV_MAX } from "./fs.js";
+import { fileOf, installOrPut } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const eventfd2: Handler = function* (t, [initial, flags]) {
@@ -72,56 +72,13 @@ const epoll_pwait2: Handler = function* (t, args) {
   return ns < 0 ? ns : yield* wait(t, args, ns);
 };
 
-const SPLICE_F_NONBLOCK = 2;
-const SPLICE_F_ALL = 0x0f;
-
-/** vmsplice(2): a writer's pages go into the pipe as they are; a reader's get copies, as always. */
-const vmsplice: Handler = function* (t, [fd, vector, count, flags]) {
-  const { k } = t;
-  if ((int(flags!) & ~SPLICE_F_ALL) !== 0) return -Errno.EINVAL;
-  const file = fileOf(t, fd!);
-  if (file === null) return -Errno.EBADF;
-  if (count! < 0 || count! > IOV_MAX) return -Errno.EINVAL;
-  const table = yield* readStruct(k, vector!, count! * 16);
-  if (table === null) return -Errno.EFAULT;
-  if (!isPipe(file)) return -Errno.EBADF;
-  k.m.vfs.get(file);
-  let done = 0;
-  for (let i = 0; i < count!; i++) {
-    const address = getU64(table, i * 16);
-    const length = getU64(table, i * 16 + 8);
-    if (length === 0) continue;
-    const n = file.writable ? yield* vmspliceToPipe(k, file, address, length, (int(flags!) & SPLICE_F_NONBLOCK) !== 0) : yield* readOut(t, file, address, length);
-    if (n < 0) {
-      if (n === -Errno.EPIPE) yield* k.signal.sendToThread(k, t.task, { signo: Sig.SIGPIPE, code: SI.USER, addr: 0, pid: t.task.process!.pid });
-      if (done === 0) done = n;
-      break;
-    }
-    done += n;
-    if (n < length) break;
-  }
-  yield* k.m.vfs.put(k, file);
-  return done;
-};
-
-function* readOut(t: GuestThread, file: Parameters<typeof vmspliceToPipe>[1], address: number, length: number): MaySleep<number> {
-  const { k } = t;
-  const bytes = new Uint8Array(Math.min(length, 65536));
-  const n = yield* k.m.vfs.read(k, file, bytes);
-  if (n <= 0) return n;
-  const error = yield* k.uaccess.copyToUser(k, address, bytes.subarray(0, n));
-  return error < 0 ? error : n;
-}
-
 const EPOLL_OP = F.oneOf({ 1: "EPOLL_CTL_ADD", 2: "EPOLL_CTL_DEL", 3: "EPOLL_CTL_MOD" });
 const EVENTFD_FLAGS = F.flags([[O.CLOEXEC, "EFD_CLOEXEC"], [O.NONBLOCK, "EFD_NONBLOCK"], [EFD_SEMAPHORE, "EFD_SEMAPHORE"]]);
-const SPLICE_FLAGS = F.flags([[1, "SPLICE_F_MOVE"], [2, "SPLICE_F_NONBLOCK"], [4, "SPLICE_F_MORE"], [8, "SPLICE_F_GIFT"]]);
 
 export const EVENT: readonly (readonly [number, Syscall])[] = [
   [19, call("eventfd2", [F.INT, EVENTFD_FLAGS], eventfd2)],
   [20, call("epoll_create1", [F.flags([[O.CLOEXEC, "EPOLL_CLOEXEC"]])], epoll_create1)],
   [21, call("epoll_ctl", [F.INT, EPOLL_OP, F.INT, F.POINTER], epoll_ctl)],
   [22, call("epoll_pwait", [F.INT, F.OUT, F.INT, F.INT, F.sigset(false), F.SIZE], epoll_pwait)],
-  [75, call("vmsplice", [F.INT, F.iovec(2), F.SIZE, SPLICE_FLAGS], vmsplice)],
   [441, call("epoll_pwait2", [F.INT, F.OUT, F.INT, F.TIMESPEC, F.sigset(false), F.SIZE], epoll_pwait2)],
 ];

@@ -1,4 +1,4 @@
-import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PAGE_SIZE, pipeSize, Poll, pollFile, setPipeSize, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PAGE_SIZE, pipeSize, Poll, pollFile, setPipeSize, takesNowait, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -85,7 +85,12 @@ function* readInto(t: GuestThread, file: OpenFile, address: number, length: numb
   return done;
 }
 
-function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
+/** A write into a pipe that nobody reads. */
+export function* sigpipe({ k, task }: GuestThread): MaySleep<void> {
+  yield* k.signal.sendToThread(k, task, { signo: Sig.SIGPIPE, code: SI.USER, addr: 0, pid: task.process!.pid });
+}
+
+function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined, rwf = 0): MaySleep<number> {
   const { k } = t;
   if (length < 0) return -Errno.EFAULT;
   let done = 0;
@@ -93,11 +98,10 @@ function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: num
     const wanted = new Uint8Array(Math.min(length - done, CHUNK));
     const chunk = wanted.subarray(0, wholeParts(file, wanted.length, yield* k.uaccess.copyFromUserPart(k, address + done, wanted)));
     if (chunk.length === 0 && wanted.length > 0) return done > 0 ? done : -Errno.EFAULT;
-    const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done);
+    const append = ((file.flags & O.APPEND) !== 0 || (rwf & Rwf.APPEND) !== 0) && (rwf & Rwf.NOAPPEND) === 0;
+    const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done, append);
     if (n < 0) {
-      if (n === -Errno.EPIPE) {
-        yield* k.signal.sendToThread(k, t.task, { signo: Sig.SIGPIPE, code: SI.USER, addr: 0, pid: t.task.process!.pid });
-      }
+      if (n === -Errno.EPIPE && (rwf & Rwf.NOSIGNAL) === 0) yield* sigpipe(t);
       return done > 0 ? done : n;
     }
     done += n;
@@ -106,7 +110,7 @@ function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: num
   return done;
 }
 
-type Transfer = typeof readInto;
+type Transfer = (t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined, rwf?: number) => MaySleep<number>;
 
 /** Counts a call and what it moved, for /proc/PID/io. */
 function countTransfer(t: GuestThread, move: Transfer, n: number): void {
@@ -134,35 +138,70 @@ function transfer(move: Transfer, positioned: boolean): Handler {
   };
 }
 
+/** RWF_*: of one transfer. */
+enum Rwf {
+  HIPRI = 1,
+  DSYNC = 2,
+  SYNC = 4,
+  NOWAIT = 8,
+  APPEND = 0x10,
+  NOAPPEND = 0x20,
+  NOSIGNAL = 0x100,
+}
+const RWF_KNOWN = Rwf.HIPRI | Rwf.DSYNC | Rwf.SYNC | Rwf.NOWAIT | Rwf.APPEND | Rwf.NOAPPEND | Rwf.NOSIGNAL;
+
+/** What of RWF_* a file does not do, or cannot be together: 0, -EOPNOTSUPP, -EINVAL. */
+function checkRwf(file: OpenFile, rwf: number): number {
+  if ((rwf & ~RWF_KNOWN) !== 0 || ((rwf & ~Rwf.HIPRI) !== 0 && file.ops.iter === undefined)) return -Errno.EOPNOTSUPP;
+  if ((rwf & Rwf.APPEND) !== 0 && (rwf & Rwf.NOAPPEND) !== 0) return -Errno.EINVAL;
+  return (rwf & Rwf.NOWAIT) !== 0 && !takesNowait(file) ? -Errno.EOPNOTSUPP : 0;
+}
+
+/** A stream as a transfer sees it that does not wait. */
+function withoutWaiting(file: OpenFile): OpenFile {
+  return Object.create(file, { flags: { value: file.flags | O.NONBLOCK } }) as OpenFile;
+}
+
+/** What readv, writev, preadv, pwritev, preadv2 and pwritev2 do; `offset` is undefined where the file's position counts. */
+function* transferVector(t: GuestThread, move: Transfer, [fd, vector, count]: readonly number[], offset?: number, rwf = 0): MaySleep<number> {
+  const { k } = t;
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  const n = int(count!);
+  if (n < 0 || n > IOV_MAX) return -Errno.EINVAL;
+  if (offset !== undefined && offset < 0) return -Errno.EINVAL;
+  const table = yield* readStruct(k, vector!, n * 16);
+  if (table === null) return -Errno.EFAULT;
+  for (let i = 0; i < n; i++) if (getI64(table, i * 16 + 8) < 0) return -Errno.EINVAL;
+  const unknown = offset !== undefined && file.ops.stream === true ? 0 : checkRwf(file, rwf);
+  if (unknown < 0) return unknown;
+  const through = (rwf & Rwf.NOWAIT) !== 0 && file.ops.stream === true ? withoutWaiting(file) : file;
+  k.m.vfs.get(file);
+  let done = 0;
+  for (let i = 0; i < n; i++) {
+    const length = getU64(table, i * 16 + 8);
+    if (length === 0) continue;
+    const moved = yield* move(t, through, getU64(table, i * 16), length, offset === undefined ? undefined : offset + done, rwf);
+    if (moved < 0) {
+      if (done === 0) done = moved;
+      break;
+    }
+    done += moved;
+    if (moved < length) break;
+  }
+  yield* k.m.vfs.put(k, file);
+  countTransfer(t, move, done);
+  return done;
+}
+
 /** readv, writev, preadv, pwritev. */
 function vectored(move: Transfer, positioned: boolean): Handler {
-  return function* (t, [fd, vector, count, offset]) {
-    const { k } = t;
-    const file = fileOf(t, fd!);
-    if (file === null) return -Errno.EBADF;
-    const n = int(count!);
-    if (n < 0 || n > IOV_MAX) return -Errno.EINVAL;
-    if (positioned && offset! < 0) return -Errno.EINVAL;
-    const table = yield* readStruct(k, vector!, n * 16);
-    if (table === null) return -Errno.EFAULT;
-    for (let i = 0; i < n; i++) if (getI64(table, i * 16 + 8) < 0) return -Errno.EINVAL;
-    k.m.vfs.get(file);
-    let done = 0;
-    for (let i = 0; i < n; i++) {
-      const length = getU64(table, i * 16 + 8);
-      if (length === 0) continue;
-      const moved = yield* move(t, file, getU64(table, i * 16), length, positioned ? offset! + done : undefined);
-      if (moved < 0) {
-        if (done === 0) done = moved;
-        break;
-      }
-      done += moved;
-      if (moved < length) break;
-    }
-    yield* k.m.vfs.put(k, file);
-    countTransfer(t, move, done);
-    return done;
-  };
+  return (t, args) => transferVector(t, move, args, positioned ? args[3]! : undefined);
+}
+
+/** preadv2, pwritev2: a position of -1 is the file's own. */
+function vectored2(move: Transfer): Handler {
+  return (t, args) => transferVector(t, move, args, args[3] === -1 ? undefined : args[3]!, int(args[5]!));
 }
 
 const openat: Handler = function* (t, [dirfd, name, flags, mode]) {
@@ -652,6 +691,10 @@ const pipe2: Handler = function* (t, [fds, flags]) {
 };
 
 const PATH_AT = [F.DIRFD, F.PATH];
+const RWF_FLAGS = F.flags([
+  [1, "RWF_HIPRI"], [2, "RWF_DSYNC"], [4, "RWF_SYNC"], [8, "RWF_NOWAIT"], [0x10, "RWF_APPEND"], [0x20, "RWF_NOAPPEND"],
+  [0x40, "RWF_ATOMIC"], [0x80, "RWF_DONTCACHE"], [0x100, "RWF_NOSIGNAL"],
+]);
 
 export const FS: readonly (readonly [number, Syscall])[] = [
   [17, call("getcwd", [F.OUT, F.SIZE], getcwd)],
@@ -697,6 +740,8 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [166, call("umask", [F.OCTAL], umask, "", "octal")],
   [223, call("fadvise64", [F.INT, F.SIZE, F.SIZE, F.FADVICE], fadvise64)],
   [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no flags")],
+  [286, call("preadv2", [F.INT, F.iovec(2), F.INT, F.SIZE, F.SIZE, RWF_FLAGS], vectored2(readInto))],
+  [287, call("pwritev2", [F.INT, F.iovec(2), F.INT, F.SIZE, F.SIZE, RWF_FLAGS], vectored2(writeFrom))],
   [291, call("statx", [...PATH_AT, F.AT_FLAGS, F.HEX, F.OUT], statx)],
   [436, call("close_range", [F.INT, F.INT, F.CLOSE_RANGE_FLAGS], closeRange)],
   [439, call("faccessat2", [...PATH_AT, F.INT, F.ACCESS_FLAGS], faccessat2)],

@@ -1,4 +1,4 @@
-import { Cap, capable, Errno, Madv, type IoVec, type MaySleep, type Mm } from "@faultline/kernel";
+import { Cap, capable, Errno, Madv, MAX_RW_COUNT, type IoVec, type MaySleep, type Mm } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct } from "../user.js";
 import * as F from "./format.js";
@@ -6,8 +6,6 @@ import { IOV_MAX } from "./fs.js";
 import { isThere, targetOrSelf } from "./pidfd.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
-/** No call moves more bytes than this: the largest int, less a page. */
-const MAX_RW_COUNT = 0x7fff_f000;
 const USER_END = 2 ** 38;
 
 /** Reads an array of iovec: -EINVAL for too many or a negative length, -EFAULT. */

@@ -16,6 +16,7 @@ import { SHM } from "./shm.js";
 import { SCHED } from "./sched.js";
 import { SIGNAL } from "./signal.js";
 import { SOCKET } from "./socket.js";
+import { SPLICE } from "./splice.js";
 import type { Table } from "./syscall.js";
 import { TIME } from "./time.js";
 
@@ -40,6 +41,7 @@ export const SYSCALLS: Table = new Map(
     ...SCHED,
     ...SIGNAL,
     ...SOCKET,
+    ...SPLICE,
     ...TIME,
   ].sort(([a], [b]) => a - b),
 );

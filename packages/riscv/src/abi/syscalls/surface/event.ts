@@ -1,7 +1,7 @@
 import { Errno } from "@faultline/kernel";
 import { AT, bits, FD, noFd, noMemory, type Surfaces } from "./surface.js";
 
-const { EBADF, EINVAL, EPERM, EFAULT } = Errno;
+const { EINVAL, EPERM, EFAULT } = Errno;
 
 export const EVENT: Surfaces = {
   eventfd2: { example: [1, 0], takes: { 1: bits([0, 1, 0o4000, 0o2000000], EINVAL) } },
@@ -20,10 +20,5 @@ export const EVENT: Surfaces = {
     example: [FD.pipeOut, AT.page, 1, [0, 0], 0, 8],
     gives: EINVAL,
     refuses: [noFd(0), [EINVAL, "no events", { 2: 0 }], noMemory(3), [EINVAL, "a billion nanoseconds", { 3: [0, 1e9] }]],
-  },
-  vmsplice: {
-    example: [FD.pipeIn, [AT.page, 8], 1, 0],
-    takes: { 3: bits([0, 1, 2, 4, 8], EINVAL) },
-    refuses: [noFd(0), [EBADF, "a file", { 0: FD.file }], [EINVAL, "more than 1024 parts", { 2: 1025 }], noMemory(1), [EFAULT, "pages that are not there", { 1: [AT.hole, 8] }]],
   },
 };

@@ -12,8 +12,9 @@ import { PROCESS } from "./process.js";
 import { SCHED } from "./sched.js";
 import { SIGNAL } from "./signal.js";
 import { SOCKET } from "./socket.js";
+import { SPLICE } from "./splice.js";
 import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...TIME };
+export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...SPLICE, ...TIME };
