@@ -119,7 +119,7 @@ export async function prepare(wish: CheckWish): Promise<Prepared> {
 export async function runCheck(wish: CheckWish, control: CheckControl): Promise<CheckOutcome> {
   try {
     const module = new UserModule("scenario", wish.file);
-    const typeErrors = await module.typeErrors();
+    const typeErrors = module.typeErrors();
     if (typeErrors.length > 0) return { complaints: typeErrors.map((error) => module.complaint(error).message) };
     control.begin();
     const prepared = await prepare(wish);

@@ -20,7 +20,7 @@ export interface LoadedPatch {
 export async function loadPatch(file: string): Promise<LoadedPatch> {
   const module = new UserModule("patch", file);
   const complain = (problem: string): UserError => module.complaint(problem);
-  const [typeError] = await module.typeErrors();
+  const [typeError] = module.typeErrors();
   if (typeError !== undefined) throw complain(typeError);
 
   const exported = await module.load();
