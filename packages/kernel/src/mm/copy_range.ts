@@ -105,7 +105,7 @@ export function* copyPteRange(k: Kernel, dst: Vma, src: Vma, start: number, end:
     if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
     if (result !== Copied.NeedsPage) continue;
     // Not under the locks: the entry is looked at again then.
-    spare = yield* k.memory.allocAnonFolio(k);
+    spare = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(src.mm));
     result = spare === NO_PAGE ? Copied.NoMemory : Copied.Again;
   }
   if (spare !== NO_PAGE) yield* k.swap.folioPut(k, spare, "alloc");

@@ -47,7 +47,7 @@ export function* doCowFault(k: Kernel, vmf: Vmf): MaySleep<number> {
     const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
     if (prepared !== 0) return prepared;
   }
-  const copy = yield* k.memory.allocAnonFolio(k);
+  const copy = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
   if (copy === NO_PAGE) return VmFault.OOM;
   let result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) === 0) {

@@ -136,7 +136,7 @@ export function* allocHugeAnonFolio(k: Kernel, vma: Vma): MaySleep<number> {
     m.thp.stats(HPAGE_PMD_ORDER).anon_fault_fallback++;
     return NO_PAGE;
   }
-  if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
+  if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.memcgs.ofMm(vma.mm)))) {
     yield* k.swap.folioPut(k, folio, "alloc");
     m.vmstat.events.thp_fault_fallback++;
     m.vmstat.events.thp_fault_fallback_charge++;

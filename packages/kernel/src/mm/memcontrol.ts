@@ -123,6 +123,8 @@ export class Memcgs {
 
   /** The cgroup of the process that an address space belongs to: what others put there is charged to it. */
   ofMm(mm: Mm): Memcg {
+    const { current } = this.m;
+    if (current?.process?.mm === mm) return current.memcg;
     for (const process of this.m.processes.values()) if (process.mm === mm) return process.memcg;
     return this.root;
   }

@@ -314,8 +314,9 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     if ((result & VmFault.FALLBACK) === 0) return result;
   }
   // From here on this is the hottest path of all: what is usual is done without a generator.
-  let folio = k.memory.allocAnonFolioFast(k);
-  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ZEROED_FOLIO);
+  const memcg = m.memcgs.ofMm(vma.mm);
+  let folio = k.memory.allocAnonFolioFast(k, memcg);
+  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k, memcg, GFP_ZEROED_FOLIO);
   // Where memory may be dropped, it is no reason to kill: the access is tried again.
   if (folio === NO_PAGE) return (vma.flags & VM.DROPPABLE) !== 0 ? 0 : VmFault.OOM;
   m.ram.clear(folio);
@@ -362,7 +363,7 @@ export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
       m.thp.stats(order).anon_fault_fallback++;
       continue;
     }
-    if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
+    if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.memcgs.ofMm(vma.mm)))) {
       yield* k.swap.folioPut(k, folio, "alloc");
       m.thp.stats(order).anon_fault_fallback_charge++;
       m.thp.stats(order).anon_fault_fallback++;
@@ -399,15 +400,15 @@ export function pteRangeNone(k: Kernel, first: number, n: number): boolean {
 }
 
 /** A charged folio, to be cleared, from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
-export function allocAnonFolioFast(k: Kernel): number {
+export function allocAnonFolioFast(k: Kernel, memcg: Memcg): number {
   const folio = k.pageAlloc.allocFast(k, GFP_ZEROED_FOLIO);
-  if (folio === NO_PAGE || k.memcg.chargeFast(k, folio, k.m.current!.memcg)) return folio;
+  if (folio === NO_PAGE || k.memcg.chargeFast(k, folio, memcg)) return folio;
   k.pageAlloc.returnFast(k, folio);
   return NO_PAGE;
 }
 
 /** A charged folio for anonymous memory, its contents not cleared (whatever `gfp` says); NO_PAGE when out of memory. */
-export function* allocAnonFolio(k: Kernel, memcg: Memcg = k.m.current!.memcg, gfp = GFP_ANON_FOLIO): MaySleep<number> {
+export function* allocAnonFolio(k: Kernel, memcg: Memcg, gfp = GFP_ANON_FOLIO): MaySleep<number> {
   let folio = k.pageAlloc.allocFast(k, gfp);
   if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, gfp);
   if (folio === NO_PAGE) return NO_PAGE;
@@ -506,7 +507,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
       return prepared;
     }
   }
-  const folio = yield* k.memory.allocAnonFolio(k);
+  const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
   if (folio === NO_PAGE) {
     if (old !== NO_PAGE) yield* k.swap.folioPut(k, old, "wp");
     return VmFault.OOM;

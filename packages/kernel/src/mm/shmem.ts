@@ -9,7 +9,7 @@ import { VmFault } from "./fault_flags.js";
 import { mayDropLock } from "./filemap.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
-import { VM } from "./mm_types.js";
+import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { Seal, ShmemInode, shmemInode, type HolePunch } from "./shmem_inode.js";
 import type { VmOps } from "./vm_ops.js";
@@ -82,7 +82,7 @@ export function* shmemGetPage(
     if (at !== null && (at.vma.flags & VM.UFFD_MISSING) !== 0) return yield* k.userfaultfd.handleUserfault(k, at, VM.UFFD_MISSING);
     const orders = k.shmemHuge.allowableHugeOrders(k, inode, at?.vma ?? null, index, writeEnd, false);
     let page = orders === 0 ? NO_PAGE : yield* k.shmemHuge.shmemAllocHuge(k, inode, index, orders, at, site);
-    if (page === NO_PAGE) page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, site);
+    if (page === NO_PAGE) page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, at?.vma ?? null, site);
     if (page === -Errno.EEXIST) continue;
     if (page < 0) return page;
     const folio = m.memmap.folioOf(page);
@@ -128,13 +128,13 @@ export function* shmemClear(k: Kernel, folio: number): Atomic<void> {
   m.memmap.set(folio, PG.uptodate);
 }
 
-/** Fills a hole with a page whose contents are yet to come; -EEXIST where somebody was faster. */
-export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, site: string): MaySleep<number> {
+/** Fills a hole with a page whose contents are yet to come; -EEXIST where somebody was faster. A fault of a VMA charges its owner. */
+export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, vma: Vma | null, site: string): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
   if (!inode.sb.acctBlocks(1)) return -Errno.ENOSPC;
-  const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ANON_FOLIO);
+  const folio = yield* k.memory.allocAnonFolio(k, vma === null ? m.current!.memcg : m.memcgs.ofMm(vma.mm), GFP_ANON_FOLIO);
   if (folio === NO_PAGE) {
     inode.sb.unacctBlocks(1);
     return -Errno.ENOMEM;

@@ -78,6 +78,7 @@ function ordersWithin(inode: ShmemInode, mask: number, index: number, writeEnd: 
 export function* shmemAllocHuge(k: Kernel, inode: ShmemInode, index: number, orders: number, at: Where | null, site: string): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
+  const memcg = at === null ? m.current!.memcg : m.memcgs.ofMm(at.vma.mm);
   for (let order = HPAGE_PMD_ORDER; order >= SHMEM_MIN_ORDER; order--) {
     const pages = 1 << order;
     const start = index & -pages;
@@ -90,7 +91,7 @@ export function* shmemAllocHuge(k: Kernel, inode: ShmemInode, index: number, ord
       countFallback(k, order, false);
       continue;
     }
-    if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) {
+    if (!(yield* k.memcg.chargeLargeFolio(k, folio, memcg))) {
       yield* k.swap.folioPut(k, folio, "alloc");
       countFallback(k, order, true);
       return NO_PAGE;

@@ -34,7 +34,7 @@ export function* fillShmemPage(k: Kernel, vma: Vma, vpn: number, ptep: number, r
   const contents = request.fill === Fill.Zeropage ? new Uint8Array(4096) : (data ?? (yield* k.uffdFill.readSource(k, src)));
   if (contents === null) return NEEDS_DATA;
   if (yield* k.uffdShmem.isOverSize(k, vma, vpn)) return -Errno.EFAULT;
-  const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, "uffd");
+  const page = yield* k.shmem.shmemAllocAndAdd(k, inode, index, vma, "uffd");
   if (page < 0) return page === -Errno.ENOSPC ? -Errno.ENOMEM : page;
   if (k.m.point(Op.FrameWrite, page)) yield SWITCH;
   k.m.ram.bytes.set(contents, page * 4096);
