@@ -7,6 +7,7 @@ import { FRAME_WRITES } from "./kernel/op.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
+import { FileLocks } from "./fs/file_locks.js";
 import { Sem } from "./kernel/sem.js";
 import { Shm } from "./kernel/shm.js";
 import { Signals } from "./kernel/signal.js";
@@ -92,6 +93,7 @@ export class Machine {
   readonly hugetlb: Hugetlb;
   readonly shm: Shm;
   readonly sem: Sem;
+  readonly fileLocks = new FileLocks();
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */

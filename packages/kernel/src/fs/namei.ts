@@ -375,6 +375,7 @@ export class MountTree implements Vfs {
       const error = yield* inode.open(k, file);
       if (error < 0) return error;
     }
+    file.created = created;
     if (writes && inode.writers !== undefined) inode.writers++;
     if ((flags & O.TRUNC) !== 0 && !created && inode.kind === "file" && inode.truncate !== undefined) {
       const error = yield* inode.truncate(k, 0);

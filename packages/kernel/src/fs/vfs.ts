@@ -5,6 +5,8 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { AddressSpace } from "../mm/address_space.js";
 import type { Vma } from "../mm/mm_types.js";
+import { releaseFileLocks, type InodeLocks } from "./file_locks.js";
+import type { FileOwner } from "./file_owner.js";
 import type { FileSystem } from "./namei.js";
 import type { HostNode } from "./host_fs.js";
 
@@ -120,6 +122,12 @@ export class OpenFile {
   data: unknown = null;
   /** Where path resolution found it: what openat() with it as directory starts from. */
   node: PathNode | null = null;
+  /** Opening it has made the file. */
+  created = false;
+  /** Whom F_SETOWN has named; null for nobody. */
+  owner: FileOwner | null = null;
+  /** The signal that F_SETSIG has chosen; 0 for SIGIO. */
+  ownerSignal = 0;
   /** Serialises those who move `pos`; made when first needed. */
   posLock: Mutex | null = null;
 
@@ -160,6 +168,7 @@ export function* fput(k: Kernel, file: OpenFile): MaySleep<void> {
   if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
   if (--file.references > 0) return;
   if (file.writable && file.inode.writers !== undefined) file.inode.writers--;
+  yield* releaseFileLocks(k, file);
   if (file.ops.release !== undefined) yield* file.ops.release(k, file);
 }
 
@@ -201,6 +210,8 @@ export interface Inode {
   readonly lock?: RwSem;
   /** Who has it open for writing; below zero, how many execute it, so that nobody can. Absent where nobody ever can. */
   writers?: number;
+  /** Made for the first lock on it. */
+  locks?: InodeLocks;
   /** Of a read-only file system: changes of the file or its names answer EROFS. */
   readonly readOnly?: boolean;
   /** Times in nanoseconds of machine time since boot. */

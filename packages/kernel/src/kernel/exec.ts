@@ -1,5 +1,6 @@
 import { FileTable, type OpenFile } from "../fs/vfs.js";
 import type { Mm } from "../mm/mm_types.js";
+import { filpClose } from "../fs/file_locks.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type MaySleep } from "./coroutine.js";
 import { capabilitiesAtExec } from "./cred.js";
@@ -122,6 +123,6 @@ export function* closeOnExec(k: Kernel): MaySleep<void> {
   for (const [fd] of [...files.entries()]) {
     if (!files.isCloexec(fd)) continue;
     const file = files.remove(fd);
-    if (file !== null) yield* k.m.vfs.put(k, file);
+    if (file !== null) yield* filpClose(k, files, file);
   }
 }

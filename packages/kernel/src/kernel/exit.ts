@@ -1,3 +1,4 @@
+import { filpClose } from "../fs/file_locks.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
@@ -132,7 +133,7 @@ export function* exitFiles(k: Kernel, { files }: Pick<Process, "files">): MaySle
   if (--files.users > 0) return;
   for (const [fd] of [...files.entries()]) {
     const file = files.remove(fd);
-    if (file !== null) yield* k.m.vfs.put(k, file);
+    if (file !== null) yield* filpClose(k, files, file);
   }
 }
 

@@ -16,6 +16,7 @@ import {
   type PseudoFs,
   type TextFileSettings,
 } from "../pseudo.js";
+import { fdinfoLocks } from "../file_locks.js";
 import { nodeOf, O, pathOf, type DirEntry, type FileOps, type Inode, type InodeKind, type OpenFile } from "../vfs.js";
 import { storeClearRefs } from "./clear_refs.js";
 import { commOf, mmOf, showLimits, showStat, showStatm, showStatus, type ProcTarget } from "./array.js";
@@ -367,7 +368,7 @@ class FdinfoDir extends PseudoDir {
         if (table === undefined || file === null) return -Errno.ENOENT;
         const flags = file.flags | O.LARGEFILE | (table.isCloexec(fd) ? O.CLOEXEC : 0);
         const mount = context.mountId(file.inode.dev ?? 0);
-        return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mount}\nino:\t${file.inode.ino}\n`;
+        return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mount}\nino:\t${file.inode.ino}\n${fdinfoLocks(table, file)}`;
       },
     });
   }

@@ -1,6 +1,7 @@
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
+import { showLocks } from "../file_locks.js";
 import type { Mount } from "../namei.js";
 import { PseudoFs, PseudoLink, TextFile } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
@@ -61,6 +62,7 @@ export class Procfs extends PseudoFs {
       ["filesystems", (k) => constant(k, FILESYSTEMS)],
       ["iomem", showIomem],
       ["loadavg", showLoadavg],
+      ["locks", showLocks],
       ["meminfo", showMeminfo],
       ["pagetypeinfo", showPagetypeinfo],
       ["stat", showStat],

@@ -1,4 +1,4 @@
-import { addSeals, Errno, HugetlbInode, makePipe, O, OpenFile, PAGE_SIZE, pipeSize, Poll, pollFile, setPipeSize, takesNowait, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, ShmemInode, Sig, SI, type Inode, type MaySleep, type Stat, type StatFs } from "@faultline/kernel";
+import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -18,7 +18,18 @@ const PATH_MAX = 4096;
 const CHUNK = 128 * 1024;
 /** UIO_MAXIOV: parts of one transfer. */
 export const IOV_MAX = 1024;
-const RLIMIT_NOFILE = 1024;
+
+/** How many descriptors there may be (RLIMIT_NOFILE). */
+export function maxFiles({ k }: GuestThread): number {
+  return Number(BigInt.asUintN(31, rlimit(k.m, Rlimit.NOFILE)));
+}
+
+/** A process that shares its table of descriptors gets one of its own, with the same files. */
+export function unshareFiles(process: Process): void {
+  if (process.files.users === 1) return;
+  process.files.users--;
+  process.files = new FileTable(process.files);
+}
 
 export function fileOf(t: GuestThread, fd: number): OpenFile | null {
   return t.task.process!.files.get(int(fd));
@@ -214,7 +225,7 @@ const openat: Handler = function* (t, [dirfd, name, flags, mode]) {
 };
 
 export function* installOrPut(t: GuestThread, file: OpenFile, cloexec: boolean, from: number): MaySleep<number> {
-  const fd = t.task.process!.files.install(file, cloexec, from, RLIMIT_NOFILE);
+  const fd = t.task.process!.files.install(file, cloexec, from, maxFiles(t));
   if (fd < 0) {
     yield* t.k.m.vfs.put(t.k, file);
     return -Errno.EMFILE;
@@ -246,22 +257,25 @@ export function* installPair(t: GuestThread, pair: readonly [OpenFile, OpenFile]
 const close: Handler = function* (t, [fd]) {
   const file = fileOf(t, fd!);
   if (file === null) return -Errno.EBADF;
-  t.task.process!.files.remove(int(fd!));
-  yield* t.k.m.vfs.put(t.k, file);
+  const { files } = t.task.process!;
+  files.remove(int(fd!));
+  yield* filpClose(t.k, files, file);
   return 0;
 };
 
 const closeRange: Handler = function* (t, [first, last, flags]) {
-  const { files } = t.task.process!;
+  const process = t.task.process!;
   const CLOSE_RANGE_UNSHARE = 2;
   const CLOSE_RANGE_CLOEXEC = 4;
   if ((int(flags!) & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) !== 0 || first! >>> 0 > last! >>> 0) return -Errno.EINVAL;
+  if ((int(flags!) & CLOSE_RANGE_UNSHARE) !== 0) unshareFiles(process);
+  const { files } = process;
   for (const [fd] of [...files.entries()]) {
     if (fd < first! >>> 0 || fd > last! >>> 0) continue;
     if ((int(flags!) & CLOSE_RANGE_CLOEXEC) !== 0) files.setCloexec(fd, true);
     else {
       const file = files.remove(fd);
-      if (file !== null) yield* t.k.m.vfs.put(t.k, file);
+      if (file !== null) yield* filpClose(t.k, files, file);
     }
   }
   return 0;
@@ -282,62 +296,11 @@ const dup3: Handler = function* (t, [oldFd, newFd, flags]) {
   if ((int(flags!) & ~O.CLOEXEC) !== 0 || int(oldFd!) === int(newFd!)) return -Errno.EINVAL;
   const file = fileOf(t, oldFd!);
   const target = int(newFd!);
-  if (file === null || target < 0 || target >= RLIMIT_NOFILE) return -Errno.EBADF;
+  if (file === null || target < 0 || target >= maxFiles(t)) return -Errno.EBADF;
   const replaced = files.remove(target);
   files.set(target, t.k.m.vfs.get(file), (flags! & O.CLOEXEC) !== 0);
-  if (replaced !== null) yield* t.k.m.vfs.put(t.k, replaced);
+  if (replaced !== null) yield* filpClose(t.k, files, replaced);
   return target;
-};
-
-enum Fcntl {
-  DUPFD = 0,
-  GETFD,
-  SETFD,
-  GETFL,
-  SETFL,
-  DUPFD_CLOEXEC = 1030,
-  SETPIPE_SZ = 1031,
-  GETPIPE_SZ = 1032,
-  ADD_SEALS = 1033,
-  GET_SEALS = 1034,
-}
-const SETTABLE = O.APPEND | O.NONBLOCK | O.DIRECT | O.NOATIME;
-
-function canBeSealed(inode: Inode): inode is (ShmemInode & Inode) | HugetlbInode {
-  return inode instanceof ShmemInode || inode instanceof HugetlbInode;
-}
-
-const fcntl: Handler = function* (t, [fd, command, argument]) {
-  const { files } = t.task.process!;
-  const file = fileOf(t, fd!);
-  if (file === null) return -Errno.EBADF;
-  switch (int(command!)) {
-    case Fcntl.DUPFD:
-    case Fcntl.DUPFD_CLOEXEC:
-      if (int(argument!) < 0 || int(argument!) >= RLIMIT_NOFILE) return -Errno.EINVAL;
-      return yield* installOrPut(t, t.k.m.vfs.get(file), int(command!) === Fcntl.DUPFD_CLOEXEC, int(argument!));
-    case Fcntl.GETFD:
-      return files.isCloexec(int(fd!)) ? 1 : 0;
-    case Fcntl.SETFD:
-      files.setCloexec(int(fd!), (argument! & 1) !== 0);
-      return 0;
-    case Fcntl.GETFL:
-      return file.flags;
-    case Fcntl.SETFL:
-      file.flags = (file.flags & ~SETTABLE) | (int(argument!) & SETTABLE);
-      return 0;
-    case Fcntl.ADD_SEALS:
-      if (!file.writable) return -Errno.EPERM;
-      return canBeSealed(file.inode) ? yield* addSeals(t.k, file.inode, int(argument!)) : -Errno.EINVAL;
-    case Fcntl.GET_SEALS:
-      return canBeSealed(file.inode) ? file.inode.seals : -Errno.EINVAL;
-    case Fcntl.GETPIPE_SZ:
-      return pipeSize(file);
-    case Fcntl.SETPIPE_SZ:
-      return yield* setPipeSize(t.k, file, argument! >>> 0);
-    default:
-      return -Errno.EINVAL;
-  }
 };
 
 const ioctl: Handler = function* (t, [fd, command, argument]) {
@@ -620,7 +583,7 @@ const umask: Handler = function* (t, [mask]) {
 const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
   const { k } = t;
   const n = count!;
-  if (n < 0 || n > RLIMIT_NOFILE) return -Errno.EINVAL;
+  if (n < 0 || n > maxFiles(t)) return -Errno.EINVAL;
   const table = yield* readStruct(k, fds!, n * 8);
   if (table === null) return -Errno.EFAULT;
   let deadline = Infinity;
@@ -700,7 +663,6 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [17, call("getcwd", [F.OUT, F.SIZE], getcwd)],
   [23, call("dup", [F.INT], dup)],
   [24, call("dup3", [F.INT, F.INT, F.OPEN_FLAGS], dup3)],
-  [25, call("fcntl", [F.INT, F.FCNTL_COMMAND, F.HEX], fcntl, "no locks, no owners")],
   [29, call("ioctl", [F.INT, F.IOCTL, F.IOCTL_ARG], ioctl)],
   [34, call("mkdirat", [...PATH_AT, F.OCTAL], mkdirat)],
   [35, call("unlinkat", [...PATH_AT, F.AT_FLAGS], unlinkat)],

@@ -1,5 +1,6 @@
-import { Errno, FileTable, Op, SWITCH } from "@faultline/kernel";
+import { Errno, Op, SWITCH } from "@faultline/kernel";
 import * as F from "./format.js";
+import { unshareFiles } from "./fs.js";
 import { readStruct } from "../user.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -24,10 +25,7 @@ const unshare: Handler = function* (t, [flags]) {
   if ((wanted & (Clone.THREAD | Clone.SIGHAND | Clone.VM)) !== 0 && !alone) return -Errno.EINVAL;
   if ((wanted & Clone.VM) !== 0 && t.task.mm!.users > 1) return -Errno.EINVAL;
   if ((wanted & Clone.SYSVSEM) !== 0) yield* t.k.sem.exitSem(t.k, t.task);
-  if ((wanted & Clone.FILES) !== 0 && process.files.users > 1) {
-    process.files.users--;
-    process.files = new FileTable(process.files);
-  }
+  if ((wanted & Clone.FILES) !== 0) unshareFiles(process);
   return 0;
 };
 

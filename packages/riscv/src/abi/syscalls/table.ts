@@ -1,6 +1,7 @@
 import { CAPABILITY } from "./capability.js";
 import { CRED } from "./cred.js";
 import { EVENT } from "./event.js";
+import { FCNTL } from "./fcntl.js";
 import { FS } from "./fs.js";
 import { MLOCK } from "./mlock.js";
 import { MM } from "./mm.js";
@@ -26,6 +27,7 @@ export const SYSCALLS: Table = new Map(
     ...CAPABILITY,
     ...CRED,
     ...EVENT,
+    ...FCNTL,
     ...FS,
     ...MLOCK,
     ...MM,

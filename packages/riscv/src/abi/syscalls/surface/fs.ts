@@ -34,6 +34,8 @@ function vectored(fd: number, wrongWay: number, positioned: boolean): Surface {
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
+/** struct flock: F_WRLCK, of everything. */
+const LOCK = [1, 0, 0, 0];
 
 export const FS: Surfaces = {
   getcwd: { example: [AT.page, PAGE], refuses: [[Errno.ERANGE, "too short", { 1: 3 }], noMemory(0)] },
@@ -45,8 +47,36 @@ export const FS: Surfaces = {
   },
   fcntl: {
     example: [FD.file, 1, 0],
-    takes: { 1: values([0, 1, 2, 3, 4, 1030, [1031, { 0: FD.pipeOut }], [1032, { 0: FD.pipeOut }], 1034], EINVAL, [1033]) },
-    refuses: [noFd(0), [Errno.EPERM, "seals of a file that cannot have more", { 1: 1033 }], [EINVAL, "seals of a pipe", { 0: FD.pipeOut, 1: 1034 }], [Errno.EPERM, "seals for what is open for reading only", { 0: FD.pipeOut, 1: 1033 }], [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }]],
+    takes: {
+      1: values(
+        [
+          0, 1, 2, 3, 4, [5, { 2: LOCK }], [6, { 2: LOCK }], [7, { 2: LOCK }], 8, 9, 10, 11, [15, { 2: [0] }], [16, { 2: AT.page }], [17, { 2: AT.page }],
+          [36, { 2: LOCK }], [37, { 2: LOCK }], [38, { 2: LOCK }], 1025, [1027, { 2: FD.file }], 1028, 1030, [1031, { 0: FD.pipeOut }], [1032, { 0: FD.pipeOut }], 1034,
+        ],
+        EINVAL,
+        [1024, 1033, 1026],
+      ),
+    },
+    refuses: [
+      noFd(0),
+      [Errno.EPERM, "seals of a file that cannot have more", { 1: 1033 }],
+      [EINVAL, "seals of a pipe", { 0: FD.pipeOut, 1: 1034 }],
+      [Errno.EPERM, "seals for what is open for reading only", { 0: FD.pipeOut, 1: 1033 }],
+      [EINVAL, "F_DUPFD beyond the limit", { 1: 0, 2: 1 << 24 }],
+      [EINVAL, "a lock of no type", { 1: 6, 2: [7] }],
+      [EINVAL, "F_GETLK of no lock", { 1: 5, 2: [2] }],
+      [EBADF, "a lock to write of what is open for reading", { 0: FD.reading, 1: 6, 2: [1] }],
+      [Errno.EFAULT, "a lock in memory that is not mapped", { 1: 6, 2: AT.hole }],
+      [Errno.EAGAIN, "a lease of what is open elsewhere", { 1: 1024, 2: 1 }],
+      [EINVAL, "a lease of a pipe", { 0: FD.pipeOut, 1: 1024 }],
+      [Errno.ESRCH, "an owner that is not there", { 1: 8, 2: 4_000_000 }],
+      [EINVAL, "a signal that is none", { 1: 10, 2: 65 }],
+    ],
+  },
+  flock: {
+    example: [FD.file, 1],
+    takes: { 1: values([1, 2, 5, 6, 8, 12, 32, -1, 77 | 32, 12345 | 32], EINVAL, [0x7fff_ffff, 12345]) },
+    refuses: [noFd(0), [EINVAL, "shared and exclusive", { 1: 3 }]],
   },
   ioctl: { example: [FD.file, 0x5451, 0], refuses: [noFd(0), [Errno.ENOTTY, "what the file does not know", { 1: 0x1234 }]] },
   mkdirat: { example: [AT_FDCWD, "new", 0o755], refuses: [...at(0), [EEXIST, "there already", { 1: "sub" }], noSuchDirectory(1)] },
