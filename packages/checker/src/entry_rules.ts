@@ -63,6 +63,7 @@ export function notGranted(mm: Mm, vpn: number, flags: number): string | null {
   const vma = mm.vmaAt(vpn);
   if (vma === null) return "lies in no VMA";
   if ((flags & PTE.V) === 0) return null;
+  if ((vma.flags & VM.UFFD_RWP) !== 0 && (flags & PTE.UFFD_WP) !== 0) return "can be accessed, and userfaultfd has protected it";
   if ((flags & PTE.W) !== 0 && (flags & PTE.UFFD_WP) !== 0) return "can be written, and userfaultfd has protected it";
   if ((flags & PTE.W) !== 0 && (vma.flags & VM.WRITE) === 0) return "can be written, and its VMA cannot";
   if ((flags & PTE.R) !== 0 && (vma.flags & (VM.READ | VM.WRITE)) === 0) return "can be read, and its VMA cannot";

@@ -1,6 +1,4 @@
-import { VM, type Machine, type UserfaultfdCtx } from "@faultline/kernel";
-
-const VM_UFFD = VM.UFFD_MISSING | VM.UFFD_WP | VM.UFFD_MINOR;
+import { VM_UFFD, type Machine, type UserfaultfdCtx } from "@faultline/kernel";
 
 /** All threads have ended: nobody waits for a userfaultfd, and VMAs have those that there are. */
 export function uffdBooks(m: Machine, fail: (message: string) => void): void {

@@ -76,6 +76,7 @@ import * as uffdFill from "./mm/uffd_fill.js";
 import * as uffdHugetlb from "./mm/uffd_hugetlb.js";
 import * as uffdMove from "./mm/uffd_move.js";
 import * as uffdShmem from "./mm/uffd_shmem.js";
+import * as uffdRwp from "./mm/uffd_rwp.js";
 import * as uffdWp from "./mm/uffd_wp.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
 import * as cpuTimers from "./kernel/cpu_timers.js";
@@ -183,6 +184,7 @@ export const MAINLINE = {
   uffdHugetlb,
   uffdMove,
   uffdShmem,
+  uffdRwp,
   uffdWp,
   userfaultfd,
   userfaultfdFile,

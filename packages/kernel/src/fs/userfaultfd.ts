@@ -7,9 +7,10 @@ import type { Kernel } from "../kernel.js";
 import { PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "../mm/fault_flags.js";
 import type { Vmf } from "../mm/memory.js";
-import { VM, VM_UFFD, type Mm, type Vma } from "../mm/mm_types.js";
+import { VM, VM_ACCESS, VM_UFFD, VM_UFFD_PROTECTS, type Mm, type Vma } from "../mm/mm_types.js";
 import { hstateOf } from "../mm/hugetlb_reserve.js";
 import { PteMarker } from "../mm/pte_marker.js";
+import { isUffdRwp } from "../mm/uffd_rwp.js";
 import { UffdWp } from "../mm/uffd_wp.js";
 import { UffdEvent, UffdFeature, UffdPagefault, UFFD_USER_MODE_ONLY, UserfaultfdCtx, type EventWait, type Userfault, type UffdMsg } from "./userfaultfd_ctx.js";
 
@@ -28,7 +29,7 @@ export function* ctxPut(k: Kernel, ctx: UserfaultfdCtx): Atomic<void> {
 /**
  * Tells the userfaultfd of a VMA of a fault, and waits until somebody wakes the address. The fault's
  * lock is dropped: RETRY. SIGBUS, with the lock still held, where nobody can be told, or wants to be.
- * `reason`: VM.UFFD_MISSING, UFFD_WP or UFFD_MINOR.
+ * `reason`: VM.UFFD_MISSING, UFFD_WP, UFFD_RWP or UFFD_MINOR.
  */
 export function* handleUserfault(k: Kernel, at: FaultAt, reason: VM): MaySleep<number> {
   const { m } = k;
@@ -96,6 +97,7 @@ function faultMessage(ctx: UserfaultfdCtx, task: Task, at: FaultAt, reason: VM):
   let flags = (at.flags & FaultFlag.WRITE) !== 0 ? UffdPagefault.WRITE : 0;
   if (reason === VM.UFFD_WP) flags |= UffdPagefault.WP;
   if (reason === VM.UFFD_MINOR) flags |= UffdPagefault.MINOR;
+  if (reason === VM.UFFD_RWP) flags |= UffdPagefault.RWP;
   return {
     event: UffdEvent.PAGEFAULT,
     flags,
@@ -113,7 +115,7 @@ export function* mustWait(k: Kernel, { vma, vpn }: FaultAt, reason: VM): Atomic<
   if (m.point(Op.PteRead, entry)) yield SWITCH;
   const flags = m.pt.flags(entry);
   if (flags === 0) return true;
-  if (ptePresent(flags)) return reason === VM.UFFD_WP && (flags & PTE.W) === 0;
+  if (ptePresent(flags)) return reason === VM.UFFD_RWP ? isUffdRwp(vma, flags) : reason === VM.UFFD_WP && (flags & PTE.W) === 0;
   return (k.pteMarker.pteMarker(flags, m.pt.pfn(entry)) & (PteMarker.UFFD_WP | PteMarker.POISONED)) !== 0;
 }
 
@@ -312,9 +314,13 @@ export function* registerRange(k: Kernel, ctx: UserfaultfdCtx, start: number, en
   if (vmas.length === 0) return -Errno.EINVAL;
   for (const vma of vmas) {
     if (!k.userfaultfd.canUserfault(k, vma, flags, ctx.has(UffdFeature.WP_ASYNC))) return -Errno.EINVAL;
+    // What nobody may access is no different when it is let through.
+    if ((flags & VM.UFFD_RWP) !== 0 && (vma.flags & VM_ACCESS) === 0) return -Errno.EINVAL;
     // What is filled in is written, whatever the VMA's permission is now.
     if ((vma.flags & VM.MAYWRITE) === 0) return -Errno.EPERM;
     if (vma.uffd !== null && vma.uffd !== ctx) return -Errno.EBUSY;
+    // Since 7.3: marks would be left of which nobody knows what they protect from.
+    if ((vma.flags & VM_UFFD_PROTECTS & ~flags) !== 0) return -Errno.EBUSY;
   }
   if (!onHugePages(vmas, start, end)) return -Errno.EINVAL;
   for (let vpn = start; vpn < end; ) {
@@ -339,9 +345,9 @@ export function* setVma(k: Kernel, vma: Vma, start: number, end: number, ctx: Us
   return yield* k.mmap.mergeAround(k, mm, part);
 }
 
-/** A part of a VMA belongs to nobody any more, and has no write protection of userfaultfd's. */
+/** A part of a VMA belongs to nobody any more, and has no protection of userfaultfd's. */
 export function* clearVma(k: Kernel, vma: Vma, start: number, end: number): MaySleep<Vma> {
-  if ((vma.flags & VM.UFFD_WP) !== 0) yield* k.mprotect.changePteRange(k, vma, start, end, UffdWp.Resolve);
+  if ((vma.flags & VM_UFFD_PROTECTS) !== 0) yield* k.mprotect.changePteRange(k, vma, start, end, UffdWp.Resolve);
   return yield* k.userfaultfd.setVma(k, vma, start, end, null, 0);
 }
 

@@ -25,6 +25,8 @@ export enum UffdFeature {
   POISON = 1 << 14,
   WP_ASYNC = 1 << 15,
   MOVE = 1 << 16,
+  RWP = 1 << 17,
+  RWP_ASYNC = 1 << 18,
 }
 
 /** What a message tells of. */
@@ -41,6 +43,7 @@ export enum UffdPagefault {
   WRITE = 1 << 0,
   WP = 1 << 1,
   MINOR = 1 << 2,
+  RWP = 1 << 3,
 }
 
 /** A message as read(2) gives it. Addresses and lengths in bytes. */

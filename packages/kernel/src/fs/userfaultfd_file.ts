@@ -3,7 +3,7 @@ import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { VM, type Mm } from "../mm/mm_types.js";
+import { VM, VM_UFFD_PROTECTS, type Mm } from "../mm/mm_types.js";
 import { Fill, type FillRequest } from "../mm/uffd_fill.js";
 import { anonFile } from "./anon_inode.js";
 import { UffdEvent, UffdFeature, UFFD_USER_MODE_ONLY, UserfaultfdCtx, type UffdMsg } from "./userfaultfd_ctx.js";
@@ -12,7 +12,7 @@ import { makedev, O, Poll, type CharDevice, type FileOps, type OpenFile } from "
 /* The ABI of linux/userfaultfd.h: ioctls, structures, files. */
 
 const UFFD_API = 0xaa;
-const UFFD_API_FEATURES = (UffdFeature.MOVE << 1) - 1;
+const UFFD_API_FEATURES = (UffdFeature.RWP_ASYNC << 1) - 1;
 /** sizeof(struct uffd_msg). */
 const MSG_SIZE = 32;
 
@@ -27,9 +27,12 @@ enum Nr {
   WRITEPROTECT = 6,
   CONTINUE = 7,
   POISON = 8,
+  RWPROTECT = 9,
+  SET_MODE = 0xa,
   API = 0x3f,
 }
 
+const WRITE = 1;
 const READ = 2;
 const READ_WRITE = 3;
 
@@ -49,6 +52,8 @@ const UFFDIO = {
   WRITEPROTECT: ioc(READ_WRITE, Nr.WRITEPROTECT, 24),
   CONTINUE: ioc(READ_WRITE, Nr.CONTINUE, 32),
   POISON: ioc(READ_WRITE, Nr.POISON, 32),
+  RWPROTECT: ioc(READ_WRITE, Nr.RWPROTECT, 24),
+  SET_MODE: ioc(WRITE, Nr.SET_MODE, 16),
 } as const;
 
 const USERFAULTFD_IOC_NEW = 0xaa00;
@@ -58,14 +63,17 @@ const REGISTER_MODES: readonly (readonly [mode: bigint, flag: VM])[] = [
   [1n, VM.UFFD_MISSING],
   [2n, VM.UFFD_WP],
   [4n, VM.UFFD_MINOR],
+  [8n, VM.UFFD_RWP],
 ];
 
-/** Modes of the others: DONTWAKE is bit 0 everywhere but in WRITEPROTECT. */
+/** Modes of the others: DONTWAKE is bit 0 everywhere but in WRITEPROTECT and RWPROTECT. */
 const DONTWAKE = 1n;
 const COPY_WP = 2n;
 const MOVE_ALLOW_SRC_HOLES = 2n;
 const WRITEPROTECT_WP = 1n;
 const WRITEPROTECT_DONTWAKE = 2n;
+/** What UFFDIO_SET_MODE can turn on and off. */
+const TOGGLEABLE = BigInt(UffdFeature.RWP_ASYNC);
 
 /* Making one. */
 
@@ -203,7 +211,11 @@ export function* ioctl(k: Kernel, ctx: UserfaultfdCtx, cmd: number, arg: number)
     case UFFDIO.MOVE:
       return yield* k.userfaultfdFile.move(k, ctx, arg);
     case UFFDIO.WRITEPROTECT:
-      return yield* k.userfaultfdFile.writeprotect(k, ctx, arg);
+      return yield* k.userfaultfdFile.writeprotect(k, ctx, arg, VM.UFFD_WP);
+    case UFFDIO.RWPROTECT:
+      return yield* k.userfaultfdFile.writeprotect(k, ctx, arg, VM.UFFD_RWP);
+    case UFFDIO.SET_MODE:
+      return yield* k.userfaultfdFile.setMode(k, ctx, arg);
     default:
       return -Errno.EINVAL;
   }
@@ -240,7 +252,7 @@ export function* api(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep<numb
     // Who has the child's descriptor has its memory.
     const forbidden = (words[1]! & BigInt(UffdFeature.EVENT_FORK)) !== 0n && !capable(k, Cap.SYS_PTRACE);
     if (forbidden) result = -Errno.EPERM;
-    else if ((words[1]! & ~BigInt(UFFD_API_FEATURES)) === 0n) result = yield* k.userfaultfdFile.handshake(k, ctx, Number(words[1]), arg);
+    else if ((words[1]! & ~BigInt(UFFD_API_FEATURES)) === 0n && !asyncAlone(words[1]!)) result = yield* k.userfaultfdFile.handshake(k, ctx, Number(words[1]), arg);
     if (result === 0) return 0;
   }
   // Who fails gets zeros.
@@ -248,9 +260,14 @@ export function* api(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep<numb
   return zeros !== 0 ? -Errno.EFAULT : result;
 }
 
+/** Accesses cannot be let through that would not be told. */
+function asyncAlone(features: bigint): boolean {
+  return (features & BigInt(UffdFeature.RWP | UffdFeature.RWP_ASYNC)) === BigInt(UffdFeature.RWP_ASYNC);
+}
+
 /** Answers what there is, then enables what is wanted: -EINVAL the second time. */
 export function* handshake(k: Kernel, ctx: UserfaultfdCtx, features: number, arg: number): MaySleep<number> {
-  const answer = new BigUint64Array([BigInt(UFFD_API), BigInt(UFFD_API_FEATURES), bit(Nr.REGISTER) | bit(Nr.UNREGISTER) | bit(Nr.API)]);
+  const answer = new BigUint64Array([BigInt(UFFD_API), BigInt(UFFD_API_FEATURES), bit(Nr.REGISTER) | bit(Nr.UNREGISTER) | bit(Nr.SET_MODE) | bit(Nr.API)]);
   if ((yield* k.uaccess.copyToUser(k, arg, new Uint8Array(answer.buffer))) !== 0) return -Errno.EFAULT;
   return (yield* k.userfaultfdFile.enable(k, ctx, features)) ? 0 : -Errno.EINVAL;
 }
@@ -275,6 +292,9 @@ export function* register(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep
     rest &= ~mode;
   }
   if (flags === 0 || rest !== 0n) return -Errno.EINVAL;
+  if ((flags & VM.UFFD_RWP) !== 0 && !ctx.has(UffdFeature.RWP)) return -Errno.EINVAL;
+  // There is one mark for both.
+  if ((flags & VM_UFFD_PROTECTS) === VM_UFFD_PROTECTS) return -Errno.EINVAL;
   const [start, len] = [signed(words[0]!), signed(words[1]!)];
   const wrong = k.userfaultfd.validateRange(k, start, len);
   if (wrong !== 0) return wrong;
@@ -283,6 +303,7 @@ export function* register(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep
   let ioctls = bit(Nr.WAKE) | bit(Nr.COPY) | bit(Nr.POISON);
   if (result === 0) ioctls |= bit(Nr.ZEROPAGE) | bit(Nr.MOVE);
   if ((flags & VM.UFFD_WP) !== 0) ioctls |= bit(Nr.WRITEPROTECT);
+  if ((flags & VM.UFFD_RWP) !== 0) ioctls |= bit(Nr.RWPROTECT);
   if ((flags & VM.UFFD_MINOR) !== 0) ioctls |= bit(Nr.CONTINUE);
   return yield* k.uaccess.putUser64(k, arg + 24, ioctls);
 }
@@ -346,7 +367,8 @@ function* filled(k: Kernel, ctx: UserfaultfdCtx, at: number, dst: number, len: n
   return done === len ? 0 : -Errno.EAGAIN;
 }
 
-export function* writeprotect(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep<number> {
+/** UFFDIO_WRITEPROTECT and RWPROTECT, which are alike: range and mode. */
+export function* writeprotect(k: Kernel, ctx: UserfaultfdCtx, arg: number, kind: VM.UFFD_WP | VM.UFFD_RWP): MaySleep<number> {
   if (yield* k.uffdEvents.isChanging(k, ctx)) return -Errno.EAGAIN;
   const words = yield* readWords(k, arg, 3);
   if (words === null) return -Errno.EFAULT;
@@ -355,7 +377,17 @@ export function* writeprotect(k: Kernel, ctx: UserfaultfdCtx, arg: number): MayS
   const wrong = k.userfaultfd.validateRange(k, start, len);
   if (wrong !== 0) return wrong;
   if ((mode & ~(WRITEPROTECT_WP | WRITEPROTECT_DONTWAKE)) !== 0n || mode === (WRITEPROTECT_WP | WRITEPROTECT_DONTWAKE)) return -Errno.EINVAL;
-  const result = yield* k.uffdWp.writeprotect(k, ctx, start, len, mode === WRITEPROTECT_WP);
+  const result = yield* k.uffdWp.writeprotect(k, ctx, start, len, mode === WRITEPROTECT_WP, kind);
   if (result === 0 && mode === 0n) yield* k.userfaultfd.wakeUserfault(k, ctx, start, len);
   return result;
+}
+
+/** UFFDIO_SET_MODE: features to turn on, and others to turn off. */
+export function* setMode(k: Kernel, ctx: UserfaultfdCtx, arg: number): MaySleep<number> {
+  const words = yield* readWords(k, arg, 2);
+  if (words === null) return -Errno.EFAULT;
+  const [enable, disable] = [words[0]!, words[1]!];
+  if ((enable & disable) !== 0n || ((enable | disable) & ~TOGGLEABLE) !== 0n) return -Errno.EINVAL;
+  if (enable !== 0n && !ctx.has(UffdFeature.RWP)) return -Errno.EINVAL;
+  return yield* k.uffdRwp.setMode(k, ctx, Number(enable), Number(disable));
 }

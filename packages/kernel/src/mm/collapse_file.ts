@@ -6,7 +6,7 @@ import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "
 import { xaIsValue } from "./address_space.js";
 import { Scan, type CollapseControl } from "./collapse.js";
 import { Tva } from "./huge_memory.js";
-import { VM, type Mm, type Vma } from "./mm_types.js";
+import { VM, VM_UFFD_PROTECTS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { Sgp } from "./shmem.js";
@@ -277,7 +277,7 @@ function* collapseMapped(k: Kernel, mm: Mm, start: number, install: boolean): Ma
   if (pmd < 0) return Scan.Fail;
   if (m.point(Op.PteRead, pmd)) yield SWITCH;
   if (m.pt.isLeaf(pmd)) return Scan.PmdMapped;
-  if ((vma.flags & VM.UFFD_WP) !== 0) return Scan.PteUffdWp;
+  if ((vma.flags & VM_UFFD_PROTECTS) !== 0) return Scan.PteUffdWp;
   const index = vma.linearIndex(start);
   // Faults that are inside may wait for the folio.
   yield* k.memory.vmaStartWrite(k, vma);

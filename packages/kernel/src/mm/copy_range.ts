@@ -3,12 +3,16 @@ import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, PTRS_PER_TABLE, ptePresent, tableIndex } from "../arch/pgtable.js";
-import { RssKind, VM, type Vma } from "./mm_types.js";
+import { RssKind, VM, VM_UFFD_PROTECTS, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 import { PteMarker } from "./pte_marker.js";
+import { isUffdRwp, trapped } from "./uffd_rwp.js";
 import { isUffdWp } from "./uffd_wp.js";
+
+/** What fork copies though a fault would find the pages again: what stands in the entries alone (since 6.19 a mask). */
+const VM_COPY_ON_FORK = VM_UFFD_PROTECTS | VM.MAYBE_GUARD | VM.PFNMAP;
 
 /** More entries than this cannot name one swap slot. */
 const SWAP_COUNT_MAX = 255;
@@ -39,7 +43,7 @@ function isCow({ flags }: Vma): boolean {
  */
 export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
   // Nothing that faults would not find again.
-  if (src.anonVma === null && (dst.flags & VM.UFFD_WP) === 0 && (src.flags & VM.MAYBE_GUARD) === 0) return 0;
+  if (src.anonVma === null && (dst.flags & VM_COPY_ON_FORK) === 0) return 0;
   const cow = isCow(src);
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
   if (cow) {
@@ -125,7 +129,7 @@ export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: numbe
   if (!ptePresent(flags)) return yield* k.copyRange.copyNonpresentPte(k, dst, src, vpn, to, from, flags, pfn);
   if (yield* k.copyRange.needsCopyForDma(k, src, flags, pfn)) {
     if (spare === NO_PAGE) return Copied.NeedsPage;
-    yield* k.copyRange.copyPinnedPage(k, dst, vpn, to, m.memmap.pfnToPage(pfn), spare, isUffdWp(dst, flags));
+    yield* k.copyRange.copyPinnedPage(k, dst, vpn, to, m.memmap.pfnToPage(pfn), spare, isUffdWp(dst, flags) || isUffdRwp(dst, flags));
     return Copied.UsedPage;
   }
   yield* k.copyRange.copyPresentPte(k, dst, src, vpn, to, from, flags, pfn);
@@ -133,8 +137,12 @@ export function* copyEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to: numbe
 }
 
 /** A parent's entry for the child: userfaultfd's protection is for who is registered for it. */
-export function childPte(k: Kernel, dst: Vma, flags: number): number {
-  return (dst.flags & VM.UFFD_WP) !== 0 ? flags : k.uffdWp.withoutUffdWp(flags);
+export function childPte(k: Kernel, dst: Vma, src: Vma, flags: number, pfn: number): number {
+  if ((dst.flags & VM_UFFD_PROTECTS) !== 0) return flags;
+  if (!isUffdRwp(src, flags)) return k.uffdWp.withoutUffdWp(flags);
+  // What the child writes is copied: nobody has the page alone any more.
+  const open = k.uffdRwp.untrapped(k, dst, flags, pfn);
+  return isCow(src) ? open & ~PTE.W : open;
 }
 
 /**
@@ -158,7 +166,7 @@ export function* copyPinnedPage(k: Kernel, dst: Vma, vpn: number, to: number, pa
   yield* k.swap.folioAddLru(k, copy);
   dst.mm.addRss(RssKind.anon, 1);
   const flags = vmPageProt(dst.flags) | PTE.D | PTE.SOFT_DIRTY;
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, wp ? flags | PTE.UFFD_WP : maybeMkwrite(flags, dst.flags), m.memmap.pageToPfn(copy));
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, wp ? trapped(dst, flags | PTE.UFFD_WP) : maybeMkwrite(flags, dst.flags), m.memmap.pageToPfn(copy));
   m.refs?.put(copy, "alloc");
 }
 
@@ -178,7 +186,7 @@ export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: 
   if (isCow(src) && (flags & PTE.W) !== 0) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   // Young is what the parent has used; of shared memory, dirty is what it has written.
   if ((src.flags & VM.SHARED) !== 0) copy &= ~PTE.D;
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, copy) & ~PTE.A, pfn);
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, src, copy, pfn) & ~PTE.A, pfn);
 }
 
 /** An entry in swap, on its way to another frame, or with a device. */
@@ -201,7 +209,7 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
   if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, vpn, from, copy, pfn);
   const marker = k.pteMarker.pteMarker(flags, pfn);
   if (marker === PteMarker.UFFD_WP && (dst.flags & VM.UFFD_WP) === 0) return Copied.Done;
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, marker !== 0 ? copy : k.copyRange.childPte(k, dst, copy), pfn);
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, marker !== 0 ? copy : k.copyRange.childPte(k, dst, src, copy, pfn), pfn);
   return Copied.Done;
 }
 

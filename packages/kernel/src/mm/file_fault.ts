@@ -4,7 +4,7 @@ import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import type { Vmf } from "./memory.js";
-import { VM, type Vma } from "./mm_types.js";
+import { VM, VM_UFFD_PROTECTS, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { shmemInode } from "./shmem_inode.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
@@ -32,7 +32,7 @@ export function* pageOf(k: Kernel, vmf: Vmf): MaySleep<number> {
 /** Maps the file's own page; and what is in memory around it. */
 export function* doReadFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   // Nothing may come by the way of what a userfaultfd wants to hear of, or has protected.
-  const around = vmf.vma.ops!.mapsAround && (vmf.vma.flags & (VM.UFFD_WP | VM.UFFD_MINOR)) === 0;
+  const around = vmf.vma.ops!.mapsAround && (vmf.vma.flags & (VM_UFFD_PROTECTS | VM.UFFD_MINOR)) === 0;
   if (around && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
   const result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) !== 0) return result;

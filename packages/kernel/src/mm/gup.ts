@@ -5,7 +5,7 @@ import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { FollFlag } from "./gup_flags.js";
-import { VM, type Mm, type Vma } from "./mm_types.js";
+import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { needsSoftDirtyWp } from "./vm_prot.js";
 
@@ -148,7 +148,7 @@ export function* unpinUserPage(k: Kernel, page: number, dirty: boolean, site: st
 
 /** With FORCE, what mprotect() could give counts as given; but a write must have a page of its own to go to. */
 export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
-  if ((vma.flags & (VM.IO | VM.PFNMAP)) !== 0) return false;
+  if ((vma.flags & VM.PFNMAP) !== 0) return false;
   const write = (gup & FollFlag.WRITE) !== 0;
   if ((vma.flags & (write ? VM.WRITE : VM.READ)) !== 0) return true;
   if ((gup & FollFlag.FORCE) === 0) return false;
@@ -160,7 +160,9 @@ export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
 export function entryPermits(k: Kernel, vma: Vma, flags: number, page: number, gup: number): boolean {
   if (!ptePresent(flags)) return false;
   const force = (gup & FollFlag.FORCE) !== 0;
-  if ((flags & PTE.PROT_NONE) !== 0 && !force) return false;
+  // What is told to a userfaultfd is told for whoever accesses it; where nobody may, nobody is told.
+  const tells = (vma.flags & VM.UFFD_RWP) !== 0 && (vma.flags & VM_ACCESS) !== 0;
+  if ((flags & PTE.PROT_NONE) !== 0 && (!force || tells)) return false;
   if ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0) return true;
   // Read-only memory that is written by force: once the page is nobody else's.
   if (!force || (vma.flags & (VM.WRITE | VM.SHARED)) !== 0 || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;

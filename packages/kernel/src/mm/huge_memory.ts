@@ -14,6 +14,7 @@ import { NO_PAGE, PG } from "./page.js";
 import { alignedWithFile } from "./shmem_huge.js";
 import { shmemInode } from "./shmem_inode.js";
 import { THP_MIN_ORDER } from "./thp.js";
+import { asksFirst, isRwpAsync } from "./uffd_rwp.js";
 import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
@@ -281,6 +282,12 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
     yield* k.migrate.migrationEntryWait(k, pmd);
     return 0;
   }
+  if (asksFirst(vma, old)) {
+    const lets = isRwpAsync(vma);
+    if (lets) yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => k.uffdRwp.untrapped(k, vma, now, m.pt.pfn(pmd)) | PTE.A);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return lets ? 0 : yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_RWP);
+  }
   if (write && (old & PTE.W) === 0 && isUffdWp(vma, old)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     if (!isWpAsync(vma)) return yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_WP);
@@ -515,7 +522,7 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
     }
     depositTable(dst.mm, table);
     yield* k.memory.ptepModify(k, src.mm, start, from, (now) => now & ~PTE.W);
-    yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, m.pt.flags(from)) & ~PTE.A, pfn);
+    yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, src, m.pt.flags(from), pfn) & ~PTE.A, pfn);
   }
   if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
   if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();

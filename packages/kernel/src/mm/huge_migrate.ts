@@ -6,6 +6,7 @@ import { Event } from "../trace.js";
 import { VM, type Vma } from "./mm_types.js";
 import { PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
+import { trapped } from "./uffd_rwp.js";
 import { vmPageProt } from "./vm_prot.js";
 
 /*
@@ -51,7 +52,7 @@ export function* removeMigrationPmd(k: Kernel, vma: Vma, start: number, dst: num
   yield* k.swap.folioGetUnowned(k, dst);
   if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPmd(k, dst, vma, start, !k.swapops.isReadableMigration(k, old));
   else yield* k.rmap.folioAddFileRmapPmd(k, dst);
-  yield* k.memory.setPteAt(k, vma.mm, start, pmd, flags, memmap.pageToPfn(dst));
+  yield* k.memory.setPteAt(k, vma.mm, start, pmd, trapped(vma, flags), memmap.pageToPfn(dst));
 }
 
 /** Writes entries for single pages into a table that nobody can find yet, in place of one for all. */
@@ -84,5 +85,5 @@ export function* copyMigrationPmd(k: Kernel, dst: Vma, src: Vma, start: number, 
   const copy = k.swapops.makeReadableMigration(k, flags);
   if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, start, from, copy, pfn);
   dst.mm.addRss(k.rmap.rssKind(k, m.memmap.pfnToPage(pfn)), HPAGE_PMD_NR);
-  yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, copy), pfn);
+  yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, src, copy, pfn), pfn);
 }

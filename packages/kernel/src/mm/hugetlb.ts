@@ -11,6 +11,7 @@ import { MAPPING_ANON, NO_PAGE, PG } from "./page.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PteMarker } from "./pte_marker.js";
+import { asksFirst, isRwpAsync, isUffdRwp } from "./uffd_rwp.js";
 import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
@@ -290,6 +291,19 @@ export function* hugetlbPresent(k: Kernel, vmf: HugeVmf): MaySleep<number> {
   const { m } = k;
   const { vma, vpn, entry } = vmf;
   const write = (vmf.flags & FaultFlag.WRITE) !== 0;
+  if (asksFirst(vma, vmf.origFlags)) {
+    if (!isRwpAsync(vma)) {
+      vmf.userfault = VM.UFFD_RWP;
+      return 0;
+    }
+    const ptl = m.pt.lockOf(entry);
+    if (!ptl.tryLock()) yield* ptl.lock();
+    // Without W, that of shared memory aside: who writes private memory faults once more.
+    const open = (flags: number): number => (vmPageProt(vma.flags) & ~PTE.A) | (flags & (PTE.A | PTE.D | PTE.SOFT_DIRTY)) | PTE.A;
+    yield* k.memory.ptepModify(k, vma.mm, vpn, entry, (now) => (isUffdRwp(vma, now) ? open(now) : now));
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return 0;
+  }
   if (write && (vmf.origFlags & PTE.W) === 0 && isUffdWp(vma, vmf.origFlags)) {
     const ptl = m.pt.lockOf(entry);
     if (!ptl.tryLock()) yield* ptl.lock();

@@ -12,6 +12,7 @@ import type { Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
+import { trapped } from "./uffd_rwp.js";
 import { vmPageProt } from "./vm_prot.js";
 
 /** Takes a folio in use for migration, with a reference at site "isolate"; false where somebody else has it, or it is free. */
@@ -180,7 +181,7 @@ export function* removeHugetlbMigrationPte(k: Kernel, folio: number, vma: Vma, v
     yield* k.swap.folioGetUnowned(k, to);
     yield* k.hugetlb.addRmap(k, to);
     if (memmap.isAnon(to) && !k.swapops.isReadableMigration(k, old)) memmap.set(to, PG.anonExclusive);
-    yield* k.memory.setPteAt(k, vma.mm, vpn, entry, flags, memmap.pageToPfn(to));
+    yield* k.memory.setPteAt(k, vma.mm, vpn, entry, trapped(vma, flags), memmap.pageToPfn(to));
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
 }

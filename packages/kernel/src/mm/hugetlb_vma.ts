@@ -17,6 +17,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { PteMarker } from "./pte_marker.js";
 import { Seal } from "./shmem_inode.js";
+import { isUffdRwp, trapped } from "./uffd_rwp.js";
 import { isUffdWp, UffdWp } from "./uffd_wp.js";
 import type { VmOps } from "./vm_ops.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
@@ -232,11 +233,12 @@ export function* changeHugetlbProtection(k: Kernel, vma: Vma, start: number, end
   for (let vpn = start; vpn < end; vpn += h.pages) {
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     let entry = k.hugetlb.hugetlbWalk(k, vma.mm, vpn, h);
-    if (wp === UffdWp.Protect && entry < 0) {
+    const marks = wp === UffdWp.Protect && k.uffdWp.wpUsesMarkers(vma);
+    if (marks && entry < 0) {
       entry = yield* k.hugetlb.hugePteAlloc(k, vma.mm, vpn, h);
       if (entry < 0) return -Errno.ENOMEM;
     }
-    if (entry < 0 || (!m.pt.isLeaf(entry) && wp !== UffdWp.Protect)) continue;
+    if (entry < 0 || (!m.pt.isLeaf(entry) && !marks)) continue;
     const ptl = m.pt.lockOf(entry);
     if (!ptl.tryLock()) yield* ptl.lock();
     if (m.point(Op.PteRead, entry)) yield SWITCH;
@@ -295,7 +297,10 @@ export function* copyPinnedHugetlb(k: Kernel, dst: Vma, src: Vma, vpn: number, t
   const ptl = m.pt.lockOf(to);
   if (!ptl.tryLock()) yield* ptl.lock();
   k.hugetlb.addNewAnonRmap(k, folio, dst, vpn);
-  const flags = maybeMkwrite(vmPageProt(dst.flags), dst.flags) | PTE.D;
+  const old = m.pt.flags(from);
+  const wp = isUffdWp(dst, old) || isUffdRwp(dst, old);
+  const prot = vmPageProt(dst.flags) | PTE.D;
+  const flags = wp ? trapped(dst, prot | PTE.UFFD_WP) : maybeMkwrite(prot, dst.flags);
   yield* k.memory.setPteAt(k, dst.mm, vpn, to, flags, m.memmap.pageToPfn(folio));
   dst.mm.hugetlbPages += hstateOf(src).pages;
   m.refs?.put(folio, "alloc");
@@ -326,7 +331,7 @@ export function* copyHugetlbEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to
     else yield* k.hugetlb.addRmap(k, folio);
     if (cow) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   }
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, copy), pfn);
+  yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, src, copy, pfn), pfn);
   dst.mm.hugetlbPages += hstateOf(src).pages;
 }
 
@@ -379,7 +384,7 @@ export function* moveHugetlbEntry(k: Kernel, vma: Vma, vpn: number, to: number, 
     const loses = k.uffdEvents.losesCtx(k, vma);
     const marker = k.pteMarker.pteMarker(flags, pfn);
     if (marker !== PteMarker.UFFD_WP || !loses) {
-      yield* k.memory.setPteAt(k, mm, to, into, loses && marker === 0 ? k.uffdWp.withoutUffdWp(flags) : flags, pfn);
+      yield* k.memory.setPteAt(k, mm, to, into, loses && marker === 0 ? k.mremap.withoutCtx(k, vma, flags, pfn) : flags, pfn);
     }
   }
   if (newPtl !== oldPtl && !newPtl.tryUnlock()) yield* newPtl.unlock();

@@ -14,6 +14,7 @@ import { GFP_ANON_FOLIO, GFP_ZEROED_FOLIO } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
 import { THP_MIN_ORDER } from "./thp.js";
+import { asksFirst, trapped } from "./uffd_rwp.js";
 import { isUffdWp, isWpAsync } from "./uffd_wp.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
@@ -213,6 +214,7 @@ export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number, 
   if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
   if (vmf.origFlags === 0) return yield* k.memory.doPteMissing(k, vmf);
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
+  if (asksFirst(vma, vmf.origFlags)) return yield* k.uffdRwp.doUffdRwp(k, vmf);
   return yield* k.memory.handlePresentPte(k, vmf);
 }
 
@@ -613,7 +615,7 @@ export function* restoreExclusivePte(
   const { m } = k;
   // Old, so that a restored page does not look used; the access that wants it marks it at once.
   let flags = (vmPageProt(vma.flags) & ~PTE.A) | restoredBits(exclusiveFlags);
-  flags = k.memory.exclusivePteWritability(k, vma, folio, page, exclusiveFlags, flags);
+  flags = trapped(vma, k.memory.exclusivePteWritability(k, vma, folio, page, exclusiveFlags, flags));
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, m.memmap.pageToPfn(page));
 }
 

@@ -124,8 +124,8 @@ export function* mlockFixup(k: Kernel, mm: Mm, vma: Vma, start: number, end: num
 export function* mlockVmaPagesRange(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
   const { m } = k;
   // A reverse walk that maps one of these folios meanwhile must not count it a second time.
-  const hides = (vma.flags & VM.LOCKED) !== 0 && (vma.flags & VM.IO) === 0;
-  if (hides) vma.flags |= VM.IO;
+  const hides = (vma.flags & VM.LOCKED) !== 0 && (vma.flags & VM.PFNMAP) === 0;
+  if (hides) vma.flags |= VM.PFNMAP;
   yield* k.swap.lruAddDrain(k);
   for (let vpn = start; vpn < end; ) {
     const tableEnd = Math.min(end, (Math.floor(vpn / PTRS_PER_TABLE) + 1) * PTRS_PER_TABLE);
@@ -134,7 +134,7 @@ export function* mlockVmaPagesRange(k: Kernel, vma: Vma, start: number, end: num
     yield* m.sched.condResched();
   }
   yield* k.swap.lruAddDrain(k);
-  if (hides) vma.flags &= ~VM.IO;
+  if (hides) vma.flags &= ~VM.PFNMAP;
 }
 
 /** The same below one level-1 entry. */

@@ -24,14 +24,15 @@ export enum VM {
   GROWSDOWN = 1 << 8,
   /** Faults on empty entries are told to a userfaultfd. */
   UFFD_MISSING = 1 << 9,
-  /** Pages without a folio of their own: nothing to count, move or swap. */
+  /** Pages without a folio of their own: nothing to count, move or swap. Whatever has it is also what Linux marks VM_IO. */
   PFNMAP = 1 << 10,
   /** Guard markers have been put into it; perhaps they are gone again. */
   MAYBE_GUARD = 1 << 11,
   /** Writes to entries that a userfaultfd has protected are told to it. */
   UFFD_WP = 1 << 12,
   LOCKED = 1 << 13,
-  IO = 1 << 14,
+  /** Accesses to entries that a userfaultfd has protected are told to it. Above bit 31 in Linux. */
+  UFFD_RWP = 1 << 14,
   SEQ_READ = 1 << 15,
   RAND_READ = 1 << 16,
   DONTCOPY = 1 << 17,
@@ -61,10 +62,12 @@ export enum VM {
 export const VM_ACCESS = VM.READ | VM.WRITE | VM.EXEC;
 export const VM_LOCKED_MASK = VM.LOCKED | VM.LOCKONFAULT;
 /** Mappings of a driver's own: never merged, locked or moved page by page. */
-export const VM_SPECIAL = VM.IO | VM.DONTEXPAND | VM.PFNMAP;
+export const VM_SPECIAL = VM.DONTEXPAND | VM.PFNMAP;
 /** Neighbours that differ in these alone merge, and all of what becomes one has them ("make VM_SOFTDIRTY a sticky VMA flag", 6.19). */
 export const VM_STICKY = VM.SOFTDIRTY | VM.MAYBE_GUARD;
-export const VM_UFFD = VM.UFFD_MISSING | VM.UFFD_WP | VM.UFFD_MINOR;
+/** Entries may have userfaultfd's mark; which of the two it is that they are protected from stands in the VMA, which has one of them. */
+export const VM_UFFD_PROTECTS = VM.UFFD_WP | VM.UFFD_RWP;
+export const VM_UFFD = VM.UFFD_MISSING | VM_UFFD_PROTECTS | VM.UFFD_MINOR;
 
 /** One mapping of an address space: [startVpn, endVpn), in 4 KiB pages. Anonymous unless it has `ops`. */
 export class Vma {

@@ -123,7 +123,7 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number,
     const pmd = m.pt.pmd(mm.pgd, vpn);
     if (pmd >= 0 && m.pt.isLeaf(pmd)) {
       // Pages of files are protected one by one: what becomes of the folio, the markers stay.
-      const splits = tableEnd - vpn < HPAGE_PMD_NR || (marks && vma.ops !== null);
+      const splits = tableEnd - vpn < HPAGE_PMD_NR || (wp === UffdWp.Protect && vma.ops !== null);
       if (splits) yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
       else if (yield* k.mprotect.changeHugePmd(k, vma, vpn, pmd, wp)) {
         changed = true;

@@ -7,6 +7,7 @@ import { EventRank } from "../fs/userfaultfd_events.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { PteMarker } from "./pte_marker.js";
+import { isUffdRwp } from "./uffd_rwp.js";
 
 /** MREMAP_* as the generic ABI has them. */
 export enum Mremap {
@@ -366,7 +367,7 @@ export function* movePtes(
     if (ptePresent(flags)) present = true;
     const marker = k.pteMarker.pteMarker(flags, pfn);
     if (marker === PteMarker.UFFD_WP && k.uffdEvents.losesCtx(k, vma)) continue;
-    yield* k.memory.setPteAt(k, mm, to + i, into + i, marker !== 0 ? flags : k.mremap.movedPte(k, vma, flags), pfn);
+    yield* k.memory.setPteAt(k, mm, to + i, into + i, marker !== 0 ? flags : k.mremap.movedPte(k, vma, flags, pfn), pfn);
   }
   if (present) yield* k.mremap.flushMoved(k, mm, vpn, vpn + pages);
   if (newPtl !== oldPtl && !newPtl.tryUnlock()) yield* newPtl.unlock();
@@ -375,9 +376,14 @@ export function* movePtes(
 }
 
 /** An entry at its new address. Since 6.14 userfaultfd's protection goes where its context does not come along. */
-export function movedPte(k: Kernel, vma: Vma, flags: number): number {
-  const kept = k.uffdEvents.losesCtx(k, vma) ? k.uffdWp.withoutUffdWp(flags) : flags;
+export function movedPte(k: Kernel, vma: Vma, flags: number, pfn: number): number {
+  const kept = k.uffdEvents.losesCtx(k, vma) ? k.mremap.withoutCtx(k, vma, flags, pfn) : flags;
   return kept | (ptePresent(kept) ? PTE.SOFT_DIRTY : PTE.SWP_SOFT_DIRTY);
+}
+
+/** An entry without userfaultfd's protection, of whichever kind. */
+export function withoutCtx(k: Kernel, vma: Vma, flags: number, pfn: number): number {
+  return isUffdRwp(vma, flags) ? k.uffdRwp.untrapped(k, vma, flags, pfn) : k.uffdWp.withoutUffdWp(flags);
 }
 
 /** The old addresses leave the TLBs. */
@@ -401,7 +407,7 @@ export function* moveHugePmd(k: Kernel, vma: Vma, vpn: number, to: number, oldPm
   if (huge) {
     const [flags, pfn] = yield* k.memory.ptepGetAndClear(k, vpn, oldPmd);
     m.touches(Op.TableWrite, tableObject(mm.id, vpn));
-    yield* k.memory.setPteAt(k, mm, to, newPmd, k.mremap.movedPte(k, vma, flags), pfn);
+    yield* k.memory.setPteAt(k, mm, to, newPmd, k.mremap.movedPte(k, vma, flags, pfn), pfn);
     yield* k.mremap.flushMoved(k, mm, vpn, vpn + HPAGE_PMD_NR);
   }
   if (newPtl !== oldPtl && !newPtl.tryUnlock()) yield* newPtl.unlock();

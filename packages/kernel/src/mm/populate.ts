@@ -23,7 +23,7 @@ export function* mmPopulate(k: Kernel, mm: Mm, start: number, end: number, ignor
     const from = Math.max(vpn, vma.startVpn);
     const to = Math.min(end, vma.endVpn);
     vpn = to;
-    if ((vma.flags & (VM.IO | VM.PFNMAP | VM.LOCKONFAULT)) !== 0) continue;
+    if ((vma.flags & (VM.PFNMAP | VM.LOCKONFAULT)) !== 0) continue;
     const write = (vma.flags & (VM.WRITE | VM.SHARED)) === VM.WRITE;
     result = (vma.flags & VM_ACCESS) === 0 ? -Errno.EFAULT : yield* k.populate.faultinRange(k, mm, from, to, write);
     if (result === 0) continue;
@@ -106,7 +106,7 @@ export function* madvisePopulate(k: Kernel, mm: Mm, start: number, end: number, 
       result = -Errno.ENOMEM;
       break;
     }
-    if ((vma.flags & (write ? VM.WRITE : VM.READ)) === 0 || (vma.flags & (VM.IO | VM.PFNMAP)) !== 0) {
+    if ((vma.flags & (write ? VM.WRITE : VM.READ)) === 0 || (vma.flags & VM.PFNMAP) !== 0) {
       result = -Errno.EINVAL;
       break;
     }

@@ -11,6 +11,7 @@ import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, PG } from "./page.js";
 import { releaseWalk, startWalk } from "./page_vma_mapped.js";
 import { makeSwap, restoredBits } from "./swapops.js";
+import { trapped } from "./uffd_rwp.js";
 import { isUffdWp } from "./uffd_wp.js";
 import { vmPageProt } from "./vm_prot.js";
 
@@ -551,7 +552,7 @@ export function* removeMigrationPte(
       yield* k.rmap.folioAddFileRmapPte(k, dst, page);
       yield* k.mlockFolio.mlockVmaFolio(k, dst, vma);
     }
-    yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, flags, memmap.pageToPfn(page));
+    yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, trapped(vma, flags), memmap.pageToPfn(page));
   }
   yield* drainLocked(k, vma);
 }
@@ -563,7 +564,7 @@ export function* tryToMapUnusedToZeropage(k: Kernel, page: number, vma: Vma, vpn
   if (m.point(Op.FrameRead, page)) yield SWITCH;
   if (!m.ram.isZero(page)) return false;
   const flags = vmPageProt(vma.flags) | PTE.SPECIAL | restoredBits(m.pt.flags(ptep));
-  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, flags, m.memmap.pageToPfn(m.zones.zeroPage));
+  yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, trapped(vma, flags), m.memmap.pageToPfn(m.zones.zeroPage));
   vma.mm.addRss(RssKind.anon, -1);
   return true;
 }

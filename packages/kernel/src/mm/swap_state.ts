@@ -4,9 +4,10 @@ import type { Kernel } from "../kernel.js";
 import { PTE } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import type { Vmf } from "./memory.js";
-import { RssKind, VM } from "./mm_types.js";
+import { RssKind, VM, VM_UFFD_PROTECTS } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { restoredBits } from "./swapops.js";
+import { trapped } from "./uffd_rwp.js";
 import { maybeMkwrite, needsSoftDirtyWp, vmPageProt } from "./vm_prot.js";
 
 /** The cached folio of a slot, with a reference at site "swapin"; NO_PAGE when there is none. */
@@ -171,14 +172,14 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   vma.mm.addRss(RssKind.swap, -1);
   yield* k.swapfile.swapFree(k, offset);
   let flags = vmPageProt(vma.flags) | restoredBits(vmf.origFlags);
-  if ((vma.flags & VM.UFFD_WP) === 0) flags &= ~PTE.UFFD_WP;
+  if ((vma.flags & VM_UFFD_PROTECTS) === 0) flags &= ~PTE.UFFD_WP;
   if (exclusive && (vma.flags & VM.WRITE) !== 0 && (flags & PTE.UFFD_WP) === 0 && !needsSoftDirtyWp(vma.flags, flags)) {
     // Nobody else can have it: writable at once, and if it is written now the swap copy is stale.
     flags = maybeMkwrite(flags, vma.flags);
     if (write) flags |= PTE.D | PTE.SOFT_DIRTY;
   }
   yield* k.rmap.folioAddAnonRmapPte(k, folio, page, vma, vpn, exclusive);
-  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(page));
+  yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, trapped(vma, flags), memmap.pageToPfn(page));
   // What was this task's reference is the mapping's now. So the folio lock goes while the entry
   // cannot: MADV_DONTNEED, which takes no folio lock, would free the folio under us.
   m.refs?.put(folio, "swapin");

@@ -8,6 +8,7 @@ import type { UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { MAPPING_ANON, NO_PAGE, PG } from "./page.js";
+import { trapped } from "./uffd_rwp.js";
 import { vmPageProt } from "./vm_prot.js";
 
 /** One page on its way: the VMAs are locked, `to` and `from` are page numbers. */
@@ -156,6 +157,11 @@ export function* readLocked(k: Kernel, ptep: number): Atomic<[number, number]> {
   return [flags, pfn];
 }
 
+/** What comes to a VMA that is registered for accesses is protected from them. */
+function armed(vma: Vma, flags: number): number {
+  return (vma.flags & VM.UFFD_RWP) !== 0 ? trapped(vma, flags | PTE.UFFD_WP) : flags;
+}
+
 /** Locks the tables of both entries, the lower one first: moves may go both ways at once. */
 function* doubleLock(k: Kernel, a: number, b: number): Atomic<readonly SpinLock[]> {
   const { pt } = k.m;
@@ -186,7 +192,7 @@ export function* moveZeroPte(k: Kernel, { dst, src, to, from }: Move, dstPte: nu
   const stable = yield* k.uffdMove.isStable(k, dstPte, srcPte, flags, pfn);
   if (stable) {
     yield* k.memory.ptepClearFlush(k, src, from, srcPte);
-    yield* k.memory.setPteAt(k, dst.mm, to, dstPte, vmPageProt(dst.flags) | PTE.SPECIAL, pfn);
+    yield* k.memory.setPteAt(k, dst.mm, to, dstPte, armed(dst, vmPageProt(dst.flags) | PTE.SPECIAL), pfn);
   }
   yield* doubleUnlock(locks);
   return stable ? 1 : -Errno.EAGAIN;
@@ -242,7 +248,7 @@ export function* moveLockedFolio(k: Kernel, { dst, src, to, from }: Move, dstPte
       result = -Errno.EBUSY;
     } else {
       k.uffdMove.moveAnonRmap(k, folio, dst, to);
-      const now = vmPageProt(dst.flags) | PTE.W | PTE.SOFT_DIRTY | (old & PTE.D);
+      const now = armed(dst, vmPageProt(dst.flags) | PTE.W | PTE.SOFT_DIRTY | (old & PTE.D));
       yield* k.memory.setPteAt(k, dst.mm, to, dstPte, now, pfn);
     }
   }
@@ -295,7 +301,7 @@ export function* moveSwapEntry(k: Kernel, { dst, src, to, from }: Move, dstPte: 
   if (stable) {
     if (folio !== NO_PAGE) k.uffdMove.moveAnonRmap(k, folio, dst, to);
     yield* k.memory.ptepGetAndClear(k, from, srcPte);
-    yield* k.memory.setPteAt(k, src.mm, to, dstPte, flags | PTE.SWP_SOFT_DIRTY, offset);
+    yield* k.memory.setPteAt(k, src.mm, to, dstPte, flags | PTE.SWP_SOFT_DIRTY | ((dst.flags & VM.UFFD_RWP) !== 0 ? PTE.SWP_UFFD_WP : 0), offset);
   }
   yield* doubleUnlock(locks);
   return stable ? 1 : -Errno.EAGAIN;
@@ -346,7 +352,7 @@ export function* moveHugeEntry(k: Kernel, { dst, src, to, from }: Move, dstPmd: 
       const [old] = yield* k.hugeMemory.pmdClearFlush(k, src, from, srcPmd);
       if (!zero) k.uffdMove.moveAnonRmap(k, folio, dst, to);
       const prot = vmPageProt(dst.flags) | PTE.SOFT_DIRTY;
-      yield* k.memory.setPteAt(k, dst.mm, to, dstPmd, zero ? prot | PTE.SPECIAL : prot | PTE.W | (old & PTE.D), pfn);
+      yield* k.memory.setPteAt(k, dst.mm, to, dstPmd, armed(dst, zero ? prot | PTE.SPECIAL : prot | PTE.W | (old & PTE.D)), pfn);
       result = HPAGE_PMD_NR;
     }
   }

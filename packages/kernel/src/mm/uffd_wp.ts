@@ -6,9 +6,10 @@ import { PTE, ptePresent } from "../arch/pgtable.js";
 import { UffdFeature, type UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
 import { hstateOf } from "./hugetlb_reserve.js";
 import { VM, type Vma } from "./mm_types.js";
+import { trapped } from "./uffd_rwp.js";
 import { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./pte_marker.js";
 
-/** What becomes of userfaultfd's write protection where entries are changed. */
+/** What becomes of userfaultfd's protection where entries are changed; from writes or from all accesses, as the VMA says. */
 export enum UffdWp {
   Keep,
   Protect,
@@ -35,8 +36,8 @@ export function wpUsesMarkers(vma: Vma): boolean {
 /** An entry that is not empty and no marker, with the VMA's permissions and protected or not. */
 export function changedPte(k: Kernel, vma: Vma, flags: number, pfn: number, wp: UffdWp): number {
   if (ptePresent(flags)) {
-    if (wp === UffdWp.Protect) return k.mprotect.changedPresentPte(k, vma, flags | PTE.UFFD_WP, pfn);
-    return k.mprotect.changedPresentPte(k, vma, wp === UffdWp.Resolve ? flags & ~PTE.UFFD_WP : flags, pfn);
+    if (wp === UffdWp.Resolve) return k.mprotect.changedPresentPte(k, vma, flags & ~PTE.UFFD_WP, pfn);
+    return trapped(vma, k.mprotect.changedPresentPte(k, vma, wp === UffdWp.Protect ? flags | PTE.UFFD_WP : flags, pfn));
   }
   const changed = k.mprotect.changedSwapPte(k, vma, flags);
   if (wp === UffdWp.Protect) return changed | PTE.SWP_UFFD_WP;
@@ -78,14 +79,18 @@ export function withoutUffdWp(flags: number): number {
   return flags & ~(ptePresent(flags) ? PTE.UFFD_WP : PTE.SWP_UFFD_WP);
 }
 
-/** UFFDIO_WRITEPROTECT of a valid range of bytes: 0, -ENOENT for what is not registered for it, -EAGAIN, -ENOMEM, -ESRCH. */
-export function* writeprotect(k: Kernel, ctx: UserfaultfdCtx, start: number, len: number, protect: boolean): MaySleep<number> {
+/** UFFDIO_WRITEPROTECT or RWPROTECT of a valid range of bytes: 0, -ENOENT for what is not registered for it, -EAGAIN, -ENOMEM, -ESRCH. */
+export function* writeprotect(k: Kernel, ctx: UserfaultfdCtx, start: number, len: number, protect: boolean, kind: VM.UFFD_WP | VM.UFFD_RWP = VM.UFFD_WP): MaySleep<number> {
   const { mm } = ctx;
   if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   if (!ctx.mapChangingLock.tryRead()) yield* ctx.mapChangingLock.read();
   if (k.m.point(Op.Userfault, ctx.id)) yield SWITCH;
-  const result = ctx.mmapChanging > 0 ? -Errno.EAGAIN : yield* k.uffdWp.writeprotectRange(k, ctx, start / 4096, (start + len) / 4096, protect);
+  let result = -Errno.EAGAIN;
+  if (ctx.mmapChanging === 0) {
+    const change = kind === VM.UFFD_WP ? k.uffdWp.writeprotectRange : k.uffdWp.rwprotectRange;
+    result = yield* change(k, ctx, start / 4096, (start + len) / 4096, protect);
+  }
   if (!ctx.mapChangingLock.tryUnlock()) yield* ctx.mapChangingLock.unlock();
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   yield* k.fork.mmput(k, mm);
@@ -104,4 +109,18 @@ export function* writeprotectRange(k: Kernel, { mm }: UserfaultfdCtx, start: num
     if (result < 0) break;
   }
   return result;
+}
+
+/** UFFDIO_RWPROTECT of a range of pages, under mmap_lock: 0, or -ENOENT or -EINVAL, and nothing is changed. */
+export function* rwprotectRange(k: Kernel, { mm }: UserfaultfdCtx, start: number, end: number, protect: boolean): MaySleep<number> {
+  const vmas = mm.vmas.filter(({ startVpn, endVpn }) => startVpn < end && endVpn > start);
+  if (vmas.length === 0) return -Errno.ENOENT;
+  for (const vma of vmas) {
+    if ((vma.flags & VM.UFFD_RWP) === 0) return -Errno.ENOENT;
+    if (vma.isHugetlb && (start % hstateOf(vma).pages !== 0 || end % hstateOf(vma).pages !== 0)) return -Errno.EINVAL;
+  }
+  for (const vma of vmas) {
+    yield* k.mprotect.changePteRange(k, vma, Math.max(start, vma.startVpn), Math.min(end, vma.endVpn), protect ? UffdWp.Protect : UffdWp.Resolve);
+  }
+  return 0;
 }

@@ -24,6 +24,8 @@ export enum PageIs {
   HUGE = 1 << 6,
   SOFT_DIRTY = 1 << 7,
   GUARD = 1 << 8,
+  /** In a VMA that a userfaultfd has for accesses: not protected from them, since somebody has made one. */
+  ACCESSED = 1 << 9,
 }
 
 /** PM_SCAN_*. */
@@ -35,7 +37,7 @@ export enum PmScan {
 }
 
 const SCAN_FLAGS = PmScan.WP_MATCHING | PmScan.CHECK_WPASYNC;
-const CATEGORIES = 2 * PageIs.GUARD - 1;
+const CATEGORIES = 2 * PageIs.ACCESSED - 1;
 const ARG_SIZE = 96;
 const REGION_SIZE = 24;
 /** Ranges that one turn collects before mmap_lock is dropped and they are copied out. */
@@ -217,7 +219,9 @@ export function* scanVma(k: Kernel, scan: PagemapScan, vma: Vma, start: number, 
 export function* scanHole(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number, end: number, ofVma: number): MaySleep<number> {
   // hugetlb looks at empty entries as well, where there is a table of them.
   const empty = vma.isHugetlb && k.m.pt.pmd(scan.mm.pgd, vpn) >= 0;
-  const categories = empty ? ofVma | PageIs.HUGE : ofVma;
+  // Where writes are told of, what has no marker has been written to, or was dropped (since 7.3).
+  const written = !vma.isHugetlb && (vma.flags & VM.UFFD_WP) !== 0 ? PageIs.WRITTEN : 0;
+  const categories = ofVma | written | (empty ? PageIs.HUGE : 0);
   if (!isInteresting(scan, categories)) return 0;
   const found = output(scan, categories, vpn, end);
   if (empty) return found < end - vpn ? STOP : 0;
@@ -237,7 +241,7 @@ export function* scanHugePmd(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number
   let result = m.pt.isLeaf(pmd) ? 0 : -Errno.EAGAIN;
   let protect = false;
   if (result === 0) {
-    const categories = ofVma | PageIs.HUGE | k.pagemapScan.categoriesOf(k, m.pt.flags(pmd), m.pt.pfn(pmd));
+    const categories = ofVma | PageIs.HUGE | k.pagemapScan.categoriesOf(k, vma, m.pt.flags(pmd), m.pt.pfn(pmd));
     const found = isInteresting(scan, categories) ? output(scan, categories, vpn, end) : 0;
     if (isInteresting(scan, categories) && found < end - vpn) result = STOP;
     protect = found > 0 && (scan.flags & PmScan.WP_MATCHING) !== 0 && (categories & PageIs.WRITTEN) !== 0;
@@ -281,7 +285,7 @@ export function* scanTable(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number, 
   for (let at = vpn; at < end && result === 0; at++) {
     const ptep = first + (at - vpn);
     if (m.point(Op.PteRead, ptep)) yield SWITCH;
-    const categories = ofVma | k.pagemapScan.categoriesOf(k, m.pt.flags(ptep), m.pt.pfn(ptep));
+    const categories = ofVma | k.pagemapScan.categoriesOf(k, vma, m.pt.flags(ptep), m.pt.pfn(ptep));
     if (!all && !isInteresting(scan, categories)) continue;
     if (output(scan, categories, at, at + 1) === 0) result = STOP;
     else if (protects && (categories & PageIs.WRITTEN) !== 0) {
@@ -294,16 +298,18 @@ export function* scanTable(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number, 
   return result;
 }
 
-/** PAGE_IS_* of what one entry says. */
-export function categoriesOf(k: Kernel, flags: number, pfn: number): number {
+/** PAGE_IS_* of what one entry says. Since 7.3 only memory is written to, or accessed, that a userfaultfd has for that. */
+export function categoriesOf(k: Kernel, vma: Vma, flags: number, pfn: number): number {
   const { memmap, zones, thp } = k.m;
+  const tracksWrites = (vma.flags & VM.UFFD_WP) !== 0;
   // Empty, it does not say that it is write-protected, either.
-  if (flags === 0) return PageIs.WRITTEN;
+  if (flags === 0) return tracksWrites ? PageIs.WRITTEN : 0;
+  const unprotected = tracksWrites ? PageIs.WRITTEN : (vma.flags & VM.UFFD_RWP) !== 0 ? PageIs.ACCESSED : 0;
   let categories: number;
   let page = NO_PAGE;
   if (ptePresent(flags)) {
     categories = PageIs.PRESENT;
-    if ((flags & PTE.UFFD_WP) === 0) categories |= PageIs.WRITTEN;
+    if ((flags & PTE.UFFD_WP) === 0) categories |= unprotected;
     if ((flags & PTE.SOFT_DIRTY) !== 0) categories |= PageIs.SOFT_DIRTY;
     const mapped = memmap.pfnToPage(pfn);
     if (mapped === zones.zeroPage || (mapped !== NO_PAGE && mapped === thp.hugeZeroFolio)) categories |= PageIs.PFNZERO;
@@ -311,7 +317,7 @@ export function categoriesOf(k: Kernel, flags: number, pfn: number): number {
   } else {
     categories = PageIs.SWAPPED;
     const marker = k.pteMarker.pteMarker(flags, pfn);
-    if ((flags & PTE.SWP_UFFD_WP) === 0 && (marker & PteMarker.UFFD_WP) === 0) categories |= PageIs.WRITTEN;
+    if ((flags & PTE.SWP_UFFD_WP) === 0 && (marker & PteMarker.UFFD_WP) === 0) categories |= unprotected;
     if ((flags & PTE.SWP_SOFT_DIRTY) !== 0) categories |= PageIs.SOFT_DIRTY;
     if ((marker & PteMarker.GUARD) !== 0) categories |= PageIs.GUARD;
     page = k.taskMmu.nonPresentPage(k, flags, pfn);

@@ -266,7 +266,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.MAYBE_GUARD, "gu"],
   [VM.UFFD_WP, "uw"],
   [VM.LOCKED, "lo"],
-  [VM.IO, "io"],
+  [VM.PFNMAP, "io"],
   [VM.SEQ_READ, "sr"],
   [VM.RAND_READ, "rr"],
   [VM.DONTCOPY, "dc"],
@@ -282,8 +282,9 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [VM.NOHUGEPAGE, "nh"],
   [VM.MERGEABLE, "mg"],
   [VM.DROPPABLE, "dp"],
-  [VM.SEALED, "sl"],
   [VM.UFFD_MINOR, "ui"],
+  [VM.SEALED, "sl"],
+  [VM.UFFD_RWP, "ur"],
 ];
 
 function vmFlagsLine(vma: Vma): string {
