@@ -120,7 +120,7 @@ static void arguments(void)
 		again("flags", p);
 	}
 	for (int i = 0; i < 4; i++) {
-		masks(i == 0 ? 512 : 0, i == 1 ? 512 : 0, i == 2 ? 512 : 0, i == 3 ? 512 : 0);
+		masks(i == 0 ? 1024 : 0, i == 1 ? 1024 : 0, i == 2 ? 1024 : 0, i == 3 ? 1024 : 0);
 		print("mask %d: %d\n", (long)i, scan(p, 8, 64, 0));
 	}
 	print("no argument: %d\n", syscall3(__NR_ioctl, fd, PAGEMAP_SCAN, 0));

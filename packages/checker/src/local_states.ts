@@ -852,6 +852,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(vma.endVpn);
     this.see(vma.flags);
     this.see(vma.pgoff);
+    this.see(vma.anonPgoff);
     this.see(vma.anonVma === null ? 0 : vma.anonVma.id);
     this.see(vma.uffd === null ? 0 : vma.uffd.id);
     this.see(vma.anonId * 2 + (vma.forked ? 1 : 0));

@@ -9,7 +9,7 @@ test("soft-dirty bits: which writes they tell of", () => {
   expect(run.stdout).toMatchSnapshot();
 });
 
-// As on Linux 7.2, guard regions aside; without "all" as on 6.18 too, but for soft-dirty bits.
+// As on Linux 7.3, guard regions aside; before, what no userfaultfd has counted as written, too.
 test("pagemap: reads of any size, and PAGEMAP_SCAN", () => {
   const run = runGuest("pagemap", { args: ["all"] });
   expect(run.failures).toEqual([]);
@@ -32,7 +32,7 @@ test("proc-self: files of a process that say little", () => {
   expect(run.stdout).toMatchSnapshot();
 });
 
-// As on Linux 7.2 with huge pages on advice.
+// As on Linux 7.3 with huge pages on advice.
 test("pagemap-wp: PAGEMAP_SCAN tells what was written, and protects it again", () => {
   const run = runGuest("pagemap-wp", { args: ["all"] });
   expect(run.failures).toEqual([]);

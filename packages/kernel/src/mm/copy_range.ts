@@ -30,11 +30,6 @@ export enum Copied {
   UsedPage,
 }
 
-/** Whether a write to a private mapping copies the page first. */
-function isCow({ flags }: Vma): boolean {
-  return (flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
-}
-
 /**
  * Gives a VMA of a child what the parent's has: entries that share the pages, read-only on both
  * sides where a write is to copy. The caller holds the parent's mmap_lock for writing, has locked
@@ -44,7 +39,7 @@ function isCow({ flags }: Vma): boolean {
 export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
   // Nothing that faults would not find again.
   if (src.anonVma === null && (dst.flags & VM_COPY_ON_FORK) === 0) return 0;
-  const cow = isCow(src);
+  const cow = src.isCow;
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
   if (cow) {
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
@@ -142,7 +137,7 @@ export function childPte(k: Kernel, dst: Vma, src: Vma, flags: number, pfn: numb
   if (!isUffdRwp(src, flags)) return k.uffdWp.withoutUffdWp(flags);
   // What the child writes is copied: nobody has the page alone any more.
   const open = k.uffdRwp.untrapped(k, dst, flags, pfn);
-  return isCow(src) ? open & ~PTE.W : open;
+  return src.isCow ? open & ~PTE.W : open;
 }
 
 /**
@@ -183,7 +178,7 @@ export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: 
     dst.mm.addRss(k.rmap.rssKind(k, folio), 1);
   }
   // Dirty, too, if the hardware has marked it so until then.
-  if (isCow(src) && (flags & PTE.W) !== 0) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
+  if (src.isCow && (flags & PTE.W) !== 0) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   // Young is what the parent has used; of shared memory, dirty is what it has written.
   if ((src.flags & VM.SHARED) !== 0) copy &= ~PTE.D;
   yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, src, copy, pfn) & ~PTE.A, pfn);
@@ -203,7 +198,7 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
     dst.mm.addRss(RssKind.swap, 1);
   } else if (swapops.isMigration(k, flags)) {
     // Who moves the folio gives both of them the new frame.
-    if (isCow(src)) copy = swapops.makeReadableMigration(k, flags);
+    if (src.isCow) copy = swapops.makeReadableMigration(k, flags);
     dst.mm.addRss(k.rmap.rssKind(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn))), 1);
   }
   if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, vpn, from, copy, pfn);

@@ -284,7 +284,8 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
   }
   if (asksFirst(vma, old)) {
     const lets = isRwpAsync(vma);
-    if (lets) yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => k.uffdRwp.untrapped(k, vma, now, m.pt.pfn(pmd)) | PTE.A);
+    const pfn = m.pt.pfn(pmd);
+    if (lets) yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => k.uffdRwp.untrapped(k, vma, now, pfn) | PTE.A);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     return lets ? 0 : yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_RWP);
   }

@@ -85,6 +85,11 @@ export class Vma {
   readonly lockWait: WaitQueue;
   /** Of a mapping of huge pages (HUGETLB). */
   hugetlb: HugetlbVma | null = null;
+  /**
+   * Of private memory of a file: the page number that it began at when a page of it was first its own, until then where
+   * it begins. Neighbours must agree in it as in pgoff, since 7.3.
+   */
+  anonPgoff: number;
   /** Set when the VMA has left its address space: a reader that comes late backs off. */
   detached = false;
   /** What faults on a mapping of a file do; null for anonymous memory. Set by the file's `mmap`. */
@@ -103,6 +108,7 @@ export class Vma {
     public file: OpenFile | null,
   ) {
     this.lockWait = new WaitQueue(mm.m);
+    this.anonPgoff = startVpn;
   }
 
   get isHugetlb(): boolean {
@@ -130,6 +136,11 @@ export class Vma {
     const { m } = this.mm;
     m.locks.observer?.released(m.current!, "vma_lock", this.id);
     if (--this.readers === 0) this.lockWait.wakeAll();
+  }
+
+  /** Private memory that may be written, of which pages are copied before they are. */
+  get isCow(): boolean {
+    return (this.flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
   }
 
   /** The linear index of a page: what `index` of an anonymous page mapped here is. */

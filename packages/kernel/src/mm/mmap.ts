@@ -191,6 +191,7 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   // Locked before anybody can find it, else a fault would get in between the split and what follows.
   upper.lockSeq = mm.lockSeq;
   upper.uffd = vma.uffd;
+  upper.anonPgoff = vma.anonPgoff + (vpn - vma.startVpn);
   if (vma.file !== null) vma.file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, upper, vma);
   upper.ops = vma.ops;
@@ -219,6 +220,12 @@ export function* isolateRange(k: Kernel, mm: Mm, vma: Vma, start: number, end: n
   return middle;
 }
 
+/** Whether the pages of two neighbours have indexes in a row, those of the file and those that copies would have. */
+function indexesContinue(lower: Vma, upper: Vma): boolean {
+  if (lower.linearIndex(lower.endVpn) !== upper.pgoff) return false;
+  return lower.file === null || !lower.isCow || lower.anonPgoff + lower.pages === upper.anonPgoff;
+}
+
 /** Whether two neighbours can be one: same attributes, continuing offsets, no conflict of anon_vmas. */
 export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
   return (
@@ -230,7 +237,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.ops?.close === undefined &&
     lower.name === upper.name &&
     (lower.flags & VM_SPECIAL) === 0 &&
-    lower.linearIndex(lower.endVpn) === upper.pgoff &&
+    indexesContinue(lower, upper) &&
     (lower.anonId === upper.anonId || (lower.anonId === 0 && !upper.forked) || (upper.anonId === 0 && !lower.forked))
   );
 }
@@ -295,7 +302,7 @@ export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): Vma | null {
       lower.file === upper.file &&
       // Permissions may differ now and agree later.
       ((lower.flags ^ upper.flags) & ~(VM_ACCESS | VM_STICKY)) === 0 &&
-      lower.linearIndex(lower.endVpn) === upper.pgoff;
+      indexesContinue(lower, upper);
     if (alike) return other;
   }
   return null;

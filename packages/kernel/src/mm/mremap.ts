@@ -171,6 +171,8 @@ export function* moveEach(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> 
     const i = mm.findVmaIndex(vpn);
     const vma = i < 0 ? undefined : mm.vmas[i];
     if (vma === undefined || vma.startVpn >= end) break;
+    // mmap_lock would have to be dropped to tell of it: one alone can move, not one of several.
+    if (vma.uffd !== null && (vpn > r.start || vma.endVpn < end)) return -Errno.EFAULT;
     const from = Math.max(vpn, vma.startVpn);
     const pages = Math.min(end, vma.endVpn) - from;
     const one: RemapRequest = { start: from, oldPages: pages, oldEnd: from + pages, newPages: pages, flags: r.flags, newStart: r.newStart + (from - r.start) };
@@ -248,6 +250,7 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   copy.lockSeq = mm.lockSeq;
   copy.ops = vma.ops;
   copy.uffd = vma.uffd;
+  if (anonVma !== null) copy.anonPgoff = vma.anonPgoff + (start - vma.startVpn);
   if (vma.ops?.open !== undefined) yield* vma.ops.open(k);
   if (file !== null) file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, copy, vma);
@@ -272,7 +275,11 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
  */
 export function* dontunmapComplete(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
   vma.flags &= ~VM_LOCKED_MASK;
-  if (vma.startVpn === start && vma.endVpn === end) yield* k.mmap.unlinkAnonVma(k, vma);
+  if (vma.startVpn !== start || vma.endVpn !== end) return;
+  yield* k.mmap.unlinkAnonVma(k, vma);
+  // As if it had just been mapped (since 7.3), so that it merges.
+  vma.anonPgoff = vma.startVpn;
+  if (vma.file === null) vma.pgoff = vma.startVpn;
 }
 
 /**
