@@ -1,11 +1,12 @@
 /*
  * mremap: growing, shrinking and moving mappings, with every argument that can be wrong. Prints what
- * each call answers and what the address space looks like then; the same on any Linux since 6.17.
+ * each call answers and what the address space looks like then; the same on any Linux since 7.3.
  * Without an argument it does what any Linux can do, to compare with; with "all", what needs swap and
  * the test device too.
  */
 #include "dmirror.h"
 #include "smaps.h"
+#include "uffd.h"
 
 #define HUGE (2 * MIB)
 #define PROT_RW (PROT_READ | PROT_WRITE)
@@ -38,6 +39,15 @@ static void map_flags(size_t page, size_t pages, int prot, int flags)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0);
 
 	if (p != (long)at(page))
+		fail("mmap", p);
+}
+
+static void map_file(size_t page, size_t pages, int fd, size_t index)
+{
+	long p = syscall6(__NR_mmap, (long)at(page), (long)(pages * PAGE_SIZE), PROT_RW, MAP_PRIVATE | MAP_FIXED, fd,
+			  (long)(index * PAGE_SIZE));
+
+	if (p < 0)
 		fail("mmap", p);
 }
 
@@ -309,6 +319,52 @@ static void left(void)
 	clear_arena();
 }
 
+/* Pages of a file that are private: copies that were made elsewhere keep their indexes, and merge by them. */
+static void of_file(void)
+{
+	int fd = (int)syscall2(__NR_memfd_create, "mremap", 0);
+
+	syscall2(__NR_ftruncate, fd, 16 * PAGE_SIZE);
+	for (int touched = 0; touched < 2; touched++) {
+		map_file(8, 3, fd, 0);
+		map_file(20, 3, fd, 3);
+		if (touched)
+			fill(20, 1);
+		step("to where its file goes on", 20, 3, 3, MAYMOVE | FIXED, 11);
+		step("back", 11, 3, 3, MAYMOVE | FIXED, 20);
+		if (touched) {
+			fill(8, 1);
+			step("both touched", 20, 3, 3, MAYMOVE | FIXED, 11);
+		}
+		clear_arena();
+	}
+	map_file(8, 3, fd, 0);
+	fill(8, 3);
+	step("left", 8, 3, 3, MAYMOVE | FIXED | DONTUNMAP, 20);
+	map_file(11, 3, fd, 3);
+	layout();
+	clear_arena();
+	syscall1(__NR_close, fd);
+}
+
+/* One mapping that a userfaultfd has can move, several cannot. */
+static void registered(void)
+{
+	int fd = uffd_open(1, 0);
+
+	map(8, 1);
+	map(10, 1);
+	map(12, 1);
+	uffd_register(fd, at(8), PAGE_SIZE, MISSING, NULL);
+	step("registered, and another", 8, 5, 5, MAYMOVE | FIXED, 20);
+	step("registered, alone", 8, 1, 1, MAYMOVE | FIXED, 20);
+	step("registered no more", 10, 3, 3, MAYMOVE | FIXED, 22);
+	uffd_register(fd, at(24), PAGE_SIZE, MISSING, NULL);
+	step("registered, the last", 20, 5, 5, MAYMOVE | FIXED, 30);
+	clear_arena();
+	syscall1(__NR_close, fd);
+}
+
 static unsigned long status(const char *name)
 {
 	return number_in("/proc/self/status", name);
@@ -506,6 +562,8 @@ int main(int argc, char **argv, char **envp)
 	moves();
 	several();
 	left();
+	of_file();
+	registered();
 	limits();
 	huge();
 	if (argc > 1 && string_equal(argv[1], "all")) {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { runGuest } from "./guest.js";
 
-// Without "all" the expected output is what the same source prints natively on Linux 6.18.
+// Without "all" the expected output is what the same source prints natively on Linux 7.3.
 test("mremap answers, and leaves the address space, as Linux does", async () => {
   for (const seed of [1, 2]) {
     const run = runGuest("mremap", { seed });

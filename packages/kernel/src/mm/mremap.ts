@@ -218,11 +218,14 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
 export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: number): MaySleep<number> {
   const { start, oldPages, newPages } = r;
   if (mm.vmas.length + 3 >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
-  // What huge pages have reserved goes along with them alone.
-  let vma = whole.isHugetlb ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
+  const keepsOld = (r.flags & Mremap.DONTUNMAP) !== 0;
+  // What huge pages have reserved goes along with them alone; and what is left behind is locked no more.
+  const alone = whole.isHugetlb || (keepsOld && (whole.flags & VM.LOCKED) !== 0);
+  let vma = alone ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
   yield* k.memory.vmaStartWrite(k, vma);
   // It may be one with its neighbours at once; where nothing was faulted in, even with the mapping that it came from.
-  const copy = yield* k.mmap.mergeAround(k, mm, yield* k.mremap.copyVma(k, vma, start, to, newPages));
+  const moving = yield* k.mremap.copyVma(k, vma, start, to, newPages);
+  const copy = keepsOld ? yield* k.mremap.mergeApart(k, mm, moving, vma) : yield* k.mmap.mergeAround(k, mm, moving);
   vma = mm.vmaAt(start)!;
   const moved = yield* k.mremap.movePageTables(k, vma, copy, start, to, oldPages);
   if (moved < oldPages) {
@@ -233,9 +236,19 @@ export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: num
   }
   if (vma.isHugetlb) k.hugetlbVma.passOn(vma);
   yield* k.uffdEvents.mremapPrep(k, copy, start * 4096, to * 4096, oldPages * 4096);
-  if ((r.flags & Mremap.DONTUNMAP) !== 0) yield* k.mremap.dontunmapComplete(k, vma, start, start + oldPages);
+  if (keepsOld) yield* k.mremap.dontunmapComplete(k, vma, start, start + oldPages);
   else yield* k.mmap.unmapRange(k, mm, start, start + oldPages);
   return to;
+}
+
+/** Merges an area with its neighbours, but not with the one that it is a copy of (since 7.3): what covers it then. */
+export function* mergeApart(k: Kernel, mm: Mm, copy: Vma, from: Vma): MaySleep<Vma> {
+  const at = mm.vmas.indexOf(copy);
+  const upper = mm.vmas[at + 1];
+  const merged = mm.vmas[at - 1] === from ? copy : yield* k.mmap.mergeBelow(k, mm, copy);
+  if (upper === undefined || upper === from) return merged;
+  const both = yield* k.mmap.mergeBelow(k, mm, upper);
+  return both === upper ? merged : both;
 }
 
 /**
@@ -269,11 +282,9 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   return copy;
 }
 
-/**
- * DONTUNMAP: the old area stays, with nothing in it, and is locked no more, all of it; one that moved as
- * a whole forgets its anon_vma. VmLck goes on counting what was locked, for good: so does Linux 6.18's.
- */
+/** DONTUNMAP: the old area stays, with nothing in it, and is locked no more; one that moved as a whole forgets its anon_vma. */
 export function* dontunmapComplete(k: Kernel, vma: Vma, start: number, end: number): MaySleep<void> {
+  if ((vma.flags & VM.LOCKED) !== 0) vma.mm.lockedVm -= end - start;
   vma.flags &= ~VM_LOCKED_MASK;
   if (vma.startVpn !== start || vma.endVpn !== end) return;
   yield* k.mmap.unlinkAnonVma(k, vma);
