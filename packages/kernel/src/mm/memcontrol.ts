@@ -121,11 +121,11 @@ export class Memcgs {
     return this.byId[id] ?? this.root;
   }
 
-  /** The cgroup of the process that an address space belongs to: what others put there is charged to it. */
+  /** The cgroup of those whose address space it is: what others put there is charged to it. */
   ofMm(mm: Mm): Memcg {
-    const { current } = this.m;
-    if (current?.process?.mm === mm) return current.memcg;
-    for (const process of this.m.processes.values()) if (process.mm === mm) return process.memcg;
+    const { current, tasks } = this.m;
+    if (current?.mm === mm) return current.memcg;
+    for (const task of tasks.values()) if (task.mm === mm) return task.memcg;
     return this.root;
   }
 
