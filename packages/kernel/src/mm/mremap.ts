@@ -193,6 +193,8 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   if ((flags & Mremap.FIXED) !== 0) {
     const error = yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages, EventRank.MadeRoom);
     if (error !== 0) return error;
+    // It may have been there, where the old range goes around the end of all addresses.
+    if (mm.vmaAt(start) === null) return -Errno.EFAULT;
   }
   let oldPages = r.oldPages;
   if (oldPages > newPages) {
