@@ -50,6 +50,7 @@ import * as remapFilePages from "./mm/remap_file_pages.js";
 import * as overcommit from "./mm/overcommit.js";
 import * as populate from "./mm/populate.js";
 import * as pageAlloc from "./mm/page_alloc.js";
+import * as pteBatch from "./mm/pte_batch.js";
 import * as pteMarker from "./mm/pte_marker.js";
 import * as pageVmaMapped from "./mm/page_vma_mapped.js";
 import * as ptReclaim from "./mm/pt_reclaim.js";
@@ -156,6 +157,7 @@ export const MAINLINE = {
   pageVmaMapped,
   pagemap,
   pagemapScan,
+  pteBatch,
   pteMarker,
   populate,
   posixTimers,

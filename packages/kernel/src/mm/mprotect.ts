@@ -2,7 +2,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, ptePresent, PTRS_PER_TABLE } from "../arch/pgtable.js";
 import { deniesWriteExec } from "./mdwe.js";
 import { VM, VM_ACCESS, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -146,15 +146,17 @@ export function* changePteRange(k: Kernel, vma: Vma, start: number, end: number,
       const ptl = m.pt.lockOf(first);
       if (!ptl.tryLock()) yield* ptl.lock();
       if (k.tlbBatch.isFlushPending(k, mm)) yield* k.tlbBatch.flushTlbBatchedPending(k, mm);
-      for (let i = 0; vpn + i < tableEnd; i++) {
+      const change = (flags: number, pfn: number): number => k.uffdWp.changedPte(k, vma, flags, pfn, wp);
+      for (let i = 0, n = 1; vpn + i < tableEnd; i += n) {
         const ptep = first + i;
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
+        n = 1;
         if (m.pt.isNone(ptep) || k.pteMarker.pteMarker(m.pt.flags(ptep), m.pt.pfn(ptep)) !== 0) {
           if (wp !== UffdWp.Keep) yield* k.uffdWp.changeNonePte(k, vma, vpn + i, ptep, wp);
           continue;
         }
-        const old = yield* k.memory.ptepModify(k, mm, vpn + i, ptep, (flags) => k.uffdWp.changedPte(k, vma, flags, m.pt.pfn(ptep), wp));
-        if (old !== m.pt.flags(ptep)) changed = true;
+        if (ptePresent(m.pt.flags(ptep))) n = k.pteBatch.folioPteBatch(k, ptep, tableEnd - vpn - i);
+        if (yield* k.pteBatch.modifyPteBatch(k, vma, vpn + i, ptep, n, change)) changed = true;
       }
       if (!ptl.tryUnlock()) yield* ptl.unlock();
     }
