@@ -29,6 +29,7 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   swap: { look: '"Bad swap file entry", "Unused swap offset entry", or swap that stays in use after the program', options: ["CONFIG_SWAP=y"] },
   lru: { look: "list corruption, or counts of LRU lists in /proc/vmstat that drift", options: ["CONFIG_DEBUG_LIST=y"] },
   hugetlb: { look: "HugePages_Free and HugePages_Rsvd in /proc/meminfo that are not what they were once the program has ended", options: ["CONFIG_HUGETLBFS=y"] },
+  pin: { look: "VM_WARN_ON in sanity_check_pinned_pages(), or what a device writes going nowhere", options: [] },
   "anon-exclusive": { look: "VM_BUG_ON_PAGE or VM_WARN_ON about PageAnonExclusive", options: [] },
   "stale-tlb": { look: "words that this program finds wrong: a CPU has gone on through what its TLB had", options: [] },
   "device-table": { look: "words that this program finds wrong, and KASAN in lib/test_hmm.c: the device uses a page that the process has no more", options: CHECKED_TABLES },

@@ -11,6 +11,7 @@ import {
   Space,
   SPACE_OF,
   xaIsValue,
+  ZoneId,
   type DeviceEntry,
   type Dmirror,
   type EventSink,
@@ -307,20 +308,38 @@ export class Invariants implements EventSink {
     }
     uffdBooks(m, (message) => this.fail("leak", message));
     if (m.rcu.pending + m.notifierSrcu.periods.pending > 0) this.fail("leak", "a grace period has not ended");
-    this.trackedReferences();
+    this.trackedReferences(false);
   }
 
-  private trackedReferences(): void {
+  private trackedReferences(exited: boolean): void {
     const { refs } = this.k.m;
     if (refs === null) return;
     for (const line of refs.unbalanced) this.fail("refcount", line);
-    for (const page of refs.empty ? [] : refs.pages()) this.fail("leak", `${this.frame(page)} is still held${this.heldText(page)}`, { page });
+    // What an open file holds is let go when it is closed.
+    for (const page of refs.empty ? [] : refs.pages()) {
+      if (exited || refs.heldByTask(page)) this.fail("leak", `${this.frame(page)} is still held${this.heldText(page)}`, { page });
+    }
+  }
+
+  /** What is pinned counts as such, is nobody else's, and lies where it can stay. */
+  private pinBooks(page: number): void {
+    const { memmap, refs, zones } = this.k.m;
+    if (refs === null) return;
+    const pins = refs.pins(page);
+    if (memmap.isLarge(page)) this.compare("refcount", `the pin count of ${this.frame(page)}`, memmap.pincount[page]!, pins, "pins in flight");
+    else this.compare("refcount", `the pin count of ${this.frame(page)}, which is no large folio,`, memmap.pincount[page]!, 0, "pins counted there");
+    if (pins > 0 && memmap.isAnon(page) && memmap.pageMapcount(page) > 0 && !memmap.isAnonExclusive(page) && (!memmap.isLarge(page) || memmap.has(page, PG.hugetlb))) {
+      this.fail("pin", `${this.frame(page)} is pinned, and not exclusive to the process that maps it: what it writes goes elsewhere`, { page });
+    }
+    if (pins > 0 && zones.zoneOf(page).id === ZoneId.Movable && [...refs.longterm()].includes(page)) {
+      this.fail("pin", `${this.frame(page)} of ZONE_MOVABLE has a long-term pin`, { page });
+    }
   }
 
   /** The last address space is gone: so is everything that it had. */
   afterExit(): void {
     const { m } = this.k;
-    this.trackedReferences();
+    this.trackedReferences(true);
     const missing = this.freeAtBoot - this.freeFrames();
     if (missing !== 0) {
       const left: string[] = [];
@@ -441,6 +460,7 @@ export class Invariants implements EventSink {
         continue;
       }
       this.folioBooks(folio);
+      this.pinBooks(folio);
       const cache = memmap.cacheRefs(page);
       const inBatches = batches.references(page);
       const inFlight = refs?.count(page) ?? 0;

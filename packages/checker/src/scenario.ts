@@ -430,12 +430,12 @@ export class ThreadApi {
 
   /** Pins a page of the address space for a device that will read or write it, as O_DIRECT does; a page or a negated errno. */
   *pinUserPage(addr: number, write: boolean): MaySleep<number> {
-    return yield* this.k.gup.pinUserPageFast(this.k, addr / 4096, write ? FollFlag.WRITE : 0, "pinned");
+    return yield* this.k.gupPin.pinUserPageFast(this.k, addr / 4096, write ? FollFlag.WRITE : 0, "pinned");
   }
 
   /** Lets go of what `pinUserPage` returned, `dirty` where the device has written to it. */
   *unpinUserPage(page: number, dirty: boolean): MaySleep<void> {
-    yield* this.k.gup.unpinUserPage(this.k, page, dirty, "pinned");
+    yield* this.k.gupPin.unpinUserPage(this.k, page, dirty, "pinned");
   }
 
   /** Lets go of what `getUserPage` returned. */

@@ -25,6 +25,8 @@ export type ViolationKind =
   | "hugetlb"
   /** A page that should have one mapper has more. */
   | "anon-exclusive"
+  /** A pinned page is not, or need not stay, what its process has at its address. */
+  | "pin"
   /** A TLB has what the page table does not grant, at rest. */
   | "stale-tlb"
   /** A device's page table has what the CPU's does not back. */
@@ -67,6 +69,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   swap: "a swap slot is in use as often as page-table entries and the swap cache name it",
   lru: "a folio is on the one LRU list that its flags name, and the lists count what they have",
   hugetlb: "a pool of huge pages counts what it has, and has promised what others count on",
+  pin: "a pinned page is the one that its process writes to, and one that is pinned for ever lies where it can stay",
   "anon-exclusive": "a page that is exclusive to one process is mapped once",
   "stale-tlb": "when all is over, no TLB grants what the page table does not",
   "device-table": "a device maps only what the CPU's page table backs",

@@ -16,6 +16,11 @@ import * as hugetlbPool from "./mm/hugetlb_pool.js";
 import * as hugetlbReserve from "./mm/hugetlb_reserve.js";
 import * as hugetlbVma from "./mm/hugetlb_vma.js";
 import * as gup from "./mm/gup.js";
+import * as gupFast from "./mm/gup_fast.js";
+import * as gupLongterm from "./mm/gup_longterm.js";
+import * as gupPin from "./mm/gup_pin.js";
+import * as gupTest from "./mm/gup_test.js";
+import * as folioWalk from "./mm/folio_walk.js";
 import * as madvise from "./mm/madvise.js";
 import * as khugepaged from "./mm/khugepaged.js";
 import * as memcg from "./mm/memcg_charge.js";
@@ -114,10 +119,15 @@ export const MAINLINE = {
   fileHuge,
   filemap,
   folioLock,
+  folioWalk,
   fork,
   futex,
   guard,
   gup,
+  gupFast,
+  gupLongterm,
+  gupPin,
+  gupTest,
   hmm,
   hugeMemory,
   hugeMigrate,

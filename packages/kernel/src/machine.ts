@@ -30,6 +30,7 @@ import type { SwapDisk } from "./mm/page_io.js";
 import { AddressSpaces } from "./mm/address_space.js";
 import { ShmemSb } from "./mm/shmem_inode.js";
 import { AnonVmas } from "./mm/anon_vma.js";
+import { GupTest } from "./mm/gup_test.js";
 import { Hugetlb } from "./mm/hstate.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
@@ -94,6 +95,8 @@ export class Machine {
   readonly shm: Shm;
   readonly sem: Sem;
   readonly fileLocks = new FileLocks();
+  /** What /sys/kernel/debug/gup_test has pinned. */
+  readonly gupTest: GupTest;
   /** Who holds which reference; null when nobody asks. */
   readonly refs: RefTracker | null;
   /** The consumer of tracepoints; null when recording is off. */
@@ -174,6 +177,7 @@ export class Machine {
     this.hugetlb = new Hugetlb(this);
     this.shm = new Shm(this);
     this.sem = new Sem(this);
+    this.gupTest = new GupTest(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);
     this.pollWait = new WaitQueue(this);

@@ -112,13 +112,13 @@ test("clear_refs leaves pages that are pinned for DMA writable, and soft-dirty",
   run(function* (mm) {
     const addr = yield* mapAnon(k, mm, 2);
     yield* touch(k, addr, 2);
-    const page = yield* k.gup.pinUserPageFast(k, addr / PAGE, FollFlag.WRITE, "test");
+    const page = yield* k.gupPin.pinUserPageFast(k, addr / PAGE, FollFlag.WRITE, "test");
     expect(page).toBeGreaterThan(0);
     const clearRefs = yield* open(k, "/proc/self/clear_refs", O.WRONLY);
     expect(yield* m.vfs.write(k, clearRefs, new Uint8Array([0x34]))).toBe(1);
     const marks = (at: number): number => m.pt.flags(m.pt.lookup(mm.pgd, at / PAGE)) & (PTE.W | PTE.SOFT_DIRTY);
     expect([marks(addr), marks(addr + PAGE)]).toEqual([PTE.W | PTE.SOFT_DIRTY, 0]);
-    yield* k.gup.unpinUserPage(k, page, false, "test");
+    yield* k.gupPin.unpinUserPage(k, page, false, "test");
     expect(yield* m.vfs.write(k, clearRefs, new Uint8Array([0x34]))).toBe(1);
     expect(marks(addr)).toBe(0);
     const vmstat = String(yield* cat(k, "/proc/vmstat"));

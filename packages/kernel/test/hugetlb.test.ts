@@ -67,7 +67,7 @@ describe("a pinned huge page", () => {
     runTask(k, function* (mm) {
       yield* k.hugetlbPool.setMaxHugePages(k, k.m.hugetlb.defaultHstate, 3);
       const addr = yield* hugePages(k, mm, 1);
-      const page = yield* k.gup.pinUserPageFast(k, addr / 4096 + 7, FollFlag.WRITE, "test");
+      const page = yield* k.gupPin.pinUserPageFast(k, addr / 4096 + 7, FollFlag.WRITE, "test");
       const folio = memmap.folioOf(page);
       expect([page - folio, memmap.has(folio, PG.anonExclusive)]).toEqual([7, true]);
       const child = (yield* k.fork.dupMm(k, mm))!;
@@ -75,7 +75,7 @@ describe("a pinned huge page", () => {
       expect(frameOf(k, child, addr)).not.toBe(folio);
       expect(memmap.has(folio, PG.anonExclusive)).toBe(true);
       expect(k.m.pt.flags(k.m.pt.find(mm.pgd, addr / 4096)) & PTE.W).not.toBe(0);
-      yield* k.gup.unpinUserPage(k, page, false, "test");
+      yield* k.gupPin.unpinUserPage(k, page, false, "test");
       child.users = 0;
       yield* k.mmap.exitMmap(k, child);
     });
@@ -89,11 +89,11 @@ describe("a pinned huge page", () => {
       const addr = yield* hugePages(k, mm, 1);
       const child = (yield* k.fork.dupMm(k, mm))!;
       const shared = frameOf(k, mm, addr);
-      const page = yield* k.gup.pinUserPageFast(k, addr / 4096 + 9, 0, "test");
+      const page = yield* k.gupPin.pinUserPageFast(k, addr / 4096 + 9, 0, "test");
       expect(memmap.folioOf(page)).not.toBe(shared);
       expect(memmap.has(memmap.folioOf(page), PG.anonExclusive)).toBe(true);
       expect([frameOf(k, mm, addr), frameOf(k, child, addr)]).toEqual([memmap.folioOf(page), shared]);
-      yield* k.gup.unpinUserPage(k, page, false, "test");
+      yield* k.gupPin.unpinUserPage(k, page, false, "test");
       child.users = 0;
       yield* k.mmap.exitMmap(k, child);
     });

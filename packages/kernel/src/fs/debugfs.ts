@@ -1,6 +1,7 @@
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";
 import { parseInteger, PseudoFs, TextFile, type Store } from "./pseudo.js";
+import type { FileOps, Inode } from "./vfs.js";
 
 const DEBUGFS_MAGIC = 0x64626720;
 /** What one write to split_huge_pages has room for. */
@@ -14,9 +15,34 @@ export class Debugfs extends PseudoFs {
     for (const [name, act] of [["corrupt-pfn", corruptPfn], ["unpoison-pfn", unpoisonPfn]] as const) {
       hwpoison.add(name, new TextFile(this, { mode: 0o200, store: act }));
     }
+    this.root.add("gup_test", new GupTestFile(this));
     this.root.add("split_huge_pages", new TextFile(this, { mode: 0o200, store: splitHugePages }));
   }
 }
+
+/** What mm/gup_test.ts does, behind a file that has nothing to read. */
+class GupTestFile implements Inode {
+  readonly kind = "file";
+  readonly rdev = 0;
+  mode = 0o600;
+  size = 0;
+  readonly ino: number;
+  readonly ops = GUP_TEST_FOPS;
+
+  constructor(private readonly fs: PseudoFs) {
+    this.ino = fs.allocateIno();
+  }
+
+  get dev(): number {
+    return this.fs.dev;
+  }
+}
+
+const GUP_TEST_FOPS: FileOps = {
+  ioctl: (k, _file, cmd, arg) => k.gupTest.gupTestIoctl(k, cmd, arg),
+  release: (k) => k.gupTest.pinLongtermTestStop(k),
+  stream: true,
+};
 
 const corruptPfn: Store = function* (k: Kernel, text: string) {
   const pfn = parseInteger(text);

@@ -22,7 +22,7 @@ export function* directRead(k: Kernel, addr: number, length: number, pos: number
   const wanted = Math.min(PAGES_MAX, Math.ceil((addr + length) / PAGE_SIZE) - first);
   const pages: number[] = [];
   while (pages.length < wanted) {
-    const page = yield* k.gup.pinUserPageFast(k, first + pages.length, FollFlag.WRITE, "direct_io");
+    const page = yield* k.gupPin.pinUserPageFast(k, first + pages.length, FollFlag.WRITE, "direct_io");
     if (page < 0) break;
     pages.push(page);
   }
@@ -36,7 +36,7 @@ export function* directRead(k: Kernel, addr: number, length: number, pos: number
     if (m.point(Op.FrameWrite, page)) yield SWITCH;
     const got = fill(m.ram.frame(page).subarray(from, from + n), pos + done);
     done += got;
-    yield* k.gup.unpinUserPage(k, page, got > 0, "direct_io");
+    yield* k.gupPin.unpinUserPage(k, page, got > 0, "direct_io");
   }
   return done;
 }

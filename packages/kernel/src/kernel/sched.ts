@@ -63,6 +63,8 @@ export class Task {
   readonly tlbUbc: TlbflushUnmapBatch = { cpumask: 0, flushRequired: false, writable: false };
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
+  /** What it allocates is about to be pinned for ever: none of it is to be movable (PF_MEMALLOC_PIN). */
+  memallocPin = false;
   /** It has begun to exit: nobody is asked about its faults any more. */
   exiting = false;
   /** Numbers of the kernel functions it is in, outermost first; empty unless they are traced (see ftrace.ts). */

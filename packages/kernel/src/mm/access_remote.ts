@@ -102,10 +102,9 @@ class Cursor {
 
 /** Copies what lies in one page of the other address space: bytes done, or a negated errno. */
 function* copyPage(k: Kernel, mm: Mm, address: number, length: number, cursor: Cursor, write: boolean): MaySleep<number> {
-  const { m } = k;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const vpn = Math.floor(address / PAGE_SIZE);
-  const page = yield* k.gup.getUserPageRemote(k, mm, vpn, write ? FollFlag.WRITE : 0, "process_vm");
+  const page = yield* k.gup.getUserPageRemote(k, mm, vpn, FollFlag.PIN | FollFlag.UNLOCKABLE | (write ? FollFlag.WRITE : 0), "process_vm");
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (page < 0) return -Errno.EFAULT;
   let done = 0;
@@ -122,11 +121,6 @@ function* copyPage(k: Kernel, mm: Mm, address: number, length: number, cursor: C
     cursor.advance(part.length);
     done += part.length;
   }
-  const folio = m.memmap.folioOf(page);
-  if (write) {
-    if (m.point(Op.PageFlags, folio)) yield SWITCH;
-    m.memmap.set(folio, PG.dirty);
-  }
-  yield* k.swap.folioPut(k, folio, "process_vm");
+  yield* k.gupPin.unpinUserPage(k, page, write, "process_vm");
   return done;
 }

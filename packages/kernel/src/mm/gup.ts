@@ -4,185 +4,183 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
-import { FollFlag } from "./gup_flags.js";
+import { FollFlag, INTERNAL_GUP_FLAGS } from "./gup_flags.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { needsSoftDirtyWp } from "./vm_prot.js";
 
-/** There is a page, which others have, too: one to pin must be nobody else's. */
+/** There is a page, which others have, too: one to pin must be nobody else's. (In Linux -EMLINK.) */
 const MUST_UNSHARE = -2;
+/** What the lock was dropped for has been done, or is to be tried again. */
+const AGAIN = 1;
+
+/* Interfaces. Each adds pages of [start, start + nr) to `pages`, with a reference or a pin at `site`. */
+
+/** Pages of the current address space, mmap_lock held for reading: how many; where there is none, a negated errno. */
+export function* getUserPages(k: Kernel, start: number, nr: number, gup: number, site: string, pages: number[]): MaySleep<number> {
+  if (!k.gup.isValidGupArgs(k, gup, FollFlag.GET)) return -Errno.EINVAL;
+  return yield* k.gup.gupLocked(k, k.m.current!.mm!, start, nr, gup | FollFlag.GET | FollFlag.TOUCH, site, pages);
+}
+
+/** The same with pins. */
+export function* pinUserPages(k: Kernel, start: number, nr: number, gup: number, site: string, pages: number[]): MaySleep<number> {
+  if (!k.gup.isValidGupArgs(k, gup, FollFlag.PIN)) return -Errno.EINVAL;
+  return yield* k.gup.gupLocked(k, k.m.current!.mm!, start, nr, gup | FollFlag.PIN, site, pages);
+}
 
 /**
- * One page of another (or this) address space, with a reference held at `site`; faults it in.
- * mmap_lock is held for reading. With UNLOCKABLE a fault that must wait drops it meanwhile, else waits with it. A
- * negated errno otherwise: -EFAULT for holes, permissions and SIGBUS, -ENOMEM, -EINTR when killed.
+ * One page of any address space, whose mmap_lock is held for reading; with UNLOCKABLE it may be dropped and taken again
+ * meanwhile. With PIN a pin, else a reference. A negated errno otherwise: -EFAULT for holes, permissions and signals,
+ * -ENOMEM, -EINTR when killed.
  */
 export function* getUserPageRemote(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): MaySleep<number> {
-  let flags = (gup & FollFlag.WRITE) !== 0 ? FaultFlag.REMOTE | FaultFlag.WRITE : FaultFlag.REMOTE;
-  if ((gup & FollFlag.UNLOCKABLE) !== 0) flags |= FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
-  for (;;) {
+  const pages: number[] = [];
+  const how = FollFlag.TOUCH | FollFlag.REMOTE | ((gup & FollFlag.PIN) !== 0 ? 0 : FollFlag.GET);
+  const n = yield* k.gup.gupLocked(k, mm, vpn, 1, gup | how, site, pages);
+  return n > 0 ? pages[0]! : n;
+}
+
+/** One page of the current address space with a reference: see `getUserPagesFast`. */
+export function* getUserPageFast(k: Kernel, vpn: number, gup: number, site: string): MaySleep<number> {
+  const pages: number[] = [];
+  const n = yield* k.gupFast.getUserPagesFast(k, vpn, 1, gup, site, pages);
+  return n > 0 ? pages[0]! : n;
+}
+
+/** Whether a caller's flags make sense; `adds` is what the interface itself wants. Else the caller is wrong, and the log says so. */
+export function isValidGupArgs(k: Kernel, gup: number, adds: number): boolean {
+  const flags = gup | adds;
+  const both = FollFlag.GET | FollFlag.PIN;
+  const wrong = (gup & INTERNAL_GUP_FLAGS) !== 0 || (flags & both) === both || (flags & (FollFlag.PIN | FollFlag.LONGTERM)) === FollFlag.LONGTERM
+    || (flags & (FollFlag.LONGTERM | FollFlag.PCI_P2PDMA)) === (FollFlag.LONGTERM | FollFlag.PCI_P2PDMA);
+  if (wrong) k.m.dmesg.printOnce(`WARNING: is_valid_gup_args: gup_flags ${gup.toString(16)}`);
+  return !wrong;
+}
+
+/** With checked flags. Long-term pins are moved to where they can stay. */
+export function* gupLocked(k: Kernel, mm: Mm, start: number, nr: number, gup: number, site: string, pages: number[]): MaySleep<number> {
+  if ((gup & FollFlag.PIN) !== 0) yield* k.gupPin.setHasPinned(k, mm);
+  if ((gup & FollFlag.LONGTERM) !== 0) return yield* k.gupLongterm.gupLongtermLocked(k, mm, start, nr, gup, site, pages);
+  return yield* k.gup.gupRange(k, mm, start, nr, gup, site, pages);
+}
+
+/** Page by page, faulted in where needed. */
+export function* gupRange(k: Kernel, mm: Mm, start: number, nr: number, gup: number, site: string, pages: number[]): MaySleep<number> {
+  let tried = 0;
+  let error = 0;
+  let vpn = start;
+  while (vpn < start + nr && error >= 0) {
     const vma = mm.vmaAt(vpn);
-    if (vma === null || !k.gup.vmaPermits(k, vma, gup)) return -Errno.EFAULT;
-    if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
+    error = vma === null ? -Errno.EFAULT : k.gup.checkVmaFlags(k, vma, gup);
+    if (error === 0 && k.gup.signalPending(k, gup, tried)) error = -Errno.EINTR;
+    if (error < 0) break;
     if (k.m.sched.needResched()) yield* k.m.sched.condResched();
-    const page = yield* k.gup.followPageMask(k, vma, vpn, gup, site);
-    if (page >= 0) return page;
-    const result = yield* k.memory.handleMmFault(k, vma, vpn, page === MUST_UNSHARE ? flags | FaultFlag.UNSHARE : flags);
-    k.fault.accountFault(k, result);
-    if ((result & VmFault.RETRY) !== 0 && !mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-    if ((result & VmFault.OOM) !== 0) return -Errno.ENOMEM;
-    if ((result & VmFault.ERROR) !== 0) return -Errno.EFAULT;
+    const page = yield* k.gup.followPageMask(k, vma!, vpn, gup, site);
+    if (page >= 0) {
+      pages.push(page);
+      vpn++;
+      tried = 0;
+      continue;
+    }
+    if (page !== NO_PAGE && page !== MUST_UNSHARE) {
+      error = page;
+      break;
+    }
+    error = yield* k.gup.faultinPage(k, vma!, vpn, gup | tried, page === MUST_UNSHARE);
+    if (error === -Errno.EBUSY) return vpn - start;
+    if (error === AGAIN) {
+      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+      tried = FollFlag.TRIED;
+    }
     if (k.m.retries.again("get_user_pages")) yield SWITCH;
   }
+  return vpn > start ? vpn - start : error;
+}
+
+/** Whether to give up: for a fatal signal, and with INTERRUPTIBLE for any that comes while the lock was dropped. */
+export function signalPending(k: Kernel, gup: number, tried: number): boolean {
+  const { signals, current } = k.m;
+  if (signals.fatalPending(current!)) return true;
+  return tried !== 0 && (gup & FollFlag.INTERRUPTIBLE) !== 0 && signals.pending(current!);
 }
 
 /**
- * One page of the current address space, with a reference at `site`: without locks where it is
- * mapped with the permission wanted, else as `getUserPageRemote`, under mmap_lock. The page or a
- * negated errno (get_user_pages_fast()).
+ * Faults a page in: 0; `AGAIN` where mmap_lock was dropped for it; -EBUSY where it would have to be, and must not; -EFAULT,
+ * -ENOMEM, -EHWPOISON.
  */
-export function* getUserPageFast(k: Kernel, vpn: number, gup: number, site: string): MaySleep<number> {
-  const { mm } = k.m.current!;
-  const page = (gup & FollFlag.PIN) !== 0 ? yield* k.gup.pinFast(k, mm!, vpn, gup, site) : yield* k.gup.gupFast(k, mm!, vpn, gup, site);
-  if (page !== NO_PAGE) return page;
-  if (!mm!.mmapLock.tryRead()) yield* mm!.mmapLock.read();
-  const result = yield* k.gup.getUserPageRemote(k, mm!, vpn, gup | FollFlag.UNLOCKABLE, site);
-  if (!mm!.mmapLock.tryUnlock()) yield* mm!.mmapLock.unlock();
-  return result;
-}
-
-/** Pins without locks, unless fork is about to share pages; NO_PAGE to go the slow way. */
-export function* pinFast(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): Atomic<number> {
-  const { m } = k;
-  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
-  const seq = mm.writeProtectSeq;
-  if (seq % 2 !== 0) return NO_PAGE;
-  const page = yield* k.gup.gupFast(k, mm, vpn, gup, site);
-  if (page === NO_PAGE) return NO_PAGE;
-  if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
-  if (mm.writeProtectSeq === seq) return page;
-  yield* k.gup.unpinUserPage(k, page, false, site);
-  return NO_PAGE;
-}
-
-/** The page that the entry maps with the permission wanted, referenced; NO_PAGE to go the slow way. */
-export function* gupFast(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): Atomic<number> {
-  // Linux has interrupts off, which holds off grace periods as a section does.
-  k.rcu.rcuReadLock(k);
-  const page = yield* k.gup.gupFastPte(k, mm, vpn, gup, site);
-  if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
-  return page;
-}
-
-/** The entry is read again once the reference is there: who cleared it meanwhile may have freed the page. */
-export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: string): Atomic<number> {
-  const { m } = k;
-  if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
-  const ptep = m.pt.lookup(mm.pgd, vpn);
-  if (ptep < 0) return NO_PAGE;
-  if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  const flags = m.pt.flags(ptep);
-  const pfn = m.pt.pfn(ptep);
-  const need = (gup & FollFlag.WRITE) !== 0 ? PTE.V | PTE.W : PTE.V;
-  if ((flags & need) !== need || (flags & PTE.SPECIAL) !== 0) return NO_PAGE;
-  const page = m.memmap.pfnToPage(pfn);
-  const folio = m.memmap.folioOf(page);
-  if (!(yield* k.swap.folioTryGet(k, folio, site))) return NO_PAGE;
-  if ((gup & FollFlag.PIN) !== 0) pin(k, folio);
-  if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  m.touches(Op.TableRead, tableObject(mm.id, vpn));
-  // Fork, and whoever takes the page's exclusiveness away, clears or protects the entry before it looks for pins.
-  if (!m.pt.same(ptep, flags, pfn) || m.pt.lookup(mm.pgd, vpn) !== ptep || k.gup.mustUnshare(k, page, gup)) {
-    if ((gup & FollFlag.PIN) !== 0) yield* k.gup.unpin(k, folio);
-    yield* k.swap.folioPut(k, folio, site);
-    return NO_PAGE;
+export function* faultinPage(k: Kernel, vma: Vma, vpn: number, gup: number, unshare: boolean): MaySleep<number> {
+  if ((gup & FollFlag.NOFAULT) !== 0) return -Errno.EFAULT;
+  let flags = unshare ? FaultFlag.UNSHARE : 0;
+  if ((gup & FollFlag.WRITE) !== 0) flags |= FaultFlag.WRITE;
+  if ((gup & FollFlag.REMOTE) !== 0) flags |= FaultFlag.REMOTE;
+  if ((gup & FollFlag.UNLOCKABLE) !== 0) {
+    flags |= FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE;
+    if ((gup & FollFlag.INTERRUPTIBLE) !== 0) flags |= FaultFlag.INTERRUPTIBLE;
   }
-  m.memmap.set(folio, PG.referenced);
-  return page;
-}
-
-/** Whether a page cannot be pinned for reading as it is: others have it, and what they write would not be seen. */
-export function mustUnshare(k: Kernel, page: number, gup: number): boolean {
-  const { memmap } = k.m;
-  if ((gup & (FollFlag.PIN | FollFlag.WRITE)) !== FollFlag.PIN) return false;
-  return memmap.isAnon(memmap.folioOf(page)) && !memmap.isAnonExclusive(page);
-}
-
-/** One pin more, with the reference that goes with it. */
-function pin({ m }: Kernel, folio: number): void {
-  m.memmap.pincount[folio]!++;
-  m.vmstat.events.nr_foll_pin_acquired++;
-}
-
-/** One pin less; the reference that went with it is still there. */
-export function* unpin(k: Kernel, folio: number): Atomic<void> {
-  if (k.m.point(Op.RefPut, folio)) yield SWITCH;
-  k.m.memmap.pincount[folio]!--;
-  k.m.vmstat.events.nr_foll_pin_released++;
+  if ((gup & FollFlag.NOWAIT) !== 0) flags |= FaultFlag.ALLOW_RETRY | FaultFlag.RETRY_NOWAIT;
+  if ((gup & FollFlag.TRIED) !== 0) flags |= FaultFlag.TRIED;
+  const fault = yield* k.memory.handleMmFault(k, vma, vpn, flags);
+  k.fault.accountFault(k, fault);
+  if ((fault & VmFault.COMPLETED) !== 0) return AGAIN;
+  if ((fault & VmFault.OOM) !== 0) return -Errno.ENOMEM;
+  if ((fault & VmFault.HWPOISON) !== 0) return (gup & FollFlag.HWPOISON) !== 0 ? -Errno.EHWPOISON : -Errno.EFAULT;
+  if ((fault & VmFault.ERROR) !== 0) return -Errno.EFAULT;
+  if ((fault & VmFault.RETRY) !== 0) return (flags & FaultFlag.RETRY_NOWAIT) !== 0 ? -Errno.EBUSY : AGAIN;
+  return 0;
 }
 
 /**
- * One page of the current address space for DMA, pinned and referenced at `site`; or a negated errno. What is
- * pinned stays the page at its address through fork, reclaim and migration
- * (Documentation/core-api/pin_user_pages.rst).
+ * Whether a VMA lets pages be had: 0, -EFAULT, or -EOPNOTSUPP for what hugetlb cannot do. With FORCE, what mprotect() could
+ * give counts as given; but a write must have a page of its own to go to.
  */
-export function* pinUserPageFast(k: Kernel, vpn: number, gup: number, site: string): MaySleep<number> {
-  const { m } = k;
-  // Told before the pin: fork looks at this first.
-  if (m.point(Op.MmCounter, m.current!.mm!.id)) yield SWITCH;
-  m.current!.mm!.hasPinned = true;
-  return yield* k.gup.getUserPageFast(k, vpn, gup | FollFlag.PIN, site);
-}
-
-/** Lets a pinned page go; `dirty` where the device has written to it. */
-export function* unpinUserPage(k: Kernel, page: number, dirty: boolean, site: string): Atomic<void> {
-  const { m } = k;
-  const folio = m.memmap.folioOf(page);
-  if (dirty) {
-    if (m.point(Op.PageFlags, folio)) yield SWITCH;
-    m.memmap.set(folio, PG.dirty);
-  }
-  yield* k.gup.unpin(k, folio);
-  yield* k.swap.folioPut(k, folio, site);
-}
-
-/** With FORCE, what mprotect() could give counts as given; but a write must have a page of its own to go to. */
-export function vmaPermits(_k: Kernel, vma: Vma, gup: number): boolean {
-  if ((vma.flags & VM.PFNMAP) !== 0) return false;
+export function checkVmaFlags(_k: Kernel, vma: Vma, gup: number): number {
+  const { flags } = vma;
   const write = (gup & FollFlag.WRITE) !== 0;
-  if ((vma.flags & (write ? VM.WRITE : VM.READ)) !== 0) return true;
-  if ((gup & FollFlag.FORCE) === 0) return false;
-  if (write) return (vma.flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE && !vma.isHugetlb;
-  return (vma.flags & VM.MAYREAD) !== 0;
+  if ((flags & VM.PFNMAP) !== 0) return -Errno.EFAULT;
+  if ((gup & FollFlag.ANON) !== 0 && vma.ops !== null) return -Errno.EFAULT;
+  if ((gup & FollFlag.SPLIT_PMD) !== 0 && vma.isHugetlb) return -Errno.EOPNOTSUPP;
+  const longterm = FollFlag.PIN | FollFlag.LONGTERM;
+  if (write && (gup & longterm) === longterm && needsDirtyTracking(vma)) return -Errno.EFAULT;
+  if ((flags & (write ? VM.WRITE : VM.READ)) !== 0) return 0;
+  if ((gup & FollFlag.FORCE) === 0) return -Errno.EFAULT;
+  if (write) return isCowMapping(vma) ? 0 : -Errno.EFAULT;
+  return (flags & VM.MAYREAD) !== 0 ? 0 : -Errno.EFAULT;
 }
 
-/** Whether an entry lets the page be had as it is wanted, without a fault. */
-export function entryPermits(k: Kernel, vma: Vma, flags: number, page: number, gup: number): boolean {
-  if (!ptePresent(flags)) return false;
-  const force = (gup & FollFlag.FORCE) !== 0;
-  // What is told to a userfaultfd is told for whoever accesses it; where nobody may, nobody is told.
-  const tells = (vma.flags & VM.UFFD_RWP) !== 0 && (vma.flags & VM_ACCESS) !== 0;
-  if ((flags & PTE.PROT_NONE) !== 0 && (!force || tells)) return false;
-  if ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0) return true;
-  // Read-only memory that is written by force: once the page is nobody else's.
-  if (!force || (vma.flags & (VM.WRITE | VM.SHARED)) !== 0 || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;
-  return !needsSoftDirtyWp(vma.flags, flags) && k.m.memmap.isAnon(k.m.memmap.folioOf(page)) && k.m.memmap.isAnonExclusive(page);
+/** Whether a file must be told before its pages are written to, which a pin for ever would keep from it: any but those in memory. */
+function needsDirtyTracking(vma: Vma): boolean {
+  const shared = VM.SHARED | VM.WRITE;
+  return (vma.flags & shared) === shared && vma.ops !== null && vma.ops.isShmem !== true && !vma.isHugetlb;
 }
+
+/** Whether a write to a private mapping copies the page first. */
+function isCowMapping({ flags }: Vma): boolean {
+  return (flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
+}
+
+/* Pages that are mapped. */
 
 /**
- * The page that is mapped with the permission wanted, referenced; NO_PAGE to fault it in. With
- * SPLIT_PMD, 2 MiB that are mapped as one are mapped page by page first.
+ * The page that is mapped with the permission wanted, referenced; NO_PAGE or MUST_UNSHARE to fault it in; a negated errno.
+ * With SPLIT_PMD, 2 MiB that are mapped as one are mapped page by page first.
  */
 export function* followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): MaySleep<number> {
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let entry = m.pt.find(vma.mm.pgd, vpn);
-  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry) && !vma.isHugetlb) {
+  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry)) {
     yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     entry = m.pt.find(vma.mm.pgd, vpn);
   }
-  return entry < 0 ? NO_PAGE : yield* k.gup.followPagePte(k, vma, entry, vpn, gup, site);
+  return entry < 0 ? yield* k.gup.noPageTable(k, vma, vpn, gup) : yield* k.gup.followPagePte(k, vma, entry, vpn, gup, site);
+}
+
+/** Nothing is mapped: for a dump, -EFAULT where a fault would only bring zeros. */
+export function* noPageTable(k: Kernel, vma: Vma, vpn: number, gup: number): Atomic<number> {
+  if ((gup & FollFlag.DUMP) === 0) return NO_PAGE;
+  if (vma.isHugetlb) return (yield* k.hugetlb.pagecachePresent(k, vma, vpn)) ? NO_PAGE : -Errno.EFAULT;
+  return vma.ops === null ? -Errno.EFAULT : NO_PAGE;
 }
 
 /** The page of one entry, whichever level it is of. */
@@ -192,25 +190,58 @@ export function* followPagePte(k: Kernel, vma: Vma, ptep: number, vpn: number, g
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   const flags = m.pt.flags(ptep);
+  // An entry of an upper level that leads to a table by now is looked at again, by way of a fault that finds nothing to do.
   let page = NO_PAGE;
-  const mapped = ptePresent(flags) ? m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)) : NO_PAGE;
-  if (!k.gup.entryPermits(k, vma, flags, mapped, gup)) page = NO_PAGE;
-  else if ((flags & PTE.SPECIAL) === 0 && k.gup.mustUnshare(k, mapped, gup)) page = MUST_UNSHARE;
-  else {
-    page = mapped;
-    const folio = m.memmap.folioOf(page);
-    if (m.point(Op.RefGet, folio)) yield SWITCH;
-    m.memmap.refcount[folio]!++;
-    if ((gup & FollFlag.PIN) !== 0) pin(k, folio);
-    m.refs?.get(folio, site);
-    const touched = (gup & FollFlag.WRITE) !== 0 ? PTE.A | PTE.D : PTE.A;
-    // Where 2 MiB are mapped as one, the entry says that they were used.
-    if ((gup & FollFlag.TOUCH) !== 0 && m.pt.isHuge(ptep)) yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now | touched);
-    else if ((gup & FollFlag.TOUCH) !== 0) {
-      if ((gup & FollFlag.WRITE) !== 0 && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
-      yield* k.swap.folioMarkAccessed(k, folio);
-    }
+  if (ptePresent(flags) && flags !== PTE.V) {
+    page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
+    if (!k.gup.entryPermits(k, vma, flags, page, gup)) page = NO_PAGE;
+    else if ((flags & PTE.SPECIAL) !== 0 && (gup & FollFlag.DUMP) !== 0) page = -Errno.EFAULT;
+    else if ((flags & PTE.W) === 0 && k.gup.mustUnshare(k, vma, page, gup)) page = MUST_UNSHARE;
+    else if (!(yield* k.gupPin.tryGrabFolio(k, m.memmap.folioOf(page), gup, site))) page = -Errno.ENOMEM;
+    else if ((gup & FollFlag.TOUCH) !== 0) yield* k.gup.touchEntry(k, vma, ptep, vpn, flags, (gup & FollFlag.WRITE) !== 0);
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
-  return page;
+  return flags === 0 ? yield* k.gup.noPageTable(k, vma, vpn, gup) : page;
+}
+
+/** The page counts as used: by its folio, or where 2 MiB are mapped as one by the entry alone. The page of zeros does not care. */
+export function* touchEntry(k: Kernel, vma: Vma, ptep: number, vpn: number, flags: number, write: boolean): Atomic<void> {
+  const { m } = k;
+  if (m.pt.isHuge(ptep)) yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now | (write ? PTE.A | PTE.D : PTE.A));
+  else if ((flags & PTE.SPECIAL) === 0 && !vma.isHugetlb) {
+    const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
+    if (write && (flags & PTE.D) === 0) m.memmap.set(folio, PG.dirty);
+    yield* k.swap.folioMarkAccessed(k, folio);
+  }
+}
+
+/** Whether an entry lets the page be had as it is wanted, without a fault. */
+export function entryPermits(k: Kernel, vma: Vma, flags: number, page: number, gup: number): boolean {
+  if ((flags & PTE.PROT_NONE) !== 0 && !canFollowProtnone(vma, gup)) return false;
+  if ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0) return true;
+  // Read-only memory that is written by force: once the page is nobody else's.
+  if ((gup & FollFlag.FORCE) === 0 || (vma.flags & VM.WRITE) !== 0 || !isCowMapping(vma) || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;
+  return !needsSoftDirtyWp(vma.flags, flags) && k.m.memmap.isAnon(k.m.memmap.folioOf(page)) && k.m.memmap.isAnonExclusive(page);
+}
+
+/**
+ * Whether memory that cannot be accessed just now is had as it is: always, but for who wants hinting faults to happen, and where a
+ * userfaultfd is to be told of whoever accesses it. Where nobody may, nobody is told.
+ */
+function canFollowProtnone(vma: Vma, gup: number): boolean {
+  if ((vma.flags & VM_ACCESS) === 0) return true;
+  return (gup & FollFlag.HONOR_NUMA_FAULT) === 0 && (vma.flags & VM.UFFD_RWP) === 0;
+}
+
+/**
+ * Whether a page that is mapped read-only cannot be pinned as it is: others have it, and what they write would not be seen, or
+ * what is written here goes to a copy. `vma` is null where nobody has looked.
+ */
+export function mustUnshare(k: Kernel, vma: Vma | null, page: number, gup: number): boolean {
+  const { memmap } = k.m;
+  if ((gup & (FollFlag.PIN | FollFlag.WRITE)) !== FollFlag.PIN) return false;
+  if (memmap.isAnon(memmap.folioOf(page))) return !memmap.isAnonExclusive(page);
+  // A short-term pin sees what the page was when it was taken; one for ever is to see what is written later.
+  if ((gup & FollFlag.LONGTERM) === 0) return false;
+  return vma === null || isCowMapping(vma);
 }

@@ -317,7 +317,7 @@ export function* doHugePmdWpPage(k: Kernel, vma: Vma, vpn: number, flags: number
   const pfn = m.pt.pfn(pmd);
   if ((old & PTE.SPECIAL) !== 0) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
-    return yield* k.hugeMemory.replaceHugeZero(k, vma, vpn, flags, pmd, old, pfn);
+    return yield* k.hugeMemory.replaceHugeZero(k, vma, vpn, pmd, old, pfn);
   }
   const folio = memmap.pfnToPage(pfn);
   if (vma.ops !== null) {
@@ -351,17 +351,15 @@ export function* canReuseHuge(k: Kernel, folio: number): Atomic<boolean> {
   return alone;
 }
 
-/** The first write to zeros: a huge page of one's own, or single pages from here on. */
+/** The first write to zeros, or the first pin that is to see what is written: a huge page of one's own, or single pages from here on. */
 export function* replaceHugeZero(
   k: Kernel,
   vma: Vma,
   vpn: number,
-  flags: number,
   pmd: number,
   oldFlags: number,
   oldPfn: number,
 ): MaySleep<number> {
-  if ((flags & FaultFlag.WRITE) === 0) return 0;
   const allowed = k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER);
   const folio = allowed ? yield* k.hugeMemory.allocHugeAnonFolio(k, vma) : NO_PAGE;
   if (folio === NO_PAGE) {
@@ -524,6 +522,9 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
     depositTable(dst.mm, table);
     yield* k.memory.ptepModify(k, src.mm, start, from, (now) => now & ~PTE.W);
     yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, src, m.pt.flags(from), pfn) & ~PTE.A, pfn);
+  } else if (pinned) {
+    // Page by page the child gets copies of what must stay the parent's.
+    yield* k.hugeMemory.splitHugePmdLocked(k, src, start, from);
   }
   if (!srcPtl.tryUnlock()) yield* srcPtl.unlock();
   if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();

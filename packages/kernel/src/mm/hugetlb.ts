@@ -269,6 +269,14 @@ export function* hugetlbNoPage(k: Kernel, vmf: HugeVmf): MaySleep<number> {
   return result;
 }
 
+/** Whether the file has a page for an address. */
+export function* pagecachePresent(k: Kernel, vma: Vma, vpn: number): Atomic<boolean> {
+  const { mapping } = inodeOf(vma);
+  const index = hugeIndex(vma, vpn);
+  if (k.m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
+  return mapping.at(index) !== NO_PAGE;
+}
+
 /** A new folio is in use: from here on it can be isolated. */
 export function* markMigratable(k: Kernel, folio: number): Atomic<void> {
   if (k.m.point(Op.PageFlags, folio)) yield SWITCH;

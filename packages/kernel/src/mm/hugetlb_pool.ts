@@ -6,7 +6,7 @@ import { GFP_HIGHUSER_MOVABLE, Gfp } from "./gfp.js";
 import { HPG, type Hstate } from "./hstate.js";
 import { NO_PAGE, PG } from "./page.js";
 import { PAGEBLOCK_PAGES } from "./pageblock.js";
-import type { Zone } from "./zone.js";
+import { ZoneId, type Zone } from "./zone.js";
 
 /** For a page of the pool: it can be migrated, and so may be movable memory. */
 const GFP_HUGETLB = GFP_HIGHUSER_MOVABLE | Gfp.COMP | Gfp.NOWARN;
@@ -35,6 +35,7 @@ export function* allocFresh(k: Kernel, h: Hstate): MaySleep<number> {
  */
 export function* allocGigantic(k: Kernel, h: Hstate): MaySleep<number> {
   for (const zone of k.m.zones.list) {
+    if (k.m.current!.memallocPin && zone.id === ZoneId.Movable) continue;
     const first = Math.ceil(zone.startPage / h.pages) * h.pages;
     for (let from = first; from + h.pages <= zone.endPage; from += h.pages) {
       if (yield* k.hugetlbPool.takeRange(k, zone, from, from + h.pages)) {
@@ -129,12 +130,15 @@ export function remove(k: Kernel, h: Hstate, folio: number, surplus: boolean): v
 
 /**
  * A folio from the free list with one reference of this task's, at site "alloc"; NO_PAGE when there is
- * none. What is about to go offline, or partly broken, stays where it is.
+ * none. What is about to go offline, or partly broken, stays where it is; and what must be able to move, if it is to be pinned.
  */
 export function dequeue(k: Kernel, h: Hstate): number {
-  const { memmap, zones } = k.m;
+  const { current, memmap, zones } = k.m;
+  const pins = current!.memallocPin;
+  const stays = (folio: number): boolean =>
+    zones.blocks.isIsolated(folio) || hasPoison(k, folio) || (pins && !k.gupLongterm.folioIsLongtermPinnable(k, folio));
   let folio = h.free.head;
-  while (folio !== NO_PAGE && (zones.blocks.isIsolated(folio) || hasPoison(k, folio))) folio = memmap.lruNext[folio]!;
+  while (folio !== NO_PAGE && stays(folio)) folio = memmap.lruNext[folio]!;
   if (folio === NO_PAGE) return NO_PAGE;
   h.free.remove(folio);
   h.freeHugePages--;

@@ -41,6 +41,8 @@ export enum PG {
 export const RAM_BASE_PFN = 0x80000;
 /** No page: list ends, missing links. */
 export const NO_PAGE = -1;
+/** As how many references a pin counts on a folio of one page. */
+export const GUP_PIN_COUNTING_BIAS = 1024;
 /** Bit 0 of `mapping`: an anon_vma id stands above it. 0: no mapping. */
 export const MAPPING_ANON = 1;
 
@@ -49,7 +51,7 @@ const SECTION_SHIFT = 15;
 export class Memmap {
   /** References, on the first page of a folio. */
   readonly refcount: Int32Array;
-  /** How many of the references are pins (FOLL_PIN), on the first page of a folio. */
+  /** How many of the references to a large folio are pins (FOLL_PIN). */
   readonly pincount: Int32Array;
   /** Mappings of this very page by last-level entries. */
   readonly mapcount: Int32Array;
@@ -199,9 +201,9 @@ export class Memmap {
     return this.has(this.has(folio, PG.hugetlb) ? folio : page, PG.anonExclusive);
   }
 
-  /** Whether a device may read or write the folio at any time; Linux can only say perhaps (folio_maybe_dma_pinned()). */
+  /** Whether a device may read or write the folio at any time; a small one that very many refer to looks as if (folio_maybe_dma_pinned()). */
   isPinned(folio: number): boolean {
-    return this.pincount[folio] !== 0;
+    return this.order[folio] !== 0 ? this.pincount[folio] !== 0 : this.refcount[folio]! >= GUP_PIN_COUNTING_BIAS;
   }
 
   /** Mappings of the folio: of any of its pages, and of the whole. */

@@ -16,12 +16,18 @@ export function gfpMigratetype(gfp: number): MigrateType {
   return (gfp & Gfp.MOVABLE) !== 0 ? MigrateType.Movable : MigrateType.Unmovable;
 }
 
+/** Less of what was asked for where the task must not have it. */
+function currentGfpContext({ m }: Kernel, gfp: number): number {
+  return m.current?.memallocPin === true ? gfp & ~Gfp.MOVABLE : gfp;
+}
+
 /**
  * A page from this CPU's lists, with one reference; NO_PAGE when there is none in the first zone
  * that still has memory. Touches nothing that another CPU can see, so it has no point.
  */
-export function allocFast(k: Kernel, gfp: number): number {
+export function allocFast(k: Kernel, wanted: number): number {
   const { m } = k;
+  const gfp = currentGfpContext(k, wanted);
   const { zones } = m;
   const type = gfpMigratetype(gfp);
   const list = zones.zonelist(type);
@@ -84,8 +90,9 @@ export function* allocPage(k: Kernel, gfp: number): MaySleep<number> {
   return page;
 }
 
-export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
+export function* allocSlow(k: Kernel, wanted: number): MaySleep<number> {
   const { m } = k;
+  const gfp = currentGfpContext(k, wanted);
   let page = yield* k.pageAlloc.rmqueueBulk(k, gfp, "low");
   if (page !== NO_PAGE) return page;
   if ((gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
@@ -113,8 +120,9 @@ export function* allocSlow(k: Kernel, gfp: number): MaySleep<number> {
  * A folio of 2^order pages with one reference, its contents not cleared; NO_PAGE when there is no
  * such block. Order 0 is allocated as `allocPage` does it.
  */
-export function* allocFolio(k: Kernel, gfp: number, order: number): MaySleep<number> {
-  if (order === 0) return yield* k.pageAlloc.allocPage(k, gfp);
+export function* allocFolio(k: Kernel, wanted: number, order: number): MaySleep<number> {
+  if (order === 0) return yield* k.pageAlloc.allocPage(k, wanted);
+  const gfp = currentGfpContext(k, wanted);
   if ((gfp & Gfp.DIRECT_RECLAIM) !== 0) k.m.mightSleep("an allocation that may reclaim");
   let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low");
   if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);

@@ -1,11 +1,10 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op, tableObject } from "../kernel/op.js";
+import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { PTE, ptePresent } from "../arch/pgtable.js";
 import type { SplitRange } from "../fs/debugfs.js";
 import { O } from "../fs/vfs.js";
-import { VM_SPECIAL, type Mm } from "./mm_types.js";
+import { VM_SPECIAL, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 
 /* What writes to /sys/kernel/debug/split_huge_pages do: tests of splitting. Where a folio cannot be split, nobody is told. */
@@ -26,7 +25,7 @@ export function* splitInProcess(k: Kernel, pid: number, { start, end, order, off
       vpn = vma.endVpn;
       continue;
     }
-    const folio = yield* getFolioAt(k, mm, vpn, order);
+    const folio = yield* getFolioAt(k, vma, vpn, order);
     if (folio !== NO_PAGE) yield* splitLocked(k, folio, order, offset);
     yield* m.sched.condResched();
   }
@@ -36,25 +35,17 @@ export function* splitInProcess(k: Kernel, pid: number, { start, end, order, off
 }
 
 /** The folio that is mapped at an address, referenced and locked, if it is larger than `order` and nobody else holds it; NO_PAGE else. */
-function* getFolioAt(k: Kernel, mm: Mm, vpn: number, order: number): Atomic<number> {
+function* getFolioAt(k: Kernel, vma: Vma, vpn: number, order: number): Atomic<number> {
   const { m } = k;
   const { memmap } = m;
-  if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
-  const entry = m.pt.find(mm.pgd, vpn);
-  if (entry < 0) return NO_PAGE;
-  const ptl = m.pt.lockOf(entry);
-  if (!ptl.tryLock()) yield* ptl.lock();
-  if (m.point(Op.PteRead, entry)) yield SWITCH;
-  const flags = m.pt.flags(entry);
-  let folio = NO_PAGE;
-  if (ptePresent(flags) && (flags & PTE.SPECIAL) === 0 && !(m.pt.isHuge(entry) && !m.pt.isLeaf(entry))) {
-    folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfnFor(entry, vpn)));
-    if (m.point(Op.RefCompare, folio)) yield SWITCH;
-    const splits = memmap.order[folio]! > order && memmap.refcount[folio] === k.rmap.expectedRefs(k, folio) - 1;
-    if (splits && (yield* k.folioLock.folioTrylock(k, folio))) yield* k.swap.folioGet(k, folio, "split_debug");
-    else folio = NO_PAGE;
-  }
-  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  const walk = yield* k.folioWalk.folioWalkStart(k, vma, vpn, { zeropage: false });
+  if (walk === null) return NO_PAGE;
+  let { folio } = walk;
+  if (m.point(Op.RefCompare, folio)) yield SWITCH;
+  const splits = memmap.order[folio]! > order && memmap.refcount[folio] === k.rmap.expectedRefs(k, folio) - 1;
+  if (splits && (yield* k.folioLock.folioTrylock(k, folio))) yield* k.swap.folioGet(k, folio, "split_debug");
+  else folio = NO_PAGE;
+  yield* k.folioWalk.folioWalkEnd(k, walk);
   return folio;
 }
 

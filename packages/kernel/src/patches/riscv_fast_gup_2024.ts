@@ -2,16 +2,15 @@ import type { Atomic } from "../kernel/coroutine.js";
 import { SWITCH } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel, KernelModules, Overlay } from "../kernel.js";
-import { NO_PAGE } from "../mm/page.js";
 import type { Patch } from "./patch.js";
 
 /** Before it, nobody walks riscv's page tables without locks, so they are freed behind the flush. */
 function undo(_base: KernelModules): Overlay {
   return {
-    gup: {
+    gupFast: {
       *gupFast(k: Kernel): Atomic<number> {
         if (k.m.point(Op.Run, k.m.current!.id)) yield SWITCH;
-        return NO_PAGE;
+        return 0;
       },
     },
     mmGather: {
