@@ -88,6 +88,7 @@ export { EFD_SEMAPHORE, makeEventfd } from "./fs/eventfd.js";
 export { epollCtl, EpollOp, epollWait, makeEpoll, type EpollEvent } from "./fs/eventpoll.js";
 export { makeSocketPair, shutdownSocket, socketOf, SockType, type UnixSocket } from "./fs/unix_socket.js";
 export { isPipe, makePipe, pipeSize, setPipeSize, takesNowait } from "./fs/pipe.js";
+export { mqNotify, mqOpen, MQ_PRIO_MAX, mqReceive, mqSend, mqueueOf, mqUnlink } from "./fs/mqueue.js";
 export { filpClose, LockType, OFFSET_MAX, setRecordLock, setWholeLock, testRecordLock, type FileLock, type LockKind } from "./fs/file_locks.js";
 export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";

@@ -7,6 +7,7 @@ import { FRAME_WRITES } from "./kernel/op.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
+import { Mqueues } from "./fs/mqueue.js";
 import { FileLocks } from "./fs/file_locks.js";
 import { Sem } from "./kernel/sem.js";
 import { Shm } from "./kernel/shm.js";
@@ -94,6 +95,7 @@ export class Machine {
   readonly hugetlb: Hugetlb;
   readonly shm: Shm;
   readonly sem: Sem;
+  readonly mqueues = new Mqueues();
   readonly fileLocks = new FileLocks();
   /** What /sys/kernel/debug/gup_test has pinned. */
   readonly gupTest: GupTest;

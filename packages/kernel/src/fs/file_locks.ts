@@ -188,8 +188,9 @@ export function* releaseFileLocks(k: Kernel, file: OpenFile): Atomic<void> {
   yield* release(k, file.inode, file);
 }
 
-/** A descriptor has been taken out of its table: with it go all POSIX locks on the file that the table has, and the reference. */
+/** A descriptor has been taken out of its table: with it go all POSIX locks on the file that the table has, and the reference (filp_close()). */
 export function* filpClose(k: Kernel, files: FileTable, file: OpenFile): MaySleep<void> {
+  if (file.ops.flush !== undefined) yield* file.ops.flush(k, file);
   yield* release(k, file.inode, files);
   yield* fput(k, file);
 }

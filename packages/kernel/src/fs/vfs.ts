@@ -97,6 +97,8 @@ export interface FileOps {
   mmap?(k: Kernel, file: OpenFile, vma: Vma): MaySleep<number>;
   /** fallocate(2), checked arguments, the inode's lock held; 0 or a negated errno. Without it: EOPNOTSUPP. */
   fallocate?(k: Kernel, file: OpenFile, mode: number, offset: number, length: number): MaySleep<number>;
+  /** A descriptor of it is closed, whether or not it is the last. */
+  flush?(k: Kernel, file: OpenFile): MaySleep<void>;
   /** The last reference is gone. */
   release?(k: Kernel, file: OpenFile): MaySleep<void>;
   /**
@@ -194,6 +196,9 @@ export interface Inode {
   /** Device number for character devices. */
   readonly rdev: number;
   size: number;
+  /** Whose it is; root's unless given. */
+  uid?: number;
+  gid?: number;
   /** The file system's device number; 0 for what has none. */
   readonly dev?: number;
   /** 1 unless given. */

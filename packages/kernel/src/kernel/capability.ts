@@ -2,6 +2,11 @@ import type { Kernel } from "../kernel.js";
 
 /** CAP_*: the numbers of the ABI, those that are asked for here. */
 export enum Cap {
+  CHOWN = 0,
+  DAC_OVERRIDE = 1,
+  DAC_READ_SEARCH = 2,
+  FOWNER = 3,
+  FSETID = 4,
   KILL = 5,
   SETGID = 6,
   SETUID = 7,

@@ -63,6 +63,7 @@ export enum SA {
 export enum SI {
   USER = 0,
   TIMER = -2,
+  MESGQ = -3,
   TKILL = -6,
   KERNEL = 0x80,
 }

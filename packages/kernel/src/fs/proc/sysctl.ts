@@ -48,6 +48,15 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   addSysctlLong(kernel, "shmall", (k) => k.m.shm.maxPages, (k, value) => (k.m.shm.maxPages = value));
   addSysctlNumber(kernel, "shmmni", { min: 0, max: IPCMNI, get: (k) => k.m.shm.mni, set: (k, value) => void (k.m.shm.mni = value) });
   readOnly(kernel, "sem", ({ m: { sem: { limits } } }) => [limits.perSet, limits.all, limits.ops, limits.sets].join("\t"));
+  const mqueue = sys.dir("fs").dir("mqueue");
+  const limit = (name: string, min: number, max: number, key: "queuesMax" | "msgMax" | "msgsizeMax" | "msgDefault" | "msgsizeDefault"): void => {
+    addSysctlNumber(mqueue, name, { min, max, get: (k) => k.m.mqueues[key], set: (k, value) => void (k.m.mqueues[key] = value) });
+  };
+  limit("queues_max", 0, INT_MAX, "queuesMax");
+  limit("msg_max", 1, 65_536, "msgMax");
+  limit("msgsize_max", 128, 16 * 1024 * 1024, "msgsizeMax");
+  limit("msg_default", 1, 65_536, "msgDefault");
+  limit("msgsize_default", 128, 16 * 1024 * 1024, "msgsizeDefault");
   const vm = sys.dir("vm");
   const number = (name: string, max: number, get: (sysctl: VmSysctl) => number, set: (sysctl: VmSysctl, value: number) => void): void => {
     addSysctlNumber(vm, name, { min: 0, max, get: (k) => get(k.m.vmSysctl), set: (k, value) => void set(k.m.vmSysctl, value) });

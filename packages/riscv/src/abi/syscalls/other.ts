@@ -55,8 +55,6 @@ const perf_event_open: Handler = function* (t, [attr]) {
 export const OTHER: readonly (readonly [number, Syscall])[] = [
   [97, call("unshare", [F.CLONE_FLAGS], unshare, "no namespaces but that of mounts, which is everybody's")],
   [117, call("ptrace", [F.INT, F.INT, F.POINTER, F.POINTER], ptrace, "nobody may")],
-  [180, call("mq_open", [F.PATH, F.OPEN_FLAGS, F.OCTAL, F.POINTER], null)],
-  [181, call("mq_unlink", [F.PATH], null)],
   [241, call("perf_event_open", [F.POINTER, F.INT, F.INT, F.INT, F.HEX], perf_event_open, "no events")],
   [425, call("io_uring_setup", [F.INT, F.POINTER], null)],
   [426, call("io_uring_enter", [F.INT, F.INT, F.INT, F.HEX, F.POINTER, F.SIZE], null)],

@@ -13,13 +13,13 @@ function epochOf(clock: number): number | null {
   return clock === CLOCK_MONOTONIC || clock === CLOCK_BOOTTIME ? 0 : null;
 }
 
-enum SigEv {
+export enum SigEv {
   SIGNAL,
   NONE,
   THREAD,
   THREAD_ID = 4,
 }
-const SIGEVENT_SIZE = 64;
+export const SIGEVENT_SIZE = 64;
 
 /** What struct sigevent asks for; SIGALRM with the timer's id where there is none. A negated errno otherwise. */
 function* readNotice(t: GuestThread, address: number): MaySleep<((id: number) => TimerNotice) | number> {

@@ -9,6 +9,7 @@ import { PROCESS_VM } from "./process_vm.js";
 import { NUMA } from "./numa.js";
 import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
+import { MQUEUE } from "./mqueue.js";
 import { MOUNT } from "./mount.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
@@ -32,6 +33,7 @@ export const SYSCALLS: Table = new Map(
     ...MLOCK,
     ...MM,
     ...MOUNT,
+    ...MQUEUE,
     ...NUMA,
     ...OTHER,
     ...PIDFD,

@@ -4,6 +4,7 @@ import { EVENT } from "./event.js";
 import { FS } from "./fs.js";
 import { IPC } from "./ipc.js";
 import { MM } from "./mm.js";
+import { MQUEUE } from "./mqueue.js";
 import { NUMA } from "./numa.js";
 import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
@@ -17,4 +18,4 @@ import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...SPLICE, ...TIME };
+export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...MQUEUE, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...SPLICE, ...TIME };
