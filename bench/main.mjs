@@ -21,7 +21,7 @@ const LONGER = 10;
 const FAULT_ROUNDS = 100;
 const FAULTS = FAULT_ROUNDS * 4096;
 const EXCLUSIVE_ROUNDS = 12;
-const MAPPING_ROUNDS = 20;
+const WORK_ROUNDS = 20;
 const EXECUTIONS = 250_000;
 const EXCLUSIVE_PAGES = EXCLUSIVE_ROUNDS * 4096;
 
@@ -132,29 +132,36 @@ function exclusive() {
   row("pages made exclusive, and taken back", "pages/s", EXCLUSIVE_PAGES / here, null);
 }
 
-/** Work of bench-mm: what it is called, what is counted, and how many of that a round has. */
-const MAPPINGS = [
-  ["fork", "pages of a process of 256 MiB, forked", "pages/s", 65_536],
-  ["cow", "pages written in a child", "pages/s", 4096],
-  ["mprotect", "mprotect of a page", "calls/s", 2 * 4096],
-  ["mremap", "mremap of a page to elsewhere", "calls/s", 2 * 4096],
-  ["munmap", "munmap and mmap of a page, and its fault", "pages/s", 4096],
+/** Programs' work that the host does as well: the program, its argument, what it is called, what is counted, and how many of that a round has. */
+const BESIDE_NATIVE = [
+  ["bench-mm", "fork", "pages of a process of 256 MiB, forked", "pages/s", 65_536],
+  ["bench-mm", "cow", "pages written in a child", "pages/s", 4096],
+  ["bench-mm", "mprotect", "mprotect of a page", "calls/s", 2 * 4096],
+  ["bench-mm", "mremap", "mremap of a page to elsewhere", "calls/s", 2 * 4096],
+  ["bench-mm", "munmap", "munmap and mmap of a page, and its fault", "pages/s", 4096],
+  ["bench-file", "write", "pwrite of a page of a memfd", "calls/s", 4096],
+  ["bench-file", "read", "pread of a page of a memfd", "calls/s", 4096],
+  ["bench-file", "fault", "faults of a shared mapping of a memfd", "faults/s", 4096],
+  ["bench-file", "punch", "hole punch of a page, and its fault", "pages/s", 4096],
 ];
 
-function mappings(folder) {
-  const native = has("gcc") ? compileNatively(folder, "bench-mm") : null;
-  for (const [work, title, unit, each] of MAPPINGS) {
+function besideNative(folder) {
+  const compiles = has("gcc");
+  const programs = new Map(BESIDE_NATIVE.map(([program]) => [program, null]));
+  if (compiles) for (const program of programs.keys()) programs.set(program, compileNatively(folder, program));
+  for (const [program, work, title, unit, each] of BESIDE_NATIVE) {
     say(`${work} …`);
-    const args = [work, String(MAPPING_ROUNDS)];
-    const here = best(() => guest("bench-mm", args).seconds);
+    const args = [work, String(WORK_ROUNDS)];
+    const here = best(() => guest(program, args).seconds);
+    const native = programs.get(program);
     let other = null;
     if (native !== null) {
       host(native, args);
-      other = { name: "native", perSecond: (MAPPING_ROUNDS * each) / best(() => host(native, args)) };
+      other = { name: "native", perSecond: (WORK_ROUNDS * each) / best(() => host(native, args)) };
     }
-    row(title, unit, (MAPPING_ROUNDS * each) / here, other);
+    row(title, unit, (WORK_ROUNDS * each) / here, other);
   }
-  if (native === null) skipped.push("gcc is not installed: no comparison of mappings");
+  if (!compiles) skipped.push("gcc is not installed: no comparison of mappings and files");
 }
 
 const jiti = createJiti(import.meta.url);
@@ -209,7 +216,7 @@ try {
   integer();
   faults(folder);
   exclusive();
-  mappings(folder);
+  besideNative(folder);
   await memory();
   await spin();
 } finally {
