@@ -2,7 +2,7 @@
  * descriptors: pipes and what they hold, eventfd, epoll, pages spliced into a pipe. Prints the same on
  * any Linux.
  */
-#include "start.h"
+#include "smaps.h"
 #include <linux/eventpoll.h>
 
 #define SHOW(what, call) print("%s: %d\n", what, (long)(call))
@@ -273,6 +273,59 @@ static void splicing(void)
 	syscall1(__NR_close, ends[1]);
 }
 
+/* What /proc/self/fdinfo says of a file, without numbers that are the machine's. */
+static void info(const char *what, int fd)
+{
+	static const char *const numbers[] = { "mnt_id:", "ino:", "eventfd-id:", "Pid:", "NSpid:", "API:" };
+	char path[] = "/proc/self/fdinfo/00", *line = text;
+
+	path[18] = (char)('0' + fd / 10);
+	path[19] = (char)('0' + fd % 10);
+	slurp(fd < 10 ? (path[18] = path[19], path[19] = 0, path) : path);
+	for (char *s = text; *s != 0; s++) {
+		int shown = 1;
+
+		/* Of an epoll's file, where it is. */
+		if (starts_with(s, "  pos:"))
+			*s = 0;
+		if (*s != '\n' && *s != 0)
+			continue;
+		while (*s != '\n' && s[1] != 0)
+			s++;
+		*s = 0;
+		for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+			if (starts_with(line, numbers[i]))
+				shown = 0;
+		if (shown)
+			print("%s: %s\n", what, line);
+		line = s + 1;
+	}
+}
+
+static void infos(void)
+{
+	int fd = (int)syscall2(__NR_eventfd2, 5, 0), one = (int)syscall2(__NR_eventfd2, 0, 1 | O_NONBLOCK);
+	int epoll = (int)syscall1(__NR_epoll_create1, 0), file = sys_open("/proc/self/exe", O_RDONLY);
+
+	control(epoll, 1, fd, 1 | EPOLLET, 0x1234);
+	info("a file", file);
+	info("eventfd", fd);
+	info("semaphore", one);
+	info("epoll", epoll);
+	control(epoll, 3, fd, 1 | EPOLLONESHOT, 7);
+	wait_show("once", epoll, 4, 0);
+	info("epoll", epoll);
+	SHOW("nothing asked for", control(epoll, 3, fd, 0, 7));
+	info("epoll", epoll);
+	new_pipe(O_NONBLOCK);
+	control(epoll, 1, ends[0], 0, 9);
+	syscall1(__NR_close, ends[1]);
+	wait_show("hung up", epoll, 4, 0);
+	info("pipe", ends[0]);
+	info("pidfd", (int)syscall2(__NR_pidfd_open, syscall0(__NR_getpid), 0));
+	info("userfaultfd", (int)syscall1(__NR_userfaultfd, O_NONBLOCK));
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
@@ -280,5 +333,6 @@ int main(int argc, char **argv, char **envp)
 	eventfds();
 	epolls();
 	splicing();
+	infos();
 	return 0;
 }

@@ -116,6 +116,7 @@ export class Machine {
   /** Every userfaultfd context that somebody refers to. */
   readonly userfaultfds: UserfaultfdCtx[] = [];
   nextUserfaultfdId = 1;
+  nextEventfdId = 0;
   /** vm.unprivileged_userfaultfd. */
   unprivilegedUserfaultfd = 0;
   nextMmId = 1;

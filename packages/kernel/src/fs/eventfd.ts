@@ -15,6 +15,7 @@ const ULLONG_MAX = 0xffff_ffff_ffff_ffffn;
 /** eventfd2(2): a counter that is read, and added to by writes, 8 bytes each. */
 export function makeEventfd(k: Kernel, initial: number, flags: number): OpenFile {
   const { m } = k;
+  const id = m.nextEventfdId++;
   let count = BigInt(initial >>> 0);
   const wait = new WaitQueue(m);
   let changes = 0;
@@ -58,6 +59,7 @@ export function makeEventfd(k: Kernel, initial: number, flags: number): OpenFile
         changed();
         return 8;
       },
+      showFdinfo: () => `eventfd-count: ${count.toString(16).padStart(16)}\neventfd-id: ${id}\neventfd-semaphore: ${flags & EFD_SEMAPHORE}\n`,
       changes: () => changes,
       poll: () => (count > 0n ? Poll.IN : 0) | (count < ULLONG_MAX - 1n ? Poll.OUT : 0) | (count === ULLONG_MAX ? Poll.ERR : 0),
     },

@@ -4,7 +4,7 @@ import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import { anonFile } from "./anon_inode.js";
-import { O, Poll, POLL_READABLE, pollFile, type OpenFile } from "./vfs.js";
+import { O, Poll, POLL_READABLE, pollFile, type FileOps, type OpenFile } from "./vfs.js";
 
 export enum EpollOp {
   ADD = 1,
@@ -20,6 +20,9 @@ enum Epoll {
   ET = 1 << 31,
 }
 const PRIVATE_BITS = Epoll.WAKEUP | Epoll.ONESHOT | Epoll.ET | Epoll.EXCLUSIVE;
+
+/** What nobody needs to ask for. */
+const ALWAYS = Poll.ERR | Poll.HUP;
 
 /** Epolls that one can have within each other. */
 const MAX_NESTS = 5;
@@ -59,12 +62,24 @@ class EventPoll {
         this.interests.splice(this.interests.indexOf(one), 1);
         continue;
       }
-      one.now = pollFile(one.file) & ((one.events & ~PRIVATE_BITS) | Poll.ERR | Poll.HUP);
+      one.now = pollFile(one.file) & one.events & ~PRIVATE_BITS;
       const changes = one.file.ops.changes?.() ?? 0;
       const tell = (one.events & Epoll.ET) === 0 || changes !== one.seen || (one.now & ~one.told) !== 0;
       if (one.now === 0 || (one.events & ~PRIVATE_BITS) === 0 || !tell) one.turn = 0;
       else if (one.turn === 0) one.turn = ++this.turns;
     }
+  }
+
+  /** Its descriptors, as fdinfo lists them. */
+  get text(): string {
+    const hex = (n: number | bigint): string => n.toString(16);
+    return this.interests
+      .map(({ file, fd, events, data }) => {
+        const { ino, dev = 0 } = file.inode;
+        const what = `tfd: ${String(fd).padStart(8)} events: ${hex(events >>> 0).padStart(8)} data: ${hex(BigInt.asUintN(64, data)).padStart(16)}`;
+        return `${what}  pos:${file.pos} ino:${hex(ino)} sdev:${hex(dev)}\n`;
+      })
+      .join("");
   }
 
   get isReady(): boolean {
@@ -93,7 +108,13 @@ function eventPollOf(file: OpenFile): EventPoll | null {
 /** epoll_create1(2). */
 export function makeEpoll(k: Kernel): OpenFile {
   const poll = new EventPoll();
-  const file = anonFile(k, "[eventpoll]", { stream: true, seeks: true, poll: () => (poll.isReady ? POLL_READABLE : 0) }, O.RDWR);
+  const ops: FileOps = {
+    stream: true,
+    seeks: true,
+    poll: () => (poll.isReady ? POLL_READABLE : 0),
+    showFdinfo: () => poll.text,
+  };
+  const file = anonFile(k, "[eventpoll]", ops, O.RDWR);
   file.data = poll;
   return file;
 }
@@ -121,7 +142,7 @@ export function* epollCtl(k: Kernel, file: OpenFile, op: number, fd: number, tar
     case EpollOp.ADD:
       if (there !== undefined) return -Errno.EEXIST;
       if (depth(target, file) >= MAX_NESTS) return -Errno.ELOOP;
-      poll.interests.push({ file: target, fd, events, data, told: 0, seen: -1, now: 0, turn: 0 });
+      poll.interests.push({ file: target, fd, events: events | ALWAYS, data, told: 0, seen: -1, now: 0, turn: 0 });
       break;
     case EpollOp.DEL:
       if (there === undefined) return -Errno.ENOENT;
@@ -130,7 +151,7 @@ export function* epollCtl(k: Kernel, file: OpenFile, op: number, fd: number, tar
     case EpollOp.MOD:
       if (there === undefined) return -Errno.ENOENT;
       if ((there.events & Epoll.EXCLUSIVE) !== 0) return -Errno.EINVAL;
-      there.events = events;
+      there.events = events | ALWAYS;
       there.data = data;
       there.told = 0;
       there.seen = -1;

@@ -39,7 +39,12 @@ export function makePidfd(k: Kernel, process: Process, thread: Task | null, flag
     if (m.processes.get(process.pid) !== process) return POLL_READABLE | Poll.HUP;
     return process.zombie || (thread !== null && !process.threads.has(thread)) ? POLL_READABLE : 0;
   };
-  const file = anonFile(k, "[pidfd]", { poll }, O.RDWR | (flags & (O.NONBLOCK | O.EXCL)), 0o700);
+  const showFdinfo = (): string => {
+    const gone = m.processes.get(process.pid) !== process;
+    const id = gone ? -1 : (thread?.id ?? process.pid);
+    return `Pid:\t${id}\nNSpid:\t${id}\n`;
+  };
+  const file = anonFile(k, "[pidfd]", { poll, showFdinfo }, O.RDWR | (flags & (O.NONBLOCK | O.EXCL)), 0o700);
   file.data = new Target(process, thread);
   return file;
 }

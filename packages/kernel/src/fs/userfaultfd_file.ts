@@ -128,8 +128,20 @@ const USERFAULTFD_OPS: FileOps = {
   ioctl: (k, file, cmd, arg) => k.userfaultfdFile.ioctl(k, file.data as UserfaultfdCtx, cmd, arg),
   read: (k, file, into) => k.userfaultfdFile.read(k, file, into),
   poll: (file) => poll(file),
+  showFdinfo: (file) => fdinfo(file.data as UserfaultfdCtx),
   release: (k, file) => k.userfaultfd.release(k, file.data as UserfaultfdCtx),
 };
+
+/** UFFD_FEATURE_INITIALIZED: the kernel's own, and seen in fdinfo alone. */
+const INITIALIZED = 2 ** 31;
+/** Every ioctl that there is. */
+const IOCTLS = Object.values(Nr).reduce((all: bigint, nr) => (typeof nr === "number" ? all | bit(nr) : all), 0n);
+
+/** Faults that nobody has read, and all that wait; what was agreed on with UFFDIO_API. */
+function fdinfo({ pending, faults, features, initialized }: UserfaultfdCtx): string {
+  const agreed = features + (initialized ? INITIALIZED : 0);
+  return `pending:\t${pending.length}\ntotal:\t${pending.length + faults.length}\nAPI:\t${UFFD_API.toString(16)}:${agreed.toString(16)}:${IOCTLS.toString(16)}\n`;
+}
 
 function poll(file: OpenFile): number {
   const ctx = file.data as UserfaultfdCtx;

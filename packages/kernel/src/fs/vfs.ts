@@ -108,6 +108,8 @@ export interface FileOps {
   poll?(file: OpenFile): number;
   /** Without it there is no splice(2), and none of the flags of preadv2(2) but RWF_HIPRI. */
   readonly iter?: FileIter;
+  /** Lines of its own in /proc/PID/fdinfo. */
+  showFdinfo?(file: OpenFile): string;
   /** How often what `poll` says may have become so anew: for those who are told once of each change (EPOLLET). */
   changes?(): number;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */

@@ -366,9 +366,9 @@ class FdinfoDir extends PseudoDir {
         const table = files();
         const file = table?.get(fd) ?? null;
         if (table === undefined || file === null) return -Errno.ENOENT;
-        const flags = file.flags | O.LARGEFILE | (table.isCloexec(fd) ? O.CLOEXEC : 0);
+        const flags = file.flags | (table.isCloexec(fd) ? O.CLOEXEC : 0);
         const mount = context.mountId(file.inode.dev ?? 0);
-        return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mount}\nino:\t${file.inode.ino}\n${fdinfoLocks(table, file)}`;
+        return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mount}\nino:\t${file.inode.ino}\n${fdinfoLocks(table, file)}${file.ops.showFdinfo?.(file) ?? ""}`;
       },
     });
   }
