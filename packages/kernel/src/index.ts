@@ -33,6 +33,7 @@ export { Madv } from "./mm/madvise.js";
 export type { Memcg } from "./mm/memcontrol.js";
 export type { Vmf } from "./mm/memory.js";
 export type { IoVec } from "./mm/access_remote.js";
+export { secretmemFileCreate } from "./mm/secretmem.js";
 export { Mm, RssKind, VM, VM_UFFD, Vma } from "./mm/mm_types.js";
 export { MigrateMode } from "./mm/migrate_mode.js";
 export { Mcl, MLOCK_ONFAULT } from "./mm/mlock.js";

@@ -2,6 +2,7 @@ import * as fileHuge from "./mm/file_huge.js";
 import * as fileFault from "./mm/file_fault.js";
 import * as filemap from "./mm/filemap.js";
 import * as shmemHuge from "./mm/shmem_huge.js";
+import * as secretmem from "./mm/secretmem.js";
 import * as shmem from "./mm/shmem.js";
 import * as guard from "./mm/guard.js";
 import * as accessRemote from "./mm/access_remote.js";
@@ -175,6 +176,7 @@ export const MAINLINE = {
   ptReclaim,
   remapFilePages,
   rmap,
+  secretmem,
   shmem,
   shmemHuge,
   sem,

@@ -89,6 +89,8 @@ export class Machine {
   readonly anonVmas: AnonVmas;
   /** Files that can be mapped. */
   readonly mappings = new AddressSpaces(this);
+  /** Pages that a user keeps in RAM otherwise than by mlock(), by uid (user_struct.locked_vm). Op.Stats announces it. */
+  readonly lockedByUser = new Map<number, number>();
   /** The tmpfs that nobody sees: of memfds, and of shared anonymous memory. */
   readonly shmem = new ShmemSb(SHMEM_DEV, Infinity);
   readonly thp: TransparentHugePages;

@@ -410,9 +410,10 @@ export class MountTree implements Vfs {
     if (!file.readable) return -Errno.EBADF;
     if (file.inode.kind === "directory") return -Errno.EISDIR;
     const { read } = file.ops;
+    if (file.ops.stream === true && pos !== undefined) return -Errno.ESPIPE;
     if (read === undefined) return -Errno.EINVAL;
     const buffer = into.length > MAX_RW_COUNT ? into.subarray(0, MAX_RW_COUNT) : into;
-    if (file.ops.stream === true) return pos === undefined ? yield* read(k, file, buffer, 0) : -Errno.ESPIPE;
+    if (file.ops.stream === true) return yield* read(k, file, buffer, 0);
     if (pos !== undefined) return pos < 0 ? -Errno.EINVAL : yield* read(k, file, buffer, pos);
     yield* this.lockPos(k, file);
     const n = yield* read(k, file, buffer, file.pos);
@@ -424,9 +425,10 @@ export class MountTree implements Vfs {
   *write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number, append = (file.flags & O.APPEND) !== 0): MaySleep<number> {
     if (!file.writable) return -Errno.EBADF;
     const { write } = file.ops;
+    if (file.ops.stream === true && pos !== undefined) return -Errno.ESPIPE;
     if (write === undefined) return -Errno.EINVAL;
     const bytes = from.length > MAX_RW_COUNT ? from.subarray(0, MAX_RW_COUNT) : from;
-    if (file.ops.stream === true) return pos === undefined ? yield* write(k, file, bytes, 0) : -Errno.ESPIPE;
+    if (file.ops.stream === true) return yield* write(k, file, bytes, 0);
     if (pos !== undefined && pos < 0) return -Errno.EINVAL;
     if (pos === undefined) yield* this.lockPos(k, file);
     const { lock } = file.inode;
@@ -502,7 +504,7 @@ export class MountTree implements Vfs {
     if (mount !== undefined) return mount.fs.statfs(k);
     if (inode instanceof HugetlbInode || inode instanceof RamDirectory) return inode.fs.statfs(k);
     const types: Partial<Record<InodeKind, number>> = { file: TMPFS_MAGIC, socket: SOCKFS_MAGIC, anon: ANON_INODE_FS_MAGIC };
-    return { type: types[inode.kind] ?? PIPEFS_MAGIC, bsize: 4096, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: inode.dev ?? 0 };
+    return { type: inode.fsMagic ?? types[inode.kind] ?? PIPEFS_MAGIC, bsize: 4096, blocks: 0, bfree: 0, files: 0, ffree: 0, dev: inode.dev ?? 0 };
   }
 
   *getdents64(k: Kernel, file: OpenFile, max: number): MaySleep<Uint8Array | number> {

@@ -203,6 +203,8 @@ export interface Inode {
   gid?: number;
   /** The file system's device number; 0 for what has none. */
   readonly dev?: number;
+  /** What statfs(2) calls its file system, where no mount has it and it is not told by its kind. */
+  readonly fsMagic?: number;
   /** 1 unless given. */
   nlink?: number;
   /** In 512-byte units, for what occupies memory. */

@@ -8,6 +8,8 @@ export interface MappingHost {
   readonly ino: number;
   /** In bytes. */
   size: number;
+  /** Its pages are mapped, and nothing else: reclaim, migration and get_user_pages() leave them alone. */
+  readonly secret?: true;
   /** Reclaim has taken pages that were zeros yet: the file has holes there again. */
   reclaimed?(pages: number): void;
 }

@@ -117,6 +117,11 @@ export function folioMapping(k: Kernel, folio: number): AddressSpace | null {
   return memmap.isAnon(folio) ? null : (mappings.get(memmap.mapping[folio]! >> 1) ?? null);
 }
 
+/** Whether a folio is of memfd_secret(2). */
+export function isSecretFolio(k: Kernel, folio: number): boolean {
+  return k.m.memmap.isFile(folio) && k.filemap.folioMapping(k, folio)?.host.secret === true;
+}
+
 /** The entries that a folio has in its file. */
 function entriesOf(k: Kernel, folio: number): number {
   return k.m.memmap.has(folio, PG.hugetlb) ? 1 : k.m.memmap.folioPages(folio);
@@ -149,6 +154,8 @@ export function accountShmemThp(k: Kernel, folio: number, pages: number): void {
 export interface ReadsFolios {
   /** Fills a locked folio that nobody maps yet; 0 or a negated errno. Takes the machine time that it takes. */
   readFolio(k: Kernel, folio: number, index: number): MaySleep<number>;
+  /** GFP_HIGHUSER_MOVABLE and its like; that unless given. */
+  readonly gfp?: number;
 }
 
 /**
@@ -160,7 +167,7 @@ export function* readMappingPage(k: Kernel, mapping: AddressSpace, source: Reads
   for (;;) {
     const page = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
     if (page >= 0) return { page, read: false };
-    const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, GFP_ANON_FOLIO);
+    const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, source.gfp ?? GFP_ANON_FOLIO);
     if (folio === NO_PAGE) return -Errno.ENOMEM;
     m.refs?.put(folio, "alloc");
     m.refs?.get(folio, site);

@@ -7,6 +7,7 @@ import { FaultFlag, VmFault } from "./fault_flags.js";
 import { FollFlag, INTERNAL_GUP_FLAGS } from "./gup_flags.js";
 import { VM, VM_ACCESS, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
+import { isSecretmem } from "./secretmem.js";
 import { needsSoftDirtyWp } from "./vm_prot.js";
 
 /** There is a page, which others have, too: one to pin must be nobody else's. (In Linux -EMLINK.) */
@@ -136,7 +137,7 @@ export function* faultinPage(k: Kernel, vma: Vma, vpn: number, gup: number, unsh
 export function checkVmaFlags(_k: Kernel, vma: Vma, gup: number): number {
   const { flags } = vma;
   const write = (gup & FollFlag.WRITE) !== 0;
-  if ((flags & VM.PFNMAP) !== 0) return -Errno.EFAULT;
+  if ((flags & VM.PFNMAP) !== 0 || isSecretmem(vma)) return -Errno.EFAULT;
   if ((gup & FollFlag.ANON) !== 0 && vma.ops !== null) return -Errno.EFAULT;
   if ((gup & FollFlag.SPLIT_PMD) !== 0 && vma.isHugetlb) return -Errno.EOPNOTSUPP;
   const longterm = FollFlag.PIN | FollFlag.LONGTERM;

@@ -98,6 +98,8 @@ export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: s
 /** Whether a folio can be had by who does not look at the VMA: a file may have to know of writes to it. */
 export function* gupFastFolioAllowed(k: Kernel, folio: number, gup: number): Atomic<boolean> {
   const { memmap, mappings } = k.m;
+  k.m.touches(Op.PageFlags, folio);
+  if (k.filemap.isSecretFolio(k, folio)) return false;
   if ((gup & (FollFlag.PIN | FollFlag.WRITE)) !== (FollFlag.PIN | FollFlag.WRITE)) return true;
   if (k.m.point(Op.PageFlags, folio)) yield SWITCH;
   if (memmap.has(folio, PG.hugetlb) || memmap.isAnon(folio)) return true;

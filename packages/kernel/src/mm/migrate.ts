@@ -176,8 +176,9 @@ export function* migrateFolioUndo(k: Kernel, src: number, dst: number, unmapped:
   yield* k.folioLock.folioUnlock(k, src);
 }
 
-/** Moves contents and identity; then both are unlocked and the old folio is freed. 0 or -EAGAIN. */
+/** Moves contents and identity; then both are unlocked and the old folio is freed. 0, -EAGAIN, or -EBUSY for what stays where it is. */
 export function* migrateFolioMove(k: Kernel, src: number, dst: number, unmapped: UnmappedFolio): MaySleep<number> {
+  if (k.filemap.isSecretFolio(k, src)) return -Errno.EBUSY;
   if (!(yield* k.migrate.moveToNewFolio(k, src, dst))) return -Errno.EAGAIN;
   yield* k.swap.folioAddLru(k, dst);
   if (unmapped.wasMapped) yield* k.migrate.removeMigrationPtes(k, src, dst);

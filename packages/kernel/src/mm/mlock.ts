@@ -6,6 +6,7 @@ import { Rlimit, rlimit, rlimitPages } from "../kernel/rlimit.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { VM, VM_LOCKED_MASK, VM_SPECIAL, type Mm, type Vma } from "./mm_types.js";
+import { isSecretmem } from "./secretmem.js";
 
 /** MCL_*. */
 export enum Mcl {
@@ -28,9 +29,9 @@ export function mlockFutureOk(k: Kernel, mm: Mm, flags: number, pages: number): 
   return mm.lockedVm + pages <= rlimitPages(k.m, Rlimit.MEMLOCK);
 }
 
-/** Whether a VMA's pages can be locked: those of drivers, and those that may be dropped, cannot. */
+/** Whether a VMA's pages can be locked: those of drivers, and those that may be dropped, cannot; those of secret memory are. */
 export function vmaSupportsMlock(_k: Kernel, vma: Vma): boolean {
-  return (vma.flags & (VM_SPECIAL | VM.DROPPABLE)) === 0;
+  return (vma.flags & (VM_SPECIAL | VM.DROPPABLE)) === 0 && !isSecretmem(vma);
 }
 
 /**

@@ -15,7 +15,7 @@ import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
 /** Whether reclaim may take a folio. */
 export function folioEvictable(k: Kernel, folio: number): boolean {
-  return !k.m.memmap.has(folio, PG.mlocked);
+  return !k.m.memmap.has(folio, PG.mlocked) && !k.filemap.isSecretFolio(k, folio);
 }
 
 /** A locked VMA maps a folio that is on a list, or on its way to one. */

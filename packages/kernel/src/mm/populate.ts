@@ -4,6 +4,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, USER_VPN_END, ptePresent } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
+import { isSecretmem } from "./secretmem.js";
 import { VM, VM_ACCESS, type Mm } from "./mm_types.js";
 import { PG } from "./page.js";
 
@@ -49,7 +50,7 @@ export function* faultinRange(k: Kernel, mm: Mm, start: number, end: number, wri
     const vma = mm.vmaAt(vpn);
     if (vma === null) return -Errno.ENOMEM;
     // It may be another one since the lock was dropped.
-    if (write && (vma.flags & VM.WRITE) === 0) return -Errno.EFAULT;
+    if ((write && (vma.flags & VM.WRITE) === 0) || isSecretmem(vma)) return -Errno.EFAULT;
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     const ptep = m.pt.find(mm.pgd, vpn);
     m.touches(Op.PteRead, ptep);
@@ -106,7 +107,7 @@ export function* madvisePopulate(k: Kernel, mm: Mm, start: number, end: number, 
       result = -Errno.ENOMEM;
       break;
     }
-    if ((vma.flags & (write ? VM.WRITE : VM.READ)) === 0 || (vma.flags & VM.PFNMAP) !== 0) {
+    if ((vma.flags & (write ? VM.WRITE : VM.READ)) === 0 || (vma.flags & VM.PFNMAP) !== 0 || isSecretmem(vma)) {
       result = -Errno.EINVAL;
       break;
     }

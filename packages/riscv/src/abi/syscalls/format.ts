@@ -422,6 +422,7 @@ export const FADVICE = oneOf({
   0: "POSIX_FADV_NORMAL", 1: "POSIX_FADV_RANDOM", 2: "POSIX_FADV_SEQUENTIAL", 3: "POSIX_FADV_WILLNEED", 4: "POSIX_FADV_DONTNEED",
   5: "POSIX_FADV_NOREUSE",
 });
+export const CLOEXEC = flags([[0o2000000, "O_CLOEXEC"]]);
 export const MFD_FLAGS = flags([[1, "MFD_CLOEXEC"], [2, "MFD_ALLOW_SEALING"], [4, "MFD_HUGETLB"], [8, "MFD_NOEXEC_SEAL"], [0x10, "MFD_EXEC"]]);
 export const CLOSE_RANGE_FLAGS = flags([[2, "CLOSE_RANGE_UNSHARE"], [4, "CLOSE_RANGE_CLOEXEC"]]);
 export const FCNTL_COMMAND = oneOf({

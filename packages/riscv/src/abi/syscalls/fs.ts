@@ -569,7 +569,8 @@ const fchmod: Handler = function* (t, [fd, mode]) {
 const fsync: Handler = function* (t, [fd]) {
   const file = fileOf(t, fd!);
   if (file === null) return -Errno.EBADF;
-  return file.inode.kind === "file" || file.inode.kind === "directory" ? 0 : -Errno.EINVAL;
+  const { kind } = file.inode;
+  return (kind === "file" && file.ops.stream !== true) || kind === "directory" ? 0 : -Errno.EINVAL;
 };
 
 const umask: Handler = function* (t, [mask]) {

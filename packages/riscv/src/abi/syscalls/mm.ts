@@ -1,9 +1,10 @@
 import {
   Errno, MapFlag, memfdCreate, memfdCreateHugetlb, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, radixToSwpEntry, SWITCH, tableObject, USER_VPN_END,
-  VM, xaIsValue, type Atomic,
+  secretmemFileCreate, VM, xaIsValue, type Atomic,
 } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
+import { installOrPut } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const mmap: Handler = function* (t, [address, length, prot, flags, fd, offset]) {
@@ -144,10 +145,13 @@ const memfd: Handler = function* (t, [name, flags]) {
   if (typeof text === "number") return text === -Errno.ENAMETOOLONG ? -Errno.EINVAL : text;
   const file = huge ? yield* memfdCreateHugetlb(k, text, f) : memfdCreate(k, text, f);
   if (typeof file === "number") return file;
-  const fd = t.task.process!.files.install(file, (f & MfdFlag.CLOEXEC) !== 0);
-  if (fd >= 0) return fd;
-  yield* k.m.vfs.put(k, file);
-  return -Errno.EMFILE;
+  return yield* installOrPut(t, file, (f & MfdFlag.CLOEXEC) !== 0, 0);
+};
+
+const memfdSecret: Handler = function* (t, [flags]) {
+  const f = int(flags!);
+  if ((f & ~O.CLOEXEC) !== 0) return -Errno.EINVAL;
+  return yield* installOrPut(t, secretmemFileCreate(t.k), (f & O.CLOEXEC) !== 0, 0);
 };
 
 const MEMBARRIER_QUERY = 0;
@@ -189,6 +193,7 @@ export const MM: readonly (readonly [number, Syscall])[] = [
   [232, call("mincore", [...RANGE, F.OUT], mincore)],
   [233, call("madvise", [...RANGE, F.MADVICE], madvise, "what the memory management refuses")],
   [279, call("memfd_create", [F.PATH, F.MFD_FLAGS], memfd)],
+  [447, call("memfd_secret", [F.CLOEXEC], memfdSecret)],
   [259, call("riscv_flush_icache", [F.POINTER, F.POINTER, F.FLUSH_ICACHE_FLAGS], flushIcache)],
   [283, call("membarrier", [F.MEMBARRIER_COMMAND, F.HEX, F.INT], membarrier, "no rseq commands")],
   [234, call("remap_file_pages", [...RANGE, F.PROT, F.SIZE, F.MAP_FLAGS], remapFilePages)],

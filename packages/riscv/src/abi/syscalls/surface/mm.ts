@@ -120,6 +120,7 @@ export const MM: Surfaces = {
     takes: { 1: bits([0, 1, 2, 4, 8, 16], EINVAL) },
     refuses: [[EINVAL, "both MFD_EXEC and MFD_NOEXEC_SEAL", { 1: 24 }], [EINVAL, "a size without MFD_HUGETLB", { 1: 0x54000000 }], [ENODEV, "a size of which there are no pages", { 1: 0x40000004 }], noMemory(0), [EINVAL, "a name of 250 bytes", { 0: "n".repeat(250) }]],
   },
+  memfd_secret: { example: [0], takes: { 0: bits([O.CLOEXEC], EINVAL) } },
   process_vm_readv: PROCESS_VM,
   process_vm_writev: PROCESS_VM,
   process_madvise: {
