@@ -33,6 +33,7 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   "anon-exclusive": { look: "VM_BUG_ON_PAGE or VM_WARN_ON about PageAnonExclusive", options: [] },
   "stale-tlb": { look: "words that this program finds wrong: a CPU has gone on through what its TLB had", options: [] },
   "device-table": { look: "words that this program finds wrong, and KASAN in lib/test_hmm.c: the device uses a page that the process has no more", options: CHECKED_TABLES },
+  "device-memory": { look: `words that this program finds wrong, or a crash in whoever touches what has no memory; ${COUNTS}`, options: [...CHECKED_TABLES, "CONFIG_DEVICE_PRIVATE=y"] },
   "migration-entry": { look: `VM_BUG_ON about the folio of a migration entry; else ${HANGS}`, options: HANG_OPTIONS },
   "page-table-lock": { look: '"WARNING: suspicious" of a lock assertion; else what an entry that two writers tear apart leads to: "BUG: Bad page map"', options: ["CONFIG_PROVE_LOCKING=y", ...CHECKED_TABLES] },
   vma: { look: '"BUG: Bad page map", a Bad rss-counter state as the program exits, or an access that should have failed', options: CHECKED_TABLES },

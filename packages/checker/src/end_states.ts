@@ -74,7 +74,7 @@ export class EndStates extends Hash64 implements ChangeListener {
   private frames(): void {
     const { memmap, ram, swap } = this.world.m;
     for (let page = 0; page < memmap.nrPages; page++) {
-      if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
+      if (memmap.isDevicePrivate(page) || memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.word(page);
       this.words(ram.words, page * WORDS_PER_FRAME, WORDS_PER_FRAME);
     }

@@ -1,16 +1,25 @@
-import { PTE, VM, type DeviceEntry, type Dmirror, type Kernel, type Mm } from "@faultline/kernel";
+import { NO_PAGE, PG, PTE, VM, type DeviceEntry, type Dmirror, type Kernel, type Mm } from "@faultline/kernel";
 import type { Finding } from "./violation.js";
 
 /**
  * Why a device's translation is not backed by the CPU's page table; null when it is: the same page,
- * with the permission, by an ordinary entry or, for atomic operations, by a device-exclusive one.
+ * with the permission, by an ordinary entry or one for memory of the device, or, for atomic operations, by a
+ * device-exclusive one. While a driver migrates, or memory of the device is on its way, a migration entry will do: the
+ * device has the page, or had it, and its driver sees to that.
  */
-export function unbacked(k: Kernel, mm: Mm, vpn: number, { page, write, atomic }: DeviceEntry): string | null {
+export function unbacked(k: Kernel, mirror: Dmirror, vpn: number, { page, write, atomic }: DeviceEntry): string | null {
+  const { mm } = mirror;
   const { m, swapops } = k;
   const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   if (flags === 0) return "the CPU's entry is empty";
-  if (swapops.isMigration(k, flags)) return "the CPU's entry is a migration entry";
+  if (swapops.isMigration(k, flags)) return migratesItself(k, mirror, page) ? null : "the CPU's entry is a migration entry";
+  if (swapops.isDevicePrivate(k, flags)) {
+    const backing = k.testHmmMemory.backingPage(k, m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
+    if (backing !== page) return `the CPU's entry is for device-private memory whose backing page is frame ${backing}`;
+    if (atomic) return "the CPU's entry is a device-private one";
+    return write && !swapops.isWritableDevicePrivate(k, flags) ? "the CPU's entry is read-only" : null;
+  }
   const exclusive = swapops.isDeviceExclusive(k, flags);
   if (!exclusive && (flags & (PTE.V | PTE.PROT_NONE)) === 0) return "the CPU's entry is in swap";
   const backing = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
@@ -19,6 +28,23 @@ export function unbacked(k: Kernel, mm: Mm, vpn: number, { page, write, atomic }
   if (exclusive) return "the CPU's entry is a device-exclusive one";
   if ((flags & PTE.PROT_NONE) !== 0) return "the CPU's entry grants nothing";
   return write && (flags & PTE.W) === 0 ? "the CPU's entry is read-only" : null;
+}
+
+/** The page of device-private memory of which a frame has the contents; NO_PAGE where it is something else. */
+export function devicePageOf(k: Kernel, frame: number): number {
+  const { memmap, pgmaps } = k.m;
+  if (memmap.has(frame, PG.swapcache | PG.buddy | PG.hugetlb)) return NO_PAGE;
+  const own = memmap.private[frame]!;
+  if (!memmap.isDevicePrivate(own) || pgmaps.of(own) === undefined) return NO_PAGE;
+  return k.testHmmMemory.backingPage(k, own) === frame ? own : NO_PAGE;
+}
+
+/** Whether a mirror may be moving a frame itself: it says so, or the frame is memory of a device that somebody refers to, or has the contents of some. */
+function migratesItself(k: Kernel, { migrations }: Dmirror, page: number): boolean {
+  const { memmap } = k.m;
+  if (migrations > 0) return true;
+  const own = memmap.isZoneDevice(page) ? page : devicePageOf(k, page);
+  return own !== NO_PAGE && memmap.refcount[memmap.folioOf(own)]! > 0;
 }
 
 /** How a device maps a page, in a word. */
@@ -37,12 +63,15 @@ export function entryWritten(k: Kernel, mirrors: readonly Dmirror[], ptep: numbe
   if (lock !== undefined && lock.owner !== m.current) {
     return { kind: "page-table-lock", message: `${task} changes the entry at page 0x${vpn.toString(16)} without its page-table lock`, about: { vpn } };
   }
-  for (const { mm, table, device } of mirrors) {
+  for (const mirror of mirrors) {
+    const { mm, table, device } = mirror;
     if (table.size === 0 || mm.pgd < 0) continue;
     const entry = table.get(vpn);
     if (entry === undefined || m.pt.find(mm.pgd, vpn) !== ptep) continue;
-    const wrong = unbacked(k, mm, vpn, entry);
+    const wrong = unbacked(k, mirror, vpn, entry);
     if (wrong === null) continue;
+    // Its driver takes memory of the device back, or gives it away, and has not come to the device's own table yet.
+    if (m.pt.isNone(ptep) && mm.activeInvalidations > 0 && migratesItself(k, mirror, entry.page)) continue;
     const what = `${device.name} maps frame ${entry.page} ${howMapped(entry)} at page 0x${vpn.toString(16)}`;
     return { kind: "device-table", about: { page: entry.page, vpn, mm: mm.id }, message: `${task} changes the entry, and no notifier has made the device drop its own: ${what}, but ${wrong}` };
   }

@@ -21,10 +21,11 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
-import { entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
+import { devicePageOf, entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { hugetlbBooks } from "./hugetlb_books.js";
 import { lruBooks } from "./lru_books.js";
+import { deviceBooks } from "./device_books.js";
 import { uffdBooks } from "./uffd_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
 
@@ -228,7 +229,7 @@ export class Invariants implements EventSink {
   /** Whether an entry names a page: an ordinary one, or one that stands in for one. */
   private namesPage(flags: number): boolean {
     const { swapops } = this.k;
-    return ptePresent(flags) || swapops.isDeviceExclusive(this.k, flags) || swapops.isMigration(this.k, flags);
+    return ptePresent(flags) || swapops.holdsMapping(this.k, flags) || swapops.isMigration(this.k, flags);
   }
 
   private entryWritten(ptep: number, flags: number, pfn: number, vpn: number): void {
@@ -277,7 +278,7 @@ export class Invariants implements EventSink {
       this.fail("exclusive-access", `${mirror.device.name} and ${other.device.name} both map ${this.frame(entry.page)} ${when}, one of them exclusively`, { page: entry.page, vpn, mm: mirror.mm.id });
     }
     if (mirror.mm.activeInvalidations > 0) return;
-    const wrong = unbacked(this.k, mirror.mm, vpn, entry);
+    const wrong = unbacked(this.k, mirror, vpn, entry);
     if (wrong === null) return;
     this.fail("device-table", `${mirror.device.name} maps ${this.frame(entry.page)} ${howMapped(entry)} at page ${hex(vpn)} ${when}, but ${wrong}`, { page: entry.page, vpn, mm: mirror.mm.id });
   }
@@ -306,6 +307,7 @@ export class Invariants implements EventSink {
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
+    deviceBooks(this.k, (message, page) => this.fail("device-memory", message, { page }));
     uffdBooks(m, (message) => this.fail("leak", message));
     if (m.rcu.pending + m.notifierSrcu.periods.pending > 0) this.fail("leak", "a grace period has not ended");
     this.trackedReferences(false);
@@ -363,9 +365,13 @@ export class Invariants implements EventSink {
       const wrong = notGranted(mm, vpn, flags);
       if (wrong !== null) this.fail("vma", `the entry at page ${hex(vpn)} ${wrong}`);
       const exclusive = swapops.isDeviceExclusive(this.k, flags);
-      if (exclusive || ptePresent(flags)) {
-        if (!exclusive && (flags & PTE.SPECIAL) !== 0) return;
+      const unaddressable = swapops.isDevicePrivate(this.k, flags);
+      if (exclusive || unaddressable || ptePresent(flags)) {
+        if (ptePresent(flags) && (flags & PTE.SPECIAL) !== 0) return;
         const page = m.memmap.pfnToPage(pfn);
+        if (page !== NO_PAGE && m.memmap.isDevicePrivate(page) !== unaddressable) {
+          return this.fail("device-memory", `the entry at page ${hex(vpn)} ${unaddressable ? "says that" : "maps"} ${this.frame(page)} ${unaddressable ? "is in device-private memory, and it is not" : ", which no CPU can address"}`, { page, vpn, mm: mm.id });
+        }
         if (page === NO_PAGE) return this.fail("mapcount", `the entry at page ${hex(vpn)} is for pfn ${hex(pfn)}, where there is no memory`);
         // References and mappings of a folio are its first page's.
         this.referenced[m.memmap.folioOf(page)]!++;
@@ -467,7 +473,8 @@ export class Invariants implements EventSink {
       const table = memmap.has(page, PG.table) ? 1 : 0;
       // What is broken is kept by a reference of nobody's.
       const poisoned = memmap.has(page, PG.hwpoison) ? 1 : 0;
-      const expected = this.referenced[page]! + cache + inBatches + inFlight + table + poisoned;
+      const backing = devicePageOf(this.k, page) === NO_PAGE ? 0 : 1;
+      const expected = this.referenced[page]! + cache + inBatches + inFlight + table + poisoned + backing;
       if (refcount !== expected) {
         this.fail(
           "refcount",

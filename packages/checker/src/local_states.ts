@@ -879,9 +879,10 @@ export class LocalStates implements Seen, SharedStateListener {
   }
 
   private observeDevice(id: number): void {
-    for (const { notifier, table } of this.m.mirrors) {
+    for (const { notifier, table, migrations } of this.m.mirrors) {
       if (notifier.id !== id) continue;
       this.see(table.size);
+      this.see(migrations);
       if (table.size === 0) continue;
       for (const [vpn, { page, write, atomic }] of table) {
         this.see(vpn);

@@ -35,7 +35,8 @@ export function lruBooks(k: Kernel, fail: (message: string) => void): void {
     for (const child of memcg.children.values()) walkAll(child);
   };
   walkAll(memcgs.root);
-  for (let page = 0; page < memmap.nrPages; page++) {
+  // Memory of devices is on no list.
+  for (let page = 0; page < memmap.ramPages; page++) {
     if (listed[page] !== 0) continue;
     if (memmap.has(page, PG.lru)) fail(`frame ${page} is marked as on an LRU list, and is on none`);
     const mapped = memmap.refcount[page] !== 0 && memmap.folioOf(page) === page && memmap.isAnon(page) && memmap.folioMapcount(page) > 0;

@@ -1,7 +1,6 @@
 import {
   Access,
   Dmirror,
-  DmirrorDevice,
   Errno,
   Fill,
   FollFlag,
@@ -21,6 +20,7 @@ import {
   type FillRequest,
   type Kernel,
   type MaySleep,
+  type MigrateVma,
   type Mm,
   type UserfaultfdCtx,
 } from "@faultline/kernel";
@@ -38,6 +38,8 @@ export interface ScenarioMachine {
   readonly cpus?: number;
   /** Test devices, each with an engine that runs device threads; 1 by default. */
   readonly devices?: number;
+  /** Pages of memory of each device: device-private of the first two, device-coherent of the others; none by default. */
+  readonly devicePages?: number;
 }
 
 /** A thread of a scenario, on an executor of its own. */
@@ -365,6 +367,41 @@ export class ThreadApi {
     return yield* this.k.testHmm.dmirrorFault(this.k, this.device(device), first, first + pages, write);
   }
 
+  /** Moves pages to the memory of a device, as far as they can move: 0 or a negated errno. */
+  *migrateToDevice(device: number, addr: number, pages: number): MaySleep<number> {
+    const { k } = this;
+    const dmirror = this.device(device);
+    return yield* this.migrates(addr, pages, k.testHmmMemory.toDeviceSelect(), dmirror, (args) => k.testHmmMemory.migrateRangeToDevice(k, dmirror, args));
+  }
+
+  /** Moves pages back from the memory of a device: 0 or a negated errno. */
+  *migrateToSystem(device: number, addr: number, pages: number): MaySleep<number> {
+    const { k } = this;
+    const dmirror = this.device(device);
+    const from = dmirror.device;
+    return yield* this.migrates(addr, pages, k.testHmmMemory.fromDeviceSelect(from), dmirror, function* (args) {
+      yield* k.testHmmMemory.migrationBegins(k, dmirror, 1);
+      const error = yield* k.testHmmMemory.migrateRangeToSystem(k, dmirror, from, args);
+      yield* k.testHmmMemory.migrationBegins(k, dmirror, -1);
+      return error;
+    });
+  }
+
+  private *migrates(addr: number, pages: number, select: number, dmirror: Dmirror, migrate: (args: MigrateVma) => MaySleep<number>): MaySleep<number> {
+    const { k, mm } = this;
+    const first = pageOf(addr);
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const args = k.testHmmMemory.nextRange(k, dmirror, first, first + pages, select);
+    const result = args === null ? -Errno.EINVAL : yield* migrate(args);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    return result;
+  }
+
+  /** Brings all that is in a device's memory back to RAM, as far as nobody holds it. */
+  *evictDevice(device: number): MaySleep<void> {
+    yield* this.k.testHmmMemory.evictDevice(this.k, this.device(device).device);
+  }
+
   /** A load by a device through its mirror, which faults the page in where it lacks it; unsigned, or a negated errno. */
   *deviceLoad32(device: number, addr: number): MaySleep<number> {
     return yield* this.k.testHmm.deviceLoad32(this.k, this.device(device), wordAt(addr));
@@ -480,8 +517,7 @@ function pageOf(addr: number): number {
 
 /** Opens test device `id` on an address space, as open("/dev/hmm_dmirror…") does. */
 export function* openDevice(k: Kernel, mm: Mm, id: number): MaySleep<Dmirror> {
-  let device = k.m.dmirrors[id];
-  if (device === undefined) k.m.dmirrors[id] = device = new DmirrorDevice(id, `hmm_dmirror${id}`);
+  const device = k.m.dmirrors[id] ?? k.testHmm.createDmirror(k, id);
   const dmirror = new Dmirror(k, device, mm);
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   return dmirror;

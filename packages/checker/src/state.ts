@@ -11,7 +11,7 @@ export interface EntryState {
   /** The address that it is for, and the mm's id. */
   readonly address: string;
   readonly mm: number;
-  readonly kind: "none" | "present" | "device-exclusive" | "migration" | "swap";
+  readonly kind: "none" | "present" | "device-private" | "device-exclusive" | "migration" | "swap";
   /** "read", "write", "exec", "accessed", "dirty", "huge" (2 MiB) and their like. */
   readonly flags: readonly string[];
   /** Null where the entry names no frame. */
@@ -123,7 +123,9 @@ export class StateWatch {
     const present = ptePresent(flags);
     const kind = present
       ? "present"
-      : swapops.isDeviceExclusive(this.k, flags)
+      : swapops.isDevicePrivate(this.k, flags)
+        ? "device-private"
+        : swapops.isDeviceExclusive(this.k, flags)
         ? "device-exclusive"
         : swapops.isMigration(this.k, flags)
           ? "migration"
@@ -223,7 +225,7 @@ export class StateWatch {
 
   private namesPage(flags: number): boolean {
     const { swapops } = this.k;
-    return ptePresent(flags) || swapops.isDeviceExclusive(this.k, flags) || swapops.isMigration(this.k, flags);
+    return ptePresent(flags) || swapops.holdsMapping(this.k, flags) || swapops.isMigration(this.k, flags);
   }
 }
 

@@ -31,6 +31,8 @@ export type ViolationKind =
   | "stale-tlb"
   /** A device's page table has what the CPU's does not back. */
   | "device-table"
+  /** Memory of a device is mapped as what it is not, or its driver has lost count of it. */
+  | "device-memory"
   /** An entry was changed by somebody who did not hold the lock of its page table. */
   | "page-table-lock"
   /** A reverse walk does not find a mapping of its page. */
@@ -73,6 +75,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "anon-exclusive": "a page that is exclusive to one process is mapped once",
   "stale-tlb": "when all is over, no TLB grants what the page table does not",
   "device-table": "a device maps only what the CPU's page table backs",
+  "device-memory": "no CPU maps memory that it cannot address, and a device's memory is in use, or free, once each",
   "page-table-lock": "a page-table entry changes only under the lock of its table",
   rmap: "a reverse walk from a page finds each of its mappings",
   vma: "when all is over, the page table grants what the VMAs grant",

@@ -64,6 +64,7 @@ const VERBS: Partial<Record<Op, string>> = {
   [Op.SwapWrite]: "write %",
   [Op.Wake]: "wake %",
   [Op.Pcp]: "free pages of %",
+  [Op.Pgmap]: "memory of devices",
   [Op.Memcg]: "charge of %",
   [Op.MmCounter]: "counters of %",
   [Op.Stats]: "statistics",

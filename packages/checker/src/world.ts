@@ -144,7 +144,7 @@ export class World {
     readonly options: WorldOptions = {},
   ) {
     const { overlays, memory, ftrace, follower, guests: runtime } = options;
-    const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1 } = scenario.machine ?? {};
+    const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1, devicePages = 0 } = scenario.machine ?? {};
     const programs = Object.entries(scenario.threads).filter(([, thread]) => "elf" in thread);
     if (programs.length > 0 && runtime === undefined) throw new ScenarioError(`thread '${programs[0]![0]}' is a program, and nothing here runs programs`);
     this.m = new Machine(
@@ -156,6 +156,7 @@ export class World {
         seed: 1,
         tlbEntries: programs.length > 0 ? GUEST_TLB_ENTRIES : TLB_ENTRIES,
         checking: true,
+        deviceMemory: { private: Math.min(devices, 2) * devicePages, coherent: Math.max(0, devices - 2) * devicePages, chunk: devicePages },
         ...(memory === undefined ? {} : { memory }),
       },
       this.choices,
@@ -225,7 +226,8 @@ export class World {
     this.tables = pt.save();
     this.frames = [];
     for (let page = 0; page < memmap.nrPages; page++) {
-      if (memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
+      // Device-private pages have no contents.
+      if (memmap.isDevicePrivate(page) || memmap.refcount[memmap.folioOf(page)] === 0 || memmap.has(page, PG.table | PG.reserved)) continue;
       this.frames.push({ frame: page, words: ram.words.slice(page << 10, (page + 1) << 10) });
     }
     this.slots = m.swap.saveContents();

@@ -10,6 +10,8 @@ export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent, tableIn
 export { Tlb } from "./arch/tlb.js";
 export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
+export { MigratePfn, MigrateVmaSelect, type MigrateDevice, type MigrateVma } from "./mm/migrate_device.js";
+export { MemoryType, type DevPagemap, type DevPagemapOps } from "./mm/dev_pagemap.js";
 export { Dcmd } from "./drivers/test_hmm.js";
 export { BLOCK, SWITCH, type Atomic, type Block, type MaySleep, type Switch } from "./kernel/coroutine.js";
 export { Ftrace } from "./kernel/ftrace.js";
@@ -44,7 +46,7 @@ export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRang
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { Mremap } from "./mm/mremap.js";
-export { Memmap, NO_PAGE, PG } from "./mm/page.js";
+export { Memmap, NO_PAGE, PG, type DeviceMemory } from "./mm/page.js";
 export { startSwapDisk, SwapDisk } from "./mm/page_io.js";
 export type { SavedSlots } from "./mm/swap_device.js";
 export { Fill, type FillRequest } from "./mm/uffd_fill.js";

@@ -25,6 +25,8 @@ import * as folioWalk from "./mm/folio_walk.js";
 import * as madvise from "./mm/madvise.js";
 import * as khugepaged from "./mm/khugepaged.js";
 import * as memcg from "./mm/memcg_charge.js";
+import * as memremap from "./mm/memremap.js";
+import * as migrateDevice from "./mm/migrate_device.js";
 import * as memory from "./mm/memory.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
 import * as memoryFailure from "./mm/memory_failure.js";
@@ -99,6 +101,7 @@ import * as shm from "./kernel/shm.js";
 import * as signal from "./kernel/signal.js";
 import * as time from "./kernel/time.js";
 import * as testHmm from "./drivers/test_hmm.js";
+import * as testHmmMemory from "./drivers/test_hmm_memory.js";
 import { Ftrace } from "./kernel/ftrace.js";
 import type { Machine } from "./machine.js";
 
@@ -149,7 +152,9 @@ export const MAINLINE = {
   memoryDevice,
   memoryHotplug,
   memoryFailure,
+  memremap,
   migrate,
+  migrateDevice,
   mlock,
   mlockFolio,
   mmap,
@@ -189,6 +194,7 @@ export const MAINLINE = {
   swapops,
   taskMmu,
   testHmm,
+  testHmmMemory,
   time,
   tlbBatch,
   tlbflush,

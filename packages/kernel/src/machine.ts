@@ -16,7 +16,8 @@ import { Scheduler, TaskTable, TaskState, WaitQueue, type Executor, type Task } 
 import { Dmesg } from "./kernel/printk.js";
 import type { EventSink } from "./trace.js";
 import { FrameMemory } from "./mm/frame_memory.js";
-import { Memmap } from "./mm/page.js";
+import { Memmap, type DeviceMemory } from "./mm/page.js";
+import { DevicePagemaps } from "./mm/dev_pagemap.js";
 import { PageTables } from "./arch/pgtable.js";
 import { PageOwner } from "./mm/page_owner.js";
 import { Zones } from "./mm/zone.js";
@@ -54,9 +55,13 @@ export interface MachineConfig {
   readonly checking: boolean;
   /** Reuses the memory of an earlier machine of the same size. */
   readonly memory?: FrameMemory;
+  /** Room for memory of devices; none unless given. */
+  readonly deviceMemory?: DeviceMemory;
   /** page_owner=on: who allocated each page; false unless given. */
   readonly pageOwner?: boolean;
 }
+
+const NO_DEVICE_MEMORY: DeviceMemory = { coherent: 0, private: 0, chunk: 0 };
 
 /** The device number of the kernel's own tmpfs, 0:1. */
 const SHMEM_DEV = 1;
@@ -76,6 +81,7 @@ export class Machine {
   readonly dmesg: Dmesg;
   readonly ram: FrameMemory;
   readonly memmap: Memmap;
+  readonly pgmaps: DevicePagemaps;
   readonly pt: PageTables;
   readonly zones: Zones;
   readonly memoryBlocks: MemoryBlocks;
@@ -166,8 +172,10 @@ export class Machine {
     this.futexes = new Futexes(this);
     this.dmesg = new Dmesg(this);
     for (let i = 0; i < config.cpus; i++) this.sched.addExecutor(`CPU ${i}`, false, config.tlbEntries);
-    this.ram = config.memory ?? new FrameMemory(config.frames);
-    this.memmap = new Memmap(config.frames);
+    const devices = config.deviceMemory ?? NO_DEVICE_MEMORY;
+    this.ram = config.memory ?? new FrameMemory(config.frames + devices.coherent);
+    this.memmap = new Memmap(config.frames, devices);
+    this.pgmaps = new DevicePagemaps(this);
     this.pt = new PageTables(this);
     this.vmstat = new VmStat();
     this.memcgs = new Memcgs(this);

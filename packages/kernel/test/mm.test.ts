@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import {
   Dmirror,
-  DmirrorDevice,
+ 
   Errno,
   MapFlag,
   NotifyEvent,
@@ -65,7 +65,7 @@ test("who subscribes during an invalidation waits for its end, and for that of t
   runTask(k, function* (mm) {
     const range: NotifierRange = { mm, startVpn: 16, endVpn: 17, event: NotifyEvent.CLEAR, owner: null };
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
-    const dmirror = new Dmirror(k, new DmirrorDevice(0, "hmm_dmirror0"), mm);
+    const dmirror = new Dmirror(k, k.testHmm.createDmirror(k, 0), mm);
     yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
     expect(dmirror.notifier.invalidateSeq).toBe(mm.invalidateSeq);
     yield* k.mmuNotifier.invalidateRangeStart(k, range);

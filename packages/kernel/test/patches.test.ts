@@ -17,7 +17,7 @@ import {
   type MaySleep,
   type Mm,
 } from "../src/index.js";
-import { Dmirror, DmirrorDevice } from "../src/index.js";
+import { Dmirror } from "../src/index.js";
 import { makeKernel, runTask } from "./harness.js";
 
 const SRC = join(dirname(fileURLToPath(import.meta.url)), "../src");
@@ -106,7 +106,7 @@ function* exclusive(
   const addr = yield* k.mmap.doMmap(k, mm, 0, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
   for (let i = 0; i < pages; i++) yield* k.uaccess.putUser32(k, addr + i * 4096, i + 1);
   yield* spoil(addr);
-  const dmirror = new Dmirror(k, new DmirrorDevice(0, "hmm_dmirror0"), mm);
+  const dmirror = new Dmirror(k, k.testHmm.createDmirror(k, 0), mm);
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const result = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, addr / 4096, addr / 4096 + pages);

@@ -6,8 +6,12 @@ import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
 import { ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { HmmPfn, type HmmRange } from "../mm/hmm.js";
+import { MemoryType } from "../mm/dev_pagemap.js";
+import { VmFault } from "../mm/fault_flags.js";
+import type { Vma } from "../mm/mm_types.js";
+import type { VmOps } from "../mm/vm_ops.js";
 import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
-import { GFP_KERNEL } from "../mm/gfp.js";
+import { Gfp, GFP_KERNEL } from "../mm/gfp.js";
 import { NO_PAGE, PG } from "../mm/page.js";
 import { Dmirror, DmirrorDevice } from "./dmirror.js";
 
@@ -15,10 +19,18 @@ import { Dmirror, DmirrorDevice } from "./dmirror.js";
 export enum Dcmd {
   READ = 0xc0284800,
   WRITE = 0xc0284801,
+  MIGRATE_TO_DEV = 0xc0284802,
+  MIGRATE_TO_SYS = 0xc0284803,
   SNAPSHOT = 0xc0284804,
   EXCLUSIVE = 0xc0284805,
   CHECK_EXCLUSIVE = 0xc0284806,
+  RELEASE = 0xc0284807,
+  FLAGS = 0xc0284808,
+  READ_UNLOCKED = 0xc0284809,
 }
+
+/** What FLAGS takes, in `npages`: the next allocation for a migration fails. */
+const FLAG_FAIL_ALLOC = 1;
 
 /** What SNAPSHOT says of a page. */
 enum Prot {
@@ -28,9 +40,13 @@ enum Prot {
   WRITE = 0x02,
   PMD = 0x04,
   ZERO = 0x10,
+  DEV_PRIVATE_LOCAL = 0x20,
+  DEV_COHERENT_LOCAL = 0x40,
+  DEV_COHERENT_REMOTE = 0x50,
 }
 
 const CMD_BYTES = 40;
+
 /** Pages handled in one go by faults and snapshots. */
 const BATCH = 64;
 /** Attempts that fail with EBUSY for this long (ns) are given up: a second. */
@@ -45,11 +61,19 @@ export interface DmirrorCmd {
   faults: number;
 }
 
-/** Creates the test devices and registers their nodes. */
+/** Test device `id`: 0 and 1 have device-private memory, 2 and 3 device-coherent. */
+export function createDmirror(k: Kernel, id: number): DmirrorDevice {
+  const chunkPages = k.m.config.deviceMemory?.chunk ?? 0;
+  const type = id < 2 ? MemoryType.DEVICE_PRIVATE : MemoryType.DEVICE_COHERENT;
+  return (k.m.dmirrors[id] = new DmirrorDevice(k, id, `hmm_dmirror${id}`, type, chunkPages));
+}
+
+/** Creates the test devices and registers their nodes; device-coherent ones only where there is memory for each. */
 export function initTestHmm(k: Kernel, count: number): void {
   for (let i = 0; i < count; i++) {
-    const device = new DmirrorDevice(i, `hmm_dmirror${i}`);
-    k.m.dmirrors.push(device);
+    const { coherent = 0, chunk = 0 } = k.m.config.deviceMemory ?? {};
+    if (i >= 2 && coherent < (i - 1) * chunk) break;
+    const device = k.testHmm.createDmirror(k, i);
     const node: CharDevice = {
       name: device.name,
       rdev: (240 << 8) | i,
@@ -61,6 +85,7 @@ export function initTestHmm(k: Kernel, count: number): void {
 }
 
 const DMIRROR_OPS: FileOps = {
+  mmap: (k, _file, vma) => k.testHmm.dmirrorMmap(k, vma),
   ioctl: (k, file, cmd, arg) => k.testHmm.dmirrorIoctl(k, file.data as Dmirror, cmd, arg),
   release: (k, file) => k.testHmm.dmirrorRelease(k, file.data as Dmirror),
 };
@@ -75,7 +100,9 @@ export function* dmirrorOpen(k: Kernel, file: OpenFile, device: DmirrorDevice): 
   return 0;
 }
 
+/** What is left in the device's memory, whoever has brought it there, comes back first. */
 export function* dmirrorRelease(k: Kernel, dmirror: Dmirror): MaySleep<void> {
+  yield* k.testHmmMemory.evictDevice(k, dmirror.device);
   yield* k.mmuNotifier.intervalRemove(k, dmirror.notifier);
   dmirror.table.clear();
   const { mirrors } = k.m;
@@ -89,14 +116,14 @@ export function* dmirrorIntervalInvalidate(
   range: NotifierRange,
   seq: number,
 ): MaySleep<boolean> {
-  // A migration that this device drives updates its table itself.
-  if (range.event === NotifyEvent.MIGRATE && range.owner === dmirror.device) return true;
+  // A migration that it does itself: most of the range may be in the device already, or stay where it is.
+  const own = range.event === NotifyEvent.MIGRATE && range.owner === dmirror.device && dmirror.migrations > 0;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   k.m.touches(Op.NotifierSeqSet, dmirror.notifier.id);
   dmirror.notifier.invalidateSeq = seq;
   if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
   k.m.sink?.emit(Event.DeviceInvalidate, dmirror.device.id, range.startVpn, range.endVpn, range.event);
-  dmirror.table.invalidate(range.startVpn, range.endVpn);
+  if (!own) dmirror.table.invalidate(range.startVpn, range.endVpn);
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return true;
 }
@@ -132,6 +159,17 @@ export function* dmirrorCommand(k: Kernel, dmirror: Dmirror, cmd: number, c: Dmi
       return yield* k.testHmm.dmirrorRead(k, dmirror, c);
     case Dcmd.WRITE:
       return yield* k.testHmm.dmirrorWrite(k, dmirror, c);
+    case Dcmd.MIGRATE_TO_DEV:
+      return yield* k.testHmmMemory.dmirrorMigrateToDevice(k, dmirror, c);
+    case Dcmd.MIGRATE_TO_SYS:
+      return yield* k.testHmmMemory.dmirrorMigrateToSystem(k, dmirror, c);
+    case Dcmd.RELEASE:
+      yield* k.testHmmMemory.removeChunks(k, dmirror.device);
+      return 0;
+    case Dcmd.FLAGS:
+      return k.testHmm.dmirrorSetFlags(k, dmirror, c);
+    case Dcmd.READ_UNLOCKED:
+      return yield* k.testHmm.dmirrorRead(k, dmirror, c, true);
     case Dcmd.SNAPSHOT:
       return yield* k.testHmm.dmirrorSnapshot(k, dmirror, c);
     case Dcmd.EXCLUSIVE:
@@ -142,6 +180,33 @@ export function* dmirrorCommand(k: Kernel, dmirror: Dmirror, cmd: number, c: Dmi
       k.m.dmesg.printOnce(`test_hmm: ioctl 0x${cmd.toString(16)} is not one that this driver has`);
       return -Errno.EINVAL;
   }
+}
+
+export function dmirrorSetFlags(_k: Kernel, dmirror: Dmirror, c: DmirrorCmd): number {
+  dmirror.failsNextAlloc = (c.npages & FLAG_FAIL_ALLOC) !== 0;
+  return 0;
+}
+
+const DMIRROR_VM_OPS: VmOps = {
+  // All there is was mapped when the mapping was made.
+  *fault(): MaySleep<number> {
+    return VmFault.SIGBUS;
+  },
+  mapsAround: false,
+  isMixedMap: true,
+};
+
+/** mmap() of a device: pages of zeros, mapped at once (vm_insert_page()). */
+export function* dmirrorMmap(k: Kernel, vma: Vma): MaySleep<number> {
+  vma.ops = DMIRROR_VM_OPS;
+  for (let vpn = vma.startVpn; vpn < vma.endVpn; vpn++) {
+    const page = yield* k.pageAlloc.allocPage(k, GFP_KERNEL | Gfp.ZERO);
+    if (page === NO_PAGE) return -Errno.ENOMEM;
+    const error = yield* k.memory.vmInsertPage(k, vma, vpn, page);
+    yield* k.swap.folioPut(k, page, "alloc");
+    if (error !== 0) return error;
+  }
+  return 0;
 }
 
 /**
@@ -176,8 +241,11 @@ function* bounceToUser(k: Kernel, addr: number, frames: readonly number[]): MayS
   return error;
 }
 
-/** READ: copies a range through the mirror to `ptr`, faulting in what the mirror lacks. */
-export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+/**
+ * READ: copies a range through the mirror to `ptr`, faulting in what the mirror lacks. With `unlocked` (READ_UNLOCKED)
+ * faults may drop mmap_lock, as those must that a userfaultfd is told of.
+ */
+export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd, unlocked = false): MaySleep<number> {
   const buffer = yield* bounceInit(k, c);
   if (buffer === null) return -Errno.ENOMEM;
   const start = c.addr / 4096;
@@ -186,7 +254,7 @@ export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySle
     const result = yield* k.testHmm.dmirrorDoRead(k, dmirror, start, c, buffer);
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
     if (result === 0) return yield* bounceToUser(k, c.ptr, buffer);
-    const error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, false);
+    const error = yield* k.testHmm.dmirrorFault(k, dmirror, start + c.cpages, start + c.npages, false, unlocked);
     if (error !== 0) {
       yield* bounceFini(k, buffer);
       return error;
@@ -268,6 +336,7 @@ export function* dmirrorFault(
   startVpn: number,
   endVpn: number,
   write: boolean,
+  unlocked = false,
 ): MaySleep<number> {
   if (dmirror.mm.users === 0) return 0;
   for (let vpn = startVpn; vpn < endVpn; vpn += BATCH) {
@@ -282,17 +351,20 @@ export function* dmirrorFault(
       pages: new Int32Array(n),
       defaultFlags: HmmPfn.REQ_FAULT | (write ? HmmPfn.REQ_WRITE : 0),
       pfnFlagsMask: 0,
+      devPrivateOwner: dmirror.device,
+      unlocked,
     };
+    let denied = false;
     const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
       const flags = range.flags[i]!;
-      if ((flags & HmmPfn.VALID) === 0) return;
-      dmirror.table.set(vpn + i, {
-        page: range.pages[i]!,
-        write: write && (flags & HmmPfn.WRITE) !== 0,
-        atomic: false,
-      });
+      if ((flags & HmmPfn.VALID) === 0 || denied) return;
+      // Its own memory is reported as it is, whatever was asked for.
+      denied = write && (flags & HmmPfn.WRITE) === 0;
+      if (denied) return;
+      dmirror.table.set(vpn + i, { page: k.testHmmMemory.backingPage(k, range.pages[i]!), write, atomic: false });
     });
     if (error !== 0) return error;
+    if (denied) return -Errno.EFAULT;
   }
   return 0;
 }
@@ -314,6 +386,12 @@ export function* dmirrorRangeFault(
     range.notifierSeq = yield* k.mmuNotifier.intervalReadBegin(k, range.notifier);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     const error = yield* k.hmm.hmmRangeFault(k, range);
+    // A fault has dropped it.
+    if (error === -Errno.EAGAIN) {
+      if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
+      if (k.m.retries.again("dmirror_range_fault")) yield SWITCH;
+      continue;
+    }
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     if (error === -Errno.EBUSY) {
       if (k.m.retries.again("dmirror_range_fault")) yield SWITCH;
@@ -355,11 +433,13 @@ export function* dmirrorSnapshot(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): Ma
       pages: new Int32Array(n),
       defaultFlags: 0,
       pfnFlagsMask: 0,
+      devPrivateOwner: dmirror.device,
+      unlocked: false,
     };
     const perms = new Uint8Array(n);
     yield* k.mmuNotifier.intervalInsert(k, notifier);
     const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
-      perms[i] = snapshotByte(k, range.flags[i]!, range.pages[i]!);
+      perms[i] = snapshotByte(k, dmirror.device, range.flags[i]!, range.pages[i]!);
     });
     yield* k.mmuNotifier.intervalRemove(k, notifier);
     if (error !== 0) return error;
@@ -382,12 +462,16 @@ export function* snapshotInvalidate(
   return true;
 }
 
-function snapshotByte(k: Kernel, flags: number, page: number): number {
+function snapshotByte(k: Kernel, device: DmirrorDevice, flags: number, page: number): number {
+  const { memmap, pgmaps } = k.m;
   if ((flags & HmmPfn.ERROR) !== 0) return Prot.ERROR;
   if ((flags & HmmPfn.VALID) === 0) return Prot.NONE;
+  let where = 0;
+  if (memmap.isDevicePrivate(page)) where = Prot.DEV_PRIVATE_LOCAL;
+  else if (memmap.isDeviceCoherent(page)) where = pgmaps.of(page)!.owner === device ? Prot.DEV_COHERENT_LOCAL : Prot.DEV_COHERENT_REMOTE;
   const zero = k.hmm.isZeroPage(k, page) ? Prot.ZERO : 0;
   const pmd = (flags & HmmPfn.PMD) !== 0 ? Prot.PMD : 0;
-  return zero | pmd | ((flags & HmmPfn.WRITE) !== 0 ? Prot.WRITE : Prot.READ);
+  return where | zero | pmd | ((flags & HmmPfn.WRITE) !== 0 ? Prot.WRITE : Prot.READ);
 }
 
 /** EXCLUSIVE: makes a range of anonymous memory exclusive to the device and copies it to `ptr`. */
@@ -399,6 +483,12 @@ export function* dmirrorExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): M
   const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, start, start + c.npages);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (error !== 0) return error;
+  return yield* k.testHmm.dmirrorReadMapped(k, dmirror, c);
+}
+
+/** Copies a range that the device has translations for to `ptr`; ENOENT at the first page for which it has none. */
+export function* dmirrorReadMapped(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const start = c.addr / 4096;
   const buffer = yield* bounceInit(k, c);
   if (buffer === null) return -Errno.ENOMEM;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();

@@ -61,6 +61,7 @@ export enum Op {
   Wake, // task id
   Process, // pid of a thread group; 0 for the list of all
   Pcp, // CPU: its lists of free pages, and its stock of charged ones
+  Pgmap, // 0: which memory of devices there is, and how much of it is used
   Memcg, // memcg id
   MmCounter, // mm id: users, and sizes as /proc shows them
   Thp, // 0: settings and queues of transparent huge pages
@@ -98,6 +99,7 @@ export enum Space {
   Task,
   Process,
   Pcp,
+  Pgmap,
   Memcg,
   MmCounter,
   Thp,
@@ -164,6 +166,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.Wake]: Space.Task,
   [Op.Process]: Space.Process,
   [Op.Pcp]: Space.Pcp,
+  [Op.Pgmap]: Space.Pgmap,
   [Op.Memcg]: Space.Memcg,
   [Op.MmCounter]: Space.MmCounter,
   [Op.Thp]: Space.Thp,

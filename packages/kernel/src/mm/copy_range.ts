@@ -38,7 +38,7 @@ export enum Copied {
  */
 export function* copyPageRange(k: Kernel, dst: Vma, src: Vma): MaySleep<number> {
   // Nothing that faults would not find again.
-  if (src.anonVma === null && (dst.flags & VM_COPY_ON_FORK) === 0) return 0;
+  if (src.anonVma === null && src.ops?.isMixedMap !== true && (dst.flags & VM_COPY_ON_FORK) === 0) return 0;
   const cow = src.isCow;
   const range: NotifierRange = { mm: src.mm, startVpn: src.startVpn, endVpn: src.endVpn, event: NotifyEvent.PROTECTION_PAGE, owner: null };
   if (cow) {
@@ -196,6 +196,14 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
     m.swap.count[pfn]!++;
     copy &= ~PTE.SWP_EXCLUSIVE;
     dst.mm.addRss(RssKind.swap, 1);
+  } else if (swapops.isDevicePrivate(k, flags)) {
+    const page = m.memmap.pfnToPage(pfn);
+    const folio = m.memmap.folioOf(page);
+    // A page of the device that both have from now on, until one of them writes it, or wants it back.
+    yield* k.swap.folioGetUnowned(k, folio);
+    yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
+    dst.mm.addRss(RssKind.anon, 1);
+    if (src.isCow) copy = swapops.makeReadableDevicePrivate(k, flags);
   } else if (swapops.isMigration(k, flags)) {
     // Who moves the folio gives both of them the new frame.
     if (src.isCow) copy = swapops.makeReadableMigration(k, flags);

@@ -35,13 +35,18 @@ export interface HmmRange {
   readonly defaultFlags: number;
   /** Which of the incoming `flags` count as requests. */
   readonly pfnFlagsMask: number;
+  /** Whose device-private memory is reported rather than brought back: the owner of its pgmap; null for nobody's. */
+  readonly devPrivateOwner: object | null;
+  /** A fault may drop mmap_lock, as a userfaultfd needs; -EAGAIN says that it has. */
+  readonly unlocked: boolean;
 }
 
 /**
  * Fills a range with what the CPU page tables say, faulting in what is asked for and missing.
  * mmap_lock is held for reading. 0; -EBUSY when the range was invalidated since `notifierSeq` was
  * read (begin again); -EFAULT for holes and what cannot be read; -EPERM for a write to memory
- * that may not be written. Documentation/mm/hmm.rst.
+ * that may not be written. With `unlocked` -EAGAIN when mmap_lock was dropped, and all begins again.
+ * Documentation/mm/hmm.rst.
  */
 export function* hmmRangeFault(k: Kernel, range: HmmRange): MaySleep<number> {
   let vpn = range.startVpn;
@@ -85,7 +90,7 @@ export function* walkRange(k: Kernel, range: HmmRange, from: number): MaySleep<W
     }
     for (; vpn < end; vpn++) {
       const needed = yield* k.hmm.walkPte(k, range, vpn);
-      if (needed !== 0) return yield* k.hmm.faultPage(k, vma!, vpn, (needed & HmmPfn.WRITE) !== 0);
+      if (needed !== 0) return yield* k.hmm.faultPage(k, range, vma!, vpn, (needed & HmmPfn.WRITE) !== 0);
     }
   }
   return { error: 0, vpn: range.endVpn };
@@ -114,6 +119,20 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
   const ptep = m.pt.find(range.mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const pte = ptep < 0 ? 0 : m.pt.flags(ptep);
+  if (k.swapops.isDevicePrivate(k, pte)) {
+    const page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
+    const huge = m.pt.isHuge(ptep) ? HmmPfn.PMD : 0;
+    if (m.pgmaps.of(page)!.owner === range.devPrivateOwner) {
+      // Reported as it is, also where more was asked for: the owner need not fault.
+      range.pages[vpn - range.startVpn] = page;
+      range.flags[vpn - range.startVpn] = HmmPfn.VALID | huge | (k.swapops.isWritableDevicePrivate(k, pte) ? HmmPfn.WRITE : 0);
+      return 0;
+    }
+    if (want === 0 && huge !== 0) {
+      range.flags[vpn - range.startVpn] = HmmPfn.ERROR;
+      return 0;
+    }
+  }
   // Exclusive entries are "not there" for everybody: a fault takes the page back. So are pages on
   // their way to another frame: the fault waits for them to arrive.
   let has = 0;
@@ -128,10 +147,12 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
 }
 
 /** Faults one page in, with mmap_lock held throughout. */
-export function* faultPage(k: Kernel, vma: Vma, vpn: number, write: boolean): MaySleep<WalkResult> {
+export function* faultPage(k: Kernel, range: HmmRange, vma: Vma, vpn: number, write: boolean): MaySleep<WalkResult> {
   if (write && (vma.flags & VM.WRITE) === 0) return { error: -Errno.EPERM, vpn };
-  const result = yield* k.memory.handleMmFault(k, vma, vpn, FaultFlag.REMOTE | (write ? FaultFlag.WRITE : 0));
+  const mayUnlock = range.unlocked ? FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE : 0;
+  const result = yield* k.memory.handleMmFault(k, vma, vpn, FaultFlag.REMOTE | mayUnlock | (write ? FaultFlag.WRITE : 0));
   k.fault.accountFault(k, result);
+  if ((result & VmFault.RETRY) !== 0) return { error: -Errno.EAGAIN, vpn };
   if ((result & VmFault.ERROR) !== 0) return { error: -Errno.EFAULT, vpn };
   return { error: -Errno.EBUSY, vpn };
 }

@@ -282,6 +282,11 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
     yield* k.migrate.migrationEntryWait(k, pmd);
     return 0;
   }
+  if (k.swapops.isDevicePrivate(k, old)) {
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    const vmf = { vma, vpn: pmdStart(vpn), addr, flags, ptep: pmd, origFlags: old, origPfn: m.pt.pfn(pmd), page: NO_PAGE };
+    return yield* k.memory.doDevicePrivate(k, vmf);
+  }
   if (asksFirst(vma, old)) {
     const lets = isRwpAsync(vma);
     const pfn = m.pt.pfn(pmd);
@@ -380,7 +385,7 @@ function pmdRange(mm: Mm, start: number): NotifierRange {
 
 /* Tables set aside. Both under the entry's lock. */
 
-function depositTable(mm: Mm, page: number): void {
+export function depositTable(mm: Mm, page: number): void {
   mm.depositedTables.push(page);
   mm.pageTables++;
 }
@@ -520,8 +525,14 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
       dst.mm.addRss(RssKind.anon, HPAGE_PMD_NR);
     }
     depositTable(dst.mm, table);
-    yield* k.memory.ptepModify(k, src.mm, start, from, (now) => now & ~PTE.W);
-    yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, src, m.pt.flags(from), pfn) & ~PTE.A, pfn);
+    if (k.swapops.isDevicePrivate(k, m.pt.flags(from))) {
+      const copy = k.swapops.makeReadableDevicePrivate(k, m.pt.flags(from));
+      if (copy !== m.pt.flags(from)) yield* k.memory.setPteAt(k, src.mm, start, from, copy, pfn);
+      yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, src, copy, pfn), pfn);
+    } else {
+      yield* k.memory.ptepModify(k, src.mm, start, from, (now) => now & ~PTE.W);
+      yield* k.memory.setPteAt(k, dst.mm, start, to, k.copyRange.childPte(k, dst, src, m.pt.flags(from), pfn) & ~PTE.A, pfn);
+    }
   } else if (pinned) {
     // Page by page the child gets copies of what must stay the parent's.
     yield* k.hugeMemory.splitHugePmdLocked(k, src, start, from);
@@ -586,6 +597,8 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
 /** A page of a large folio lost its last mapping while others have theirs: worth splitting when memory is short. */
 export function deferredSplitFolio(k: Kernel, folio: number): void {
   const { deferredSplit } = k.m.thp;
+  // Splitting one makes no RAM free.
+  if (k.m.memmap.isZoneDevice(folio)) return;
   k.m.touches(Op.Thp, 0);
   if (deferredSplit.has(folio)) return;
   deferredSplit.add(folio);

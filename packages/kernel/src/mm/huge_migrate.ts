@@ -5,9 +5,7 @@ import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
 import { VM, type Vma } from "./mm_types.js";
 import { PG } from "./page.js";
-import { restoredBits } from "./swapops.js";
 import { trapped } from "./uffd_rwp.js";
-import { vmPageProt } from "./vm_prot.js";
 
 /*
  * Migration entries that stand for 2 MiB (ARCH_ENABLE_THP_MIGRATION, on riscv since 7.0): a folio that
@@ -45,10 +43,7 @@ export function* removeMigrationPmd(k: Kernel, vma: Vma, start: number, dst: num
   const { m } = k;
   const { memmap } = m;
   const old = m.pt.flags(pmd);
-  let flags = vmPageProt(vma.flags) | restoredBits(old);
-  if ((old & PTE.SWP_MIG_YOUNG) === 0) flags &= ~PTE.A;
-  if ((old & PTE.SWP_MIG_DIRTY) !== 0 && memmap.has(dst, PG.dirty)) flags |= PTE.D;
-  if (k.swapops.isWritableMigration(k, old)) flags |= PTE.W;
+  const flags = k.rmap.migratedPte(k, vma, dst, old);
   yield* k.swap.folioGetUnowned(k, dst);
   if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPmd(k, dst, vma, start, !k.swapops.isReadableMigration(k, old));
   else yield* k.rmap.folioAddFileRmapPmd(k, dst);

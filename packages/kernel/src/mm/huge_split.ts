@@ -155,6 +155,7 @@ export function splitFrozen(k: Kernel, folio: number, pieces: readonly Piece[], 
       memmap.prepareCompound(first, order);
       if (memmap.isAnon(folio)) m.thp.stats(order).nr_anon++;
     }
+    if (memmap.isZoneDevice(folio)) m.pgmaps.of(folio)!.ops.folioSplit?.(k, folio, first);
     memmap.refcount[first] = swapcache || mapping !== null ? pages + 1 : 1;
     if (first !== folio) {
       memmap.flags[first] = flags;

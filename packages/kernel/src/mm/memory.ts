@@ -1,4 +1,5 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
 import type { SpinLock } from "../kernel/locks.js";
 import { Op, tableObject } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
@@ -139,6 +140,26 @@ export function* installTable(
   if (!lock.tryUnlock()) yield* lock.unlock();
   yield* k.pageAlloc.freeTable(k, page);
   return child;
+}
+
+/** Maps a page of a driver's in a mapping of its own, with a reference of the mapping; 0, -ENOMEM, or -EBUSY where something is mapped. */
+export function* vmInsertPage(k: Kernel, vma: Vma, vpn: number, page: number): MaySleep<number> {
+  const { m } = k;
+  const pmd = yield* k.memory.pmdAlloc(k, vma.mm, vpn);
+  const ptep = pmd < 0 ? -1 : yield* k.memory.pteAlloc(k, vma.mm, vpn, pmd);
+  if (ptep < 0) return -Errno.ENOMEM;
+  const ptl = m.pt.lockOf(ptep);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.PteRead, ptep)) yield SWITCH;
+  const free = m.pt.isNone(ptep);
+  if (free) {
+    yield* k.swap.folioGetUnowned(k, page);
+    vma.mm.addRss(k.rmap.rssKind(k, page), 1);
+    yield* k.rmap.folioAddFileRmapPte(k, page, page);
+    yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, vmPageProt(vma.flags), m.memmap.pageToPfn(page));
+  }
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  return free ? 0 : -Errno.EBUSY;
 }
 
 /** Writes an entry under its page-table lock. */
@@ -561,10 +582,62 @@ export function* doSwapPage(k: Kernel, vmf: Vmf): MaySleep<number> {
     yield* k.migrate.migrationEntryWait(k, vmf.ptep);
     return 0;
   }
+  if (k.swapops.isDevicePrivate(k, vmf.origFlags)) return yield* k.memory.doDevicePrivate(k, vmf);
   if (k.swapops.isDeviceExclusive(k, vmf.origFlags)) return yield* k.memory.removeDeviceExclusiveEntry(k, vmf);
   if (k.pteMarker.pteMarker(vmf.origFlags, vmf.origPfn) !== 0) return yield* k.pteMarker.handlePteMarker(k, vmf);
   if (!k.swapops.isSwapEntry(k, vmf.origFlags)) return VmFault.SIGBUS;
   return yield* k.swapState.swapInFault(k, vmf);
+}
+
+/* Device-private entries. */
+
+/**
+ * A CPU wants a page that is in memory of a device which no CPU can address: the driver brings it back. The folio's
+ * lock is only tried for: who has it moves the page already, and the fault waits for that without a reference, which
+ * would be in the way.
+ */
+export function* doDevicePrivate(k: Kernel, vmf: Vmf): MaySleep<number> {
+  const { m } = k;
+  if ((vmf.flags & FaultFlag.VMA_LOCK) !== 0) {
+    // migrate_vma_setup() wants mmap_lock.
+    yield* k.memory.vmaEndRead(k, vmf.vma);
+    return VmFault.RETRY;
+  }
+  if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
+  vmf.page = m.memmap.pfnToPage(vmf.origPfn);
+  const folio = m.memmap.folioOf(vmf.page);
+  if (!(yield* k.folioLock.folioTrylock(k, folio))) {
+    yield* k.memory.devicePrivateLocked(k, vmf, folio);
+    return 0;
+  }
+  yield* k.swap.folioGet(k, folio, "migrate_to_ram");
+  const ptl = m.pt.lockOf(vmf.ptep);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  const mark = m.retries.mark();
+  const result = yield* m.pgmaps.of(folio)!.ops.migrateToRam!(k, vmf);
+  // It may have been split meanwhile: then these are those of the page's own folio.
+  const now = m.memmap.folioOf(vmf.page);
+  yield* k.folioLock.folioUnlock(k, now);
+  yield* k.swap.folioPut(k, now, "migrate_to_ram");
+  if (result === 0) yield* k.memory.devicePrivateStayed(k, vmf, mark);
+  return result;
+}
+
+/** Where the page has not come back, since somebody had a reference to it, the access faults again until it does. `mark` is from before. */
+export function* devicePrivateStayed(k: Kernel, vmf: Vmf, mark: number): Atomic<void> {
+  const { m } = k;
+  if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
+  if (!m.pt.same(vmf.ptep, vmf.origFlags, vmf.origPfn)) return;
+  if (m.retries.again("migrate_to_ram", () => m.retries.mark() !== mark || !m.pt.same(vmf.ptep, vmf.origFlags, vmf.origPfn))) yield SWITCH;
+}
+
+/** Under the page-table lock, which it drops: somebody else has the folio locked (softleaf_entry_wait_on_locked()). */
+export function* devicePrivateLocked(k: Kernel, vmf: Vmf, folio: number): MaySleep<void> {
+  const queue = k.m.folioWaitQueue(folio);
+  queue.prepare(TaskState.Uninterruptible, "migration_entry_wait", folio);
+  const ptl = k.m.pt.lockOf(vmf.ptep);
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
+  yield* queue.sleepPrepared();
 }
 
 /* Device-exclusive entries. */

@@ -185,6 +185,7 @@ function sameFolio(k: Kernel, ptep: number, folio: number, page: number): boolea
 }
 
 function* count(k: Kernel, locks: boolean, folio: number): Atomic<void> {
+  if (k.m.memmap.isZoneDevice(folio)) return;
   if (locks) yield* k.mlockFolio.mlockFolio(k, folio);
   else yield* k.mlockFolio.munlockFolio(k, folio);
 }

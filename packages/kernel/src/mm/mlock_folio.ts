@@ -47,15 +47,17 @@ function markMlocked(k: Kernel, folio: number): void {
 
 /**
  * A VMA has begun to map a folio. Whether all of a large one is in the VMA is not known here: reclaim
- * finds that out, and leaves it alone then.
+ * finds that out, and leaves it alone then. Memory of devices is on no list.
  */
 export function* mlockVmaFolio(k: Kernel, folio: number, vma: Vma): Atomic<void> {
-  if ((vma.flags & (VM.LOCKED | VM_SPECIAL)) === VM.LOCKED && !k.m.memmap.isLarge(folio)) yield* k.mlockFolio.mlockFolio(k, folio);
+  const { memmap } = k.m;
+  if (memmap.isZoneDevice(folio)) return;
+  if ((vma.flags & (VM.LOCKED | VM_SPECIAL)) === VM.LOCKED && !memmap.isLarge(folio)) yield* k.mlockFolio.mlockFolio(k, folio);
 }
 
 /** A VMA maps a folio, or a page of it, no more. */
 export function* munlockVmaFolio(k: Kernel, folio: number, vma: Vma): Atomic<void> {
-  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.munlockFolio(k, folio);
+  if ((vma.flags & VM.LOCKED) !== 0 && !k.m.memmap.isZoneDevice(folio)) yield* k.mlockFolio.munlockFolio(k, folio);
 }
 
 /** Queues a folio that nobody else maps for the LRU list on which its first VMA's pages are. */

@@ -188,9 +188,10 @@ export function changedPresentPte(k: Kernel, vma: Vma, old: number, pfn: number)
 }
 
 /**
- * Swap and exclusive entries carry no permission of their own any more. Migration entries do: it
+ * Swap and exclusive entries carry no permission of their own any more. Migration and device-private entries do: it
  * goes, whatever the new one is, and comes back with the first write.
  */
 export function changedSwapPte(k: Kernel, _vma: Vma, old: number): number {
+  if (k.swapops.isWritableDevicePrivate(k, old)) return k.swapops.makeReadableDevicePrivate(k, old);
   return k.swapops.isWritableMigration(k, old) ? k.swapops.makeReadableExclusiveMigration(k, old) : old;
 }

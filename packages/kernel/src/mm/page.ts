@@ -47,6 +47,19 @@ export const GUP_PIN_COUNTING_BIAS = 1024;
 export const MAPPING_ANON = 1;
 
 const SECTION_SHIFT = 15;
+const SECTION_PAGES = 1 << SECTION_SHIFT;
+/** Memory that CPUs cannot address has its pfns from here down, as high as physical addresses go here. */
+const DEVICE_PRIVATE_END_PFN = 1 << 30;
+
+/** Room for memory of devices, in pages: `memremapPages` gives it to them. */
+export interface DeviceMemory {
+  /** CPUs can address it, too; it lies behind RAM. */
+  readonly coherent: number;
+  /** Only the device can. */
+  readonly private: number;
+  /** How much a test device takes at a time, and one of device-coherent memory at all. */
+  readonly chunk: number;
+}
 
 export class Memmap {
   /** References, on the first page of a folio. */
@@ -73,41 +86,74 @@ export class Memmap {
   readonly head: Int32Array;
   /** While a folio is on the unevictable list: by how many locked VMAs it is known to be mapped. */
   readonly mlockCount: Int32Array;
+  /** All pages: of RAM, then device-coherent ones, then device-private ones. */
   readonly nrPages: number;
+  /** Where pages of devices begin, and where among them those that no CPU can address. */
+  readonly ramPages: number;
+  readonly privateStart: number;
   /** Told of each folio whose flags change: for who follows what steps touch (`EventSink.touches`). */
   flagsWritten: ((folio: number) => void) | null = null;
-  private readonly sectionToPage = new Map<number, number>();
+  private readonly coherentBasePfn: number;
+  private readonly privateBasePfn: number;
 
-  constructor(frames: number) {
+  constructor(ramPages: number, devices: Pick<DeviceMemory, "coherent" | "private">) {
+    const frames = ramPages + devices.coherent + devices.private;
     this.nrPages = frames;
+    this.ramPages = ramPages;
+    this.privateStart = ramPages + devices.coherent;
+    // Both begin with a section of their own.
+    this.coherentBasePfn = RAM_BASE_PFN + Math.ceil(ramPages / SECTION_PAGES) * SECTION_PAGES;
+    this.privateBasePfn = DEVICE_PRIVATE_END_PFN - Math.ceil(devices.private / SECTION_PAGES) * SECTION_PAGES;
     this.refcount = new Int32Array(frames);
     this.pincount = new Int32Array(frames);
     this.mapcount = new Int32Array(frames);
     this.flags = new Int32Array(frames);
     this.mapping = new Int32Array(frames);
     this.index = new Float64Array(frames);
-    this.lruNext = new Int32Array(frames).fill(NO_PAGE);
-    this.lruPrev = new Int32Array(frames).fill(NO_PAGE);
+    // Memory of devices is on no list.
+    this.lruNext = new Int32Array(frames).fill(NO_PAGE, 0, ramPages);
+    this.lruPrev = new Int32Array(frames).fill(NO_PAGE, 0, ramPages);
     this.private = new Int32Array(frames);
     this.memcg = new Uint16Array(frames);
     this.order = new Uint8Array(frames);
     this.head = new Int32Array(frames);
     this.mlockCount = new Int32Array(frames);
-    for (let page = 0; page < frames; page += 1 << SECTION_SHIFT) {
-      this.sectionToPage.set((RAM_BASE_PFN + page) >>> SECTION_SHIFT, page);
-    }
   }
 
   /** The page of a pfn, or NO_PAGE where there is no memory. */
   pfnToPage(pfn: number): number {
-    const first = this.sectionToPage.get(pfn >>> SECTION_SHIFT);
-    if (first === undefined) return NO_PAGE;
-    const page = first + (pfn & ((1 << SECTION_SHIFT) - 1));
-    return page < this.nrPages ? page : NO_PAGE;
+    const page = pfn - RAM_BASE_PFN;
+    return page >= 0 && page < this.ramPages ? page : this.devicePfnToPage(pfn);
+  }
+
+  private devicePfnToPage(pfn: number): number {
+    const coherent = this.ramPages + (pfn - this.coherentBasePfn);
+    if (coherent >= this.ramPages && coherent < this.privateStart) return coherent;
+    const unaddressable = this.privateStart + (pfn - this.privateBasePfn);
+    return unaddressable >= this.privateStart && unaddressable < this.nrPages ? unaddressable : NO_PAGE;
   }
 
   pageToPfn(page: number): number {
-    return RAM_BASE_PFN + page;
+    return page < this.ramPages ? RAM_BASE_PFN + page : this.devicePageToPfn(page);
+  }
+
+  private devicePageToPfn(page: number): number {
+    if (page < this.privateStart) return this.coherentBasePfn + (page - this.ramPages);
+    return this.privateBasePfn + (page - this.privateStart);
+  }
+
+  /** Whether a page is memory of a device (ZONE_DEVICE), of either type. */
+  isZoneDevice(page: number): boolean {
+    return page >= this.ramPages;
+  }
+
+  /** Whether a page is memory that no CPU can address. */
+  isDevicePrivate(page: number): boolean {
+    return page >= this.privateStart;
+  }
+
+  isDeviceCoherent(page: number): boolean {
+    return page >= this.ramPages && page < this.privateStart;
   }
 
   folioOf(page: number): number {

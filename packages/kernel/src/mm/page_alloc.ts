@@ -216,6 +216,20 @@ export function* freeLargeFolio(k: Kernel, folio: number): Atomic<void> {
   if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
 }
 
+/** A large folio that nobody else knows of becomes single pages, each with a reference as it had (split_page()). */
+export function splitPage(k: Kernel, folio: number): void {
+  const { m } = k;
+  const pages = m.memmap.folioPages(folio);
+  m.memmap.dissolveCompound(folio);
+  for (let page = folio + 1; page < folio + pages; page++) {
+    m.touches(Op.RefGet, page);
+    m.touches(Op.PageFlags, page);
+    m.memmap.refcount[page] = 1;
+    m.memmap.flags[page] = 0;
+    m.refs?.get(page, "alloc");
+  }
+}
+
 /** Puts a page on a list of this CPU; true when it is to be drained. */
 export function freeToPcp(k: Kernel, page: number): boolean {
   const { m } = k;

@@ -31,8 +31,8 @@ export function startWalk(k: Kernel, folio: number, vma: Vma, vpn: number, migra
 }
 
 /**
- * Goes on to the next entry that maps a page of the folio: an ordinary one, or a device-exclusive
- * one, which counts as a mapping like any other; or to the next migration entry for one. True with the entry's lock held; false at the
+ * Goes on to the next entry that maps a page of the folio: an ordinary one, or a device-private or
+ * device-exclusive one, which count as mappings like any other; or to the next migration entry for one. True with the entry's lock held; false at the
  * end, with nothing held.
  */
 export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<boolean> {
@@ -70,7 +70,7 @@ export function entryMaps(k: Kernel, w: PageVmaMappedWalk): boolean {
   const flags = pt.flags(w.entry);
   const wanted = w.migration
     ? k.pageVmaMapped.countsAsMigration(k, flags)
-    : ptePresent(flags) || k.swapops.isDeviceExclusive(k, flags);
+    : ptePresent(flags) || k.swapops.holdsMapping(k, flags);
   if (!wanted) return false;
   w.page = memmap.pfnToPage(pt.pfnFor(w.entry, w.vpn));
   return w.page >= 0 && memmap.folioOf(w.page) === w.folio;

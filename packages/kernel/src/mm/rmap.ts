@@ -127,7 +127,7 @@ export function* folioAddAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: nu
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
   if (exclusive) memmap.set(folio, PG.anonExclusive);
-  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockFolio(k, folio);
+  if ((vma.flags & VM.LOCKED) !== 0 && !memmap.isZoneDevice(folio)) yield* k.mlockFolio.mlockFolio(k, folio);
 }
 
 /** Another mapping of a folio of a file as a whole. */
@@ -541,10 +541,7 @@ export function* removeMigrationPte(
       continue;
     }
     if (zeroes && (yield* k.rmap.tryToMapUnusedToZeropage(k, page, vma, walk.vpn, walk.entry))) continue;
-    let flags = vmPageProt(vma.flags) | restoredBits(old);
-    if ((old & PTE.SWP_MIG_YOUNG) === 0) flags &= ~PTE.A;
-    if ((old & PTE.SWP_MIG_DIRTY) !== 0 && memmap.has(dst, PG.dirty)) flags |= PTE.D;
-    if (k.swapops.isWritableMigration(k, old)) flags |= PTE.W;
+    const flags = k.rmap.migratedPte(k, vma, dst, old);
     if (m.point(Op.RefGet, dst)) yield SWITCH;
     memmap.refcount[dst]!++;
     if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
@@ -555,6 +552,24 @@ export function* removeMigrationPte(
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, trapped(vma, flags), memmap.pageToPfn(page));
   }
   yield* drainLocked(k, vma);
+}
+
+/** One VMA's share of splitting migration entries for 2 MiB into such for single pages. */
+export function* splitMigrationPmd(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
+  const walk = startWalk(k, folio, vma, vpn, true);
+  while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) if (walk.huge) yield* k.pageVmaMapped.splitAndRestart(k, walk);
+  return true;
+}
+
+/** The entry that maps a page of `dst` where a migration entry stands. */
+export function migratedPte(k: Kernel, vma: Vma, dst: number, old: number): number {
+  const { memmap } = k.m;
+  const writable = k.swapops.isWritableMigration(k, old);
+  if (memmap.isDevicePrivate(dst)) return k.swapops.makeDevicePrivate(k, writable, old);
+  let flags = vmPageProt(vma.flags) | restoredBits(old);
+  if ((old & PTE.SWP_MIG_YOUNG) === 0) flags &= ~PTE.A;
+  if ((old & PTE.SWP_MIG_DIRTY) !== 0 && memmap.has(dst, PG.dirty)) flags |= PTE.D;
+  return writable ? flags | PTE.W : flags;
 }
 
 /** Puts the page of zeros where a migration entry for a page of zeros stands; false where it must be the page itself. */

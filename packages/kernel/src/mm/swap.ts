@@ -84,6 +84,10 @@ export function* freeFolios(k: Kernel, folios: readonly number[]): Atomic<void> 
       yield* k.hugetlbPool.freeHugeFolio(k, folio);
       continue;
     }
+    if (m.memmap.isZoneDevice(folio)) {
+      yield* k.memremap.freeZoneDeviceFolio(k, folio);
+      continue;
+    }
     k.mlockFolio.clearMlocked(k, folio);
     if (m.point(Op.Memcg, m.memmap.memcg[folio]!)) yield SWITCH;
     k.memcg.uncharge(k, folio);

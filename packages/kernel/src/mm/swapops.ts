@@ -29,6 +29,41 @@ export function migrationWriteType(k: Kernel): number {
   return k.swapops.MAX_SWAPFILES + 3;
 }
 
+/** An entry of a page in device-private memory; its pfn is the device's. The two types come right after those of migration. */
+export function deviceWriteType(k: Kernel): number {
+  return k.swapops.MAX_SWAPFILES + 4;
+}
+
+export function deviceReadType(k: Kernel): number {
+  return k.swapops.MAX_SWAPFILES + 5;
+}
+
+export function isDevicePrivate(k: Kernel, flags: number): boolean {
+  if ((flags & PTE.SWAP) === 0) return false;
+  const type = swapType(flags);
+  return type === deviceWriteType(k) || type === deviceReadType(k);
+}
+
+/** Whether a device-private entry lets its page be written: by the device, or when it is in RAM again. */
+export function isWritableDevicePrivate(k: Kernel, flags: number): boolean {
+  return (flags & PTE.SWAP) !== 0 && swapType(flags) === deviceWriteType(k);
+}
+
+/** Flags of the entry of a device-private page, with the marks of another entry for it. */
+export function makeDevicePrivate(k: Kernel, writable: boolean, marks: number): number {
+  return withSwapType(writable ? deviceWriteType(k) : deviceReadType(k)) | keptBits(marks);
+}
+
+/** A device-private entry without the permission. */
+export function makeReadableDevicePrivate(k: Kernel, flags: number): number {
+  return withSwapType(deviceReadType(k)) | (flags & (PTE.SWP_SOFT_DIRTY | PTE.SWP_UFFD_WP));
+}
+
+/** Whether an entry that is not present maps a page all the same: it has its reference and its map count. */
+export function holdsMapping(k: Kernel, flags: number): boolean {
+  return k.swapops.isDevicePrivate(k, flags) || k.swapops.isDeviceExclusive(k, flags);
+}
+
 /** An entry of a page that is broken: hardware poison's type comes right after the swap devices. */
 export function isHwpoison(k: Kernel, flags: number): boolean {
   return (flags & PTE.SWAP) !== 0 && swapType(flags) === k.swapops.MAX_SWAPFILES;
@@ -57,13 +92,13 @@ export function isReadableMigration(k: Kernel, flags: number): boolean {
 
 /**
  * Flags of the migration entry that stands in for an entry: a present one, or one that is not but
- * has a page (device-exclusive), which is never writable by itself. `exclusive`: nobody else has
- * the page.
+ * has a page: device-private, or device-exclusive, which is never writable by itself. `exclusive`:
+ * nobody else has the page.
  */
 export function makeMigration(k: Kernel, pteFlags: number, exclusive: boolean): number {
   const kept = keptBits(pteFlags);
   const shared = exclusive ? migrationReadExclusiveType(k) : migrationReadType(k);
-  if ((pteFlags & PTE.SWAP) !== 0) return withSwapType(shared) | kept;
+  if ((pteFlags & PTE.SWAP) !== 0) return withSwapType(k.swapops.isWritableDevicePrivate(k, pteFlags) ? migrationWriteType(k) : shared) | kept;
   const young = (pteFlags & PTE.A) !== 0 ? PTE.SWP_MIG_YOUNG : 0;
   const dirty = (pteFlags & PTE.D) !== 0 ? PTE.SWP_MIG_DIRTY : 0;
   return withSwapType((pteFlags & PTE.W) !== 0 ? migrationWriteType(k) : shared) | kept | young | dirty;

@@ -13,6 +13,8 @@ export interface VmOps {
   readonly mapsAround: boolean;
   /** Memory files: a userfaultfd can be told of pages that the file has not, or has and the mapping has not. */
   readonly isShmem?: true;
+  /** Pages of a driver are mapped (VM_MIXEDMAP): nobody moves them. */
+  readonly isMixedMap?: true;
   /** Another area is like one of the mapping: by a split, a move, or fork. */
   open?(k: Kernel): MaySleep<void>;
   /** An area of the mapping is gone. One that must be told of it never merges. */

@@ -123,7 +123,8 @@ export function* zapPteRange(
       if (m.point(Op.MapCount, m.memmap.folioOf(m.memmap.pfnToPage(pfn)))) yield SWITCH;
       full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
       if ((vma.flags & VM.LOCKED) !== 0 && (flags & PTE.SPECIAL) === 0) yield* k.mlockFolio.munlockVmaFolio(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn)), vma);
-    } else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
+    } else if (k.swapops.isDevicePrivate(k, flags)) yield* k.zap.zapDevicePrivatePte(k, vma, pfn);
+    else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isMigration(k, flags)) {
       // It has no reference and no map count; who moves the folio finds one entry less.
       vma.mm.addRss(k.rmap.rssKind(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn))), -1);
@@ -171,6 +172,16 @@ export function zapPresentPte(
   if ((flags & PTE.D) !== 0 && !memmap.isAnon(folio)) memmap.set(folio, PG.dirty);
   k.rmap.dropMapping(k, folio, page);
   return k.mmGather.tlbRemovePage(k, tlb, page);
+}
+
+/** The entry of a device-private page goes: no TLB has it, and the notifier told the device already. */
+export function* zapDevicePrivatePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
+  const { memmap } = k.m;
+  const page = memmap.pfnToPage(pfn);
+  const folio = memmap.folioOf(page);
+  vma.mm.addRss(RssKind.anon, -1);
+  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
+  yield* k.swap.folioPutUnowned(k, folio);
 }
 
 /** An exclusive entry goes: no TLB has it, and the notifier told the device already. */

@@ -15,6 +15,7 @@ import {
   SignalHandlers,
   Task,
   type Choices,
+  type DeviceMemory,
   type FrameMemory,
   type HostNode,
   type HostStreams,
@@ -106,8 +107,21 @@ export interface LinuxResult {
   readonly stuck: readonly string[];
 }
 
-/** /dev/hmm_dmirror0 and 1. */
-const TEST_DEVICES = 2;
+/** /dev/hmm_dmirror0 to 3: device-private ones, and device-coherent ones where there are addresses for their memory. */
+const TEST_DEVICES = 4;
+const COHERENT_DEVICES = 2;
+/** Memory that a device gets at a time: 256 MiB. */
+const CHUNK_PAGES = 1 << 16;
+/** Chunks of device-private memory that there is room for: a device takes another when its first one is full. */
+const PRIVATE_CHUNKS = 6;
+/** What a machine can address: 4 GiB, RAM and device-coherent memory. */
+const FRAMES_MAX = 1 << 20;
+
+/** Room for the memory of the test devices beside so much RAM. */
+function deviceMemory(frames: number): DeviceMemory {
+  const coherent = Math.min(COHERENT_DEVICES, Math.floor((FRAMES_MAX - frames) / CHUNK_PAGES));
+  return { coherent: coherent * CHUNK_PAGES, private: PRIVATE_CHUNKS * CHUNK_PAGES, chunk: CHUNK_PAGES };
+}
 
 /** A machine with a kernel, init, the operator's shell and one program. */
 export class LinuxMachine implements GuestHost {
@@ -137,6 +151,7 @@ export class LinuxMachine implements GuestHost {
         seed: options.seed,
         tlbEntries: options.tlbEntries ?? 1024,
         checking: false,
+        deviceMemory: deviceMemory(frames),
         pageOwner: options.pageOwner === true,
         ...(options.frameMemory === undefined ? {} : { memory: options.frameMemory }),
       },

@@ -42,9 +42,9 @@ export class MemSizeStats {
   privateHugetlb = 0;
 }
 
-/** The page behind an entry that is not present but names one: a device's exclusive entry, or a migration entry. */
+/** The page behind an entry that is not present but names one: of device-private memory, exclusive to a device, or on its way. */
 export function nonPresentPage(k: Kernel, flags: number, pfn: number): number {
-  return k.swapops.isDeviceExclusive(k, flags) || k.swapops.isMigration(k, flags) || k.swapops.isHwpoison(k, flags) ? k.m.memmap.pfnToPage(pfn) : NO_PAGE;
+  return k.swapops.holdsMapping(k, flags) || k.swapops.isMigration(k, flags) || k.swapops.isHwpoison(k, flags) ? k.m.memmap.pfnToPage(pfn) : NO_PAGE;
 }
 
 /** Adds what one entry stands for. Page-table lock held; the caller has announced the accesses. */

@@ -37,7 +37,7 @@ interface ZoneUse {
 export function zoneUses(k: Kernel): ZoneUse[] {
   const { memmap, zones } = k.m;
   const uses = zones.list.map((): ZoneUse => ({ lru: new Array<number>(LRU_LISTS).fill(0), mlocked: 0, writePending: 0 }));
-  for (let page = 0; page < memmap.nrPages; page++) {
+  for (let page = 0; page < memmap.ramPages; page++) {
     if (!memmap.has(page, PG.lru | PG.mlocked | PG.writeback)) continue;
     const use = uses[zones.zoneOf(page).id]!;
     const pages = memmap.folioPages(page);
@@ -180,7 +180,7 @@ export function* showVmstat(k: Kernel): MaySleep<string> {
     ["nr_dirty_threshold", dirtyThreshold(k, lru, DIRTY_RATIO)],
     ["nr_dirty_background_threshold", dirtyThreshold(k, lru, DIRTY_BACKGROUND_RATIO)],
     ["nr_memmap_pages", 0],
-    ["nr_memmap_boot_pages", (k.m.memmap.nrPages * STRUCT_PAGE_SIZE) / PAGE_SIZE],
+    ["nr_memmap_boot_pages", (k.m.memmap.ramPages * STRUCT_PAGE_SIZE) / PAGE_SIZE],
     ...eventCounters(k, ...EVENT_NAMES),
     ["nr_unstable", 0],
   ]);

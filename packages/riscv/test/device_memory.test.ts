@@ -1,0 +1,16 @@
+import { resolvePatches } from "@faultline/kernel";
+import { expect, test } from "vitest";
+import { runGuest } from "./guest.js";
+
+function answers(release: string): string[] {
+  const overlays = resolvePatches({ release, without: [] });
+  if (typeof overlays === "string") throw new Error(overlays);
+  const run = runGuest("device-memory", { overlays });
+  expect(run.stderr).toBe("");
+  expect(run.exitCode).toBe(0);
+  return run.stdout.trimEnd().split("\n");
+}
+
+test("pages go to memory of devices and back as on 7.3", () => {
+  expect(answers("7.3")).toMatchSnapshot();
+});

@@ -1,0 +1,35 @@
+import { scenario } from "@faultline/checker";
+
+/** A page moves to device-private memory while a CPU writes it (Documentation/mm/hmm.rst: "Migration to and from device memory"). */
+export default scenario({
+  title: "migration to a device against a CPU that writes",
+  machine: { cpus: 1, devices: 1, devicePages: 2 },
+
+  *setup(t) {
+    const page = yield* t.mmap(1);
+    yield* t.store32(page, 100);
+    yield* t.drainLruBatches();
+    return { page, expected: 100 };
+  },
+
+  threads: {
+    migrate: {
+      on: { device: 0 },
+      *run(t, s) {
+        yield* t.migrateToDevice(0, s.page, 1);
+      },
+    },
+    store: {
+      on: { cpu: 0 },
+      *run(t, s) {
+        yield* t.atomicAdd32(s.page, 1);
+        s.expected += 1;
+      },
+    },
+  },
+
+  *check(t, s) {
+    const value = yield* t.load32(s.page);
+    return value === s.expected ? null : `an update is lost: the word is ${value} instead of ${s.expected}`;
+  },
+});
