@@ -67,7 +67,8 @@ export type { CpuTimerKind } from "./kernel/cpu_timers.js";
 export type { PosixTimer, TimerNotice } from "./kernel/posix_timers.js";
 export { Ratelimit } from "./kernel/ratelimit.js";
 export { Retries } from "./kernel/retry.js";
-export { commitCreds, ROOT_CREDENTIALS, type Credentials } from "./kernel/cred.js";
+export { ptraceMayAccess } from "./kernel/ptrace.js";
+export { commitCreds, commitFsuid, maySignal, ROOT_CREDENTIALS, type Credentials } from "./kernel/cred.js";
 export { Cap, CAP_FULL_SET, CAP_LAST, capable, type Capabilities } from "./kernel/capability.js";
 export { initialLimits, maxThreads, RLIM_INFINITY, RLIM_NLIMITS, rlimit, Rlimit, STACK_LIMIT, type ResourceLimit } from "./kernel/rlimit.js";
 export { Executor, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
@@ -92,6 +93,8 @@ export { epollCtl, EpollOp, epollWait, makeEpoll, type EpollEvent } from "./fs/e
 export { makeSocketPair, shutdownSocket, socketOf, SockType, type UnixSocket } from "./fs/unix_socket.js";
 export { isPipe, makePipe, pipeSize, setPipeSize, takesNowait } from "./fs/pipe.js";
 export { mqNotify, mqOpen, MQ_PRIO_MAX, mqReceive, mqSend, mqueueOf, mqUnlink } from "./fs/mqueue.js";
+export { chmodInode, chownInode, utimesInode, type NewTime } from "./fs/attr.js";
+export { byRealIds, inodePermission, May } from "./fs/permission.js";
 export { filpClose, LockType, OFFSET_MAX, setRecordLock, setWholeLock, testRecordLock, type FileLock, type LockKind } from "./fs/file_locks.js";
 export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";

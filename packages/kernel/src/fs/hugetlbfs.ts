@@ -86,6 +86,8 @@ export class HugetlbInode implements RamFile {
   readonly rdev = 0;
   size = 0;
   nlink = 1;
+  uid = 0;
+  gid = 0;
   atimeNs: number;
   mtimeNs: number;
   ctimeNs: number;

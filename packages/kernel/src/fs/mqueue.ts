@@ -74,8 +74,8 @@ class MqueueInode implements Inode {
     k: Kernel,
     readonly ino: number,
     public mode: number,
-    readonly uid: number,
-    readonly gid: number,
+    public uid: number,
+    public gid: number,
     readonly sizes: MqueueSizes,
   ) {
     this.atimeNs = this.mtimeNs = this.ctimeNs = k.m.now();

@@ -1,11 +1,14 @@
 import { Errno } from "../kernel/errno.js";
+import { capable, Cap } from "../kernel/capability.js";
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Mutex } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { withoutPrivileges } from "./attr.js";
 import { vfsFallocate } from "./fallocate.js";
 import { HugetlbInode } from "./hugetlbfs.js";
 import { HostFs, HostInode, type HostNode } from "./host_fs.js";
+import { inodePermission, May, mayCreate, mayDelete, ownsInode } from "./permission.js";
 import { PseudoDir } from "./pseudo.js";
 import { RamDirectory } from "./ram_directory.js";
 import { TmpfsDirectory, TMPFS_MAGIC } from "./tmpfs.js";
@@ -13,6 +16,8 @@ import {
   O,
   OpenFile,
   fput,
+  S_ISGID,
+  S_ISUID,
   SEEK_CUR,
   SEEK_SET,
   nodeOf,
@@ -219,6 +224,8 @@ export class MountTree implements Vfs {
       const name = todo.pop()!;
       const isLast = todo.length === 0;
       if (at.inode.kind !== "directory") return -Errno.ENOTDIR;
+      const refused = inodePermission(k, at.inode, May.EXEC);
+      if (refused < 0) return refused;
       if (name === ".") {
         last = "dot";
         continue;
@@ -230,7 +237,7 @@ export class MountTree implements Vfs {
       }
       last = "norm";
       if (name.length > (at.inode.nameMax ?? NAME_MAX)) return -Errno.ENAMETOOLONG;
-      const inode = yield* this.lookup(k, at, name);
+      const inode = yield* this.lookupName(k, at, name);
       if (typeof inode === "number") return inode;
       if (inode === null) {
         if (!isLast) return -Errno.ENOENT;
@@ -261,7 +268,7 @@ export class MountTree implements Vfs {
     return { parent: at.parent ?? at, name: at.name, node: at, last, mustBeDirectory };
   }
 
-  private *lookup(k: Kernel, dir: PathNode, name: string): MaySleep<Inode | number | null> {
+  private *lookupName(k: Kernel, dir: PathNode, name: string): MaySleep<Inode | number | null> {
     if (dir.inode.lookup === undefined) return -Errno.ENOENT;
     const found = yield* dir.inode.lookup(k, name);
     if (found === null || typeof found === "number") return found;
@@ -304,6 +311,8 @@ export class MountTree implements Vfs {
       if (walk.mustBeDirectory) return -Errno.EISDIR;
       const dir = walk.parent.inode;
       if (dir.readOnly === true) return -Errno.EROFS;
+      const refused = mayCreate(k, dir);
+      if (refused < 0) return refused;
       if (dir.create === undefined) return -Errno.EACCES;
       const inode = yield* dir.create(k, walk.name, permissions);
       // Somebody else made it between the walk and the creation: it is simply there now.
@@ -320,7 +329,10 @@ export class MountTree implements Vfs {
     const { inode } = node;
     if (inode.kind === "symlink") return -Errno.ELOOP;
     if (inode.kind !== "file" || (inode.mode & 0o111) === 0) return -Errno.EACCES;
-    const file = yield* this.openNode(k, node, O.RDONLY, false);
+    const refused = inodePermission(k, inode, May.EXEC);
+    if (refused < 0) return refused;
+    // Who may execute it need not be allowed to read it.
+    const file = yield* this.openNode(k, node, O.RDONLY, true);
     if (typeof file === "number" || inode.writers === undefined) return file;
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     if (inode.writers <= 0) {
@@ -343,6 +355,8 @@ export class MountTree implements Vfs {
     if (typeof dir === "number") return dir;
     if (dir.inode.kind !== "directory") return -Errno.ENOTDIR;
     if (dir.inode.readOnly === true) return -Errno.EROFS;
+    const refused = mayCreate(k, dir.inode);
+    if (refused < 0) return refused;
     if (dir.inode.tmpfile === undefined) return -Errno.EOPNOTSUPP;
     const inode = yield* dir.inode.tmpfile(k, permissions);
     if (typeof inode === "number") return inode;
@@ -366,6 +380,12 @@ export class MountTree implements Vfs {
     const refused = inode.permission?.(flags) ?? 0;
     if (refused < 0) return refused;
     if (writes && inode.readOnly === true) return -Errno.EROFS;
+    if (!created) {
+      const wanted = (writes || (flags & O.TRUNC) !== 0 ? May.WRITE : 0) | ((flags & O.ACCMODE) !== O.WRONLY ? May.READ : 0);
+      const forbidden = inodePermission(k, inode, wanted);
+      if (forbidden < 0) return forbidden;
+    }
+    if ((flags & O.NOATIME) !== 0 && !ownsInode(k, inode)) return -Errno.EPERM;
     if (writes && (inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
     const ops = inode.kind === "directory" ? DIRECTORY_OPS : inode.ops;
     if (ops === undefined) return -Errno.ENXIO;
@@ -433,6 +453,8 @@ export class MountTree implements Vfs {
     if (pos === undefined) yield* this.lockPos(k, file);
     const { lock } = file.inode;
     if (lock !== undefined && !lock.tryWrite()) yield* lock.write();
+    const { inode } = file;
+    if ((inode.mode & (S_ISUID | S_ISGID)) !== 0 && inode.kind === "file" && !capable(k, Cap.FSETID)) inode.mode = withoutPrivileges(inode.mode);
     const appends = append && file.inode.kind === "file";
     const at = appends ? file.inode.size : (pos ?? file.pos);
     const n = yield* write(k, file, bytes, at);
@@ -477,8 +499,8 @@ export class MountTree implements Vfs {
       ino: inode.ino,
       mode: S_IFMT_OF[inode.kind] | inode.mode,
       nlink: inode.nlink ?? 1,
-      uid: 0,
-      gid: 0,
+      uid: inode.uid ?? 0,
+      gid: inode.gid ?? 0,
       rdev: inode.rdev,
       size: inode.size,
       blksize: inode.blksize ?? 4096,
@@ -562,16 +584,17 @@ export class MountTree implements Vfs {
   *access(k: Kernel, path: string, mode: number, base: OpenFile | null = null, follow = true): MaySleep<number> {
     if ((mode & ~7) !== 0) return -Errno.EINVAL;
     const node = yield* this.resolve(k, path, follow, base);
-    if (typeof node === "number") return node;
-    const { inode } = node;
+    return typeof node === "number" ? node : yield* this.accessInode(k, node.inode, mode);
+  }
+
+  *accessInode(k: Kernel, inode: Inode, mode: number): MaySleep<number> {
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     if ((mode & 2) !== 0) {
       const refused = inode.permission?.(O.WRONLY) ?? 0;
       if (refused < 0) return refused;
       if (inode.readOnly === true) return -Errno.EROFS;
     }
-    // Root may do everything but execute what nobody may execute.
-    if ((mode & 1) !== 0 && inode.kind !== "directory" && (inode.mode & 0o111) === 0) return -Errno.EACCES;
-    return 0;
+    return mode === 0 ? 0 : inodePermission(k, inode, mode);
   }
 
   /** Where a new name is to be made, or the errno. */
@@ -581,7 +604,8 @@ export class MountTree implements Vfs {
     if (walk.node !== null) return -Errno.EEXIST;
     if (walk.parent.inode.readOnly === true) return -Errno.EROFS;
     if (!directory && path.endsWith("/")) return -Errno.ENOENT;
-    return walk;
+    const refused = mayCreate(k, walk.parent.inode);
+    return refused < 0 ? refused : walk;
   }
 
   *mkdir(k: Kernel, path: string, mode: number, base: OpenFile | null = null): MaySleep<number> {
@@ -624,8 +648,10 @@ export class MountTree implements Vfs {
     if (walk.last !== "norm") return -Errno.EISDIR;
     if (walk.parent.inode.readOnly === true) return -Errno.EROFS;
     if (walk.node === null) return -Errno.ENOENT;
+    if (walk.node.inode.kind !== "directory" && path.endsWith("/")) return -Errno.ENOTDIR;
+    const refused = mayDelete(k, walk.parent.inode, walk.node.inode);
+    if (refused < 0) return refused;
     if (walk.node.inode.kind === "directory") return -Errno.EISDIR;
-    if (path.endsWith("/")) return -Errno.ENOTDIR;
     const dir = walk.parent.inode;
     return dir.unlink === undefined ? -Errno.EPERM : yield* dir.unlink(k, walk.name);
   }
@@ -638,6 +664,8 @@ export class MountTree implements Vfs {
     if (walk.last === "root") return -Errno.EBUSY;
     if (walk.parent.inode.readOnly === true) return -Errno.EROFS;
     if (walk.node === null) return -Errno.ENOENT;
+    const refused = mayDelete(k, walk.parent.inode, walk.node.inode);
+    if (refused < 0) return refused;
     if (walk.node.inode.kind !== "directory") return -Errno.ENOTDIR;
     if (this.isMountRoot(walk.node.inode)) return -Errno.EBUSY;
     const dir = walk.parent.inode;
@@ -668,6 +696,12 @@ export class MountTree implements Vfs {
       if (n.inode === target.node?.inode) return -Errno.ENOTEMPTY;
     }
     const dir = source.parent.inode;
+    const into = target.parent.inode;
+    let refused = mayDelete(k, dir, moved);
+    if (refused === 0) refused = target.node === null ? mayCreate(k, into) : mayDelete(k, into, target.node.inode);
+    // A directory that moves elsewhere gets another "..".
+    if (refused === 0 && moved.kind === "directory" && into !== dir) refused = inodePermission(k, moved, May.WRITE);
+    if (refused < 0) return refused;
     if (dir.rename === undefined) return -Errno.EPERM;
     return yield* dir.rename(k, source.name, target.parent.inode, target.name);
   }
@@ -680,8 +714,11 @@ export class MountTree implements Vfs {
     if (size < 0) return -Errno.EINVAL;
     const node = yield* this.resolve(k, path, true, null);
     if (typeof node === "number") return node;
-    if ((node.inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
-    return yield* this.setSize(k, node.inode, size);
+    const { inode } = node;
+    const forbidden = inode.kind === "file" && inode.readOnly !== true ? inodePermission(k, inode, May.WRITE) : 0;
+    if (forbidden < 0) return forbidden;
+    if ((inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
+    return yield* this.setSize(k, inode, size);
   }
 
   *ftruncate(k: Kernel, file: OpenFile, size: number): MaySleep<number> {
@@ -705,14 +742,13 @@ export class MountTree implements Vfs {
     return inode.truncate === undefined ? 0 : yield* inode.truncate(k, size);
   }
 
-  *chmod(k: Kernel, path: string, mode: number, base: OpenFile | null = null): MaySleep<number> {
-    const node = yield* this.resolve(k, path, true, base);
-    if (typeof node === "number") return node;
-    if (k.m.point(Op.Inode, node.inode.ino)) yield SWITCH;
-    if (node.inode.readOnly === true) return -Errno.EROFS;
-    node.inode.mode = mode & 0o7777;
-    node.inode.ctimeNs = k.m.now();
-    return 0;
+  isNosuid(inode: Inode): boolean {
+    return this.mounts.some(({ fs }) => fs.dev === inode.dev && fs.options.split(",").includes("nosuid"));
+  }
+
+  *lookup(k: Kernel, path: string, follow: boolean, base: OpenFile | null = null): MaySleep<Inode | number> {
+    const node = yield* this.resolve(k, path, follow, base);
+    return typeof node === "number" ? node : node.inode;
   }
 
   *chdir(k: Kernel, path: string): MaySleep<number> {
@@ -726,6 +762,8 @@ export class MountTree implements Vfs {
 
   private *enter(k: Kernel, node: PathNode): MaySleep<number> {
     if (node.inode.kind !== "directory") return -Errno.ENOTDIR;
+    const refused = inodePermission(k, node.inode, May.EXEC);
+    if (refused < 0) return refused;
     const { process } = k.m.current!;
     if (process !== null) {
       if (k.m.point(Op.Inode, node.inode.ino)) yield SWITCH;

@@ -6,6 +6,7 @@ import { TaskState, WaitQueue } from "../kernel/sched.js";
 import { Restart } from "../kernel/signal.js";
 import type { Kernel } from "../kernel.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { initOwner } from "./permission.js";
 import { O, OpenFile, Poll, POLL_READABLE, POLL_WRITABLE, type FileOps, type Inode } from "./vfs.js";
 
 /** Pages that a pipe has room for, at first. */
@@ -111,6 +112,7 @@ export function makePipe(k: Kernel, flags: number): readonly [OpenFile, OpenFile
   const { m } = k;
   const pipe = new Pipe(k);
   const inode: Inode = { ino: m.nextPipeIno++, kind: "pipe", mode: 0o600, rdev: 0, size: 0 };
+  initOwner(k, inode, null);
   const end = (ops: FileOps, mode: O): OpenFile => {
     const name = `pipe:[${inode.ino}]`;
     const file = new OpenFile(name, inode, ops, mode | (flags & (O.NONBLOCK | O.DIRECT)));

@@ -5,6 +5,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import type { FileSystem } from "./namei.js";
+import { initOwner } from "./permission.js";
 import { seekWithin, type DirEntry, type FileOps, type Inode } from "./vfs.js";
 
 /** A file system whose names are in memory only. */
@@ -42,6 +43,8 @@ export class RamDirectory implements Inode {
   readonly lock: RwSem;
   readonly names = new Map<string, RamDirectory | RamFile>();
   nlink = 2;
+  uid = 0;
+  gid = 0;
   size: number;
   atimeNs: number;
   mtimeNs: number;
@@ -98,6 +101,7 @@ export class RamDirectory implements Inode {
 
   *create(k: Kernel, name: string, mode: number): MaySleep<Inode | number> {
     const child = this.fs.newFile(mode);
+    initOwner(k, child, this);
     const error = yield* this.add(k, name, child);
     return error < 0 ? error : child;
   }
@@ -105,12 +109,15 @@ export class RamDirectory implements Inode {
   *tmpfile(k: Kernel, mode: number): MaySleep<Inode | number> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     const child = this.fs.newFile(mode);
+    initOwner(k, child, this);
     child.nlink = 0;
     return child;
   }
 
   *mkdir(k: Kernel, name: string, mode: number): MaySleep<number> {
-    return yield* this.add(k, name, this.fs.newDirectory(mode));
+    const child = this.fs.newDirectory(mode);
+    initOwner(k, child, this);
+    return yield* this.add(k, name, child);
   }
 
   /** A name more for a file of the same file system. */

@@ -6,6 +6,7 @@ import type { Machine } from "../machine.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { SHMEM_FILE_OPS, truncateShmem } from "../mm/shmem_file.js";
 import { ShmemInode, ShmemSb } from "../mm/shmem_inode.js";
+import { initOwner } from "./permission.js";
 import { RamDirectory, type RamFile, type RamFs } from "./ram_directory.js";
 import type { Inode, OpenFile, StatFs } from "./vfs.js";
 
@@ -94,6 +95,7 @@ export class TmpfsDirectory extends RamDirectory {
     const child = new TmpfsInode(this.fs, "symlink", 0o777);
     child.target = target;
     child.size = target.length;
+    initOwner(k, child, this);
     return yield* this.add(k, name, child);
   }
 }

@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue } from "../kernel/sched.js";
 import { Restart } from "../kernel/signal.js";
 import type { Kernel } from "../kernel.js";
+import { initOwner } from "./permission.js";
 import { fput, O, OpenFile, Poll, POLL_READABLE, POLL_WRITABLE, type FileOps, type Inode } from "./vfs.js";
 
 export enum SockType {
@@ -182,6 +183,7 @@ const SOCKET_OPS: FileOps = {
 export function makeSocketPair(k: Kernel, type: SockType, flags: number): readonly [OpenFile, OpenFile] {
   const make = (): readonly [UnixSocket, OpenFile] => {
     const inode: Inode = { ino: k.m.nextPipeIno++, kind: "socket", mode: 0o777, rdev: 0, size: 0 };
+    initOwner(k, inode, null);
     const socket = new UnixSocket(k, type, inode.ino);
     const name = `socket:[${inode.ino}]`;
     const file = new OpenFile(name, inode, { ...SOCKET_OPS, changes: () => socket.changes }, O.RDWR | (flags & O.NONBLOCK));

@@ -34,6 +34,11 @@ export enum O {
   TMPFILE = 0o20200000,
 }
 
+/** In a mode: a program runs as its owner, or by its group; of a directory, that names are their owners' to remove. */
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
+export const S_ISVTX = 0o1000;
+
 /** Events of poll(2). */
 export enum Poll {
   IN = 1,
@@ -399,7 +404,7 @@ export interface CharDevice {
 /**
  * The mount tree of a machine: what the system calls and the operator's lines go through. Paths
  * are byte strings; relative ones start at `base` if given (dirfd), else at the current process's
- * working directory. The caller is root. Errors are negated errnos.
+ * working directory. Errors are negated errnos.
  */
 export interface Vfs {
   readonly uts: UtsName;
@@ -439,8 +444,9 @@ export interface Vfs {
   /** linux_dirent64 records of at most `max` bytes; empty at the end; EINVAL when none fits. */
   getdents64(k: Kernel, file: OpenFile, max: number): MaySleep<Uint8Array | number>;
   readlink(k: Kernel, path: string, base?: OpenFile | null): MaySleep<string | number>;
-  /** `mode` is of access(2): R_OK 4, W_OK 2, X_OK 1. */
+  /** `mode` is of access(2): R_OK 4, W_OK 2, X_OK 1. By the ids for files; access(2) itself is run `byRealIds`. */
   access(k: Kernel, path: string, mode: number, base?: OpenFile | null, follow?: boolean): MaySleep<number>;
+  accessInode(k: Kernel, inode: Inode, mode: number): MaySleep<number>;
   mkdir(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
   rmdir(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
   unlink(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
@@ -451,7 +457,10 @@ export interface Vfs {
   ftruncate(k: Kernel, file: OpenFile, size: number): MaySleep<number>;
   /** fallocate(2), for whoever calls with a mode of `FallocFl`. */
   fallocate(k: Kernel, file: OpenFile, mode: number, offset: number, length: number): MaySleep<number>;
-  chmod(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
+  /** Whether a file is on a mount on which programs run as nobody but who executes them. */
+  isNosuid(inode: Inode): boolean;
+  /** An existing file by its path, for what is done to the file itself. */
+  lookup(k: Kernel, path: string, follow: boolean, base?: OpenFile | null): MaySleep<Inode | number>;
   /** Both set the current process's working directory. */
   chdir(k: Kernel, path: string): MaySleep<number>;
   fchdir(k: Kernel, file: OpenFile): MaySleep<number>;

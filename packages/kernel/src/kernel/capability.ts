@@ -31,11 +31,16 @@ export interface Capabilities {
   readonly inheritable: bigint;
 }
 
+/** Those that go with the id for files (setfsuid(2)): CAP_CHOWN to CAP_FSETID, CAP_LINUX_IMMUTABLE, CAP_MKNOD, CAP_MAC_OVERRIDE. */
+export const CAP_FS_SET = [0, 1, 2, 3, 4, 9, 27, 32].reduce((set, cap) => set | (1n << BigInt(cap)), 0n);
+
 /** What a process of root's begins with. */
 export const FULL_CAPABILITIES: Capabilities = { effective: CAP_FULL_SET, permitted: CAP_FULL_SET, inheritable: 0n };
 
 /** Whether the current task's process may do what a capability stands for. Kernel threads and scenarios may do everything. */
 export function capable(k: Kernel, cap: Cap): boolean {
-  const process = k.m.current?.process;
-  return process == null || (process.capabilities.effective & (1n << BigInt(cap))) !== 0n;
+  const task = k.m.current;
+  if (task == null || task.process === null) return true;
+  const { capabilities } = task.thread.actingAs ?? task.process;
+  return (capabilities.effective & (1n << BigInt(cap))) !== 0n;
 }

@@ -1,4 +1,6 @@
-import { CAP_FULL_SET, type Capabilities } from "./capability.js";
+import { S_ISGID, S_ISUID, type Inode } from "../fs/vfs.js";
+import type { Kernel } from "../kernel.js";
+import { CAP_FS_SET, CAP_FULL_SET, type Capabilities } from "./capability.js";
 import type { Process } from "./process.js";
 
 /** Who a process is: replaced, never changed. */
@@ -29,6 +31,32 @@ export function commitCreds(process: Process, next: Credentials): void {
   process.cred = next;
   const same = cred.euid === next.euid && cred.egid === next.egid && cred.fsuid === next.fsuid && cred.fsgid === next.fsgid;
   if (!same && process.mm !== null) process.mm.dumpable = 0;
+}
+
+/** Whose files the current task's are, and what it may do with others'; null for kernel threads and scenarios, which may do everything. */
+export function actingAs(k: Kernel): Credentials | null {
+  const task = k.m.current;
+  return task == null || task.process === null ? null : (task.thread.actingAs ?? task.process).cred;
+}
+
+/** setfsuid(2): capabilities that are about files come and go with root's id for them. */
+export function commitFsuid(process: Process, fsuid: number): void {
+  const { cred, capabilities } = process;
+  const { permitted } = capabilities;
+  let { effective } = capabilities;
+  if (cred.fsuid === 0 && fsuid !== 0) effective &= ~CAP_FS_SET;
+  else if (cred.fsuid !== 0 && fsuid === 0) effective |= permitted & CAP_FS_SET;
+  commitCreds(process, { ...cred, fsuid });
+  process.capabilities = { ...capabilities, effective };
+}
+
+/** Who a program runs as: its file's owner, and its group, where the file says so, and neither mount nor process minds. */
+export function credentialsAtExec({ cred, noNewPrivs }: Process, inode: Inode, nosuid: boolean): Credentials {
+  const changes = !nosuid && !noNewPrivs;
+  const euid = changes && (inode.mode & S_ISUID) !== 0 ? (inode.uid ?? 0) : cred.euid;
+  const asGroup = S_ISGID | 0o010;
+  const egid = changes && (inode.mode & asGroup) === asGroup ? (inode.gid ?? 0) : cred.egid;
+  return { ...cred, euid, suid: euid, fsuid: euid, egid, sgid: egid, fsgid: egid };
 }
 
 /** What a program can do that is executed by somebody: all for root, who may have given something up, and nothing for others. */

@@ -3,7 +3,7 @@ import type { Mm } from "../mm/mm_types.js";
 import { filpClose } from "../fs/file_locks.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type MaySleep } from "./coroutine.js";
-import { capabilitiesAtExec } from "./cred.js";
+import { capabilitiesAtExec, credentialsAtExec } from "./cred.js";
 import { Errno } from "./errno.js";
 import { Op } from "./op.js";
 import { SS_DISABLE } from "./process.js";
@@ -100,9 +100,10 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
   const old = process.exeFile;
   process.exeFile = file;
   process.hasExeced = true;
+  const cred = (process.cred = credentialsAtExec(process, file.inode, m.vfs.isNosuid(file.inode)));
   process.capabilities = capabilitiesAtExec(process);
-  const { cred } = process;
-  process.cred = { ...cred, suid: cred.euid, fsuid: cred.euid, sgid: cred.egid, fsgid: cred.egid };
+  // Who runs as somebody else is nobody to look into.
+  if (cred.euid !== cred.uid || cred.egid !== cred.gid) process.mm!.dumpable = 0;
   task.comm = process.comm = comm.slice(0, TASK_COMM_LEN);
   const { thread } = task;
   thread.robustList = 0;

@@ -2,7 +2,7 @@ import type { FileTable, OpenFile } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
 import type { Mm } from "../mm/mm_types.js";
 import { FULL_CAPABILITIES, type Capabilities } from "./capability.js";
-import { ROOT_CREDENTIALS } from "./cred.js";
+import { ROOT_CREDENTIALS, type Credentials } from "./cred.js";
 import type { CpuTimer, CpuTimerKind } from "./cpu_timers.js";
 import type { PosixTimer } from "./posix_timers.js";
 import type { ResourceLimit } from "./rlimit.js";
@@ -48,6 +48,8 @@ export class ThreadState {
   rtPriority = 0;
   /** What of System V semaphores is to be undone when it ends; null while there is nothing. */
   semUndo: SemUndoList | null = null;
+  /** Whom it acts as in place of its process's credentials, while a call asks what the real ids may do. */
+  actingAs: { readonly cred: Credentials; readonly capabilities: Capabilities } | null = null;
   /** MPOL_*, with its flags. */
   mempolicy = 0;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */

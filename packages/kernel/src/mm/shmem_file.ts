@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FallocFl } from "../fs/fallocate.js";
 import { O, OpenFile, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, type FileOps, type Inode } from "../fs/vfs.js";
+import { initOwner } from "../fs/permission.js";
 import type { RwSem } from "../kernel/locks.js";
 import type { AddressSpace } from "./address_space.js";
 import { PAGE_SIZE } from "./frame_memory.js";
@@ -43,6 +44,7 @@ class KernelShmemInode extends ShmemInode implements Inode {
 /** A new file of the kernel's own tmpfs, open for reading and writing, with one reference. `name` is what maps shows. */
 export function shmemFileSetup(k: Kernel, name: string, size: number, mode = 0o777): OpenFile {
   const inode = new KernelShmemInode(k, mode);
+  initOwner(k, inode, null);
   inode.size = size;
   inode.opens = 1;
   return new OpenFile(name, inode, SHMEM_FILE_OPS, O.RDWR | O.LARGEFILE);

@@ -64,6 +64,8 @@ export class ShmemInode implements MappingHost {
   readonly ino: number;
   size = 0;
   nlink = 1;
+  uid = 0;
+  gid = 0;
   atimeNs: number;
   mtimeNs: number;
   ctimeNs: number;

@@ -256,7 +256,7 @@ function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bia
     [At.EUID, cred.euid],
     [At.GID, cred.gid],
     [At.EGID, cred.egid],
-    [At.SECURE, 0],
+    [At.SECURE, Number(cred.euid !== cred.uid || cred.egid !== cred.gid)],
     [At.RANDOM, randomAt],
     [At.HWCAP2, 0],
     [At.EXECFN, addresses[pathAt]!],

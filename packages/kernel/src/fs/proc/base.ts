@@ -2,6 +2,7 @@ import { Cap, capable } from "../../kernel/capability.js";
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
+import { ptraceMayAccess } from "../../kernel/ptrace.js";
 import type { Kernel } from "../../kernel.js";
 import type { Mm } from "../../mm/mm_types.js";
 import { Event } from "../../trace.js";
@@ -60,6 +61,23 @@ interface PidContext {
 
 function targetOf(k: Kernel, context: PidContext): ProcTarget | null {
   return findTarget(k, context.id);
+}
+
+/**
+ * Whose a file of /proc/PID is: its process's, unless that does not want to be looked into, which but for the
+ * directory itself makes it root's. The process is looked up anew each time, and so is its owner.
+ */
+function owned<T extends Inode>(k: Kernel, context: PidContext, inode: T): T {
+  const process = targetOf(k, context)?.process ?? null;
+  const plainDirectory = inode.kind === "directory" && inode.mode === 0o555;
+  if (process === null || (process.mm?.dumpable !== 1 && !plainDirectory)) return inode;
+  inode.uid = process.cred.euid;
+  inode.gid = process.cred.egid;
+  return inode;
+}
+
+function mayLookInto(k: Kernel, { process }: ProcTarget): boolean {
+  return process === null || ptraceMayAccess(k, process, "files");
 }
 
 type PidEntry = (context: PidContext, ino: number) => Inode;
@@ -149,6 +167,7 @@ class MmTextFile implements Inode {
     if (k.m.point(Op.Process, this.context.id)) yield SWITCH;
     const target = targetOf(k, this.context);
     if (target === null) return -Errno.ESRCH;
+    if (!mayLookInto(k, target)) return -Errno.EACCES;
     const mm = mmOf(target);
     file.data = { mm, text: null } satisfies MmTextState;
     return mm === null && typeof this.withoutMm === "number" ? this.withoutMm : 0;
@@ -204,6 +223,7 @@ class MmDataFile implements Inode {
     const target = targetOf(k, this.context);
     const mm = target === null ? null : mmOf(target);
     if (mm === null) return -Errno.ESRCH;
+    if (!mayLookInto(k, target!)) return -Errno.EACCES;
     file.data = this.dataOf(k, mm);
     return 0;
   }
@@ -327,7 +347,7 @@ class FdDir extends PseudoDir {
       64,
     );
     link.mode = 0o500;
-    return link;
+    return owned(k, context, link);
   }
 
   override *readdir(k: Kernel): MaySleep<DirEntry[]> {
@@ -357,7 +377,7 @@ class FdinfoDir extends PseudoDir {
     const { context } = this;
     const files = () => targetOf(k, context)?.process?.files;
     if (fd < 0 || (files()?.get(fd) ?? null) === null) return -Errno.ENOENT;
-    return new TextFile(context.fs, {
+    const file = new TextFile(context.fs, {
       mode: 0o400,
       plain: true,
       ino: context.inoBase + FDINFO_INO + fd,
@@ -371,6 +391,7 @@ class FdinfoDir extends PseudoDir {
         return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mount}\nino:\t${file.inode.ino}\n${fdinfoLocks(table, file)}${file.ops.showFdinfo?.(file) ?? ""}`;
       },
     });
+    return owned(k, context, file);
   }
 
   override *readdir(k: Kernel): MaySleep<DirEntry[]> {
@@ -400,7 +421,8 @@ class TaskDir extends PseudoDir {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     const id = Number(name);
     if (!/^[1-9]\d{0,9}$/.test(name) || !this.ids(k).includes(id)) return -Errno.ENOENT;
-    return new PidDir({ ...this.context, id, thread: true, inoBase: TASK_INO + id * INO_PER_ID });
+    const context = { ...this.context, id, thread: true, inoBase: TASK_INO + id * INO_PER_ID };
+    return owned(k, context, new PidDir(context));
   }
 
   override *readdir(k: Kernel): MaySleep<DirEntry[]> {
@@ -483,7 +505,7 @@ class PidDir extends PseudoDir {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     if (targetOf(k, this.context) === null) return -Errno.ENOENT;
     const entry = this.entries().find(([n]) => n === name);
-    return entry === undefined ? -Errno.ENOENT : entry[2](this.context, entry[3]);
+    return entry === undefined ? -Errno.ENOENT : owned(k, this.context, entry[2](this.context, entry[3]));
   }
 
   override *readdir(k: Kernel): MaySleep<DirEntry[]> {
@@ -501,8 +523,8 @@ export class ProcRoot extends PseudoDir {
     this.texts = { mounts, mountinfo, mountId };
   }
 
-  private pidDir(id: number): PidDir {
-    return new PidDir({
+  private pidDir(k: Kernel, id: number): PidDir {
+    const context: PidContext = {
       fs: this.fs,
       id,
       thread: false,
@@ -510,7 +532,8 @@ export class ProcRoot extends PseudoDir {
       mountsText: () => this.texts.mounts(),
       mountinfoText: () => this.texts.mountinfo(),
       mountId: (dev) => this.texts.mountId(dev),
-    });
+    };
+    return owned(k, context, new PidDir(context));
   }
 
   override *lookup(k: Kernel, name: string): MaySleep<Inode | number | null> {
@@ -518,7 +541,7 @@ export class ProcRoot extends PseudoDir {
     const there = this.children.get(name);
     if (there !== undefined) return there;
     if (!/^[1-9]\d{0,9}$/.test(name)) return -Errno.ENOENT;
-    return findTarget(k, Number(name)) === null ? -Errno.ENOENT : this.pidDir(Number(name));
+    return findTarget(k, Number(name)) === null ? -Errno.ENOENT : this.pidDir(k, Number(name));
   }
 
   override *readdir(k: Kernel): MaySleep<DirEntry[]> {

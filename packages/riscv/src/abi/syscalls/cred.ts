@@ -1,4 +1,4 @@
-import { Cap, capable, commitCreds, Errno, Op, SWITCH, type Credentials, type MaySleep } from "@faultline/kernel";
+import { Cap, capable, commitCreds, commitFsuid, Errno, Op, SWITCH, type Credentials, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { readStruct } from "../user.js";
 import * as F from "./format.js";
@@ -85,7 +85,8 @@ function setFsId(kind: Kind): Handler {
     const old = kind === "uid" ? cred.fsuid : cred.fsgid;
     const id = int(value!);
     if (id === KEEP || (!mayAll(t, kind) && ![...idsOf(process, kind), old].includes(id))) return old;
-    commitCreds(process, { ...cred, ...(kind === "uid" ? { fsuid: id } : { fsgid: id }) });
+    if (kind === "uid") commitFsuid(process, id);
+    else commitCreds(process, { ...cred, fsgid: id });
     return old;
   };
 }
@@ -116,18 +117,16 @@ const setgroups: Handler = function* (t, [size, list]) {
   return 0;
 };
 
-const LIMITS = "files are root's, and everybody may do everything with them";
-
 export const CRED: readonly (readonly [number, Syscall])[] = [
   [143, call("setregid", [F.INT, F.INT], setReId("gid"))],
   [144, call("setgid", [F.INT], setId("gid"))],
-  [145, call("setreuid", [F.INT, F.INT], setReId("uid"), LIMITS)],
-  [146, call("setuid", [F.INT], setId("uid"), LIMITS)],
-  [147, call("setresuid", [F.INT, F.INT, F.INT], setResId("uid"), LIMITS)],
+  [145, call("setreuid", [F.INT, F.INT], setReId("uid"))],
+  [146, call("setuid", [F.INT], setId("uid"))],
+  [147, call("setresuid", [F.INT, F.INT, F.INT], setResId("uid"))],
   [148, call("getresuid", [F.OUT, F.OUT, F.OUT], getResId("uid"))],
   [149, call("setresgid", [F.INT, F.INT, F.INT], setResId("gid"))],
   [150, call("getresgid", [F.OUT, F.OUT, F.OUT], getResId("gid"))],
-  [151, call("setfsuid", [F.INT], setFsId("uid"), LIMITS)],
+  [151, call("setfsuid", [F.INT], setFsId("uid"))],
   [152, call("setfsgid", [F.INT], setFsId("gid"))],
   [158, call("getgroups", [F.INT, F.OUT], getgroups)],
   [159, call("setgroups", [F.INT, F.POINTER], setgroups)],

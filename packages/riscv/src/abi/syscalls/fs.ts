@@ -1,4 +1,4 @@
-import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, pathOf, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs } from "@faultline/kernel";
+import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -9,7 +9,6 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 export const AT_EMPTY_PATH = 0x1000;
 const AT_NO_AUTOMOUNT = 0x800;
-const AT_EACCESS = 0x200;
 /** AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC. */
 const AT_STATX_SYNC_TYPE = 0x6000;
 const AT_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
@@ -436,22 +435,6 @@ const fstatfs: Handler = function* (t, [fd, buf]) {
   return yield* t.k.uaccess.copyToUser(t.k, buf!, statfsBytes(yield* t.k.m.vfs.fstatfs(t.k, file)));
 };
 
-const faccessat: Handler = function* (t, [dirfd, name, mode]) {
-  const at = yield* pathAt(t, dirfd!, name!);
-  return typeof at === "number" ? at : yield* t.k.m.vfs.access(t.k, at.path, int(mode!), at.base);
-};
-
-const faccessat2: Handler = function* (t, [dirfd, name, mode, flags]) {
-  if ((int(flags!) & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -Errno.EINVAL;
-  const at = yield* pathAt(t, dirfd!, name!);
-  if (typeof at === "number") return at;
-  if (at.path === "" && (flags! & AT_EMPTY_PATH) !== 0) {
-    const node = at.base?.node ?? null;
-    return yield* t.k.m.vfs.access(t.k, node === null ? "." : pathOf(node), int(mode!));
-  }
-  return yield* t.k.m.vfs.access(t.k, at.path, int(mode!), at.base, (flags! & AT_SYMLINK_NOFOLLOW) === 0);
-};
-
 const readlinkat: Handler = function* (t, [dirfd, name, buf, size]) {
   if (int(size!) <= 0) return -Errno.EINVAL;
   const at = yield* pathAt(t, dirfd!, name!);
@@ -554,18 +537,6 @@ const fadvise64: Handler = function* (t, [fd, , , advice]) {
   return int(advice!) >= 0 && int(advice!) < FADVICES ? 0 : -Errno.EINVAL;
 };
 
-const fchmodat: Handler = function* (t, [dirfd, name, mode]) {
-  const at = yield* pathAt(t, dirfd!, name!);
-  return typeof at === "number" ? at : yield* t.k.m.vfs.chmod(t.k, at.path, int(mode!) & 0o7777, at.base);
-};
-
-const fchmod: Handler = function* (t, [fd, mode]) {
-  const file = fileOf(t, fd!);
-  if (file === null) return -Errno.EBADF;
-  if (file.node === null) return -Errno.EINVAL;
-  return yield* t.k.m.vfs.chmod(t.k, pathOf(file.node), int(mode!) & 0o7777);
-};
-
 const fsync: Handler = function* (t, [fd]) {
   const file = fileOf(t, fd!);
   if (file === null) return -Errno.EBADF;
@@ -654,7 +625,7 @@ const pipe2: Handler = function* (t, [fds, flags]) {
   return yield* installPair(t, makePipe(t.k, int(flags!)), (int(flags!) & O.CLOEXEC) !== 0, fds!);
 };
 
-const PATH_AT = [F.DIRFD, F.PATH];
+export const PATH_AT = [F.DIRFD, F.PATH];
 const RWF_FLAGS = F.flags([
   [1, "RWF_HIPRI"], [2, "RWF_DSYNC"], [4, "RWF_SYNC"], [8, "RWF_NOWAIT"], [0x10, "RWF_APPEND"], [0x20, "RWF_NOAPPEND"],
   [0x40, "RWF_ATOMIC"], [0x80, "RWF_DONTCACHE"], [0x100, "RWF_NOSIGNAL"],
@@ -675,11 +646,8 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [45, call("truncate", [F.PATH, F.SIZE], truncate)],
   [46, call("ftruncate", [F.INT, F.SIZE], ftruncate)],
   [47, call("fallocate", [F.INT, F.FALLOC_MODE, F.SIZE, F.SIZE], fallocate)],
-  [48, call("faccessat", [...PATH_AT, F.INT], faccessat)],
   [49, call("chdir", [F.PATH], chdir)],
   [50, call("fchdir", [F.INT], fchdir)],
-  [52, call("fchmod", [F.INT, F.OCTAL], fchmod)],
-  [53, call("fchmodat", [...PATH_AT, F.OCTAL], fchmodat)],
   [56, call("openat", [...PATH_AT, F.OPEN_FLAGS, F.OPEN_MODE], openat)],
   [57, call("close", [F.INT], close)],
   [59, call("pipe2", [F.FD_PAIR, F.PIPE_FLAGS], pipe2)],
@@ -707,5 +675,4 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [287, call("pwritev2", [F.INT, F.iovec(2), F.INT, F.SIZE, F.SIZE, RWF_FLAGS], vectored2(writeFrom))],
   [291, call("statx", [...PATH_AT, F.AT_FLAGS, F.HEX, F.OUT], statx)],
   [436, call("close_range", [F.INT, F.INT, F.CLOSE_RANGE_FLAGS], closeRange)],
-  [439, call("faccessat2", [...PATH_AT, F.INT, F.ACCESS_FLAGS], faccessat2)],
 ];

@@ -1,4 +1,4 @@
-import { Errno, makePidfd, NSIG, O, Op, pidfdOpen, pidfdTarget, SI, SWITCH, type MaySleep, type OpenFile, type PidfdTarget, type SignalInfo } from "@faultline/kernel";
+import { Errno, makePidfd, maySignal, NSIG, O, Op, pidfdOpen, pidfdTarget, ptraceMayAccess, SI, SWITCH, type MaySleep, type OpenFile, type PidfdTarget, type SignalInfo } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { readStruct } from "../user.js";
 import * as F from "./format.js";
@@ -72,6 +72,7 @@ const pidfd_send_signal: Handler = function* (t, [fd, signo, uinfo, flags]) {
     for (const process of members) if (signal !== 0) yield* k.signal.sendToProcess(k, process, info);
     return members.length === 0 ? -Errno.ESRCH : 0;
   }
+  if (!maySignal(task.process!, target.process)) return -Errno.EPERM;
   if (signal === 0) return 0;
   if (scope === Scope.THREAD_GROUP) yield* k.signal.sendToProcess(k, target.process, info);
   else {
@@ -88,6 +89,7 @@ const pidfd_getfd: Handler = function* (t, [fd, wanted, flags]) {
   if (target === null) return -Errno.EBADF;
   if (k.m.point(Op.Process, target.process.pid)) yield SWITCH;
   if (!isThere(t, target) || target.process.zombie) return -Errno.ESRCH;
+  if (!ptraceMayAccess(k, target.process, "real")) return -Errno.EPERM;
   const file: OpenFile | null = target.process.files.get(int(wanted!));
   return file === null ? -Errno.EBADF : yield* installOrPut(t, k.m.vfs.get(file), true, 0);
 };

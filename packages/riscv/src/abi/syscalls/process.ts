@@ -1,4 +1,4 @@
-import { Errno, Op, RLIM_NLIMITS, Rlimit, SWITCH, type Process } from "@faultline/kernel";
+import { Cap, capable, Errno, Op, RLIM_NLIMITS, Rlimit, SWITCH, type Process } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { encodeText, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -139,18 +139,32 @@ const getrusage: Handler = function* (t, [who, buf]) {
   return yield* t.k.uaccess.copyToUser(t.k, buf!, rusageBytes(usage));
 };
 
+/** fs.nr_open: no process may have more descriptors. */
+const NR_OPEN = 1_048_576n;
+
+/** Whether a process's limits are this one's to ask for and to set. */
+function mayLimit({ k, task }: GuestThread, process: Process): boolean {
+  if (process === task.process || capable(k, Cap.SYS_RESOURCE)) return true;
+  const { uid, gid } = task.process!.cred;
+  const { cred } = process;
+  return [cred.uid, cred.euid, cred.suid].every((id) => id === uid) && [cred.gid, cred.egid, cred.sgid].every((id) => id === gid);
+}
+
 const prlimit64: Handler = function* (t, [pid, resource, newLimit, oldLimit]) {
   const { k } = t;
   const which = int(resource!);
   if (which < 0 || which >= RLIM_NLIMITS) return -Errno.EINVAL;
   const process = processOf(t, pid!);
   if (process === null) return -Errno.ESRCH;
+  if (!mayLimit(t, process)) return -Errno.EPERM;
   const old = process.limits[which]!;
   if (newLimit !== 0) {
     const view = yield* readStruct(k, newLimit!, 16);
     if (view === null) return -Errno.EFAULT;
     const limit = { current: view.getBigUint64(0, true), maximum: view.getBigUint64(8, true) };
     if (limit.current > limit.maximum) return -Errno.EINVAL;
+    if (which === (Rlimit.NOFILE as number) && limit.maximum > NR_OPEN) return -Errno.EPERM;
+    if (limit.maximum > old.maximum && !capable(k, Cap.SYS_RESOURCE)) return -Errno.EPERM;
     process.limits[which] = limit;
     if (which === (Rlimit.STACK as number) && process.mm !== null) process.mm.stackLimitPages = Number(limit.current >> 12n);
   }

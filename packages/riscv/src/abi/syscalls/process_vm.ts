@@ -1,4 +1,4 @@
-import { Cap, capable, Errno, Madv, MAX_RW_COUNT, type IoVec, type MaySleep, type Mm } from "@faultline/kernel";
+import { Cap, capable, Errno, Madv, MAX_RW_COUNT, ptraceMayAccess, type IoVec, type MaySleep, type Mm } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { getI64, getU64, readStruct } from "../user.js";
 import * as F from "./format.js";
@@ -46,9 +46,11 @@ function transfer(write: boolean): Handler {
     const remote = yield* readIoVecs(t, remoteVector!, remoteCount!);
     if (typeof remote === "number") return remote;
     if (remote.every(({ length }) => length === 0)) return 0;
-    const mm = t.k.m.tasks.get(int(pid!))?.mm ?? null;
+    const task = t.k.m.tasks.get(int(pid!));
+    const mm = task?.mm ?? null;
     if (mm === null || !(yield* t.k.fork.mmgetNotZero(t.k, mm))) return -Errno.ESRCH;
-    const result = yield* t.k.accessRemote.processVmRw(t.k, mm, local, remote, write);
+    const allowed = ptraceMayAccess(t.k, task!.process!, "real");
+    const result = !allowed ? -Errno.EPERM : yield* t.k.accessRemote.processVmRw(t.k, mm, local, remote, write);
     yield* t.k.fork.mmput(t.k, mm);
     return result;
   };
@@ -67,7 +69,8 @@ const processMadvise: Handler = function* (t, [pidfd, vector, count, advice, fla
   const mm = isThere(t, target) ? target.process.mm : null;
   if (mm === null || !(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.ESRCH;
   let result = 0;
-  if (mm !== task.mm && !REMOTE_ADVICE.has(int(advice!))) result = -Errno.EINVAL;
+  if (!ptraceMayAccess(k, target.process, "files")) result = -Errno.EACCES;
+  else if (mm !== task.mm && !REMOTE_ADVICE.has(int(advice!))) result = -Errno.EINVAL;
   else if (mm !== task.mm && !capable(k, Cap.SYS_NICE)) result = -Errno.EPERM;
   else result = yield* adviseAll(t, mm, ranges, int(advice!));
   yield* k.fork.mmput(k, mm);

@@ -1,4 +1,4 @@
-import { Errno, Op, SWITCH, type MaySleep, type Process, type Task } from "@faultline/kernel";
+import { Cap, capable, Errno, Op, rlimit, Rlimit, SWITCH, type MaySleep, type Process, type Task } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
@@ -27,6 +27,13 @@ function taskOf(t: GuestThread, id: number): Task | number {
   return int(id) === 0 ? t.task : (t.k.m.tasks.get(int(id)) ?? -Errno.ESRCH);
 }
 
+/** Whether a thread is of the caller's user, or that does not matter. */
+function maySchedule({ k, task: { process } }: GuestThread, task: Task): boolean {
+  const { euid } = process!.cred;
+  const cred = task.process?.cred;
+  return cred === undefined || euid === cred.euid || euid === cred.uid || capable(k, Cap.SYS_NICE);
+}
+
 /** Gives a thread a policy, or keeps its own (null). */
 function* setPolicy(t: GuestThread, id: number, policy: number | null, param: number): MaySleep<number> {
   if (int(id) < 0 || param === 0) return -Errno.EINVAL;
@@ -38,6 +45,8 @@ function* setPolicy(t: GuestThread, id: number, policy: number | null, param: nu
   const kind = wanted & ~SCHED_RESET_ON_FORK;
   const known = kind === (Policy.OTHER as number) || isRealtime(kind) || kind === (Policy.BATCH as number) || kind === (Policy.IDLE as number);
   if (!known || priority > RT_PRIORITY_MAX || isRealtime(kind) !== priority > 0) return -Errno.EINVAL;
+  if (!maySchedule(t, task)) return -Errno.EPERM;
+  if (isRealtime(kind) && !capable(t.k, Cap.SYS_NICE) && BigInt(priority) > rlimit(t.k.m, Rlimit.RTPRIO)) return -Errno.EPERM;
   if (t.k.m.point(Op.Wake, task.id)) yield SWITCH;
   task.thread.policy = wanted;
   task.thread.rtPriority = priority;

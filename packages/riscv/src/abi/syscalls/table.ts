@@ -1,3 +1,4 @@
+import { ATTR } from "./attr.js";
 import { CAPABILITY } from "./capability.js";
 import { CRED } from "./cred.js";
 import { EVENT } from "./event.js";
@@ -25,6 +26,7 @@ import { TIME } from "./time.js";
 /** Every system call that is known, by its riscv64 number: what it is called, takes and does. */
 export const SYSCALLS: Table = new Map(
   [
+    ...ATTR,
     ...CAPABILITY,
     ...CRED,
     ...EVENT,

@@ -125,6 +125,22 @@ export const FS: Surfaces = {
   fchdir: { example: [FD.directory], refuses: [noFd(0), [ENOTDIR, "a file", { 0: FD.file }]] },
   fchmod: { example: [FD.file, 0o600], refuses: [noFd(0)] },
   fchmodat: { example: [AT_FDCWD, "file", 0o600], refuses: [...at(0), noSuch(1)] },
+  fchmodat2: {
+    example: [AT_FDCWD, "file", 0o600, 0],
+    takes: { 3: bits([0, [0x1000, { 0: FD.file, 1: "" }]], EINVAL, [AT_SYMLINK_NOFOLLOW]) },
+    refuses: [...at(0), noSuch(1), [Errno.EOPNOTSUPP, "a symbolic link", { 1: "link", 3: AT_SYMLINK_NOFOLLOW }]],
+  },
+  fchown: { example: [FD.file, 0, 0], refuses: [noFd(0)] },
+  fchownat: {
+    example: [AT_FDCWD, "file", 0, 0, 0],
+    takes: { 4: bits([0, AT_SYMLINK_NOFOLLOW, [0x1000, { 0: FD.file, 1: "" }]], EINVAL) },
+    refuses: [...at(0), noSuch(1)],
+  },
+  utimensat: {
+    example: [AT_FDCWD, "file", [0, 0, 0, 0], 0],
+    takes: { 3: bits([0, AT_SYMLINK_NOFOLLOW, [0x1000, { 0: FD.file, 1: "" }]], EINVAL) },
+    refuses: [...at(0), noSuch(1), noMemory(2), [EINVAL, "a billion nanoseconds", { 2: [0, 1e9, 0, 0] }]],
+  },
   openat: {
     example: [AT_FDCWD, "file", O.RDONLY, 0],
     refuses: [
