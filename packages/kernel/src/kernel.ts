@@ -85,6 +85,7 @@ import * as uffdFill from "./mm/uffd_fill.js";
 import * as uffdHugetlb from "./mm/uffd_hugetlb.js";
 import * as uffdMove from "./mm/uffd_move.js";
 import * as uffdShmem from "./mm/uffd_shmem.js";
+import * as devMem from "./fs/dev_mem.js";
 import * as uffdRwp from "./mm/uffd_rwp.js";
 import * as uffdWp from "./mm/uffd_wp.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
@@ -114,6 +115,7 @@ export const MAINLINE = {
   collapseFile,
   compaction,
   copyRange,
+  devMem,
   cpuTimers,
   debug,
   exec,

@@ -1,5 +1,6 @@
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
+import { MEM_DEVICE } from "./dev_mem.js";
 import { MEM_DEVICES } from "./mem_devices.js";
 import { PseudoFs, PseudoLink } from "./pseudo.js";
 import { TMPFS_MAGIC } from "./tmpfs.js";
@@ -42,7 +43,7 @@ export class Devtmpfs extends PseudoFs {
       nameMax: 255,
       superOptions: `size=${sizeKb}k,nr_inodes=${sizeKb >> 2},mode=755`,
     });
-    for (const device of [...MEM_DEVICES, USERFAULTFD_DEVICE]) this.register(device);
+    for (const device of [MEM_DEVICE, ...MEM_DEVICES, USERFAULTFD_DEVICE]) this.register(device);
     this.root.add("fd", new PseudoLink(this, () => "/proc/self/fd"));
     for (const [fd, name] of ["stdin", "stdout", "stderr"].entries()) {
       this.root.add(name, new PseudoLink(this, () => `/proc/self/fd/${fd}`));

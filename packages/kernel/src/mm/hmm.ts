@@ -82,7 +82,7 @@ export function* walkRange(k: Kernel, range: HmmRange, from: number): MaySleep<W
       continue;
     }
     const end = Math.min(vma!.endVpn, range.endVpn);
-    if ((vma!.flags & VM.READ) === 0) {
+    if ((vma!.flags & VM.READ) === 0 || (vma!.flags & VM.PFNMAP) !== 0) {
       if (anyRequested(range, vpn, end)) return { error: -Errno.EFAULT, vpn };
       fill(range, vpn, end, HmmPfn.ERROR);
       vpn = end;

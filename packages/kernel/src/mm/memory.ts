@@ -487,6 +487,13 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
       return 0;
     }
     yield* k.swap.folioGet(k, folio, "wp");
+  } else if ((vmf.vma.flags & VM.MAYSHARE) !== 0) {
+    // A driver's page, whose writes were tracked until now.
+    const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
+    yield* k.memory.setPteAt(k, vmf.vma.mm, vmf.vpn, vmf.ptep, flags, vmf.origPfn);
+    k.tlbflush.localFlushPage(k, vmf.vpn);
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+    return 0;
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return yield* k.memory.wpPageCopy(k, vmf);
@@ -517,7 +524,7 @@ export function* wpCanReuseLargeFolio(k: Kernel, folio: number, mm: Mm): Atomic<
   return yield* k.rmap.mappedByMmAlone(k, folio, mm);
 }
 
-/** Copies the page (or maps a zeroed one in place of the zero page) and maps the copy. */
+/** Copies the page (or maps a zeroed one in place of the zero page) and maps the copy. A driver's page has no folio to let go. */
 export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
@@ -535,9 +542,9 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     if (old !== NO_PAGE) yield* k.swap.folioPut(k, old, "wp");
     return VmFault.OOM;
   }
-  if (old === NO_PAGE) m.ram.clear(folio);
+  const page = memmap.pfnToPage(vmf.origPfn);
+  if (page === m.zones.zeroPage) m.ram.clear(folio);
   else {
-    const page = memmap.pfnToPage(vmf.origPfn);
     if (m.point(Op.FrameRead, page)) yield SWITCH;
     m.ram.copy(folio, page);
   }
