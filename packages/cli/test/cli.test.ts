@@ -52,7 +52,7 @@ describe("what the command says of itself", () => {
         ARGS                    its arguments
 
       Options:
-        --release <RELEASE>     behave as this kernel: 7.3 (default), 6.14 or 6.1
+        --release <RELEASE>     the kernel: 7.3 (default), 6.18, 6.14 or 6.1
         --without <PATCH>       undo one patch (see 'faultline patches'); repeatable
         --patch <FILE.ts>       apply an overlay of your own; repeatable
         --memory <SIZE>         RAM, up to 4G (default: 2G)
@@ -127,16 +127,17 @@ describe("what the command says of itself", () => {
     const { status, stdout } = faultline(["patches"]);
     expect(status).toBe(0);
     const lines = stdout.split("\n");
-    expect(lines.slice(0, 5)).toMatchInlineSnapshot(`
+    expect(lines.slice(0, 6)).toMatchInlineSnapshot(`
       [
         "Releases (--release)",
         "  7.3   mainline: as Debian's 7.3.4 behaves (default)",
+        "  6.18  the long-term kernel of 2025: what difftest compares with on such a host",
         "  6.14  the last one before the device-exclusive series of 2025",
         "  6.1   the long-term kernel, as Debian's 6.1.192 behaves",
         "",
       ]
     `);
-    const patches = lines.slice(6).filter((line) => line !== "");
+    const patches = lines.slice(7).filter((line) => line !== "");
     expect(patches.length).toBeGreaterThan(17);
     for (const line of patches) expect(line).toMatch(/^ {2}[a-z0-9-]+ +(modelled|not modelled yet) +\S/);
     expect(patches.find((line) => line.includes("exclusive-mapcount"))).toMatchInlineSnapshot(`"  exclusive-mapcount             modelled          mm/rmap: keep mapcount untouched for device-exclusive entries"`);

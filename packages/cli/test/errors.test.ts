@@ -67,7 +67,7 @@ describe("bad input: one line that says what and why, status 125", () => {
         "run --mount programs:/proc/x programs/prebuilt/hello → --mount: nothing can be mounted at /proc/x",
         "run --seed x programs/prebuilt/hello → --seed 'x': it must be a whole number from 0 to 4294967295",
         "run --do-timeout 0 programs/prebuilt/hello → --do-timeout '0': it must be a number of seconds, more than 0 and at most 1000000",
-        "run --release 5.4 programs/prebuilt/hello → unknown release '5.4': there are 7.3, 6.14, 6.1",
+        "run --release 5.4 programs/prebuilt/hello → unknown release '5.4': there are 7.3, 6.18, 6.14, 6.1",
         "run --without nothing programs/prebuilt/hello → unknown patch 'nothing': see 'faultline patches'",
         "run --without ksm-exclusive programs/prebuilt/hello → patch 'ksm-exclusive' is not modelled yet: there is no KSM yet",
         "patches all → too many arguments for 'patches'. Expected 0 arguments but got 1.",

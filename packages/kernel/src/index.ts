@@ -36,7 +36,7 @@ export type { Memcg } from "./mm/memcontrol.js";
 export type { Vmf } from "./mm/memory.js";
 export type { IoVec } from "./mm/access_remote.js";
 export { secretmemFileCreate } from "./mm/secretmem.js";
-export { Mm, RssKind, VM, VM_UFFD, Vma } from "./mm/mm_types.js";
+export { Mm, RssKind, VM, VM_LOCKED_MASK, VM_UFFD, Vma } from "./mm/mm_types.js";
 export { MigrateMode } from "./mm/migrate_mode.js";
 export { Mcl, MLOCK_ONFAULT } from "./mm/mlock.js";
 export { inheritedMdwe, Mdwe } from "./mm/mdwe.js";

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RELEASES } from "@faultline/kernel";
 import { Piscina } from "piscina";
 import { compile, NATIVE } from "../compile.js";
 import { EXIT_INTERRUPTED, UserError } from "../failure.js";
@@ -27,7 +28,7 @@ export interface DifftestOptions {
 
 const EXIT_DIFFERENT = 1;
 /** The first release whose memory management is near enough to what is modelled. */
-const RELEASE_MIN = [6, 17] as const;
+const RELEASE_MIN = "6.17";
 /** Seeds that one run of the program on either side does. */
 const BATCH = 10;
 const PROGRAMS = fileURLToPath(new URL("../../../../programs/", import.meta.url));
@@ -38,7 +39,7 @@ const FLAGS = "-std=gnu17 -ffreestanding -fno-stack-protector -fno-tree-loop-dis
 export async function difftest(options: DifftestOptions): Promise<number> {
   if (process.platform !== "linux") throw new UserError(`difftest needs Linux underneath, and this is ${process.platform}`);
   if (options.anyHost !== true && !isNewEnough(release())) {
-    new HostOutput(1).text(`this Linux is ${release()}, older than ${RELEASE_MIN.join(".")}: not compared, since the differences would be those of the releases (--any-host compares)\n`);
+    new HostOutput(1).text(`this Linux is ${release()}, older than ${RELEASE_MIN}: not compared, since the differences would be those of the releases (--any-host compares)\n`);
     return 0;
   }
   const folder = mkdtempSync(join(tmpdir(), "faultline-difftest-"));
@@ -46,7 +47,7 @@ export async function difftest(options: DifftestOptions): Promise<number> {
   try {
     const native = join(folder, "difftest");
     compile(NATIVE, join(PROGRAMS, "difftest.c"), native, [...FLAGS, "-I", join(PROGRAMS, "include")]);
-    const run = new Difftest(options, { native, guest: join(PROGRAMS, "prebuilt/difftest"), operations: options.operations, shrinks: true }, interrupt);
+    const run = new Difftest(options, { native, guest: join(PROGRAMS, "prebuilt/difftest"), release: modelled(release()), operations: options.operations, shrinks: true }, interrupt);
     return await run.run();
   } finally {
     interrupt.dispose();
@@ -54,10 +55,21 @@ export async function difftest(options: DifftestOptions): Promise<number> {
   }
 }
 
+/** Whether a version, `6.18.44-cloud`, is another one or newer. */
+function isSince(text: string, since: string): boolean {
+  const [major = 0, minor = 0] = text.split(/[.-]/).map(Number);
+  const [sinceMajor = 0, sinceMinor = 0] = since.split(".").map(Number);
+  return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor);
+}
+
 /** Whether a release has at least the features that are modelled. */
 export function isNewEnough(text: string): boolean {
-  const [major = 0, minor = 0] = text.split(/[.-]/).map(Number);
-  return major > RELEASE_MIN[0] || (major === RELEASE_MIN[0] && minor >= RELEASE_MIN[1]);
+  return isSince(text, RELEASE_MIN);
+}
+
+/** The release that is modelled and comes nearest to a host's from below; the oldest where there is none. */
+export function modelled(text: string): string {
+  return (RELEASES.find(({ name }) => isSince(text, name)) ?? RELEASES.at(-1)!).name;
 }
 
 class Difftest {

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { resolvePatches, type OverlayFactory } from "@faultline/kernel";
 import { LinuxMachine, type OperatorOutput } from "@faultline/riscv";
 import { UserError } from "../failure.js";
 import { LikeHost, operatorLine } from "../like_host.js";
@@ -38,9 +39,14 @@ export function runNatively(program: string, lists: Lists): Output {
 /** What a machine like the host does. An exception of the engine's is passed on. */
 export class GuestSide {
   private readonly program: Program;
+  private readonly overlays: readonly OverlayFactory[];
 
-  constructor(path: string) {
+  /** @param release what the machine's kernel is; one of RELEASES */
+  constructor(path: string, release: string) {
     this.program = readProgram(path);
+    const overlays = resolvePatches({ release, without: [] });
+    if (typeof overlays === "string") throw new Error(overlays);
+    this.overlays = overlays;
   }
 
   run(lists: Lists): Output & { readonly missing: readonly string[] } {
@@ -54,6 +60,7 @@ export class GuestSide {
       swapBytes: host.swapBytes,
       cpus: 1,
       seed: 1,
+      overlays: this.overlays,
       ...this.program,
       path: "/bin/difftest",
       argv: ["difftest"],

@@ -12,6 +12,8 @@ export interface WorkerData {
   /** The two programs. */
   readonly native: string;
   readonly guest: string;
+  /** What the machine's kernel is. */
+  readonly release: string;
   readonly operations: number;
   /** Whether what differs is made small. */
   readonly shrinks: boolean;
@@ -34,8 +36,8 @@ export interface BatchResult {
   readonly unsteady: readonly number[];
 }
 
-const { native, guest, operations, shrinks } = workerData as WorkerData;
-const machine = new GuestSide(guest);
+const { native, guest, release, operations, shrinks } = workerData as WorkerData;
+const machine = new GuestSide(guest, release);
 
 type Lists = readonly (readonly Operation[])[];
 

@@ -221,13 +221,13 @@ export function* isolateRange(k: Kernel, mm: Mm, vma: Vma, start: number, end: n
 }
 
 /** Whether the pages of two neighbours have indexes in a row, those of the file and those that copies would have. */
-function indexesContinue(lower: Vma, upper: Vma): boolean {
+export function indexesContinue(_k: Kernel, lower: Vma, upper: Vma): boolean {
   if (lower.linearIndex(lower.endVpn) !== upper.pgoff) return false;
   return lower.file === null || !lower.isCow || lower.anonPgoff + lower.pages === upper.anonPgoff;
 }
 
 /** Whether two neighbours can be one: same attributes, continuing offsets, no conflict of anon_vmas. */
-export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
+export function canMerge(k: Kernel, lower: Vma, upper: Vma): boolean {
   return (
     lower.endVpn === upper.startVpn &&
     ((lower.flags ^ upper.flags) & ~VM_STICKY) === 0 &&
@@ -237,7 +237,7 @@ export function canMerge(_k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.ops?.close === undefined &&
     lower.name === upper.name &&
     (lower.flags & VM_SPECIAL) === 0 &&
-    indexesContinue(lower, upper) &&
+    k.mmap.indexesContinue(k, lower, upper) &&
     (lower.anonId === upper.anonId || (lower.anonId === 0 && !upper.forked) || (upper.anonId === 0 && !lower.forked))
   );
 }
@@ -292,7 +292,7 @@ function* mergePair(k: Kernel, mm: Mm, lower: Vma, upper: Vma): MaySleep<Vma> {
 }
 
 /** A neighbour that this VMA could merge with later, were it to share its anon_vma. */
-export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): Vma | null {
+export function findMergeableAnonVma(k: Kernel, mm: Mm, vma: Vma): Vma | null {
   const i = mm.findVmaIndex(vma.startVpn);
   for (const other of [mm.vmas[i + 1], mm.vmas[i - 1]]) {
     if (other?.anonVma == null || other.forked) continue;
@@ -302,7 +302,7 @@ export function findMergeableAnonVma(_k: Kernel, mm: Mm, vma: Vma): Vma | null {
       lower.file === upper.file &&
       // Permissions may differ now and agree later.
       ((lower.flags ^ upper.flags) & ~(VM_ACCESS | VM_STICKY)) === 0 &&
-      indexesContinue(lower, upper);
+      k.mmap.indexesContinue(k, lower, upper);
     if (alike) return other;
   }
   return null;

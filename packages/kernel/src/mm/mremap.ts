@@ -221,9 +221,7 @@ export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: num
   const { start, oldPages, newPages } = r;
   if (mm.vmas.length + 3 >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   const keepsOld = (r.flags & Mremap.DONTUNMAP) !== 0;
-  // What huge pages have reserved goes along with them alone; and what is left behind is locked no more.
-  const alone = whole.isHugetlb || (keepsOld && (whole.flags & VM.LOCKED) !== 0);
-  let vma = alone ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
+  let vma = k.mremap.movesAlone(k, whole, keepsOld) ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
   yield* k.memory.vmaStartWrite(k, vma);
   // It may be one with its neighbours at once; where nothing was faulted in, even with the mapping that it came from.
   const moving = yield* k.mremap.copyVma(k, vma, start, to, newPages);
@@ -241,6 +239,11 @@ export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: num
   if (keepsOld) yield* k.mremap.dontunmapComplete(k, vma, start, start + oldPages);
   else yield* k.mmap.unmapRange(k, mm, start, start + oldPages);
   return to;
+}
+
+/** Whether an area is cut before a part of it moves: what huge pages have reserved goes along with them alone, and what is left behind is locked no more. */
+export function movesAlone(_k: Kernel, vma: Vma, keepsOld: boolean): boolean {
+  return vma.isHugetlb || (keepsOld && (vma.flags & VM.LOCKED) !== 0);
 }
 
 /** Merges an area with its neighbours, but not with the one that it is a copy of (since 7.3): what covers it then. */

@@ -1,4 +1,5 @@
 import type { OverlayFactory } from "../kernel.js";
+import { ANON_PGOFF_2026 } from "./anon_pgoff_2026.js";
 import { DEVICE_EXCLUSIVE_2025 } from "./device_exclusive_2025.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import type { Patch } from "./patch.js";
@@ -11,6 +12,7 @@ export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 
 /** Every upstream change that the project knows of, newest first: the order of undoing. */
 export const PATCHES: readonly Patch[] = [
+  ANON_PGOFF_2026,
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
   SPLIT_ZEROPAGE_2024,
   RISCV_FAST_GUP_2024,
@@ -26,10 +28,12 @@ export interface Release {
   readonly without: readonly string[];
 }
 
-const BEFORE_2025 = DEVICE_EXCLUSIVE_2025.filter((p) => p.status === "modelled").map((p) => p.name);
+const BEFORE_2026 = [ANON_PGOFF_2026.name];
+const BEFORE_2025 = [...BEFORE_2026, ...DEVICE_EXCLUSIVE_2025.filter((p) => p.status === "modelled").map((p) => p.name)];
 
 export const RELEASES: readonly Release[] = [
   { name: "7.3", title: "mainline: as Debian's 7.3.4 behaves", without: [] },
+  { name: "6.18", title: "the long-term kernel of 2025: what difftest compares with on such a host", without: BEFORE_2026 },
   { name: "6.14", title: "the last one before the device-exclusive series of 2025", without: BEFORE_2025 },
   {
     name: "6.1",
