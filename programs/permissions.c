@@ -362,6 +362,68 @@ static void look_as_same(void)
 	look();
 }
 
+/* What the program is run as that this one copies itself to. */
+static void show_self(const char *what)
+{
+	struct { unsigned version; int pid; } header = { 0x20080522, 0 };
+	unsigned u[3], g[3], sets[6];
+
+	syscall3(__NR_getresuid, &u[0], &u[1], &u[2]);
+	syscall3(__NR_getresgid, &g[0], &g[1], &g[2]);
+	syscall2(__NR_capget, &header, sets);
+	print("%s: %d %d %d, ", what, (long)u[0], (long)u[1], (long)u[2]);
+	print("%d %d %d, dumpable %d, ", (long)g[0], (long)g[1], (long)g[2], syscall1(__NR_prctl, 3));
+	print("effective %d, permitted %d\n", (long)(sets[0] != 0), (long)(sets[1] != 0));
+}
+
+static const struct run {
+	const char *what;
+	int uid, gid, mode, as, new_privileges;
+} runs[] = {
+	{ "as all", 0, 0, 0755, USER, 1 },
+	{ "as root", 0, 0, 04755, USER, 1 },
+	{ "by a group", 0, GROUP, 02755, USER, 1 },
+	{ "by no group", 0, GROUP, 02745, USER, 1 },
+	{ "as another", OTHER, OTHER, 06755, USER, 1 },
+	{ "without new privileges", 0, 0, 04755, USER, 0 },
+	{ "root as another", OTHER, OTHER, 06755, 0, 1 },
+	{ "not for all", OTHER, OTHER, 0744, USER, 1 },
+	{ "not to be read", OTHER, OTHER, 0711, USER, 1 },
+	{ "as oneself", USER, USER, 04755, USER, 1 },
+};
+static const struct run *run;
+
+static void run_as(void)
+{
+	const char *arguments[] = { "copy", run->what, NULL };
+	long error;
+
+	if (run->as != 0)
+		become(run->as, run->as);
+	if (!run->new_privileges)
+		syscall5(__NR_prctl, 38, 1, 0, 0, 0);
+	error = syscall3(__NR_execve, "copy", arguments, NULL);
+	print("%s: %d\n", run->what, error);
+}
+
+static void programs(void)
+{
+	static char bytes[1 << 16];
+	int from = sys_open("/proc/self/exe", O_RDONLY);
+	long n = syscall3(__NR_read, from, bytes, sizeof(bytes));
+	long to = syscall4(__NR_openat, AT_FDCWD, "copy", O_WRONLY | O_CREAT, 0755);
+
+	syscall3(__NR_write, to, bytes, n);
+	syscall1(__NR_close, to);
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		run = &runs[i];
+		syscall5(__NR_fchownat, AT_FDCWD, "copy", run->uid, run->gid, 0);
+		syscall3(__NR_fchmodat, AT_FDCWD, "copy", run->mode);
+		child(run_as);
+	}
+	syscall3(__NR_unlinkat, AT_FDCWD, "copy", 0);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	static const char *const all[] = {
@@ -377,7 +439,11 @@ int main(int argc, char **argv, char **envp)
 	long forever[2] = { 100, 0 };
 	int status, pipes[2];
 
-	(void)argc, (void)argv, (void)envp;
+	(void)envp;
+	if (argc > 1) {
+		show_self(argv[1]);
+		return 0;
+	}
 	/* Which not every container's root has. */
 	syscall2(__NR_capget, &header, sets);
 	sets[0] &= ~(1u << 24);
@@ -416,6 +482,7 @@ int main(int argc, char **argv, char **envp)
 	child(directories);
 	child(bits);
 	child(times);
+	programs();
 
 	syscall2(__NR_pipe2, pipes, 0);
 	target = syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);

@@ -1,5 +1,6 @@
 import { FileTable, type OpenFile } from "../fs/vfs.js";
 import type { Mm } from "../mm/mm_types.js";
+import { inodePermission, May } from "../fs/permission.js";
 import { filpClose } from "../fs/file_locks.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type MaySleep } from "./coroutine.js";
@@ -100,6 +101,8 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
   const old = process.exeFile;
   process.exeFile = file;
   process.hasExeced = true;
+  // A program that may be executed, and not read, is not to be read while it runs either.
+  if (inodePermission(k, file.inode, May.READ) < 0) process.mm!.dumpable = 0;
   const cred = (process.cred = credentialsAtExec(process, file.inode, m.vfs.isNosuid(file.inode)));
   process.capabilities = capabilitiesAtExec(process);
   // Who runs as somebody else is nobody to look into.
