@@ -169,6 +169,14 @@ static void hard(void)
 	print("%u kB\n", corrupted());
 }
 
+static void set(const char *path, char value)
+{
+	int fd = sys_open(path, O_RDWR);
+
+	print("%s: %d\n", path, syscall3(__NR_write, fd, &value, 1));
+	syscall1(__NR_close, fd);
+}
+
 static void soft(void)
 {
 	char *p = map(4, ANON);
@@ -182,6 +190,10 @@ static void soft(void)
 	print("moved %d, contents %d %d, poisoned %d, %u kB\n", (long)(pfn != other), (long)p[0], (long)p[4095],
 	      (long)((word("/proc/kpageflags", pfn) >> 19) & 1), corrupted());
 	unpoison(pfn);
+	set("/proc/sys/vm/enable_soft_offline", '0');
+	report("soft, disabled", advise(p, P(1), SOFT), p);
+	print("contents %d\n", (long)p[0]);
+	set("/proc/sys/vm/enable_soft_offline", '1');
 }
 
 static void huge(void)

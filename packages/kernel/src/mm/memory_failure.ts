@@ -193,6 +193,11 @@ export function* leaveLru(k: Kernel, folio: number): MaySleep<void> {
 export function* softOfflinePage(k: Kernel, page: number): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
+  if (m.vmSysctl.enableSoftOffline === 0) {
+    m.dmesg.printOnce("soft_offline: disabled by /proc/sys/vm/enable_soft_offline");
+    yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
+    return -Errno.EOPNOTSUPP;
+  }
   if (memmap.has(page, PG.reserved)) {
     yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
     return -Errno.EBUSY;

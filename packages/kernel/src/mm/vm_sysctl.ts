@@ -17,6 +17,8 @@ export class VmSysctl {
   userReserveKbytes: number;
   maxMapCount = 65_530;
   mmapMinAddr = 65_536;
+  /** Whether MADV_SOFT_OFFLINE and its like do anything. */
+  enableSoftOffline = 1;
   /** Swap slots that are read at once are at most 2 to the power of this. */
   pageCluster = 3;
   /** What was set of the settings that nothing depends on. */

@@ -22,6 +22,7 @@ const SETTINGS: Readonly<Record<string, SysctlNumber>> = {
     set: (k, value) => k.m.zones.setWatermarkScaleFactor(value),
   },
   "page-cluster": { min: 0, max: 31, get: (k) => k.m.vmSysctl.pageCluster, set: (k, value) => void (k.m.vmSysctl.pageCluster = value) },
+  enable_soft_offline: { min: 0, max: 1, get: (k) => k.m.vmSysctl.enableSoftOffline, set: (k, value) => void (k.m.vmSysctl.enableSoftOffline = value) },
   percpu_pagelist_high_fraction: {
     min: 0,
     max: INT_MAX,
