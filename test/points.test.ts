@@ -107,6 +107,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (RefGet)`,
   "mm/rmap.ts: folioAddNewAnonRmap": NOT_VISIBLE_YET,
   "mm/folio_lock.ts: lockNewFolio": NOT_VISIBLE_YET,
+  "mm/gup_longterm.ts: checkAndMigrateMovablePages/changed/(anonymous)": RETRY,
   "mm/gup.ts: entryPermits": UNDER_CALLERS_LOCK,
   "mm/gup.ts: mustUnshare": `${UNDER_CALLERS_POINT} (PteRead)`,
   "mm/shmem_huge.ts: swapCached": "a hint: the fault looks again under the folio's lock",

@@ -465,9 +465,26 @@ export class ThreadApi {
     m.memmap.set(folio, PG.dirty);
   }
 
-  /** Pins a page of the address space for a device that will read or write it, as O_DIRECT does; a page or a negated errno. */
-  *pinUserPage(addr: number, write: boolean): MaySleep<number> {
-    return yield* this.k.gupPin.pinUserPageFast(this.k, addr / 4096, write ? FollFlag.WRITE : 0, "pinned");
+  /**
+   * Pins a page of the address space for a device that will read or write it, as O_DIRECT does, or with `longterm` for as long
+   * as user space likes; a page or a negated errno.
+   */
+  *pinUserPage(addr: number, write: boolean, longterm = false): MaySleep<number> {
+    const gup = (write ? FollFlag.WRITE : 0) | (longterm ? FollFlag.LONGTERM : 0);
+    return yield* this.k.gupPin.pinUserPageFast(this.k, addr / 4096, gup, "pinned");
+  }
+
+  /** Reads the first word of what `pinUserPage` returned, past all page tables, as DMA does. */
+  *readUserPage(page: number): MaySleep<number> {
+    const { m } = this.k;
+    if (m.point(Op.FrameRead, page)) yield SWITCH;
+    return m.ram.words[page << 10]!;
+  }
+
+  /** Nothing new comes to the 2 MiB that a frame lies in, and nothing that is there is to be pinned for ever, until somebody gives up wanting them empty. */
+  isolatePageblock(frame: number, isolated = true): void {
+    const first = frame & ~511;
+    this.k.m.zones.zoneOf(frame).setIsolated(first, first + 512, isolated);
   }
 
   /** Lets go of what `pinUserPage` returned, `dirty` where the device has written to it. */

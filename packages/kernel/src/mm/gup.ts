@@ -195,9 +195,11 @@ export function* followPagePte(k: Kernel, vma: Vma, ptep: number, vpn: number, g
   let page = NO_PAGE;
   if (ptePresent(flags) && flags !== PTE.V) {
     page = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
-    if (!k.gup.entryPermits(k, vma, flags, page, gup)) page = NO_PAGE;
+    // What one entry maps as a whole, its first page tells of: whether it is exclusive, too.
+    const first = m.memmap.pfnToPage(m.pt.pfn(ptep));
+    if (!k.gup.entryPermits(k, vma, flags, first, gup)) page = NO_PAGE;
     else if ((flags & PTE.SPECIAL) !== 0 && (gup & FollFlag.DUMP) !== 0) page = -Errno.EFAULT;
-    else if ((flags & PTE.W) === 0 && k.gup.mustUnshare(k, vma, page, gup)) page = MUST_UNSHARE;
+    else if ((flags & PTE.W) === 0 && k.gup.mustUnshare(k, vma, first, gup)) page = MUST_UNSHARE;
     else if (!(yield* k.gupPin.tryGrabFolio(k, m.memmap.folioOf(page), gup, site))) page = -Errno.ENOMEM;
     else if ((gup & FollFlag.TOUCH) !== 0) yield* k.gup.touchEntry(k, vma, ptep, vpn, flags, (gup & FollFlag.WRITE) !== 0);
   }

@@ -86,7 +86,7 @@ export function* gupFastPte(k: Kernel, mm: Mm, vpn: number, gup: number, site: s
   m.touches(Op.TableRead, tableObject(mm.id, vpn));
   // Fork, and whoever takes the page's exclusiveness away, clears or protects the entry before it looks for pins.
   const stays = pt.same(ptep, flags, pfn) && pt.find(mm.pgd, vpn) === ptep && memmap.folioOf(page) === folio;
-  const shared = (flags & PTE.W) === 0 && k.gup.mustUnshare(k, null, page, gup);
+  const shared = (flags & PTE.W) === 0 && k.gup.mustUnshare(k, null, memmap.pfnToPage(pfn), gup);
   if (!stays || shared || !(yield* k.gupFast.gupFastFolioAllowed(k, folio, gup))) {
     yield* k.gupPin.gupPutFolio(k, folio, gup, site);
     return NO_PAGE;

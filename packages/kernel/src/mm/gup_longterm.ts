@@ -27,7 +27,6 @@ export function* gupLongtermLocked(k: Kernel, mm: Mm, start: number, nr: number,
   do {
     n = yield* k.gup.gupRange(k, mm, start, nr, gup, site, pages);
     error = n <= 0 ? n : yield* k.gupLongterm.checkAndMigrateMovablePages(k, pages, before, site);
-    if (error === -Errno.EAGAIN && k.m.retries.again("gup_longterm")) yield SWITCH;
   } while (error === -Errno.EAGAIN);
   task.memallocPin = saved;
   return error < 0 ? error : n;
@@ -51,7 +50,12 @@ export function* checkAndMigrateMovablePages(k: Kernel, pages: number[], before:
   if (unpinnable.length === 0) return 0;
   const isolated = yield* k.gupLongterm.isolateUnpinnable(k, unpinnable);
   yield* k.gupPin.unpinUserPages(k, pages.splice(before), site);
-  if (isolated.length === 0) return -Errno.EAGAIN;
+  if (isolated.length === 0) {
+    // Somebody else has them, to move them.
+    const changed = (): boolean => unpinnable.some((folio) => memmap.refcount[folio] === 0 || memmap.has(folio, PG.lru));
+    if (k.m.retries.again("migrate_longterm_unpinnable_folios", changed)) yield SWITCH;
+    return -Errno.EAGAIN;
+  }
   const { failed, result } = yield* k.migrate.migratePages(k, isolated, k.gupLongterm.allocLongtermTarget, MigrateMode.SYNC);
   yield* k.vmscan.putbackFolios(k, failed);
   return result === 0 ? -Errno.EAGAIN : -Errno.ENOMEM;
