@@ -42,6 +42,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "kernel/signal.ts: Signals.startGroupExit": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/signal.ts: Signals.takerOf": `${UNDER_CALLERS_POINT} (Process)`,
   "fs/pidfd.ts: makePidfd/poll": "whoever polls looks again when he is woken, and every end wakes him",
+  "fs/signalfd.ts: Signalfd.ready": "whoever polls looks again when he is woken, and every signal wakes him",
   "kernel/job_control.ts: hasStopped": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/job_control.ts: isOrphaned": `${UNDER_CALLERS_POINT} (Process)`,
   "kernel/signal.ts: Signals.startGroupStop": `${UNDER_CALLERS_POINT} (Process)`,

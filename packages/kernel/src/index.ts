@@ -95,6 +95,9 @@ export { isPipe, makePipe, pipeSize, setPipeSize, takesNowait } from "./fs/pipe.
 export { mqNotify, mqOpen, MQ_PRIO_MAX, mqReceive, mqSend, mqueueOf, mqUnlink } from "./fs/mqueue.js";
 export { chmodInode, chownInode, utimesInode, type NewTime } from "./fs/attr.js";
 export { byRealIds, inodePermission, May } from "./fs/permission.js";
+export { makeSignalfd, setSignalfd } from "./fs/signalfd.js";
+export { makeTimerfd, timerfdGet, timerfdSet } from "./fs/timerfd.js";
+export { cachestat } from "./mm/cachestat.js";
 export { filpClose, LockType, OFFSET_MAX, setRecordLock, setWholeLock, testRecordLock, type FileLock, type LockKind } from "./fs/file_locks.js";
 export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";

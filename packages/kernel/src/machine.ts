@@ -103,6 +103,8 @@ export class Machine {
   readonly hugetlb: Hugetlb;
   readonly shm: Shm;
   readonly sem: Sem;
+  /** Files that signals are read from: who sleeps for one is woken by every signal. */
+  signalfds = 0;
   readonly mqueues = new Mqueues();
   readonly fileLocks = new FileLocks();
   /** What /sys/kernel/debug/gup_test has pinned. */

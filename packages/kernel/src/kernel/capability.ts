@@ -17,6 +17,7 @@ export enum Cap {
   SYS_ADMIN = 21,
   SYS_NICE = 23,
   SYS_RESOURCE = 24,
+  WAKE_ALARM = 35,
 }
 
 /** CAP_LAST_CAP. */

@@ -244,6 +244,7 @@ export class Signals {
     queue.push(info);
     details.set(signo, queue);
     pending.add(signo);
+    if (this.m.signalfds > 0) this.m.pollWait.wakeAll();
     const taker = thread ?? this.takerOf(process, signo);
     // Who has stopped takes nothing but SIGKILL until it goes on.
     if (taker === null || isBlocked(taker, signo) || (taker.thread.stopped && signo !== Sig.SIGKILL)) return;

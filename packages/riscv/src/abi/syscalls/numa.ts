@@ -1,4 +1,4 @@
-import { Cap, capable, Errno, PAGE_SIZE, USER_VPN_END, type MaySleep } from "@faultline/kernel";
+import { Cap, capable, Errno, PAGE_SIZE, PTE, ptraceMayAccess, USER_VPN_END, type MaySleep, type Mm } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { readStruct } from "../user.js";
 import * as F from "./format.js";
@@ -126,10 +126,71 @@ const get_mempolicy: Handler = function* (t, [policy, mask, maxNode, address, fl
   return yield* k.uaccess.copyToUser(k, mask!, bytes);
 };
 
+/** Whose memory a call is about, a process of that id or (0) the caller's own; it is kept. A negated errno. */
+function* mmOf(t: GuestThread, pid: number): MaySleep<Mm | number> {
+  const { k } = t;
+  const task = int(pid) === 0 ? t.task : k.m.tasks.get(int(pid));
+  if (task === undefined || task.process === null) return -Errno.ESRCH;
+  if (!ptraceMayAccess(k, task.process, "real")) return -Errno.EPERM;
+  if (task.mm === null || !(yield* k.fork.mmgetNotZero(k, task.mm))) return -Errno.EINVAL;
+  return task.mm;
+}
+
+/** The node of a page; -EFAULT where nothing is mapped, or zeros are, -ENOENT where there is no page. mmap_lock is held. */
+function* nodeOfPage(t: GuestThread, mm: Mm, vpn: number): MaySleep<number> {
+  const { k } = t;
+  const vma = vpn < 0 || vpn >= USER_VPN_END ? null : mm.vmaAt(vpn);
+  if (vma === null) return -Errno.EFAULT;
+  const found = yield* k.folioWalk.folioWalkStart(k, vma, vpn, { zeropage: true });
+  if (found === null) return -Errno.ENOENT;
+  const zeros = (found.flags & PTE.SPECIAL) !== 0 || found.folio === k.m.zones.zeroPage;
+  yield* k.folioWalk.folioWalkEnd(k, found);
+  return zeros ? -Errno.EFAULT : 0;
+}
+
+/** move_pages(2): says where pages are. All are where they can be. */
+const move_pages: Handler = function* (t, [pid, count, pages, nodes, status, flags]) {
+  const { k } = t;
+  const how = int(flags!);
+  if ((how & ~(MpolMf.MOVE | MpolMf.MOVE_ALL)) !== 0) return -Errno.EINVAL;
+  if ((how & MpolMf.MOVE_ALL) !== 0 && !capable(k, Cap.SYS_NICE)) return -Errno.EPERM;
+  const mm = yield* mmOf(t, pid!);
+  if (typeof mm === "number") return mm;
+  let result = 0;
+  for (let i = 0; i < count! && result === 0; i++) {
+    const page = yield* k.uaccess.getUser64(k, pages! + 8 * i);
+    const node = nodes === 0 ? 0 : yield* k.uaccess.getUser32(k, nodes! + 4 * i);
+    if (page === null || node === null) result = -Errno.EFAULT;
+    else if (node !== 0) result = -Errno.ENODEV;
+    else {
+      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+      const where = yield* nodeOfPage(t, mm, Number(page >> 12n));
+      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+      result = yield* k.uaccess.putUser32(k, status! + 4 * i, where);
+    }
+  }
+  yield* k.fork.mmput(k, mm);
+  return result;
+};
+
+/** migrate_pages(2): with one node, there is nowhere to go. */
+const migrate_pages: Handler = function* (t, [pid, maxNode, from, to]) {
+  const old = yield* readNodes(t, from!, maxNode!);
+  if (typeof old === "number") return old;
+  const next = yield* readNodes(t, to!, maxNode!);
+  if (typeof next === "number") return next;
+  const mm = yield* mmOf(t, pid!);
+  if (typeof mm === "number") return mm;
+  yield* t.k.fork.mmput(t.k, mm);
+  return next ? 0 : -Errno.EINVAL;
+};
+
 const MODES = F.oneOf({ 0: "MPOL_DEFAULT", 1: "MPOL_PREFERRED", 2: "MPOL_BIND", 3: "MPOL_INTERLEAVE", 4: "MPOL_LOCAL", 5: "MPOL_PREFERRED_MANY", 6: "MPOL_WEIGHTED_INTERLEAVE" });
 
 export const NUMA: readonly (readonly [number, Syscall])[] = [
   [235, call("mbind", [F.POINTER, F.SIZE, MODES, F.POINTER, F.SIZE, F.flags([[1, "MPOL_MF_STRICT"], [2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], mbind, "there is one node; the policy of memory is not kept")],
   [236, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.flags([[1, "MPOL_F_NODE"], [2, "MPOL_F_ADDR"], [4, "MPOL_F_MEMS_ALLOWED"]])], get_mempolicy, "there is one node")],
+  [238, call("migrate_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER], migrate_pages, "there is one node")],
+  [239, call("move_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER, F.OUT, F.flags([[2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], move_pages, "there is one node")],
   [237, call("set_mempolicy", [MODES, F.POINTER, F.SIZE], set_mempolicy, "there is one node")],
 ];

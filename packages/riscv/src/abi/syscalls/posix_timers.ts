@@ -5,7 +5,7 @@ import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 /** When a clock's time began, in nanoseconds before the machine's; null for one that no timer goes by. */
-function epochOf(clock: number): number | null {
+export function epochOf(clock: number): number | null {
   const CLOCK_REALTIME = 0;
   const CLOCK_MONOTONIC = 1;
   const CLOCK_BOOTTIME = 7;
@@ -55,7 +55,7 @@ function timerOf(t: GuestThread, id: number): PosixTimer | null {
   return t.task.process!.posixTimers.get(int(id)) ?? null;
 }
 
-function* writeSpec(t: GuestThread, address: number, { left, interval }: { left: number; interval: number }): MaySleep<number> {
+export function* writeSpec(t: GuestThread, address: number, { left, interval }: { left: number; interval: number }): MaySleep<number> {
   const view = new DataView(new ArrayBuffer(32));
   [interval, left].forEach((ns, i) => {
     setI64(view, i * 16, Math.floor(ns / NSEC_PER_SEC));

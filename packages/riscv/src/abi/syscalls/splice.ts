@@ -1,6 +1,6 @@
-import { copyFileRange, Errno, isPipe, MAX_RW_COUNT, sendfile, splice, tee, vmspliceFromPipe, vmspliceToPipe, type MaySleep, type OpenFile } from "@faultline/kernel";
+import { cachestat, copyFileRange, Errno, isPipe, MAX_RW_COUNT, O, sendfile, splice, tee, vmspliceFromPipe, vmspliceToPipe, type MaySleep, type OpenFile } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, readStruct } from "../user.js";
+import { getI64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { fileOf, sigpipe } from "./fs.js";
 import { importIoVecs } from "./process_vm.js";
@@ -113,6 +113,24 @@ const vmsplice: Handler = function* (t, [fd, vector, count, flags]) {
   return n;
 };
 
+const PAGE_BITS = 12n;
+
+const cachestat_: Handler = function* (t, [fd, rangeAt, into, flags]) {
+  const { k } = t;
+  const file = fileOf(t, fd!);
+  if (file === null || (file.flags & O.PATH) !== 0) return -Errno.EBADF;
+  const range = yield* readStruct(k, rangeAt!, 16);
+  if (range === null) return -Errno.EFAULT;
+  const [offset, length] = [range.getBigUint64(0, true), range.getBigUint64(8, true)];
+  const last = length === 0n ? Infinity : Number(BigInt.asUintN(64, offset + length - 1n) >> PAGE_BITS);
+  const stat = yield* cachestat(k, file, Number(offset >> PAGE_BITS), last);
+  if (typeof stat === "number") return stat;
+  if (int(flags!) !== 0) return -Errno.EINVAL;
+  const view = new DataView(new ArrayBuffer(40));
+  [stat.cached, 0, 0, stat.evicted, 0].forEach((value, i) => setI64(view, i * 8, value));
+  return yield* k.uaccess.copyToUser(k, into!, structBytes(view));
+};
+
 const SPLICE_FLAGS = F.flags([[1, "SPLICE_F_MOVE"], [2, "SPLICE_F_NONBLOCK"], [4, "SPLICE_F_MORE"], [8, "SPLICE_F_GIFT"]]);
 
 export const SPLICE: readonly (readonly [number, Syscall])[] = [
@@ -120,5 +138,6 @@ export const SPLICE: readonly (readonly [number, Syscall])[] = [
   [75, call("vmsplice", [F.INT, F.iovec(2), F.SIZE, SPLICE_FLAGS], vmsplice)],
   [76, call("splice", [F.INT, F.POINTER, F.INT, F.POINTER, F.SIZE, SPLICE_FLAGS], splice_)],
   [77, call("tee", [F.INT, F.INT, F.SIZE, SPLICE_FLAGS], tee_)],
+  [451, call("cachestat", [F.INT, F.POINTER, F.OUT, F.HEX], cachestat_, "nothing counts as evicted recently")],
   [285, call("copy_file_range", [F.INT, F.POINTER, F.INT, F.POINTER, F.SIZE, F.HEX], copy_file_range)],
 ];

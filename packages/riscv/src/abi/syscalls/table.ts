@@ -14,6 +14,7 @@ import { MQUEUE } from "./mqueue.js";
 import { MOUNT } from "./mount.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
 import { PROCESS } from "./process.js";
+import { SELECT } from "./select.js";
 import { SEM } from "./sem.js";
 import { SHM } from "./shm.js";
 import { SCHED } from "./sched.js";
@@ -42,6 +43,7 @@ export const SYSCALLS: Table = new Map(
     ...POSIX_TIMERS,
     ...PROCESS,
     ...PROCESS_VM,
+    ...SELECT,
     ...SEM,
     ...SHM,
     ...SCHED,

@@ -32,5 +32,14 @@ export const NUMA: Surfaces = {
       [EFAULT, "nothing mapped there", { 3: AT.hole, 4: 2 }],
     ],
   },
+  move_pages: {
+    example: [0, 1, [AT.page], 0, AT.page, 0],
+    takes: { 5: bits([0, 2, 4], EINVAL) },
+    refuses: [noMemory(2), noMemory(4), [Errno.ESRCH, "no such process", { 0: 4_000_000 }], [Errno.ENODEV, "no such node", { 3: [1] }], [EFAULT, "nodes in memory that is not mapped", { 3: AT.hole }]],
+  },
+  migrate_pages: {
+    example: [0, 64, [1], [1]],
+    refuses: [noMemory(2), noMemory(3), [Errno.ESRCH, "no such process", { 0: 4_000_000 }], [EINVAL, "to no node", { 3: [0] }]],
+  },
   set_mempolicy: { example: [0, 0, 0], takes: { 0: modes(0, 1) }, refuses: policies(0, 1) },
 };

@@ -62,6 +62,10 @@ export const SPLICE: Surfaces = {
       [EINVAL, "a negative position", { 2: [-1] }],
     ],
   },
+  cachestat: {
+    example: [FD.file, [0, 0], AT.page, 0],
+    refuses: [noFd(0), noMemory(1), noMemory(2), [EINVAL, "flags", { 3: 1 }]],
+  },
   copy_file_range: {
     example: [FD.file, [0], FD.writing, [4096], 8, 0],
     refuses: [
