@@ -12,6 +12,7 @@ import {
   type Mm,
   type NotifierRange,
 } from "../src/index.js";
+import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from "../src/mm/gfp.js";
 import { makeKernel, runTask } from "./harness.js";
 
 const RW = Prot.READ | Prot.WRITE;
@@ -89,5 +90,26 @@ test("mprotect answers bad ranges as Linux does", () => {
     expect(yield* k.mprotect.doMprotect(k, mm, addr, 0, 16)).toBe(0);
     expect(yield* k.mprotect.doMprotect(k, mm, addr, 4096, RW | Prot.SEM)).toBe(0);
     expect(yield* k.mprotect.doMprotect(k, mm, addr, 3 * 4096, RW)).toBe(-Errno.ENOMEM);
+  });
+});
+
+test("no per-CPU list of free pages grows while another is drained", () => {
+  const k = makeKernel({ frames: 8192 });
+  const { zones } = k.m;
+  runTask(k, function* () {
+    const unmovable: number[] = [];
+    const movable: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      unmovable.push(yield* k.pageAlloc.allocPage(k, GFP_KERNEL));
+      movable.push(yield* k.pageAlloc.allocPage(k, GFP_HIGHUSER_MOVABLE));
+    }
+    let longest = 0;
+    for (let i = 0; i < 200; i++) {
+      for (const page of [unmovable[i]!, movable[i]!]) {
+        yield* k.swap.folioPut(k, page, "alloc");
+        longest = Math.max(longest, zones.pcpFor(0, page).count);
+      }
+    }
+    expect(longest).toBeLessThanOrEqual(zones.batch * 4 + 1);
   });
 });

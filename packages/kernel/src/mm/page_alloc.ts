@@ -262,15 +262,15 @@ export function* drainPcp(k: Kernel, n: number): Atomic<void> {
   for (const zone of k.m.zones.list) yield* k.pageAlloc.drainZonePcp(k, k.m.cpu, zone, zone.pcpDisabled > 0 ? Infinity : n);
 }
 
-/** Moves up to `n` pages of a zone from a CPU's lists to the buddy lists. */
+/** Moves up to `n` pages of a zone from a CPU's lists to the buddy lists: of the longest first, so that none grows while others are emptied. */
 export function* drainZonePcp(k: Kernel, cpu: number, zone: Zone, n: number): Atomic<void> {
   const { m } = k;
   if (m.zones.pcpPages(cpu, zone.id) === 0) return;
   if (!zone.lock.tryLock()) yield* zone.lock.lock();
   m.touches(Op.Pcp, cpu);
   let left = n;
-  for (let type = 0; type < MIGRATE_PCPTYPES; type++) {
-    const pcp = m.zones.pcp(cpu, zone.id, type);
+  const lists = Array.from({ length: MIGRATE_PCPTYPES }, (_, type) => m.zones.pcp(cpu, zone.id, type)).sort((a, b) => b.count - a.count);
+  for (const pcp of lists) {
     // The oldest entries are at the bottom: those are the ones that have cooled down.
     const freed = Math.min(left, pcp.count);
     for (let i = 0; i < freed; i++) zone.freeBlock(pcp.pages[i]!, 0);
