@@ -162,6 +162,79 @@ static void made(void)
 	SHOW("no clock", syscall3(__NR_timer_create, 77, NULL, &other));
 }
 
+/* An interval begins again when its signal is taken, and what was missed is told then. */
+static void missed(void)
+{
+	struct spec spec = { { 0, MS }, { 0, MS } }, old;
+	struct event event = { .signo = 41, .notify = 0 };
+	unsigned long set = 1ul << 40;
+	long nap[2] = { 0, 30 * MS }, timeout[2] = { 0, 0 };
+	struct action ignore = { .handler = (void *)1 }, caught = { .handler = NULL };
+	struct info info;
+	int id = -1;
+
+	block(41);
+	syscall3(__NR_timer_create, 1, &event, &id);
+	syscall4(__NR_timer_settime, id, 0, &spec, NULL);
+	syscall2(__NR_nanosleep, nap, NULL);
+	SHOW("taken", syscall4(__NR_rt_sigtimedwait, &set, &info, timeout, 8));
+	SHOW("told at once", info.overrun >= 28);
+	SHOW("the same", syscall1(__NR_timer_getoverrun, id) == info.overrun);
+	/* As short as can be. */
+	spec.interval[1] = 1;
+	syscall4(__NR_timer_settime, id, 0, &spec, NULL);
+	syscall2(__NR_nanosleep, nap, NULL);
+	syscall2(__NR_timer_gettime, id, &old);
+	SHOW("soon", old.value[0] == 0 && old.value[1] <= 1);
+	SHOW("taken", syscall4(__NR_rt_sigtimedwait, &set, &info, timeout, 8));
+	SHOW("millions", info.overrun >= 28 * MS);
+	SHOW("ignored", syscall4(__NR_rt_sigaction, 41, &ignore, NULL, 8));
+	syscall2(__NR_nanosleep, nap, NULL);
+	SHOW("none", syscall4(__NR_rt_sigtimedwait, &set, &info, timeout, 8));
+	SHOW("not ignored", syscall4(__NR_rt_sigaction, 41, &caught, NULL, 8));
+	SHOW("taken", syscall4(__NR_rt_sigtimedwait, &set, &info, timeout, 8));
+	syscall1(__NR_timer_delete, id);
+	/* One that tells nobody. */
+	event.notify = 1;
+	syscall3(__NR_timer_create, 1, &event, &id);
+	syscall4(__NR_timer_settime, id, 0, &spec, NULL);
+	syscall2(__NR_nanosleep, nap, NULL);
+	syscall2(__NR_timer_gettime, id, &old);
+	SHOW("goes on", old.value[1] == 1 && old.interval[1] == 1);
+	spec.value[0] = spec.value[1] = 0;
+	syscall4(__NR_timer_settime, id, 0, &spec, NULL);
+	syscall2(__NR_timer_gettime, id, &old);
+	SHOW("no interval", old.interval[1]);
+	syscall1(__NR_timer_delete, id);
+}
+
+/* How many signals may be pending. */
+static void pending(void)
+{
+	unsigned long set = 1ul << 41 | 1ul << 42, limit[2];
+	long timeout[2] = { 0, 0 };
+	struct event event = { .signo = 42, .notify = 0 };
+	struct info info = { .signo = 42, .code = -1 };
+	long self = syscall0(__NR_getpid), taken = 0;
+	int id;
+
+	block(42);
+	block(43);
+	syscall4(__NR_prlimit64, 0, 11, NULL, limit);
+	limit[0] = 0;
+	syscall4(__NR_prlimit64, 0, 11, limit, NULL);
+	SHOW("none", syscall3(__NR_rt_sigqueueinfo, self, 42, &info));
+	SHOW("no timer", syscall3(__NR_timer_create, 1, &event, &id));
+	/* Without its details, and once. */
+	SHOW("by kill", syscall2(__NR_kill, self, 42));
+	SHOW("again", syscall2(__NR_kill, self, 42));
+	SHOW("by tkill", syscall2(__NR_tkill, self, 42));
+	while (syscall4(__NR_rt_sigtimedwait, &set, &info, timeout, 8) == 42)
+		taken++;
+	SHOW("taken", taken);
+	SHOW("its code", info.code);
+}
+
 static void sleeps(void)
 {
 	long time[2] = { 0, 10 * MS }, left[2] = { -1, -1 }, start = now_ms();
@@ -187,6 +260,8 @@ int main(int argc, char **argv, char **envp)
 	(void)argc, (void)argv, (void)envp;
 	intervals();
 	made();
+	missed();
+	pending();
 	sleeps();
 	return 0;
 }

@@ -142,6 +142,8 @@ export enum TraceSignalResult {
   DELIVERED,
   IGNORED,
   ALREADY_PENDING,
+  OVERFLOW_FAIL,
+  LOSE_INFO,
 }
 
 export interface EventSink {

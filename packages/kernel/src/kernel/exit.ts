@@ -59,7 +59,7 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
     return;
   }
   process.mm = null;
-  process.realTimer?.handle.cancel();
+  process.realTimer?.handle?.cancel();
   process.realTimer = null;
   yield* k.posixTimers.deleteAll(k, process);
   yield* k.exit.exitFiles(k, process);

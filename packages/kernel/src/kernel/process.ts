@@ -107,8 +107,8 @@ export class Process {
   oomScoreAdj = 0;
   /** What it was last set to by who has CAP_SYS_RESOURCE: others cannot set it lower. */
   oomScoreAdjMin = 0;
-  /** ITIMER_REAL: when it fires and how often from then on, in nanoseconds of machine time. */
-  realTimer: { handle: TimerHandle; deadline: number; interval: number } | null = null;
+  /** ITIMER_REAL: when it fires and how often from then on, in nanoseconds of machine time. No handle: SIGALRM has not been taken since. */
+  realTimer: { handle: TimerHandle | null; deadline: number; interval: number } | null = null;
   /** ITIMER_VIRTUAL and ITIMER_PROF; null while neither is set. */
   cpuTimers: Readonly<Record<CpuTimerKind, CpuTimer | null>> | null = null;
   /** By id. */

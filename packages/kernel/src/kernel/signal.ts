@@ -6,7 +6,9 @@ import { maySignal } from "./cred.js";
 import { Errno } from "./errno.js";
 import { hasStopped, isOrphaned, notifyParent } from "./job_control.js";
 import { Op } from "./op.js";
+import type { PosixTimer } from "./posix_timers.js";
 import type { Process } from "./process.js";
+import { RLIM_INFINITY, Rlimit } from "./rlimit.js";
 import { TaskState, type Task } from "./sched.js";
 
 /** Signal numbers of the generic Linux ABI. */
@@ -86,6 +88,8 @@ export interface SignalInfo {
   readonly value?: bigint;
   /** si_overrun of a timer: how often its time has come unnoticed. */
   readonly overrun?: number;
+  /** The timer that has sent it. */
+  readonly timer?: PosixTimer;
 }
 
 /** How one signal is handled; addresses are user addresses. */
@@ -216,13 +220,26 @@ export class Signals {
     this.send(process, null, { signo: Sig.SIGKILL, code: SI.KERNEL, addr: 0 });
   }
 
-  /** Sends a signal to a process, or to one thread of it. */
-  send(process: Process, thread: Task | null, info: SignalInfo): void {
+  /** Signals of a user's processes that are queued, and timers that will send one. */
+  queuedBy(uid: number): number {
+    let queued = 0;
+    for (const process of this.m.processes.values()) if (process.cred.uid === uid) queued += queuedSignals(process);
+    return queued;
+  }
+
+  /** Whether a process may have one more signal pending, or timer that sends one (RLIMIT_SIGPENDING). */
+  mayQueue(process: Process): boolean {
+    const limit = process.limits[Rlimit.SIGPENDING]!.current;
+    return limit === RLIM_INFINITY || this.queuedBy(process.cred.uid) < Number(limit);
+  }
+
+  /** Sends a signal to a process, or to one thread of it. "full" where a real-time signal cannot be queued with its details. */
+  send(process: Process, thread: Task | null, info: SignalInfo): "queued" | "ignored" | "full" {
     const { signo } = info;
     // The operator's shell handles what it is sent itself, and init cannot be killed.
-    if (process.zombie || process.pid === 1) return;
+    if (process.zombie || process.pid === 1) return "ignored";
     const main = thread ?? firstOf(process);
-    if (main === null) return;
+    if (main === null) return "ignored";
     if (STOPS_BY_DEFAULT.includes(signo)) forget(process, [Sig.SIGCONT]);
     else if (signo === Sig.SIGCONT) {
       forget(process, STOPS_BY_DEFAULT);
@@ -230,7 +247,7 @@ export class Signals {
     }
     if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && !isAwaited(main, signo) && isIgnored(process, signo)) {
       this.traceGenerate(info, main, thread === null, TraceSignalResult.IGNORED);
-      return;
+      return "ignored";
     }
     const pending = thread !== null ? thread.pendingSignals : process.sharedPending;
     const details = thread !== null ? thread.thread.signalInfo : process.sharedSignalInfo;
@@ -238,18 +255,25 @@ export class Signals {
     // Real-time signals queue, the others merge with what is pending.
     if (pending.has(signo) && signo < SIGRTMIN) {
       this.traceGenerate(info, main, thread === null, TraceSignalResult.ALREADY_PENDING);
-      return;
+      return info.timer === undefined ? "queued" : "ignored";
     }
-    this.traceGenerate(info, main, thread === null, TraceSignalResult.DELIVERED);
-    queue.push(info);
+    // A timer has its place already; who only says kill() loses the details.
+    const hasRoom = signo < SIGRTMIN || info.timer !== undefined || this.mayQueue(process);
+    if (!hasRoom && info.code !== SI.USER) {
+      this.traceGenerate(info, main, thread === null, TraceSignalResult.OVERFLOW_FAIL);
+      return "full";
+    }
+    this.traceGenerate(info, main, thread === null, hasRoom ? TraceSignalResult.DELIVERED : TraceSignalResult.LOSE_INFO);
+    if (hasRoom) queue.push(info);
     details.set(signo, queue);
     pending.add(signo);
     if (this.m.signalfds > 0) this.m.pollWait.wakeAll();
     const taker = thread ?? this.takerOf(process, signo);
     // Who has stopped takes nothing but SIGKILL until it goes on.
-    if (taker === null || isBlocked(taker, signo) || (taker.thread.stopped && signo !== Sig.SIGKILL)) return;
+    if (taker === null || isBlocked(taker, signo) || (taker.thread.stopped && signo !== Sig.SIGKILL)) return "queued";
     if (!process.isOperator && !isAwaited(taker, signo) && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
     else this.wakeFor(taker);
+    return "queued";
   }
 
   /** The threads of a group are to stop; the current one goes there itself. */
@@ -300,6 +324,17 @@ export class Signals {
   }
 }
 
+/** Places for signals that a process takes: those that are queued, and one for each timer. */
+function queuedSignals(process: Process): number {
+  let n = process.posixTimers.size;
+  const count = (details: ReadonlyMap<number, readonly SignalInfo[]>): void => {
+    for (const queue of details.values()) for (const { timer } of queue) if (timer === undefined) n++;
+  };
+  count(process.sharedSignalInfo);
+  for (const { thread } of process.threads) count(thread.signalInfo);
+  return n;
+}
+
 /** Signals that are pending are not any more, for the group and for each thread. */
 function forget(process: Process, signals: readonly number[]): void {
   for (const signo of signals) {
@@ -317,16 +352,16 @@ function firstOf(process: Process): Task | null {
   return null;
 }
 
-/** Sends a signal to a process as a task does it. */
-export function* sendToProcess(k: Kernel, process: Process, info: SignalInfo): Atomic<void> {
+/** Sends a signal to a process as a task does it: 0, or -EAGAIN where no more can be queued. */
+export function* sendToProcess(k: Kernel, process: Process, info: SignalInfo): Atomic<number> {
   if (k.m.point(Op.Process, process.pid)) yield SWITCH;
-  k.m.signals.send(process, null, info);
+  return k.m.signals.send(process, null, info) === "full" ? -Errno.EAGAIN : 0;
 }
 
-/** Sends a signal to one thread. */
-export function* sendToThread(k: Kernel, task: Task, info: SignalInfo): Atomic<void> {
+/** Sends a signal to one thread: 0 or -EAGAIN. */
+export function* sendToThread(k: Kernel, task: Task, info: SignalInfo): Atomic<number> {
   if (k.m.point(Op.Wake, task.id)) yield SWITCH;
-  if (task.process !== null) k.m.signals.send(task.process, task, info);
+  return task.process !== null && k.m.signals.send(task.process, task, info) === "full" ? -Errno.EAGAIN : 0;
 }
 
 /** kill(2): 0, -EINVAL, -ESRCH, -EPERM. */
@@ -355,10 +390,8 @@ export function* tgkill(k: Kernel, tgid: number, tid: number, signo: number): At
   if (task === undefined || task.process === null) return -Errno.ESRCH;
   if (tgid !== 0 && task.process.pid !== tgid) return -Errno.ESRCH;
   if (!maySignal(m.current!.process!, task.process)) return -Errno.EPERM;
-  if (signo !== 0) {
-    yield* k.signal.sendToThread(k, task, { signo, code: SI.TKILL, addr: 0, pid: m.current!.process!.pid });
-  }
-  return 0;
+  if (signo === 0) return 0;
+  return yield* k.signal.sendToThread(k, task, { signo, code: SI.TKILL, addr: 0, pid: m.current!.process!.pid });
 }
 
 /** Makes the current thread take a signal that it can neither ignore nor block: faults. */
@@ -379,11 +412,15 @@ export function forceSignal(k: Kernel, info: SignalInfo): void {
 export function dequeueSignal(k: Kernel, mask = k.m.current!.blockedSignals): SignalInfo | null {
   const task = k.m.current!;
   const process = task.process!;
-  const own = pickFrom(task.pendingSignals, mask);
-  if (own !== 0) return take(task.pendingSignals, task.thread.signalInfo, own);
-  const shared = pickFrom(process.sharedPending, mask);
-  if (shared !== 0) return take(process.sharedPending, process.sharedSignalInfo, shared);
-  return null;
+  for (;;) {
+    const own = pickFrom(task.pendingSignals, mask);
+    const shared = own !== 0 ? 0 : pickFrom(process.sharedPending, mask);
+    if (own === 0 && shared === 0) return null;
+    const info = own !== 0 ? take(task.pendingSignals, task.thread.signalInfo, own) : take(process.sharedPending, process.sharedSignalInfo, shared);
+    if (shared === Sig.SIGALRM) k.time.realTimerTaken(k, process);
+    const told = info.timer === undefined ? info : k.posixTimers.timerDeliver(k, info, info.timer);
+    if (told !== null) return told;
+  }
 }
 
 function pickFrom(pending: ReadonlySet<number>, mask: bigint): number {
@@ -398,7 +435,8 @@ function pickFrom(pending: ReadonlySet<number>, mask: bigint): number {
 
 function take(pending: Set<number>, details: Map<number, SignalInfo[]>, signo: number): SignalInfo {
   const queue = details.get(signo);
-  const info = queue?.shift() ?? { signo, code: SI.KERNEL, addr: 0 };
+  // There was no room for its details.
+  const info = queue?.shift() ?? { signo, code: SI.USER, addr: 0, pid: 0 };
   if (queue === undefined || queue.length === 0) {
     pending.delete(signo);
     details.delete(signo);
@@ -462,10 +500,10 @@ export function* sigaction(k: Kernel, signo: number, action: SignalAction | null
   const old = { ...process.handlers.get(signo) };
   if (action !== null) {
     process.handlers.actions.set(signo, { ...action, mask: action.mask & ~UNBLOCKABLE });
-    if (isIgnored(process, signo)) {
-      // What is now ignored is not delivered later either.
-      forget(process, [signo]);
-    }
+    const ignored = isIgnored(process, signo);
+    // What is now ignored is not delivered later either.
+    if (ignored) forget(process, [signo]);
+    k.posixTimers.timersAfterAction(k, process, signo, ignored);
   }
   return old;
 }

@@ -39,6 +39,7 @@ export function* sleepUntil(k: Kernel, deadline: number, what: string): MaySleep
 export function getRealTimer(k: Kernel, process: Process): { left: number; interval: number } {
   const timer = process.realTimer;
   if (timer === null) return { left: 0, interval: 0 };
+  if (timer.handle === null) return { left: 0, interval: timer.interval };
   // A timer that is about to fire is not shown as unset.
   return { left: Math.max(timer.deadline - k.m.now(), 1000), interval: timer.interval };
 }
@@ -55,18 +56,26 @@ export function* setRealTimer(
 ): Atomic<{ left: number; interval: number }> {
   if (k.m.point(Op.Process, process.pid)) yield SWITCH;
   const before = k.time.getRealTimer(k, process);
-  process.realTimer?.handle.cancel();
+  process.realTimer?.handle?.cancel();
   process.realTimer = null;
   if (value > 0) armRealTimer(k, process, k.m.now() + value, interval);
   return before;
 }
 
+/** One time only: with an interval it goes on when its signal is taken. */
 function armRealTimer(k: Kernel, process: Process, deadline: number, interval: number): void {
   const { m } = k;
   const handle = m.sched.addTimer(deadline, !process.isOperator, () => {
-    process.realTimer = null;
-    if (interval > 0) armRealTimer(k, process, deadline + interval, interval);
+    process.realTimer = interval > 0 ? { handle: null, deadline, interval } : null;
     m.signals.send(process, null, { signo: Sig.SIGALRM, code: SI.KERNEL, addr: 0 });
   });
   process.realTimer = { handle, deadline, interval };
+}
+
+/** SIGALRM has been taken, whoever sent it. */
+export function realTimerTaken(k: Kernel, process: Process): void {
+  const timer = process.realTimer;
+  if (timer === null || timer.handle !== null) return;
+  const passed = Math.floor((k.m.now() - timer.deadline) / timer.interval) + 1;
+  armRealTimer(k, process, timer.deadline + passed * timer.interval, timer.interval);
 }

@@ -149,7 +149,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
   const shared = process?.sharedPending ?? [];
   const capabilities = process?.capabilities ?? FULL_CAPABILITIES;
   const limits = process?.limits ?? initialLimits(k.m);
-  const queued = [...pending].length + [...shared].length;
+  const queued = process === null ? 0 : k.m.signals.queuedBy(process.cred.uid);
   lines.push(
     `Threads:\t${Math.max(1, process?.threads.size ?? 1)}`,
     `SigQ:\t${queued}/${limitText(limits[Rlimit.SIGPENDING]!.current)}`,

@@ -74,12 +74,9 @@ const pidfd_send_signal: Handler = function* (t, [fd, signo, uinfo, flags]) {
   }
   if (!maySignal(task.process!, target.process)) return -Errno.EPERM;
   if (signal === 0) return 0;
-  if (scope === Scope.THREAD_GROUP) yield* k.signal.sendToProcess(k, target.process, info);
-  else {
-    const thread = target.thread ?? [...target.process.threads].find(({ id }) => id === target.process.pid);
-    if (thread !== undefined) yield* k.signal.sendToThread(k, thread, info);
-  }
-  return 0;
+  if (scope === Scope.THREAD_GROUP) return yield* k.signal.sendToProcess(k, target.process, info);
+  const thread = target.thread ?? [...target.process.threads].find(({ id }) => id === target.process.pid);
+  return thread === undefined ? 0 : yield* k.signal.sendToThread(k, thread, info);
 };
 
 const pidfd_getfd: Handler = function* (t, [fd, wanted, flags]) {

@@ -46,6 +46,7 @@ const timer_create: Handler = function* (t, [clock, event, id]) {
   const notice = yield* readNotice(t, event!);
   if (typeof notice === "number") return notice;
   const timer = yield* k.posixTimers.timerCreate(k, epoch, notice);
+  if (typeof timer === "number") return timer;
   const error = yield* k.uaccess.putUser32(k, id!, timer.id);
   if (error < 0) yield* k.posixTimers.timerDelete(k, timer.id);
   return error;

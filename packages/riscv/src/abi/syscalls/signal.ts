@@ -143,8 +143,7 @@ const rtSigqueueinfo: Handler = function* (t, [pid, signo, uinfo]) {
   if (int(signo!) < 0 || int(signo!) > 64) return -Errno.EINVAL;
   const target = k.m.processes.get(int(pid!));
   if (target === undefined) return -Errno.ESRCH;
-  if (int(signo!) !== 0) yield* k.signal.sendToProcess(k, target, info);
-  return 0;
+  return int(signo!) === 0 ? 0 : yield* k.signal.sendToProcess(k, target, info);
 };
 
 const rtTgsigqueueinfo: Handler = function* (t, [tgid, tid, signo, uinfo]) {
@@ -155,8 +154,7 @@ const rtTgsigqueueinfo: Handler = function* (t, [tgid, tid, signo, uinfo]) {
   if (int(signo!) < 0 || int(signo!) > 64 || int(tid!) <= 0 || int(tgid!) <= 0) return -Errno.EINVAL;
   const task = k.m.tasks.get(int(tid!));
   if (task === undefined || task.process?.pid !== int(tgid!)) return -Errno.ESRCH;
-  if (int(signo!) !== 0) yield* k.signal.sendToThread(k, task, info);
-  return 0;
+  return int(signo!) === 0 ? 0 : yield* k.signal.sendToThread(k, task, info);
 };
 
 export const SIGNAL: readonly (readonly [number, Syscall])[] = [
