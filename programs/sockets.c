@@ -144,6 +144,31 @@ static void passing(void)
 	SHOW("too short", syscall3(__NR_sendmsg, ends[0], &header, 0));
 }
 
+/* How much fits, in messages of each size: each takes memory for itself as well. */
+static void filling(const char *what, int type)
+{
+	static const size_t sizes[] = { 0, 1, 192, 193, 1000, 4096, 10000, 65536, 106432, 106433, 200000, 212960, 212961, 300000 };
+	char *bytes = map_anonymous(300000);
+	int ends[2];
+
+	for (size_t i = type == 1 ? 1 : 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		long n, messages = 0, sum = 0;
+
+		syscall4(__NR_socketpair, 1, type, 0, ends);
+		while ((n = syscall6(__NR_sendto, ends[0], (long)bytes, (long)sizes[i], 0x40, 0, 0)) >= 0) {
+			messages++;
+			sum += n;
+		}
+		print("%s of %u: %d, %d bytes, then %d\n", what, sizes[i], messages, sum, n);
+		syscall1(__NR_close, ends[0]);
+		syscall1(__NR_close, ends[1]);
+	}
+	syscall4(__NR_socketpair, 1, type, 0, ends);
+	SHOW("a negative length", syscall6(__NR_sendto, ends[0], (long)bytes, -1, 0x40, 0, 0));
+	SHOW("a very negative length", syscall6(__NR_sendto, ends[0], (long)bytes, (long)(1ul << 63), 0x40, 0, 0));
+	SHOW("more than there is", syscall6(__NR_sendto, ends[0], (long)bytes, 1l << 40, 0x40, 0, 0) < 0);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
@@ -151,5 +176,8 @@ int main(int argc, char **argv, char **envp)
 	transfers("datagrams", 2);
 	transfers("packets", 5);
 	passing();
+	filling("stream", 1);
+	filling("datagrams", 2);
+	filling("packets", 5);
 	return 0;
 }

@@ -10,6 +10,7 @@ import {
   RssKind,
   Space,
   SPACE_OF,
+  splicedPages,
   xaIsValue,
   ZoneId,
   type DeviceEntry,
@@ -294,6 +295,7 @@ export class Invariants implements EventSink {
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);
     this.fileBooks();
+    this.pipeBooks();
     this.pageBooks();
     hugetlbBooks(this.k, (message) => this.fail("hugetlb", message));
     lruBooks(this.k, (message) => this.fail("lru", message));
@@ -530,6 +532,19 @@ export class Invariants implements EventSink {
       }
     }
     this.compare("page-cache", "the number of pages of files", m.vmstat.pages.filePages, pages, "such pages");
+  }
+
+  /** References that pipes have to the pages that are in them. */
+  private pipeBooks(): void {
+    const { memmap, processes } = this.k.m;
+    const seen = new Set<number>();
+    for (const { files } of processes.values()) {
+      for (const [, file] of files.entries()) {
+        if (file.inode.kind !== "pipe" || seen.has(file.inode.ino)) continue;
+        seen.add(file.inode.ino);
+        for (const page of splicedPages(file)) this.referenced[memmap.folioOf(page)]!++;
+      }
+    }
   }
 
   private swapBooks(): void {

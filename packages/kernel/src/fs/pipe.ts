@@ -107,6 +107,11 @@ export function takesNowait(file: OpenFile): boolean {
   return file.data instanceof PipeEnd ? file.data.nowait : file.ops.iter?.nowait === true;
 }
 
+/** The pages that splice(2) and vmsplice(2) have put into the pipe of a file, each with a reference; none of what is no pipe. */
+export function splicedPages(file: OpenFile): number[] {
+  return (pipeOf(file)?.buffers ?? []).filter(({ page }) => page >= 0).map(({ page }) => page);
+}
+
 /** pipe2(2): the reading end and the writing end. */
 export function makePipe(k: Kernel, flags: number): readonly [OpenFile, OpenFile] {
   const { m } = k;
@@ -148,9 +153,14 @@ function* take(k: Kernel, pipe: Pipe, into: Uint8Array): MaySleep<number> {
   let done = 0;
   while (done < into.length && pipe.buffers.length > 0) {
     const buffer = pipe.buffers[0]!;
+    if (buffer.page >= 0 && k.m.point(Op.FrameRead, buffer.page)) {
+      const { start } = buffer;
+      yield SWITCH;
+      // Somebody else has read it meanwhile.
+      if (pipe.buffers[0] !== buffer || buffer.start !== start) continue;
+    }
     const n = Math.min(buffer.length, into.length - done);
     if (buffer.page >= 0) {
-      if (k.m.point(Op.FrameRead, buffer.page)) yield SWITCH;
       into.set(k.m.ram.frame(buffer.page).subarray(buffer.start, buffer.start + n), done);
     } else into.set(buffer.bytes!.subarray(buffer.start, buffer.start + n), done);
     buffer.start += n;

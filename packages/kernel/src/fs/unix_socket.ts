@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue } from "../kernel/sched.js";
 import { Restart } from "../kernel/signal.js";
 import type { Kernel } from "../kernel.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { initOwner } from "./permission.js";
 import { fput, O, OpenFile, Poll, POLL_READABLE, POLL_WRITABLE, type FileOps, type Inode } from "./vfs.js";
 
@@ -13,11 +14,32 @@ export enum SockType {
   SEQPACKET = 5,
 }
 
-/** net.core.wmem_default: what a socket has sent and nobody read yet, in bytes. */
+/** net.core.wmem_default: memory that what a socket has sent and nobody read yet may take, in bytes. */
 const SNDBUF = 212_992;
+/** Longest message; what is more is refused. Of a stream there is none. */
+export const MESSAGE_MAX = SNDBUF - 32;
+
+/* What a message takes besides its bytes: struct sk_buff, and struct skb_shared_info behind the first of them. */
+const SK_BUFF = 256;
+const SHARED_INFO = 320;
+const HEAD_MAX = 4 * PAGE_SIZE - SHARED_INFO;
+const FRAGS_MAX = 17 * PAGE_SIZE;
+/** Of a stream, what stands in a page of its own, and how long one part can be. */
+const STREAM_HEAD = PAGE_SIZE - SHARED_INFO;
+export const STREAM_PART = STREAM_HEAD + 8 * PAGE_SIZE;
+
+/** Memory that a message takes, in bytes: its head is a power of two, the rest are pages. */
+function truesize(length: number, type: SockType): number {
+  const over = type === SockType.STREAM ? length - STREAM_HEAD : Math.min(length - HEAD_MAX, FRAGS_MAX);
+  const pages = Math.ceil(Math.max(over, 0) / PAGE_SIZE) * PAGE_SIZE;
+  const head = Math.max(length - pages, 0);
+  return SK_BUFF + 2 ** Math.ceil(Math.log2(head + SHARED_INFO)) + pages;
+}
 
 interface Message {
   bytes: Uint8Array;
+  /** What it takes of its sender's buffer, until all of it is read. */
+  readonly truesize: number;
   /** Descriptors that come with it, each with a reference. */
   files: readonly OpenFile[];
 }
@@ -48,9 +70,9 @@ export class UnixSocket {
     this.wait = new WaitQueue(k.m);
   }
 
-  /** Bytes that it has sent and its peer has not read. */
+  /** Memory that is taken by what it has sent and its peer has not read. */
   get unread(): number {
-    return this.peer.queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    return this.peer.queue.reduce((sum, message) => sum + message.truesize, 0);
   }
 
   changed(): void {
@@ -64,20 +86,22 @@ export class UnixSocket {
   /** Sends all of it, or of a stream what there is room for; the files are the callee's. */
   *send(bytes: Uint8Array, files: readonly OpenFile[], { nonblock }: SocketCall): MaySleep<number> {
     const { k, type } = this;
-    if (type !== SockType.STREAM && bytes.length > SNDBUF) return -Errno.EMSGSIZE;
+    if (type !== SockType.STREAM && bytes.length > MESSAGE_MAX) return -Errno.EMSGSIZE;
     for (let done = 0; ; ) {
       if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
       if (this.shutWrite || ((this.peer.closed || this.peer.shutRead) && type !== SockType.DGRAM)) return done > 0 ? done : -Errno.EPIPE;
       if (this.peer.closed || this.peer.shutRead) return this.peer.closed ? -Errno.ECONNREFUSED : -Errno.EPIPE;
-      const room = SNDBUF - this.unread;
-      const part = bytes.slice(done, type === SockType.STREAM ? done + Math.max(room, 0) : undefined);
-      if (part.length <= room && (part.length > 0 || bytes.length === 0)) {
-        // Of a stream, nothing is no message.
-        if (part.length > 0 || type !== SockType.STREAM) this.peer.queue.push({ bytes: part, files: done === 0 ? files : [] });
+      // Of a stream, nothing is no message.
+      if (type === SockType.STREAM && done === bytes.length) return done;
+      // The last message may take more than there is.
+      if (this.unread < SNDBUF) {
+        const part = bytes.slice(done, type === SockType.STREAM ? done + STREAM_PART : undefined);
+        this.peer.queue.push({ bytes: part, files: done === 0 ? files : [], truesize: truesize(part.length, type) });
         done += part.length;
         this.changed();
+        if (done === bytes.length) return done;
+        continue;
       }
-      if (done === bytes.length) return done;
       if (nonblock) return done > 0 ? done : -Errno.EAGAIN;
       if (!(yield* this.wait.sleep(TaskState.Interruptible, "unix_send"))) return done > 0 ? done : -Restart.ERESTARTSYS;
     }
@@ -134,7 +158,7 @@ export class UnixSocket {
     const over = this.type !== SockType.DGRAM && (this.peer.closed || this.peer.shutWrite);
     const deaf = this.shutRead || over;
     const dumb = this.shutWrite || (this.type !== SockType.DGRAM && (this.peer.closed || this.peer.shutRead));
-    const room = SNDBUF - this.unread >= SNDBUF / 2 ? POLL_WRITABLE | Poll.WRBAND : 0;
+    const room = this.unread <= SNDBUF / 4 ? POLL_WRITABLE | Poll.WRBAND : 0;
     return (
       (this.queue.length > 0 || deaf ? POLL_READABLE : 0) |
       (deaf ? Poll.RDHUP : 0) |

@@ -1,6 +1,6 @@
-import { Errno, fput, makeSocketPair, O, shutdownSocket, Sig, SI, socketOf, SockType, type MaySleep, type OpenFile, type UnixSocket } from "@faultline/kernel";
+import { Errno, fput, makeSocketPair, MESSAGE_MAX, O, shutdownSocket, Sig, SI, socketOf, SockType, STREAM_PART, type MaySleep, type OpenFile, type UnixSocket } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
+import { getI64, getU64, readStruct, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { fileOf, installOrPut, installPair, IOV_MAX } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
@@ -61,14 +61,55 @@ function* sendAll(t: GuestThread, { file, socket: to }: { file: OpenFile; socket
   return n;
 }
 
+/** A range of the caller's memory. */
+interface Part {
+  readonly address: number;
+  readonly length: number;
+}
+
+/** The bytes of all parts from `skip` on, `max` at most; null for a bad address. */
+function* gather(t: GuestThread, parts: readonly Part[], skip: number, max: number): MaySleep<Uint8Array | null> {
+  const total = parts.reduce((sum, { length }) => sum + length, 0);
+  const bytes = new Uint8Array(Math.max(0, Math.min(total - skip, max)));
+  let from = 0;
+  for (const { address, length } of parts) {
+    const start = Math.max(skip, from);
+    const end = Math.min(from + length, skip + bytes.length);
+    if (end > start) {
+      const part = yield* readUser(t.k, address + start - from, end - start);
+      if (part === null) return null;
+      bytes.set(part, start - skip);
+    }
+    from += length;
+  }
+  return bytes;
+}
+
+/** Sends what stands in memory: a message at once, a stream in pieces. */
+function* send(t: GuestThread, at: { file: OpenFile; socket: UnixSocket }, parts: readonly Part[], files: readonly OpenFile[], flags: number): MaySleep<number> {
+  const total = parts.reduce((sum, { length }) => sum + length, 0);
+  const isStream = at.socket.type === SockType.STREAM;
+  if (!isStream && total > MESSAGE_MAX) return -Errno.EMSGSIZE;
+  for (let done = 0; ; ) {
+    const bytes = yield* gather(t, parts, done, isStream ? STREAM_PIECE : MESSAGE_MAX);
+    if (bytes === null) return done > 0 ? done : -Errno.EFAULT;
+    const n = yield* sendAll(t, at, bytes, done === 0 ? files : [], done === 0 ? flags : flags | Msg.NOSIGNAL);
+    if (n < 0) return done > 0 ? done : n;
+    done += n;
+    if (n < bytes.length || done >= total) return done;
+  }
+}
+/** Bytes of a stream that are taken over at a time. */
+const STREAM_PIECE = 2 * STREAM_PART;
+/** No transfer moves more, in bytes. */
+const MAX_RW_COUNT = 0x7fff_f000;
+
 const sendto: Handler = function* (t, [fd, address, length, flags, to]) {
   const at = socketAt(t, fd!);
   if (typeof at === "number") return at;
-  const bytes = yield* readUser(t.k, address!, length!);
-  if (bytes === null) return -Errno.EFAULT;
   // Both ends know each other.
   if (to !== 0) return at.socket.type === SockType.STREAM ? -Errno.EISCONN : -Errno.EOPNOTSUPP;
-  return yield* sendAll(t, at, bytes, [], int(flags!));
+  return yield* send(t, at, [{ address: address!, length: length! < 0 ? MAX_RW_COUNT : Math.min(length!, MAX_RW_COUNT) }], [], int(flags!));
 };
 
 const recvfrom: Handler = function* (t, [fd, address, length, flags, , addressLength]) {
@@ -133,21 +174,17 @@ const sendmsg: Handler = function* (t, [fd, address, flags]) {
   if (typeof at === "number") return at;
   const header = yield* readHeader(t, address!);
   if (typeof header === "number") return header;
-  const parts: Uint8Array[] = [];
+  const parts: Part[] = [];
+  let total = 0;
   for (let i = 0; i < header.count; i++) {
-    const part = yield* readUser(k, getU64(header.vector, i * 16), getU64(header.vector, i * 16 + 8));
-    if (part === null) return -Errno.EFAULT;
-    parts.push(part);
-  }
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let done = 0;
-  for (const part of parts) {
-    bytes.set(part, done);
-    done += part.length;
+    const length = getI64(header.vector, i * 16 + 8);
+    if (length < 0) return -Errno.EINVAL;
+    parts.push({ address: getU64(header.vector, i * 16), length: Math.min(length, MAX_RW_COUNT - total) });
+    total += parts.at(-1)!.length;
   }
   const files = yield* readRights(t, header);
   if (typeof files === "number") return files;
-  const n = yield* sendAll(t, at, bytes, files, int(flags!));
+  const n = yield* send(t, at, parts, files, int(flags!));
   if (n < 0) for (const file of files) yield* fput(k, file);
   return n;
 };
@@ -179,7 +216,8 @@ const recvmsg: Handler = function* (t, [fd, address, flags]) {
   if (typeof at === "number") return at;
   const header = yield* readHeader(t, address!);
   if (typeof header === "number") return header;
-  const lengths = Array.from({ length: header.count }, (_, i) => getU64(header.vector, i * 16 + 8));
+  const lengths = Array.from({ length: header.count }, (_, i) => getI64(header.vector, i * 16 + 8));
+  if (lengths.some((length) => length < 0)) return -Errno.EINVAL;
   const into = new Uint8Array(Math.min(lengths.reduce((sum, length) => sum + length, 0), 1 << 20));
   k.m.vfs.get(at.file);
   const received = yield* at.socket.receive(into, besides(at.file, int(flags!)));
