@@ -49,6 +49,8 @@ export interface LinuxOptions {
   readonly seed: number;
   /** Entries of each CPU's TLB, a power of two. */
   readonly tlbEntries?: number;
+  /** Memory that a test device gets at a time, in pages, a multiple of 512; 256 MiB unless given. */
+  readonly deviceChunkPages?: number;
   readonly overlays?: readonly OverlayFactory[];
   /** Keeps each task's stack of kernel functions (`m.ftrace`); makes the kernel slower. */
   readonly ftrace?: boolean;
@@ -118,9 +120,9 @@ const PRIVATE_CHUNKS = 6;
 const FRAMES_MAX = 1 << 20;
 
 /** Room for the memory of the test devices beside so much RAM. */
-function deviceMemory(frames: number): DeviceMemory {
-  const coherent = Math.min(COHERENT_DEVICES, Math.floor((FRAMES_MAX - frames) / CHUNK_PAGES));
-  return { coherent: coherent * CHUNK_PAGES, private: PRIVATE_CHUNKS * CHUNK_PAGES, chunk: CHUNK_PAGES };
+function deviceMemory(frames: number, chunk = CHUNK_PAGES): DeviceMemory {
+  const coherent = Math.min(COHERENT_DEVICES, Math.floor((FRAMES_MAX - frames) / chunk));
+  return { coherent: coherent * chunk, private: PRIVATE_CHUNKS * chunk, chunk };
 }
 
 /** A machine with a kernel, init, the operator's shell and one program. */
@@ -151,7 +153,7 @@ export class LinuxMachine implements GuestHost {
         seed: options.seed,
         tlbEntries: options.tlbEntries ?? 1024,
         checking: false,
-        deviceMemory: deviceMemory(frames),
+        deviceMemory: deviceMemory(frames, options.deviceChunkPages),
         pageOwner: options.pageOwner === true,
         ...(options.frameMemory === undefined ? {} : { memory: options.frameMemory }),
       },
