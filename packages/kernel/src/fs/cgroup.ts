@@ -33,7 +33,7 @@ export class CgroupFs extends PseudoFs {
     readonly m: Machine,
     dev: number,
   ) {
-    super("cgroup2", "cgroup2", "rw,nosuid,nodev,noexec,relatime", dev, CGROUP2_MAGIC);
+    super("cgroup2", "cgroup2", "rw,nosuid,nodev,noexec,relatime", dev, CGROUP2_MAGIC, { kernfs: true });
     this.mutex = new Mutex(m.locks, "cgroup_mutex");
     this.root = new CgroupDir(this, m.memcgs.root, null);
     this.root.subtreeControl = true;
@@ -84,7 +84,7 @@ export class CgroupDir extends PseudoDir {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     if (this.dead) return [];
     const all: [string, Inode][] = [...this.children].filter(([name]) => this.visible(name));
-    return [...all, ...this.groups].map(([name, { ino, kind }]) => ({ name, ino, kind }));
+    return this.fs.listed([...all, ...this.groups]);
   }
 
   *mkdir(k: Kernel, name: string, _mode: number): MaySleep<number> {

@@ -1,3 +1,4 @@
+import { kernfsOrder } from "./kernfs.js";
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
@@ -38,12 +39,15 @@ export class PseudoFs implements FileSystem {
       readonly missing?: number;
       /** Longest name that lookups take, in bytes: any, as in proc, sysfs and cgroup2, unless given. */
       readonly nameMax?: number;
+      /** Directories are listed as kernfs does. */
+      readonly kernfs?: true;
     } = {},
   ) {
     this.superOptions = settings.superOptions ?? "";
     this.blksize = settings.blksize ?? 4096;
     this.missing = settings.missing ?? null;
     this.nameMax = settings.nameMax ?? Infinity;
+    this.kernfs = settings.kernfs ?? false;
     this.root = new PseudoDir(this, settings.rootMode ?? 0o555);
   }
 
@@ -51,6 +55,13 @@ export class PseudoFs implements FileSystem {
   readonly blksize: number;
   readonly missing: number | null;
   readonly nameMax: number;
+  private readonly kernfs: boolean;
+
+  /** A directory's names in the order in which they are listed. */
+  listed(children: Iterable<readonly [string, Inode]>): DirEntry[] {
+    const entries = [...children].map(([name, { ino, kind }]) => ({ name, ino, kind }));
+    return this.kernfs ? kernfsOrder(entries) : entries;
+  }
 
   allocateIno(): number {
     return ++this.lastIno;
@@ -107,7 +118,7 @@ export class PseudoDir implements Inode {
 
   *readdir(k: Kernel): MaySleep<DirEntry[]> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
-    return [...this.children].map(([name, { ino, kind }]) => ({ name, ino, kind }));
+    return this.fs.listed(this.children);
   }
 }
 

@@ -18,7 +18,7 @@ export class Sysfs extends PseudoFs {
   readonly debug: PseudoDir;
 
   constructor(m: Machine, dev: number) {
-    super("sysfs", "sysfs", "rw,nosuid,nodev,noexec,relatime", dev, SYSFS_MAGIC);
+    super("sysfs", "sysfs", "rw,nosuid,nodev,noexec,relatime", dev, SYSFS_MAGIC, { kernfs: true });
     this.cgroup = this.root.dir("fs").dir("cgroup");
     this.debug = this.root.dir("kernel").dir("debug", 0o700);
     new ThpSysfs(this, this.root.dir("kernel").dir("mm").dir("transparent_hugepage"));
