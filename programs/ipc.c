@@ -1,8 +1,9 @@
 /*
- * ipc: System V shared memory and semaphores. Prints the same on any Linux on which nobody else has any.
+ * ipc: System V shared memory, semaphores and message queues. Prints the same on any Linux on which nobody else has any.
  */
 #include "start.h"
 #include <asm/ipcbuf.h>
+#include <asm/msgbuf.h>
 #include <asm/sembuf.h>
 #include <asm/shmbuf.h>
 
@@ -350,10 +351,168 @@ static void semaphores(void)
 	SHOW("other", syscall4(__NR_semctl, other, 0, IPC_RMID, 0));
 }
 
+#define MSG_STAT_ 11
+#define MSG_INFO_ 12
+#define MSG_STAT_ANY_ 13
+#define MSG_NOERROR_ 010000
+#define MSG_EXCEPT_ 020000
+#define MSG_COPY_ 040000
+
+static struct {
+	long type;
+	char text[8200];
+} message;
+
+static long send(int id, long type, const char *what, int flags)
+{
+	message.type = type;
+	memcpy(message.text, what, string_length(what) + 1);
+	return syscall4(__NR_msgsnd, id, &message, string_length(what), flags);
+}
+
+static void receive(int id, size_t room, long type, int flags)
+{
+	long n = syscall5(__NR_msgrcv, id, &message, room, type, flags);
+
+	message.text[n < 0 ? 0 : n] = 0;
+	if (n < 0)
+		print("received %d\n", n);
+	else
+		print("received %d of type %d: %s\n", n, message.type, message.text);
+}
+
+/* Returns when a child sleeps. */
+static void until_asleep(long pid)
+{
+	char path[32] = "/proc/", state[128] = "", digits[16];
+	size_t n = 6, k = 0;
+
+	for (long rest = pid; rest > 0; rest /= 10)
+		digits[k++] = (char)('0' + rest % 10);
+	while (k > 0)
+		path[n++] = digits[--k];
+	memcpy(path + n, "/stat", 6);
+	for (;;) {
+		int fd = sys_open(path, O_RDONLY);
+		long got = syscall3(__NR_read, fd, state, sizeof(state));
+
+		syscall1(__NR_close, fd);
+		for (long i = 0; i + 2 < got; i++)
+			if (state[i] == ')' && state[i + 2] == 'S')
+				return;
+		sleep_ms(1);
+	}
+}
+
+static void messages(void)
+{
+	struct msqid64_ds ds;
+	struct {
+		int pool, map, max, mnb, mni, ssz, tql;
+		unsigned short seg;
+	} info;
+	int id, key = 0x46614c76;
+	long pid;
+
+	SHOW("limits", syscall3(__NR_msgctl, 0, IPC_INFO, &info));
+	print("%d %d %d %d ", (long)info.pool, (long)info.map, (long)info.max, (long)info.mnb);
+	print("%d %d %d %d\n", (long)info.mni, (long)info.ssz, (long)info.tql, (long)info.seg);
+	SHOW("not there", syscall2(__NR_msgget, key, 0));
+	id = syscall2(__NR_msgget, key, IPC_CREAT | 0640);
+	SHOW("made", id < 0 ? id : 0);
+	SHOW("again", syscall2(__NR_msgget, key, 0640) == id);
+	SHOW("exclusive", syscall2(__NR_msgget, key, IPC_CREAT | IPC_EXCL));
+	SHOW("one", send(id, 3, "three", 0));
+	SHOW("another", send(id, 1, "one", 0));
+	SHOW("nothing", send(id, 2, "", 0));
+	SHOW("more", send(id, 3, "three again", 0));
+	SHOW("no type", send(id, 0, "x", 0));
+	SHOW("negative", send(id, -1, "x", 0));
+	SHOW("too long", syscall4(__NR_msgsnd, id, &message, 8193, 0));
+	SHOW("bad memory", syscall4(__NR_msgsnd, id, 8, 1, 0));
+	SHOW("no queue", send(0x700000, 1, "x", 0));
+	SHOW("used", syscall3(__NR_msgctl, 0, MSG_INFO_, &info));
+	print("%d queues %d messages %d bytes\n", (long)info.pool, (long)info.map, (long)info.tql);
+	show_file("/proc/sysvipc/msg", 1 << 2 | 3 << 6 | 7 << 12);
+	SHOW("stat", syscall3(__NR_msgctl, id, IPC_STAT, &ds));
+	print("%d bytes %d messages at most %d, ", ds.msg_cbytes, ds.msg_qnum, ds.msg_qbytes);
+	print("sent by us %d, received %d\n", (long)(ds.msg_lspid == syscall0(__NR_getpid)), (long)ds.msg_lrpid);
+	SHOW("of a number", syscall3(__NR_msgctl, id & 0x7fff, MSG_STAT_, &ds) == id);
+	receive(id, 100, 2, MSG_COPY_ | IPC_NOWAIT);
+	receive(id, 100, 4, MSG_COPY_ | IPC_NOWAIT);
+	receive(id, 100, 4, MSG_COPY_);
+	receive(id, 4, 3, 0);
+	receive(id, 4, 3, MSG_NOERROR_);
+	receive(id, 100, -2, 0);
+	receive(id, 100, 3, MSG_EXCEPT_);
+	receive(id, 100, 9, IPC_NOWAIT);
+	receive(id, 100, 0, 0);
+	receive(id, 100, 0, IPC_NOWAIT);
+	receive(id, -1, 0, IPC_NOWAIT);
+	SHOW("bad memory", send(id, 1, "lost", 0));
+	SHOW("bad memory", syscall5(__NR_msgrcv, id, 8, 10, 0, IPC_NOWAIT));
+	receive(id, 100, 0, IPC_NOWAIT);
+
+	pid = fork_();
+	if (pid == 0)
+		exit_group((int)(syscall5(__NR_msgrcv, id, &message, 100, 7, 0) + message.text[0]));
+	until_asleep(pid);
+	SHOW("not for the child", send(id, 6, "A", 0));
+	SHOW("for the child", send(id, 7, "B", 0));
+	SHOW("has it", wait_(pid) >> 8);
+	receive(id, 100, 0, IPC_NOWAIT);
+	pid = fork_();
+	if (pid == 0)
+		exit_group((int)-syscall5(__NR_msgrcv, id, &message, 1, 7, 0));
+	until_asleep(pid);
+	SHOW("too long for the child", send(id, 7, "BBB", 0));
+	SHOW("told", wait_(pid) >> 8);
+	receive(id, 100, 0, IPC_NOWAIT);
+
+	memset(message.text, 'x', 8192);
+	for (int i = 0; i < 2; i++) {
+		message.type = 1;
+		syscall4(__NR_msgsnd, id, &message, 8192, 0);
+	}
+	SHOW("full", send(id, 1, "x", IPC_NOWAIT));
+	pid = fork_();
+	if (pid == 0)
+		exit_group((int)-send(id, 5, "at last", 0));
+	until_asleep(pid);
+	SHOW("room", syscall5(__NR_msgrcv, id, &message, 8192, 0, 0));
+	SHOW("sent", wait_(pid) >> 8);
+	receive(id, 100, 5, IPC_NOWAIT);
+	syscall3(__NR_msgctl, id, IPC_STAT, &ds);
+	ds.msg_qbytes = 100;
+	SHOW("smaller", syscall3(__NR_msgctl, id, IPC_SET, &ds));
+	SHOW("full", send(id, 1, "x", IPC_NOWAIT));
+	pid = fork_();
+	if (pid == 0) {
+		become(NOBODY);
+		SHOW("another's", syscall2(__NR_msgget, key, 0400));
+		SHOW("another's to send", send(id, 1, "x", IPC_NOWAIT));
+		SHOW("another's to receive", syscall5(__NR_msgrcv, id, &message, 100, 0, IPC_NOWAIT));
+		SHOW("another's to look at", syscall3(__NR_msgctl, id, IPC_STAT, &ds));
+		SHOW("by anybody", syscall3(__NR_msgctl, id & 0x7fff, MSG_STAT_ANY_, &ds) == id);
+		SHOW("another's to set", syscall3(__NR_msgctl, id, IPC_SET, &ds));
+		SHOW("another's to remove", syscall3(__NR_msgctl, id, IPC_RMID, 0));
+		exit_group(0);
+	}
+	wait_(pid);
+	pid = fork_();
+	if (pid == 0)
+		exit_group((int)-send(id, 5, "never", 0));
+	until_asleep(pid);
+	SHOW("removed", syscall3(__NR_msgctl, id, IPC_RMID, 0));
+	SHOW("told", wait_(pid) >> 8);
+	SHOW("gone", syscall3(__NR_msgctl, id, IPC_STAT, &ds));
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
 	memory();
 	semaphores();
+	messages();
 	return 0;
 }

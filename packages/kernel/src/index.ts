@@ -72,6 +72,7 @@ export { commitCreds, commitFsuid, maySignal, ROOT_CREDENTIALS, type Credentials
 export { Cap, CAP_FULL_SET, CAP_LAST, capable, type Capabilities } from "./kernel/capability.js";
 export { initialLimits, maxThreads, RLIM_INFINITY, RLIM_NLIMITS, rlimit, Rlimit, STACK_LIMIT, type ResourceLimit } from "./kernel/rlimit.js";
 export { Executor, Scheduler, Task, TaskState, WaitQueue, type RunEnd, type Strategy, type TimerHandle } from "./kernel/sched.js";
+export { msgBytes, MsgRcv, type MsgQueue } from "./kernel/msg.js";
 export { ipcSeq, type IpcPerm } from "./kernel/ipc.js";
 export { SEMAEM, SEMVMX, shareSemUndo, waitersFor, type SemArray, type SemOp } from "./kernel/sem.js";
 export type { ShmSegment } from "./kernel/shm.js";

@@ -97,6 +97,7 @@ import * as fork from "./kernel/fork.js";
 import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
+import * as msg from "./kernel/msg.js";
 import * as sem from "./kernel/sem.js";
 import * as shm from "./kernel/shm.js";
 import * as signal from "./kernel/signal.js";
@@ -186,6 +187,7 @@ export const MAINLINE = {
   secretmem,
   shmem,
   shmemHuge,
+  msg,
   sem,
   shm,
   signal,

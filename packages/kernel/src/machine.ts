@@ -9,6 +9,7 @@ import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
 import { Mqueues } from "./fs/mqueue.js";
 import { FileLocks } from "./fs/file_locks.js";
+import { Msg } from "./kernel/msg.js";
 import { Sem } from "./kernel/sem.js";
 import { Shm } from "./kernel/shm.js";
 import { Signals } from "./kernel/signal.js";
@@ -103,6 +104,7 @@ export class Machine {
   readonly hugetlb: Hugetlb;
   readonly shm: Shm;
   readonly sem: Sem;
+  readonly msg: Msg;
   /** Files that signals are read from: who sleeps for one is woken by every signal. */
   signalfds = 0;
   readonly mqueues = new Mqueues();
@@ -192,6 +194,7 @@ export class Machine {
     this.hugetlb = new Hugetlb(this);
     this.shm = new Shm(this);
     this.sem = new Sem(this);
+    this.msg = new Msg(this);
     this.gupTest = new GupTest(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);

@@ -22,7 +22,7 @@ import {
 import { showMeminfo } from "./meminfo.js";
 import { kpageFiles } from "./page.js";
 import { populateSysctl } from "./sysctl.js";
-import { showSem, showShm } from "./sysvipc.js";
+import { showMsg, showSem, showShm } from "./sysvipc.js";
 import { showVmstat } from "./vmstat.js";
 import { showBuddyinfo, showIomem, showPagetypeinfo, showZoneinfo } from "./zoneinfo.js";
 
@@ -75,7 +75,7 @@ export class Procfs extends PseudoFs {
     for (const [name, show] of shows) {
       root.add(name, new TextFile(this, { mode: 0o444, writeErrno: Errno.EIO, show: (k) => show(k) }));
     }
-    for (const [name, show] of [["sem", showSem], ["shm", showShm]] as const) {
+    for (const [name, show] of [["msg", showMsg], ["sem", showSem], ["shm", showShm]] as const) {
       root.dir("sysvipc").add(name, new TextFile(this, { mode: 0o444, writeErrno: Errno.EIO, show }));
     }
     for (const [name, file] of kpageFiles(this)) root.add(name, file);

@@ -47,6 +47,12 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   addSysctlLong(kernel, "shmmax", (k) => k.m.shm.maxBytes, (k, value) => (k.m.shm.maxBytes = value));
   addSysctlLong(kernel, "shmall", (k) => k.m.shm.maxPages, (k, value) => (k.m.shm.maxPages = value));
   addSysctlNumber(kernel, "shmmni", { min: 0, max: IPCMNI, get: (k) => k.m.shm.mni, set: (k, value) => void (k.m.shm.mni = value) });
+  const messages = (name: string, max: number, key: "max" | "mnb" | "mni"): void => {
+    addSysctlNumber(kernel, name, { min: 0, max, get: (k) => k.m.msg[key], set: (k, value) => void (k.m.msg[key] = value) });
+  };
+  messages("msgmax", INT_MAX, "max");
+  messages("msgmnb", INT_MAX, "mnb");
+  messages("msgmni", IPCMNI, "mni");
   readOnly(kernel, "sem", ({ m: { sem: { limits } } }) => [limits.perSet, limits.all, limits.ops, limits.sets].join("\t"));
   const mqueue = sys.dir("fs").dir("mqueue");
   const limit = (name: string, min: number, max: number, key: "queuesMax" | "msgMax" | "msgsizeMax" | "msgDefault" | "msgsizeDefault"): void => {

@@ -1,4 +1,5 @@
 import type { MaySleep } from "../../kernel/coroutine.js";
+import { msgBytes } from "../../kernel/msg.js";
 import { shmUsage } from "../../kernel/shm.js";
 import type { IpcIds, IpcPerm } from "../../kernel/ipc.js";
 import { NSEC_PER_SEC, REALTIME_AT_BOOT_S } from "../../kernel/time.js";
@@ -35,4 +36,14 @@ export function* showShm(k: Kernel): MaySleep<string> {
 export function* showSem(k: Kernel): MaySleep<string> {
   const header = "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime";
   return yield* lines(k.m.sem, header, (array) => `${right(array.semaphores.length, 10)} ${owners(array)} ${time(array.otimeNs)} ${time(array.ctimeNs)}`);
+}
+
+/** /proc/sysvipc/msg. */
+export function* showMsg(k: Kernel): MaySleep<string> {
+  const header = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime";
+  return yield* lines(k.m.msg, header, (queue) => {
+    const { messages, lspid, lrpid, stimeNs, rtimeNs, ctimeNs } = queue;
+    const times = [stimeNs, rtimeNs, ctimeNs].map(time).join(" ");
+    return ` ${right(msgBytes(queue), 10)} ${right(messages.length, 10)} ${right(lspid, 5)} ${right(lrpid, 5)} ${owners(queue)} ${times}`;
+  });
 }

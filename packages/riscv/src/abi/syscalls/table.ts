@@ -10,6 +10,7 @@ import { PROCESS_VM } from "./process_vm.js";
 import { NUMA } from "./numa.js";
 import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
+import { MSG } from "./msg.js";
 import { MQUEUE } from "./mqueue.js";
 import { MOUNT } from "./mount.js";
 import { POSIX_TIMERS } from "./posix_timers.js";
@@ -36,6 +37,7 @@ export const SYSCALLS: Table = new Map(
     ...MLOCK,
     ...MM,
     ...MOUNT,
+    ...MSG,
     ...MQUEUE,
     ...NUMA,
     ...OTHER,

@@ -13,6 +13,22 @@ const semop: readonly Refusal[] = [
 ];
 
 export const IPC: Surfaces = {
+  msgget: { example: [0, 0o1600], refuses: [[ENOENT, "no queue with the key", { 0: 0x77, 1: 0 }]] },
+  msgctl: {
+    example: [0, 12, AT.page],
+    takes: { 1: values([3, 12], EINVAL, [0, 1, 2, 11, 13]) },
+    refuses: [noMemory(2), [EINVAL, "a negative id", { 0: -1 }], [EINVAL, "no such queue", { 0: NO_SET, 1: 2 }], [EINVAL, "no queue of the number", { 0: 30_000, 1: 11 }], [EFAULT, "IPC_SET from nowhere", { 1: 1, 2: AT.hole }]],
+  },
+  msgsnd: {
+    example: [NO_SET, [1, 0], 8, 0],
+    gives: EINVAL,
+    refuses: [noMemory(1), [EINVAL, "a negative id", { 0: -1 }], [EINVAL, "no type", { 1: [0, 0] }], [EINVAL, "more than MSGMAX", { 2: 8193 }]],
+  },
+  msgrcv: {
+    example: [NO_SET, AT.page, 8, 0, 0],
+    gives: EINVAL,
+    refuses: [[EINVAL, "a negative id", { 0: -1 }], [EINVAL, "a negative length", { 2: -1 }], [EINVAL, "MSG_COPY that could wait", { 4: 0o40000 }]],
+  },
   semget: {
     example: [0, 4, 0o1600],
     refuses: [[EINVAL, "a set of none", { 1: 0 }], [EINVAL, "more than SEMMSL", { 1: 32_001 }], [EINVAL, "a negative number", { 1: -1 }], [ENOENT, "no set with the key", { 0: 0x77, 2: 0 }]],
