@@ -335,7 +335,7 @@ export class Invariants implements EventSink {
     if (pins > 0 && memmap.isAnon(page) && memmap.pageMapcount(page) > 0 && !memmap.isAnonExclusive(page) && (!memmap.isLarge(page) || memmap.has(page, PG.hugetlb))) {
       this.fail("pin", `${this.frame(page)} is pinned, and not exclusive to the process that maps it: what it writes goes elsewhere`, { page });
     }
-    const mustMove = zones.zoneOf(page).id === ZoneId.Movable || zones.blocks.isIsolated(page);
+    const mustMove = memmap.isZoneDevice(page) ? memmap.isDeviceCoherent(page) : zones.zoneOf(page).id === ZoneId.Movable || zones.blocks.isIsolated(page);
     if (pins > 0 && mustMove && [...refs.longterm()].includes(page)) {
       this.fail("pin", `${this.frame(page)} has a long-term pin, and lies where everything must be able to move`, { page });
     }

@@ -34,25 +34,36 @@ export function* gupLongtermLocked(k: Kernel, mm: Mm, start: number, nr: number,
 
 /** Whether a folio may be pinned for ever where it lies. The page of zeros always may. */
 export function folioIsLongtermPinnable(k: Kernel, folio: number): boolean {
-  const { zones } = k.m;
+  const { memmap, zones } = k.m;
+  // A device must be able to have its memory empty.
+  if (memmap.isZoneDevice(folio)) return !memmap.isDeviceCoherent(folio);
   if (folio === zones.zeroPage || folio === k.m.thp.hugeZeroFolio) return true;
   return !zones.blocks.isIsolated(folio) && zones.zoneOf(folio).id !== ZoneId.Movable;
 }
 
 /**
  * 0 where all pages from the index `before` on may stay; else those are unpinned and taken from the list, and what could not
- * stay is moved: -EAGAIN to pin them anew, -ENOMEM.
+ * stay is moved: -EAGAIN to pin them anew; -ENOMEM, or -EBUSY where somebody else holds what is a device's.
  */
 export function* checkAndMigrateMovablePages(k: Kernel, pages: number[], before: number, site: string): MaySleep<number> {
   const { memmap } = k.m;
   const folios = new Set(pages.slice(before).map((page) => memmap.folioOf(page)));
   const unpinnable = [...folios].filter((folio) => !k.gupLongterm.folioIsLongtermPinnable(k, folio));
   if (unpinnable.length === 0) return 0;
+  const ofDevices = unpinnable.filter((folio) => memmap.isDeviceCoherent(folio));
+  // A pin would be in the way of a migration, a reference is expected.
+  for (const folio of ofDevices) yield* k.swap.folioGet(k, folio, site);
   const isolated = yield* k.gupLongterm.isolateUnpinnable(k, unpinnable);
   yield* k.gupPin.unpinUserPages(k, pages.splice(before), site);
+  const busy = yield* k.gupLongterm.migrateFromDevices(k, ofDevices, site);
+  if (busy) {
+    yield* k.vmscan.putbackFolios(k, isolated);
+    return -Errno.EBUSY;
+  }
   if (isolated.length === 0) {
     // Somebody else has them, to move them.
-    const changed = (): boolean => unpinnable.some((folio) => memmap.refcount[folio] === 0 || memmap.has(folio, PG.lru));
+    const changed = (): boolean =>
+      unpinnable.some((folio) => memmap.refcount[folio] === 0 || memmap.has(folio, PG.lru) || memmap.isDeviceCoherent(folio));
     if (k.m.retries.again("migrate_longterm_unpinnable_folios", changed)) yield SWITCH;
     return -Errno.EAGAIN;
   }
@@ -61,11 +72,21 @@ export function* checkAndMigrateMovablePages(k: Kernel, pages: number[], before:
   return result === 0 ? -Errno.EAGAIN : -Errno.ENOMEM;
 }
 
+/** Moves device-coherent folios to RAM, each with a reference at `site`, which goes; true where one cannot be moved. */
+export function* migrateFromDevices(k: Kernel, folios: readonly number[], site: string): MaySleep<boolean> {
+  let busy = false;
+  for (const folio of folios) {
+    if (busy) yield* k.swap.folioPut(k, folio, site);
+    else busy = (yield* k.migrateDevice.migrateDeviceCoherentFolio(k, folio, site)) !== 0;
+  }
+  return busy;
+}
+
 /** Takes pinned folios off their lists, and out of what CPUs put off. */
 export function* isolateUnpinnable(k: Kernel, folios: readonly number[]): MaySleep<number[]> {
   const isolated: number[] = [];
   yield* k.swap.lruAddDrainAll(k);
-  for (const folio of folios) if (yield* k.memoryHotplug.isolate(k, folio)) isolated.push(folio);
+  for (const folio of folios) if (!k.m.memmap.isZoneDevice(folio) && (yield* k.memoryHotplug.isolate(k, folio))) isolated.push(folio);
   return isolated;
 }
 
