@@ -31,7 +31,7 @@ const msgrcv: Handler = function* (t, [id, address, room, type, flags]) {
   if ((how & MsgRcv.COPY) !== 0 && ((how & MsgRcv.EXCEPT) !== 0 || (how & IPC_NOWAIT) === 0)) return -Errno.EINVAL;
   const message = yield* k.msg.msgrcv(k, int(id!), { type: BigInt(type!), flags: how, room: room! });
   if (typeof message === "number") return message;
-  const bytes = message.bytes.subarray(0, room!);
+  const bytes = message.bytes.subarray(0, room);
   if ((yield* k.uaccess.putUser64(k, address!, message.type)) < 0) return -Errno.EFAULT;
   const error = bytes.length === 0 ? 0 : yield* k.uaccess.copyToUser(k, address! + TYPE_SIZE, bytes);
   return error < 0 ? -Errno.EFAULT : bytes.length;
@@ -74,7 +74,7 @@ function* info(t: GuestThread, used: boolean, address: number): MaySleep<number>
   const messages = queues.reduce((sum, queue) => sum + queue.messages.length, 0);
   const bytes = queues.reduce((sum, queue) => sum + msgBytes(queue), 0);
   const [pool, map, headers] = used ? [queues.length, messages, bytes] : [(MSGMNI * MSGMNB) / 1024, MSGMNB, MSGMNB];
-  [pool!, map!, msg.max, msg.mnb, msg.mni, MSGSSZ, headers!].forEach((value, i) => view.setInt32(i * 4, value, true));
+  [pool, map, msg.max, msg.mnb, msg.mni, MSGSSZ, headers].forEach((value, i) => view.setInt32(i * 4, value, true));
   view.setUint16(28, MSGSEG, true);
   const { highest } = msg;
   const error = yield* k.uaccess.copyToUser(k, address, structBytes(view));
