@@ -24,6 +24,7 @@ import { SOCKET } from "./socket.js";
 import { SPLICE } from "./splice.js";
 import type { Table } from "./syscall.js";
 import { TIME } from "./time.js";
+import { XATTR } from "./xattr.js";
 
 /** Every system call that is known, by its riscv64 number: what it is called, takes and does. */
 export const SYSCALLS: Table = new Map(
@@ -53,5 +54,6 @@ export const SYSCALLS: Table = new Map(
     ...SOCKET,
     ...SPLICE,
     ...TIME,
+    ...XATTR,
   ].sort(([a], [b]) => a - b),
 );

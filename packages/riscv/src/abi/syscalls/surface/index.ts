@@ -16,6 +16,7 @@ import { SOCKET } from "./socket.js";
 import { SPLICE } from "./splice.js";
 import type { Surfaces } from "./surface.js";
 import { TIME } from "./time.js";
+import { XATTR } from "./xattr.js";
 
 /** What each system call of the table takes and refuses, by its name. */
-export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...MQUEUE, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...SPLICE, ...TIME };
+export const SURFACES: Surfaces = { ...CRED, ...EVENT, ...EXEC, ...FS, ...IPC, ...MM, ...MQUEUE, ...NUMA, ...OTHER, ...PIDFD, ...POSIX_TIMERS, ...PROCESS, ...SCHED, ...SIGNAL, ...SOCKET, ...SPLICE, ...TIME, ...XATTR };
