@@ -105,6 +105,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/rmap.ts: rssKind": OF_A_FILE,
   "mm/rmap.ts: mappingsIn": `${UNDER_CALLERS_POINT} (MapCount), and Machine.touches`,
   "mm/zap.ts: namesFilePage": UNDER_CALLERS_LOCK,
+  "mm/zap.ts: usedOfFile": UNDER_CALLERS_LOCK,
   "mm/rmap.ts: dropMapping": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: exclusiveSupported": NEVER_CHANGES,
   "mm/rmap.ts: expectedRefs": `${UNDER_CALLERS_POINT} (RefGet)`,

@@ -103,4 +103,5 @@ export { filpClose, LockType, OFFSET_MAX, setRecordLock, setWholeLock, testRecor
 export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";
 export { copyFileRange, sendfile, splice, tee, vmspliceFromPipe, vmspliceToPipe, type SplicePlace } from "./fs/splice.js";
+export { UserBytes } from "./fs/user_bytes.js";
 export { fput, FileTable, O, OpenFile, pathOf, Poll, pollFile, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";

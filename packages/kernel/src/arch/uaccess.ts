@@ -130,6 +130,31 @@ export function* copyFromUserPart(k: Kernel, addr: number, into: Uint8Array): Ma
   return into.length;
 }
 
+/** Copies what can be read without a fault, at once; how many bytes that were. */
+export function* copyFromUserAtomic(k: Kernel, addr: number, into: Uint8Array): Atomic<number> {
+  const { ram } = k.m;
+  if (addr < 0 || addr + into.length > USER_END) return 0;
+  for (let done = 0; done < into.length; ) {
+    const offset = (addr + done) % 4096;
+    const n = Math.min(4096 - offset, into.length - done);
+    const frame = yield* k.uaccess.accessFrameAtomic(k, addr + done, Access.Read);
+    if (frame === NO_PAGE) return done;
+    const start = frame * 4096 + offset;
+    into.set(ram.bytes.subarray(start, start + n), done);
+    done += n;
+  }
+  return into.length;
+}
+
+/** Touches each page of a range to read it; whether the first was there. */
+export function* faultInReadable(k: Kernel, addr: number, length: number): MaySleep<boolean> {
+  const byte = new Uint8Array(1);
+  for (let at = addr; at < addr + length; at = (Math.floor(at / 4096) + 1) * 4096) {
+    if ((yield* k.uaccess.copyFromUserPart(k, at, byte)) === 0) return at > addr;
+  }
+  return true;
+}
+
 /** A 32-bit word, unsigned; null for EFAULT. */
 export function* getUser32(k: Kernel, addr: number): MaySleep<number | null> {
   const buffer = new Uint8Array(4);

@@ -12,6 +12,7 @@ import { inodePermission, May, mayCreate, mayDelete, ownsInode } from "./permiss
 import { PseudoDir } from "./pseudo.js";
 import { RamDirectory } from "./ram_directory.js";
 import { TmpfsDirectory, TMPFS_MAGIC } from "./tmpfs.js";
+import { UserBytes } from "./user_bytes.js";
 import {
   O,
   OpenFile,
@@ -426,13 +427,14 @@ export class MountTree implements Vfs {
     if (!lock.tryUnlock()) yield* lock.unlock();
   }
 
-  *read(k: Kernel, file: OpenFile, into: Uint8Array, pos?: number): MaySleep<number> {
+  *read(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos?: number): MaySleep<number> {
     if (!file.readable) return -Errno.EBADF;
     if (file.inode.kind === "directory") return -Errno.EISDIR;
-    const { read } = file.ops;
+    // Of the kinds of memory, each goes to the one that takes it.
+    const read = (into instanceof UserBytes ? file.ops.readUser : file.ops.read) as typeof file.ops.read;
     if (file.ops.stream === true && pos !== undefined) return -Errno.ESPIPE;
     if (read === undefined) return -Errno.EINVAL;
-    const buffer = into.length > MAX_RW_COUNT ? into.subarray(0, MAX_RW_COUNT) : into;
+    const buffer = (into.length > MAX_RW_COUNT ? into.subarray(0, MAX_RW_COUNT) : into) as Uint8Array;
     if (file.ops.stream === true) return yield* read(k, file, buffer, 0);
     if (pos !== undefined) return pos < 0 ? -Errno.EINVAL : yield* read(k, file, buffer, pos);
     yield* this.lockPos(k, file);
@@ -442,12 +444,12 @@ export class MountTree implements Vfs {
     return n;
   }
 
-  *write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number, append = (file.flags & O.APPEND) !== 0): MaySleep<number> {
+  *write(k: Kernel, file: OpenFile, from: Uint8Array | UserBytes, pos?: number, append = (file.flags & O.APPEND) !== 0): MaySleep<number> {
     if (!file.writable) return -Errno.EBADF;
-    const { write } = file.ops;
+    const write = (from instanceof UserBytes ? file.ops.writeUser : file.ops.write) as typeof file.ops.write;
     if (file.ops.stream === true && pos !== undefined) return -Errno.ESPIPE;
     if (write === undefined) return -Errno.EINVAL;
-    const bytes = from.length > MAX_RW_COUNT ? from.subarray(0, MAX_RW_COUNT) : from;
+    const bytes = (from.length > MAX_RW_COUNT ? from.subarray(0, MAX_RW_COUNT) : from) as Uint8Array;
     if (file.ops.stream === true) return yield* write(k, file, bytes, 0);
     if (pos !== undefined && pos < 0) return -Errno.EINVAL;
     if (pos === undefined) yield* this.lockPos(k, file);

@@ -9,6 +9,7 @@ import { releaseFileLocks, type InodeLocks } from "./file_locks.js";
 import type { FileOwner } from "./file_owner.js";
 import type { FileSystem } from "./namei.js";
 import type { HostNode } from "./host_fs.js";
+import type { UserBytes } from "./user_bytes.js";
 
 /** Flags of open(2), as the generic ABI numbers them. */
 export enum O {
@@ -90,10 +91,14 @@ export interface FileOps {
   read?(k: Kernel, file: OpenFile, into: Uint8Array, pos: number): MaySleep<number>;
   /** Reads past the page cache, into memory of the current address space (O_DIRECT). Without it, O_DIRECT reads as ever. */
   directRead?(k: Kernel, file: OpenFile, addr: number, length: number, pos: number): MaySleep<number>;
+  /** Reads up to `into.length` bytes at `pos` into user memory, so that it meets what faults there do in between. Without it: by way of `read`. */
+  readUser?(k: Kernel, file: OpenFile, into: UserBytes, pos: number): MaySleep<number>;
   /** Takes back what `read` gave last and could not be delivered: for streams, where it would be lost. */
   unread?(k: Kernel, file: OpenFile, bytes: Uint8Array): void;
   /** Writes from a kernel buffer at `pos`. Without it: EINVAL. */
   write?(k: Kernel, file: OpenFile, from: Uint8Array, pos: number): MaySleep<number>;
+  /** Writes from user memory at `pos`, the same way. Without it: by way of `write`. */
+  writeUser?(k: Kernel, file: OpenFile, from: UserBytes, pos: number): MaySleep<number>;
   /** `arg` is a user address; `task.mm` is where it points. Without it: ENOTTY. */
   ioctl?(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number>;
   /** The new position (`file.pos` is the caller's to set); without it, that of a device: 0. */
@@ -220,6 +225,8 @@ export interface Inode {
   readonly nameMax?: number;
   /** Its page cache, for files that can be mapped. */
   readonly mapping?: AddressSpace;
+  /** F_SEAL_*, of what can be sealed. */
+  readonly seals?: number;
   /** i_rwsem: held by whoever writes to the file. */
   readonly lock?: RwSem;
   /** Who has it open for writing; below zero, how many execute it, so that nobody can. Absent where nobody ever can. */
@@ -432,9 +439,9 @@ export interface Vfs {
   /** Drops a reference, and closes the file with the last one. */
   put(k: Kernel, file: OpenFile): MaySleep<void>;
   /** Reads at the file's position and moves it; with `pos`, there and without moving (pread). */
-  read(k: Kernel, file: OpenFile, into: Uint8Array, pos?: number): MaySleep<number>;
+  read(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos?: number): MaySleep<number>;
   /** `append`: behind what is there, as O_APPEND says unless given. */
-  write(k: Kernel, file: OpenFile, from: Uint8Array, pos?: number, append?: boolean): MaySleep<number>;
+  write(k: Kernel, file: OpenFile, from: Uint8Array | UserBytes, pos?: number, append?: boolean): MaySleep<number>;
   lseek(k: Kernel, file: OpenFile, offset: number, whence: number): MaySleep<number>;
   ioctl(k: Kernel, file: OpenFile, cmd: number, arg: number): MaySleep<number>;
   stat(k: Kernel, path: string, follow: boolean, base?: OpenFile | null): MaySleep<Stat | number>;

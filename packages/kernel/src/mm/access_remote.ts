@@ -56,22 +56,16 @@ export interface IoVec {
 
 /**
  * process_vm_readv(2) and process_vm_writev(2), once the arguments are read: copies between `local`, in
- * the current address space, and `remote`, in another, page by page of the other. Bytes done, or if
- * there are none -EFAULT or -ENOMEM. The last page may be done in part.
+ * the current address space, and `remote`, in another. Bytes done, or if there are none -EFAULT.
  */
 export function* processVmRw(k: Kernel, mm: Mm, local: readonly IoVec[], remote: readonly IoVec[], write: boolean): MaySleep<number> {
   const cursor = new Cursor(local);
-  let done = 0;
+  const wanted = cursor.left;
+  let error = 0;
   for (const { address, length } of remote) {
-    for (let at = address; at < address + length && cursor.left > 0; ) {
-      const n = Math.min(address + length - at, PAGE_SIZE - (at % PAGE_SIZE), cursor.left);
-      const copied = yield* copyPage(k, mm, at, n, cursor, write);
-      done += Math.max(0, copied);
-      if (copied < n) return done > 0 ? done : copied < 0 ? copied : -Errno.EFAULT;
-      at += n;
-    }
+    if (length > 0 && cursor.left > 0 && error === 0) error = yield* copyVector(k, mm, address, length, cursor, write);
   }
-  return done;
+  return wanted > cursor.left ? wanted - cursor.left : error;
 }
 
 /** How far the local memory has been used. */
@@ -100,27 +94,49 @@ class Cursor {
   }
 }
 
-/** Copies what lies in one page of the other address space: bytes done, or a negated errno. */
-function* copyPage(k: Kernel, mm: Mm, address: number, length: number, cursor: Cursor, write: boolean): MaySleep<number> {
-  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-  const vpn = Math.floor(address / PAGE_SIZE);
-  const page = yield* k.gup.getUserPageRemote(k, mm, vpn, FollFlag.PIN | FollFlag.UNLOCKABLE | (write ? FollFlag.WRITE : 0), "process_vm");
-  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  if (page < 0) return -Errno.EFAULT;
-  let done = 0;
-  while (done < length) {
-    const part = cursor.next(length - done);
-    const offset = (address + done) % PAGE_SIZE;
+/** Pages that are pinned at once. */
+const PINNED_MAX = 1024;
+
+/** One stretch of the other address space: 0 or -EFAULT. All of its pages are had before the first byte is copied. */
+function* copyVector(k: Kernel, mm: Mm, address: number, length: number, cursor: Cursor, write: boolean): MaySleep<number> {
+  const gup = FollFlag.PIN | FollFlag.UNLOCKABLE | FollFlag.TOUCH | FollFlag.REMOTE | (write ? FollFlag.WRITE : 0);
+  const end = Math.ceil((address + length) / PAGE_SIZE);
+  let at = address;
+  for (let vpn = Math.floor(address / PAGE_SIZE); vpn < end && cursor.left > 0; ) {
+    const pages: number[] = [];
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const pinned = yield* k.gup.gupLocked(k, mm, vpn, Math.min(end - vpn, PINNED_MAX), gup, "process_vm", pages);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    if (pinned <= 0) return -Errno.EFAULT;
     let error = 0;
+    for (const page of pages) {
+      const offset = at % PAGE_SIZE;
+      const n = Math.min(PAGE_SIZE - offset, address + length - at);
+      const copied = error === 0 ? yield* copyPage(k, page, offset, n, cursor, write) : 0;
+      at += n;
+      if (copied < n && cursor.left > 0) error = -Errno.EFAULT;
+    }
+    for (const page of pages) yield* k.gupPin.unpinUserPage(k, page, write, "process_vm");
+    if (error !== 0) return error;
+    vpn += pinned;
+  }
+  return 0;
+}
+
+/** Copies what is wanted of a page of the other address space; bytes done. */
+function* copyPage(k: Kernel, page: number, offset: number, length: number, cursor: Cursor, write: boolean): MaySleep<number> {
+  let done = 0;
+  while (done < length && cursor.left > 0) {
+    const part = cursor.next(length - done);
+    let copied: number;
     if (write) {
       const bytes = new Uint8Array(part.length);
-      error = yield* k.uaccess.copyFromUser(k, part.address, bytes);
-      if (error === 0) yield* k.accessRemote.writeFrame(k, page, offset, bytes);
-    } else error = yield* k.uaccess.copyToUser(k, part.address, yield* k.accessRemote.readFrame(k, page, offset, part.length));
-    if (error !== 0) break;
-    cursor.advance(part.length);
-    done += part.length;
+      copied = yield* k.uaccess.copyFromUserPart(k, part.address, bytes);
+      if (copied > 0) yield* k.accessRemote.writeFrame(k, page, offset + done, bytes.subarray(0, copied));
+    } else copied = yield* k.uaccess.copyToUserPart(k, part.address, yield* k.accessRemote.readFrame(k, page, offset + done, part.length));
+    cursor.advance(copied);
+    done += copied;
+    if (copied < part.length) break;
   }
-  yield* k.gupPin.unpinUserPage(k, page, write, "process_vm");
   return done;
 }

@@ -63,6 +63,7 @@ export function* clearFilePmd(k: Kernel, vma: Vma, start: number, pmd: number): 
   const { m } = k;
   const [flags, pfn] = yield* k.hugeMemory.pmdClearFlush(k, vma, start, pmd);
   const folio = m.memmap.pfnToPage(pfn);
+  if ((flags & PTE.A) !== 0) m.memmap.set(folio, PG.referenced);
   yield* k.fileHuge.unmapFilePmd(k, vma, folio, flags);
   yield* k.swap.folioPutUnowned(k, folio);
 }

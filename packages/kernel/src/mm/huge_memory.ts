@@ -571,6 +571,7 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
   k.mmGather.tlbRemoveEntry(k, tlb, start + HPAGE_PMD_NR - 1);
   if (vma.ops !== null) {
     const folio = m.memmap.pfnToPage(pfn);
+    if (k.zap.usedOfFile(k, vma, folio, flags)) yield* k.swap.folioMarkAccessed(k, folio);
     yield* k.fileHuge.unmapFilePmd(k, vma, folio, flags);
     const full = k.mmGather.tlbRemovePage(k, tlb, folio);
     if (!ptl.tryUnlock()) yield* ptl.unlock();

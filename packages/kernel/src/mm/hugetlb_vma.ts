@@ -16,7 +16,6 @@ import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { PteMarker } from "./pte_marker.js";
-import { Seal } from "./shmem_inode.js";
 import { isUffdRwp, trapped } from "./uffd_rwp.js";
 import { isUffdWp, UffdWp } from "./uffd_wp.js";
 import type { VmOps } from "./vm_ops.js";
@@ -62,12 +61,6 @@ export function* mmapHugetlb(k: Kernel, vma: Vma): MaySleep<number> {
   const inode = inodeOf(vma);
   const h = hstateOf(vma);
   if (vma.pgoff % h.pages !== 0) return -Errno.EINVAL;
-  if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-  if ((inode.seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0 && (vma.flags & VM.SHARED) !== 0) {
-    if ((vma.flags & VM.WRITE) !== 0) return -Errno.EPERM;
-    // A mapping to look at stays one.
-    vma.flags &= ~VM.MAYWRITE;
-  }
   const end = vma.pgoff + vma.pages;
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   const noreserve = (vma.flags & VM.NORESERVE) !== 0 || inode.reservedByOwner;

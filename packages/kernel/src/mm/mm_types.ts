@@ -115,6 +115,11 @@ export class Vma {
     return (this.flags & VM.HUGETLB) !== 0;
   }
 
+  /** Whether its use of a page says that the page will be used again: reading in or out of order does not. */
+  get hasRecency(): boolean {
+    return (this.flags & (VM.SEQ_READ | VM.RAND_READ)) === 0;
+  }
+
   get pages(): number {
     return this.endVpn - this.startVpn;
   }

@@ -13,7 +13,7 @@ import { Mm, VM, VM_ACCESS, VM_LOCKED_MASK, VM_SPECIAL, VM_STICKY, type Vma } fr
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE } from "./page.js";
 import { Overcommit } from "./vm_sysctl.js";
-import { shmemZeroSetup } from "./shmem_file.js";
+import { isWriteSealed, shmemZeroSetup } from "./shmem_file.js";
 import { shmemInode } from "./shmem_inode.js";
 
 /** MAP_* as the generic ABI has them. */
@@ -397,16 +397,21 @@ const LEGACY_MAP_MASK =
   // The size of huge pages, in the upper bits.
   (-1 << 26);
 
-/** Whether a type of mapping (MapFlag.TYPE) can be had with the other flags: 0, or the errno that says no. */
-export function checkMapType(_k: Kernel, flags: number, anonymous: boolean): number {
+/**
+ * Whether a type of mapping (MapFlag.TYPE) can be had with the other flags, of what is open so: 0, or the errno
+ * that says no. Without a file it is of private memory.
+ */
+export function checkMapType(_k: Kernel, flags: number, prot: number, file: OpenFile | null): number {
   const type = flags & MapFlag.TYPE;
   const growsDown = (flags & MapFlag.GROWSDOWN) !== 0;
-  if (!anonymous) {
+  if (file !== null) {
+    const shared = type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE;
     if (type === MapFlag.SHARED_VALIDATE && (flags & ~LEGACY_MAP_MASK) !== 0) return -Errno.EOPNOTSUPP;
-    const known = type === MapFlag.SHARED || type === MapFlag.SHARED_VALIDATE || type === MapFlag.PRIVATE;
-    return !known || growsDown ? -Errno.EINVAL : 0;
+    if (!shared && type !== MapFlag.PRIVATE) return -Errno.EINVAL;
+    if (!file.readable || (shared && (prot & VM.WRITE) !== 0 && !file.writable)) return -Errno.EACCES;
+    if (file.ops.mmap === undefined) return -Errno.ENODEV;
+    return growsDown ? -Errno.EINVAL : 0;
   }
-  if (type === MapFlag.SHARED) return growsDown ? -Errno.EINVAL : 0;
   if (type === MapFlag.DROPPABLE) return growsDown || (flags & (MapFlag.LOCKED | MapFlag.HUGETLB)) !== 0 ? -Errno.EINVAL : 0;
   return type === MapFlag.PRIVATE ? 0 : -Errno.EINVAL;
 }
@@ -433,11 +438,10 @@ export function* doMmap(
   if (fixed && addr % 4096 !== 0) return -Errno.EINVAL;
   if (fixed && h !== null && addr % h.bytes !== 0) return -Errno.EINVAL;
   if (fixed && addr < k.m.vmSysctl.mmapMinAddr && !capable(k, Cap.SYS_RAWIO)) return -Errno.EPERM;
-  const shared = (flags & MapFlag.TYPE) === MapFlag.SHARED || (flags & MapFlag.TYPE) === MapFlag.SHARED_VALIDATE;
-  const refused = k.mmap.checkMapType(k, flags, file === null) || (file === null ? 0 : k.mmap.mayMapFile(k, file, prot, shared, pgoff, pages));
-  if (refused !== 0) return refused;
+  // Offsets end below 2^63 bytes.
+  if (file !== null && (pgoff < 0 || pgoff + pages > 2 ** 51)) return -Errno.EOVERFLOW;
   let backing = file;
-  if (file === null && shared) {
+  if (file === null && (flags & MapFlag.TYPE) === MapFlag.SHARED) {
     if ((flags & MapFlag.NORESERVE) === 0 && !k.overcommit.enoughMemory(k, mm, pages)) return -Errno.ENOMEM;
     backing = shmemZeroSetup(k, pages * 4096);
   }
@@ -453,14 +457,6 @@ export function* doMmap(
   const populate = (mm.defFlags & VM.LOCKED) !== 0 || (flags & MapFlag.LOCKED) !== 0 || (flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE;
   if (populate) yield* k.populate.mmPopulate(k, mm, result / 4096, result / 4096 + pages, true);
   return result;
-}
-
-/** Whether a file may be mapped so: 0, or the errno that says no. Offsets end below 2^63 bytes. */
-export function mayMapFile(_k: Kernel, file: OpenFile, prot: number, shared: boolean, pgoff: number, pages: number): number {
-  if (pgoff < 0 || pgoff + pages > 2 ** 51) return -Errno.EOVERFLOW;
-  if (!file.readable) return -Errno.EACCES;
-  if (shared && (prot & VM.WRITE) !== 0 && !file.writable) return -Errno.EACCES;
-  return file.ops.mmap === undefined ? -Errno.ENODEV : 0;
 }
 
 export function* mmapRegion(
@@ -490,8 +486,16 @@ export function* mmapRegion(
   }
   if (mm.vmas.length > k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   if ((flags & MapFlag.LOCKED) !== 0 && !k.mlock.canDoMlock(k)) return -Errno.EPERM;
-  const vmFlags = k.mmap.vmFlagsFor(k, mm, prot, flags, file);
+  let vmFlags = k.mmap.vmFlagsFor(k, mm, prot, flags, file);
   if (!k.mlock.mlockFutureOk(k, mm, vmFlags, pages)) return -Errno.EAGAIN;
+  const refused = k.mmap.checkMapType(k, flags, prot, file);
+  if (refused !== 0) return refused;
+  if (file !== null && k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  if (isWriteSealed(file?.inode.seals) && (vmFlags & VM.SHARED) !== 0) {
+    if ((vmFlags & VM.WRITE) !== 0) return -Errno.EPERM;
+    // A mapping to look at stays one.
+    vmFlags &= ~VM.MAYWRITE;
+  }
   if (deniesWriteExec(mm, vmFlags, vmFlags)) return -Errno.EACCES;
   if (!k.overcommit.mayExpandVm(k, mm, vmFlags, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.

@@ -321,6 +321,7 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   if (m.memmap.folioMapcount(folio) === 0) return 0;
   let referenced = 0;
   yield* k.rmap.rmapWalk(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+    if (!vma.hasRecency) return true;
     if ((vma.flags & VM.LOCKED) !== 0) {
       if (!(yield* k.rmap.lockMissed(k, folio, vma, vpn))) return true;
       referenced = LOCKED_VMA;

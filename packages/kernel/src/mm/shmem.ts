@@ -62,6 +62,7 @@ export function* shmemGetPage(
     }
     if (entry >= 0) {
       const folio = m.memmap.folioOf(entry);
+      if (sgp === Sgp.Write) yield* k.swap.folioMarkAccessed(k, folio);
       if (m.memmap.has(folio, PG.uptodate)) return { page: entry, major };
       if (sgp !== Sgp.Read) {
         yield* k.shmem.shmemClear(k, folio);
@@ -86,6 +87,7 @@ export function* shmemGetPage(
     if (page === -Errno.EEXIST) continue;
     if (page < 0) return page;
     const folio = m.memmap.folioOf(page);
+    if (sgp === Sgp.Write) m.memmap.set(folio, PG.referenced);
     if (sgp !== Sgp.Falloc) yield* k.shmem.shmemClear(k, folio);
     if (!(yield* k.shmem.truncatedMeanwhile(k, inode, index, sgp))) return { page, major };
     const pages = m.memmap.folioPages(folio);
@@ -298,8 +300,9 @@ export function* shmemPunchHole(k: Kernel, inode: ShmemInode, offset: number, le
  */
 export function* shmemAllocate(k: Kernel, inode: ShmemInode, offset: number, length: number, keepSize: boolean): MaySleep<number> {
   const { m } = k;
-  const grows = !keepSize && offset + length > inode.size;
-  if (grows && (inode.seals & Seal.GROW) !== 0) return -Errno.EPERM;
+  const beyond = offset + length > inode.size;
+  // Even where it does not grow by this.
+  if (beyond && (inode.seals & Seal.GROW) !== 0) return -Errno.EPERM;
   const start = Math.floor(offset / 4096);
   const end = Math.ceil((offset + length) / 4096);
   if (end - start > inode.sb.maxPages) return -Errno.ENOSPC;
@@ -326,7 +329,7 @@ export function* shmemAllocate(k: Kernel, inode: ShmemInode, offset: number, len
     yield* m.sched.condResched();
   }
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
-  if (grows) inode.size = offset + length;
+  if (beyond && !keepSize) inode.size = offset + length;
   inode.ctimeNs = m.now();
   return 0;
 }

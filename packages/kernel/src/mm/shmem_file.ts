@@ -3,6 +3,7 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { FallocFl } from "../fs/fallocate.js";
+import type { UserBytes } from "../fs/user_bytes.js";
 import { O, OpenFile, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET, type FileOps, type Inode } from "../fs/vfs.js";
 import { initOwner } from "../fs/permission.js";
 import type { RwSem } from "../kernel/locks.js";
@@ -104,6 +105,8 @@ export function* addSeals(k: Kernel, inode: SealedInode, seals: number): MaySlee
   if ((seals & ~(Seal.SEAL | Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE | Seal.EXEC)) !== 0) return -Errno.EINVAL;
   if (!inode.lock.tryWrite()) yield* inode.lock.write();
   let error = 0;
+  // What may never be executed, or always, is not written any more.
+  if ((seals & Seal.EXEC) !== 0 && (inode.mode & 0o111) !== 0) seals |= Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE;
   if ((inode.seals & Seal.SEAL) !== 0) error = -Errno.EPERM;
   else if ((seals & Seal.WRITE) !== 0 && (inode.seals & Seal.WRITE) === 0) {
     if (!inode.mapping.lock.tryRead()) yield* inode.mapping.lock.read();
@@ -111,13 +114,14 @@ export function* addSeals(k: Kernel, inode: SealedInode, seals: number): MaySlee
     if (!inode.mapping.lock.tryUnlock()) yield* inode.mapping.lock.unlock();
   }
   if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-  if (error === 0) {
-    // What may never be executed, or always, is not written any more.
-    if ((seals & Seal.EXEC) !== 0 && (inode.mode & 0o111) !== 0) seals |= Seal.SHRINK | Seal.GROW | Seal.WRITE | Seal.FUTURE_WRITE;
-    inode.seals |= seals;
-  }
+  if (error === 0) inode.seals |= seals;
   if (!inode.lock.tryUnlock()) yield* inode.lock.unlock();
   return error;
+}
+
+/** Whether nobody can begin to write to a file. */
+export function isWriteSealed(seals: number | undefined): boolean {
+  return seals !== undefined && (seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0;
 }
 
 /** A position of lseek() within a file of that size; -EINVAL where there is no such. */
@@ -128,75 +132,109 @@ function seek(file: OpenFile, offset: number, whence: number): number {
   return base + offset;
 }
 
+/** Page after page: what each copy finds, or does to the file by way of a mapping, is what the next page is read after. */
+function* readPages(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos: number): MaySleep<number> {
+  const { m } = k;
+  const inode = shmemInode(file)!;
+  let done = 0;
+  let error = 0;
+  while (done < into.length && error === 0) {
+    if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+    // The size can change at any point: look again before each page.
+    const left = Math.min(into.length - done, inode.size - pos);
+    if (left <= 0) break;
+    const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Read, "read");
+    if (typeof found === "number" && found !== NO_PAGE) {
+      if (found !== -Errno.EINVAL) error = found;
+      break;
+    }
+    const page = typeof found === "number" ? NO_PAGE : found.page;
+    const folio = page === NO_PAGE ? NO_PAGE : m.memmap.folioOf(page);
+    const offset = pos % PAGE_SIZE;
+    const bytes = new Uint8Array(Math.min(left, PAGE_SIZE - offset));
+    if (folio !== NO_PAGE) {
+      yield* k.folioLock.folioUnlock(k, folio);
+      if (m.memmap.has(page, PG.hwpoison)) {
+        yield* k.swap.folioPut(k, folio, "read");
+        error = -Errno.EIO;
+        break;
+      }
+      // Who reads on from within a folio has been counted at its beginning.
+      if (offset === 0 && page === folio) yield* k.swap.folioMarkAccessed(k, folio);
+      if (m.point(Op.FrameRead, page)) yield SWITCH;
+      bytes.set(m.ram.frame(page).subarray(offset, offset + bytes.length));
+    }
+    let copied = bytes.length;
+    if (into instanceof Uint8Array) into.set(bytes, done);
+    else copied = yield* k.uaccess.copyToUserPart(k, into.address + done, bytes);
+    if (folio !== NO_PAGE) yield* k.swap.folioPut(k, folio, "read");
+    done += copied;
+    pos += copied;
+    if (copied < bytes.length) error = -Errno.EFAULT;
+    yield* m.sched.condResched();
+  }
+  inode.atimeNs = m.now();
+  return done > 0 ? done : error;
+}
+
+/** Whether a seal forbids to write [pos, pos + n). */
+function sealed({ seals, size }: ShmemInode, pos: number, n: number): boolean {
+  return isWriteSealed(seals) || ((seals & Seal.GROW) !== 0 && pos + n > size);
+}
+
+/**
+ * The file's lock is held. The page comes first, and is locked while what can be had without a fault is copied: faults
+ * may need the same page. So a file can get a page, and end at its beginning, although nothing could be written.
+ */
+function* writePages(k: Kernel, file: OpenFile, from: Uint8Array | UserBytes, pos: number): MaySleep<number> {
+  const { m } = k;
+  const inode = shmemInode(file)!;
+  let done = 0;
+  let error = 0;
+  inode.mtimeNs = inode.ctimeNs = m.now();
+  while (done < from.length && error === 0) {
+    if (pos >= SHMEM_MAX_BYTES) {
+      error = -Errno.EFBIG;
+      break;
+    }
+    const offset = pos % PAGE_SIZE;
+    const n = Math.min(from.length - done, PAGE_SIZE - offset);
+    if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (sealed(inode, pos, n)) {
+      error = -Errno.EPERM;
+      break;
+    }
+    const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Write, "write", null, pos + from.length - done);
+    if (typeof found === "number") {
+      error = found;
+      break;
+    }
+    const folio = m.memmap.folioOf(found.page);
+    const bytes = from instanceof Uint8Array ? from.subarray(done, done + n) : new Uint8Array(n);
+    const copied = from instanceof Uint8Array ? n : yield* k.uaccess.copyFromUserAtomic(k, from.address + done, bytes);
+    if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
+    m.ram.frame(found.page).set(bytes.subarray(0, copied), offset);
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    m.memmap.set(folio, PG.dirty);
+    done += copied;
+    pos += copied;
+    if (m.point(Op.Inode, inode.ino)) yield SWITCH;
+    if (pos > inode.size) inode.size = pos;
+    yield* k.folioLock.folioUnlock(k, folio);
+    yield* k.swap.folioPut(k, folio, "write");
+    yield* m.sched.condResched();
+    if (copied === 0 && !(from instanceof Uint8Array) && !(yield* k.uaccess.faultInReadable(k, from.address + done, n))) error = -Errno.EFAULT;
+  }
+  return done > 0 ? done : error;
+}
+
 /** Regular files in memory. */
 export const SHMEM_FILE_OPS: FileOps = {
   iter: { from: "pages", to: true },
-
-  *read(k, file, into, pos) {
-    const { m } = k;
-    const inode = shmemInode(file)!;
-    let done = 0;
-    for (;;) {
-      if (m.point(Op.Inode, inode.ino)) yield SWITCH;
-      // The size can change at any point: look again before each page.
-      const left = Math.min(into.length - done, inode.size - pos);
-      if (left <= 0) break;
-      const offset = pos % PAGE_SIZE;
-      const n = Math.min(left, PAGE_SIZE - offset);
-      const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Read, "read");
-      if (typeof found === "number") {
-        if (found === -Errno.EINVAL) break;
-        if (found !== NO_PAGE) return done > 0 ? done : found;
-        into.fill(0, done, done + n);
-      } else {
-        const folio = m.memmap.folioOf(found.page);
-        yield* k.folioLock.folioUnlock(k, folio);
-        if (m.memmap.has(found.page, PG.hwpoison)) {
-          yield* k.swap.folioPut(k, folio, "read");
-          return done > 0 ? done : -Errno.EIO;
-        }
-        if (m.point(Op.FrameRead, found.page)) yield SWITCH;
-        into.set(m.ram.frame(found.page).subarray(offset, offset + n), done);
-        yield* k.swap.folioMarkAccessed(k, folio);
-        yield* k.swap.folioPut(k, folio, "read");
-      }
-      done += n;
-      pos += n;
-      yield* m.sched.condResched();
-    }
-    inode.atimeNs = m.now();
-    return done;
-  },
-
-  /** The file's lock is held. */
-  *write(k, file, from, pos) {
-    const { m } = k;
-    const inode = shmemInode(file)!;
-    let done = 0;
-    while (done < from.length) {
-      if (pos >= SHMEM_MAX_BYTES) return done > 0 ? done : -Errno.EFBIG;
-      const offset = pos % PAGE_SIZE;
-      const n = Math.min(from.length - done, PAGE_SIZE - offset);
-      if (m.point(Op.Inode, inode.ino)) yield SWITCH;
-      if ((inode.seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0) return -Errno.EPERM;
-      if ((inode.seals & Seal.GROW) !== 0 && pos + n > inode.size) return done > 0 ? done : -Errno.EPERM;
-      const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Write, "write", null, pos + from.length - done);
-      if (typeof found === "number") return done > 0 ? done : found;
-      const folio = m.memmap.folioOf(found.page);
-      if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
-      m.ram.frame(found.page).set(from.subarray(done, done + n), offset);
-      if (m.point(Op.PageFlags, folio)) yield SWITCH;
-      m.memmap.set(folio, PG.dirty);
-      done += n;
-      pos += n;
-      if (pos > inode.size) inode.size = pos;
-      yield* k.folioLock.folioUnlock(k, folio);
-      yield* k.swap.folioPut(k, folio, "write");
-      yield* m.sched.condResched();
-    }
-    inode.mtimeNs = inode.ctimeNs = m.now();
-    return done;
-  },
+  read: readPages,
+  readUser: readPages,
+  write: writePages,
+  writeUser: writePages,
 
   *llseek(k, file, offset, whence) {
     const inode = shmemInode(file)!;
@@ -217,14 +255,6 @@ export const SHMEM_FILE_OPS: FileOps = {
 
   *mmap(k, file, vma) {
     const inode = shmemInode(file)!;
-    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
-    const { seals } = inode;
-    const future = (seals & (Seal.WRITE | Seal.FUTURE_WRITE)) !== 0;
-    if (future && (vma.flags & VM.SHARED) !== 0) {
-      if ((vma.flags & VM.WRITE) !== 0) return -Errno.EPERM;
-      // A mapping to look at stays one.
-      vma.flags &= ~VM.MAYWRITE;
-    }
     vma.ops = SHMEM_VM_OPS;
     yield* k.khugepaged.khugepagedEnterVma(k, vma);
     inode.atimeNs = k.m.now();

@@ -120,9 +120,11 @@ export function* zapPteRange(
     m.pt.clear(ptep);
     m.sink?.emit(Event.SetPte, ptep, 0, 0, vpn);
     if (ptePresent(flags)) {
-      if (m.point(Op.MapCount, m.memmap.folioOf(m.memmap.pfnToPage(pfn)))) yield SWITCH;
+      const folio = m.memmap.folioOf(m.memmap.pfnToPage(pfn));
+      if (k.zap.usedOfFile(k, vma, folio, flags)) yield* k.swap.folioMarkAccessed(k, folio);
+      if (m.point(Op.MapCount, folio)) yield SWITCH;
       full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
-      if ((vma.flags & VM.LOCKED) !== 0 && (flags & PTE.SPECIAL) === 0) yield* k.mlockFolio.munlockVmaFolio(k, m.memmap.folioOf(m.memmap.pfnToPage(pfn)), vma);
+      if ((vma.flags & VM.LOCKED) !== 0 && (flags & PTE.SPECIAL) === 0) yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
     } else if (k.swapops.isDevicePrivate(k, flags)) yield* k.zap.zapDevicePrivatePte(k, vma, pfn);
     else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isMigration(k, flags)) {
@@ -137,6 +139,11 @@ export function* zapPteRange(
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (full) yield* k.mmGather.tlbFlushMmu(k, tlb);
   return vpn;
+}
+
+/** Whether an entry that goes has been used, which its file's page is to remember. */
+export function usedOfFile(k: Kernel, vma: Vma, folio: number, flags: number): boolean {
+  return (flags & (PTE.A | PTE.SPECIAL)) === PTE.A && vma.hasRecency && !k.m.memmap.isAnon(folio);
 }
 
 /** Whether a marker outlives what is zapped: guards do, and in mappings of files userfaultfd's protection. */

@@ -1,4 +1,4 @@
-import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs } from "@faultline/kernel";
+import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs, UserBytes } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -75,8 +75,10 @@ function wholeParts(file: OpenFile, wanted: number, copied: number): number {
 /** Reads into user memory, a chunk at a time; a short read ends it. */
 function* readInto(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined): MaySleep<number> {
   const { k } = t;
+  if (!file.readable) return -Errno.EBADF;
   if (length < 0) return -Errno.EFAULT;
   if ((file.flags & O.DIRECT) !== 0 && file.ops.directRead !== undefined) return yield* readDirect(t, file, address, length, pos);
+  if (file.ops.readUser !== undefined) return yield* k.m.vfs.read(k, file, new UserBytes(address, length), pos);
   let done = 0;
   do {
     const chunk = new Uint8Array(Math.min(length - done, CHUNK));
@@ -102,13 +104,15 @@ export function* sigpipe({ k, task }: GuestThread): MaySleep<void> {
 
 function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined, rwf = 0): MaySleep<number> {
   const { k } = t;
+  if (!file.writable) return -Errno.EBADF;
   if (length < 0) return -Errno.EFAULT;
+  const append = ((file.flags & O.APPEND) !== 0 || (rwf & Rwf.APPEND) !== 0) && (rwf & Rwf.NOAPPEND) === 0;
+  if (file.ops.writeUser !== undefined) return yield* k.m.vfs.write(k, file, new UserBytes(address, length), pos, append);
   let done = 0;
   do {
     const wanted = new Uint8Array(Math.min(length - done, CHUNK));
     const chunk = wanted.subarray(0, wholeParts(file, wanted.length, yield* k.uaccess.copyFromUserPart(k, address + done, wanted)));
     if (chunk.length === 0 && wanted.length > 0) return done > 0 ? done : -Errno.EFAULT;
-    const append = ((file.flags & O.APPEND) !== 0 || (rwf & Rwf.APPEND) !== 0) && (rwf & Rwf.NOAPPEND) === 0;
     const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done, append);
     if (n < 0) {
       if (n === -Errno.EPIPE && (rwf & Rwf.NOSIGNAL) === 0) yield* sigpipe(t);
@@ -530,11 +534,11 @@ const fallocate: Handler = function* (t, [fd, mode, offset, length]) {
 /** POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE: there is nothing to read ahead or to write back of files in memory. */
 const FADVICES = 6;
 
-const fadvise64: Handler = function* (t, [fd, , , advice]) {
+const fadvise64: Handler = function* (t, [fd, , length, advice]) {
   const file = fileOf(t, fd!);
   if (file === null) return -Errno.EBADF;
   if (file.inode.kind === "pipe") return -Errno.ESPIPE;
-  return int(advice!) >= 0 && int(advice!) < FADVICES ? 0 : -Errno.EINVAL;
+  return length! >= 0 && int(advice!) >= 0 && int(advice!) < FADVICES ? 0 : -Errno.EINVAL;
 };
 
 const fsync: Handler = function* (t, [fd]) {

@@ -83,7 +83,7 @@ const mincore: Handler = function* (t, [address, length, vec]) {
   return error < 0 ? error : bytes.length < end - start ? -Errno.ENOMEM : 0;
 };
 
-/** A swapped page counts while the swap cache has it; other special entries count always, but markers, behind which no page is. Of a file, what is in the page cache counts, mapped or not. */
+/** A swapped page counts while the swap cache has it; other special entries count always, but markers, which are as nothing. Of a file, what is in the page cache counts, mapped or not. */
 function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const { k } = t;
   const { m } = k;
@@ -91,7 +91,7 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const ptep = m.pt.find(t.task.mm!.pgd, vpn);
   m.touches(Op.PteRead, ptep);
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
-  if (flags === 0) {
+  if (flags === 0 || k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) {
     const vma = t.task.mm!.vmaAt(vpn);
     // Of huge pages what is mapped counts.
     if (vma === null || vma.mapping === null || vma.isHugetlb) return false;
@@ -102,7 +102,6 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
     return entry >= 0 && m.memmap.has(m.memmap.folioOf(entry), PG.uptodate);
   }
   if (ptePresent(flags)) return true;
-  if (k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) return false;
   return !k.swapops.isSwapEntry(k, flags) || m.swap.cache[m.pt.pfn(ptep)]! >= 0;
 }
 
