@@ -1,17 +1,20 @@
 /*
  * difftest: does what a list of operations says, with up to four processes one after the other, and
  * after each prints what came of it and how the address space of who did it looks. The same on any
- * Linux; packages/difftest makes the lists, and compares.
+ * Linux; packages/cli/src/difftest makes the lists, and compares.
  *
  * Input, in words of 4 bytes, any number of times: how many operations, then ten words for each: its
  * number, the process that does it, and eight of its own. Pages are counted from the arena's first.
  *
  * Output: "f" and what this Linux can do; then "# N" for the Nth list, and for each operation a line
- * `OPERATION PROCESS RESULT`, then lines for what has changed since the process was last looked at: "m"
- * mincore, "p" pagemap, both by runs of equal pages, "v" for all mappings, one a line.
+ * `OPERATION PROCESS RESULT`, then lines for what has changed since the process was last looked at: "F"
+ * files, each `FILE:SIZE/BLOCKS/SEALS` and where it has data; "m" mincore, "p" pagemap, both by runs of
+ * equal pages; "v" for all mappings, one a line.
  */
-#include "start.h"
+#include "pagemap_scan.h"
+#include "uffd.h"
 #include <asm/sigcontext.h>
+#include <asm/stat.h>
 #include <asm/ucontext.h>
 
 /* Aligned to 2 MiB, below the program itself, so that its mappings come first in smaps. */
@@ -20,9 +23,23 @@
 #define ARENA_END (ARENA + ARENA_PAGES * PAGE_SIZE)
 #define PROCESSES 4
 #define OPERATIONS_MAX 4096
+#define TRANSFER_MAX (8 * PAGE_SIZE)
+
+#define MFD_ALLOW_SEALING 2
+#define O_TMPFILE_RDWR 020200002
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
+#define F_ADD_SEALS 1033
+#define F_GET_SEALS 1034
+
+/* Newer than some headers. */
+#define __NR_mseal_ 462
 
 enum kind {
 	MAP, UNMAP, PROTECT, REMAP, ADVISE, FORK, REAP, STORE, LOAD, SEND, RECEIVE, CHECK, MSYNC, MLOCK, MUNLOCK, MLOCK2,
+	MAPFILE, PWRITE, PREAD, WRITEFROM, READINTO, TRUNCATE, FALLOCATE, SEAL, FADVISE,
+	UFFD, REGISTER, UNREGISTER, COPY, ZEROPAGE, CONTINUE, WRITEPROTECT, POISON, MOVE, WAKE,
+	SCAN, CLEARREFS, PADVISE, PEEK, POKE, MSEAL,
 };
 
 struct operation {
@@ -139,7 +156,8 @@ static void catch_faults(void)
 
 /* Which processes there are, which came from which, and the pipe that wakes each. */
 static int alive[PROCESSES], parent[PROCESSES];
-static long pids[PROCESSES];
+/* In memory that all of them share. */
+static volatile long *pids;
 static int wake[PROCESSES][2];
 static int data_pipe[2];
 static int self;
@@ -150,7 +168,7 @@ struct text {
 	size_t length, length_before;
 };
 
-static struct text mincore_text, pagemap_text, mappings_text;
+static struct text files_text, mincore_text, pagemap_text, mappings_text;
 
 static void add(struct text *t, char c)
 {
@@ -314,6 +332,62 @@ static int smaps_line(const char *line, size_t length)
 	return 1;
 }
 
+/* What a list has of files, all of them empty at first, and what opens them. */
+enum file { SEALABLE, UNNAMED, UNNAMED_READ_ONLY, FILES };
+#define FILES_FD 100
+#define UNNAMED_FD_NAME "101"
+/* Whether any operation of the list is about them. */
+static int with_files;
+
+static int open_files(void)
+{
+	/* Nothing is left of the second behind the last process. */
+	const long opened[FILES] = {
+		syscall2(__NR_memfd_create, "difftest", MFD_ALLOW_SEALING),
+		syscall4(__NR_openat, AT_FDCWD, "/dev/shm", O_TMPFILE_RDWR, 0600),
+	};
+
+	for (int i = 0; i < FILES; i++) {
+		long fd = i == UNNAMED_READ_ONLY ? sys_open("/proc/self/fd/" UNNAMED_FD_NAME, O_RDONLY) : opened[i];
+
+		if (fd < 0 || syscall3(__NR_dup3, fd, FILES_FD + i, 0) < 0)
+			return 0;
+		syscall1(__NR_close, fd);
+	}
+	return 1;
+}
+
+static void look_at_files(void)
+{
+	for (int i = 0; with_files && i < FILES; i++) {
+		struct stat stat;
+		long at = 0;
+
+		/* It is another's descriptor. */
+		if (i == UNNAMED_READ_ONLY || syscall2(__NR_fstat, FILES_FD + i, &stat) < 0 || (stat.st_size == 0 && stat.st_blocks == 0))
+			continue;
+		add(&files_text, ' ');
+		add_number(&files_text, (unsigned long)i, 10);
+		add(&files_text, ':');
+		add_number(&files_text, (unsigned long)stat.st_size, 10);
+		add(&files_text, '/');
+		add_number(&files_text, (unsigned long)stat.st_blocks, 10);
+		add(&files_text, '/');
+		add_number(&files_text, (unsigned long)syscall2(__NR_fcntl, FILES_FD + i, F_GET_SEALS), 16);
+		for (;;) {
+			long data = syscall3(__NR_lseek, FILES_FD + i, at, SEEK_DATA);
+
+			if (data < 0)
+				break;
+			at = syscall3(__NR_lseek, FILES_FD + i, data, SEEK_HOLE);
+			add(&files_text, ',');
+			add_number(&files_text, (unsigned long)data, 10);
+			add(&files_text, '-');
+			add_number(&files_text, (unsigned long)at, 10);
+		}
+	}
+}
+
 /* Never touched. */
 static char scratch[2 * PAGE_SIZE];
 
@@ -348,6 +422,8 @@ static void look_around(void)
 	}
 	syscall1(__NR_close, pagemap_fd);
 	syscall1(__NR_close, smaps_fd);
+	look_at_files();
+	print_changed(&files_text, 'F');
 	print_changed(&mincore_text, 'm');
 	print_changed(&pagemap_text, 'p');
 	print_changed(&mappings_text, 'v');
@@ -415,10 +491,160 @@ static void await_turn(void)
 		leave();
 }
 
+/* What an operation has done beside its result; 0 is not printed. */
+static long more;
+
 /* Who does an operation: whoever it says, if there is such a process, else the first. */
 static int owner(const struct operation *op)
 {
 	return alive[op->process] ? (int)op->process : 0;
+}
+
+/* The sum of bytes, each weighted by its place. */
+static long sum_of(const char *p, long n)
+{
+	long sum = 0;
+
+	for (long i = 0; i < n; i++)
+		sum += (i + 1) * (unsigned char)p[i];
+	return sum;
+}
+
+/* Operations with a file: `a` says which, `c` and `g` where, `b` and `h` how much. */
+static long with_file(const struct operation *op)
+{
+	static char transfer[TRANSFER_MAX];
+	int fd = FILES_FD + (int)(op->a % FILES);
+	long offset = (long)op->c * (long)PAGE_SIZE + (int)op->g;
+	long length = (long)op->b * (long)PAGE_SIZE + (int)op->h;
+	size_t some = length > (long)TRANSFER_MAX ? TRANSFER_MAX : length < 0 ? 0 : (size_t)length;
+
+	switch (op->kind) {
+	case PWRITE:
+		memset(transfer, (int)op->d, some);
+		return syscall4(__NR_pwrite64, fd, transfer, some, offset);
+	case PREAD: {
+		long n = syscall4(__NR_pread64, fd, transfer, some, offset);
+
+		more = n > 0 ? sum_of(transfer, n) : 0;
+		return n;
+	}
+	case TRUNCATE:
+		return syscall2(__NR_ftruncate, fd, length);
+	case FALLOCATE:
+		return syscall4(__NR_fallocate, fd, op->d, offset, length);
+	case SEAL:
+		return syscall3(__NR_fcntl, fd, F_ADD_SEALS, op->b);
+	default:
+		return syscall4(__NR_fadvise64, fd, offset, length, op->d);
+	}
+}
+
+/* Nobody ever waits for an answer: faults that somebody would have to answer end in SIGBUS. */
+#define UFFD_FD 110
+#define UFFD_FEATURES (1ul << 7)
+
+/* Operations with the process's userfaultfd, or the one that it has come by at its fork. */
+static long with_uffd(const struct operation *op, char *at, unsigned long length)
+{
+	long result;
+
+	uffd_done = 0;
+	switch (op->kind) {
+	case UFFD: {
+		long fd = syscall1(__NR_userfaultfd, O_CLOEXEC);
+
+		if (fd < 0)
+			return fd;
+		result = uffd_api((int)fd, op->a | UFFD_FEATURES);
+		syscall3(__NR_dup3, fd, UFFD_FD, 0);
+		syscall1(__NR_close, fd);
+		break;
+	}
+	case REGISTER: {
+		unsigned long ioctls = 0;
+
+		result = uffd_register(UFFD_FD, at, length, op->c, &ioctls);
+		more = (long)ioctls;
+		return result;
+	}
+	case UNREGISTER:
+		result = uffd_unregister(UFFD_FD, at, length);
+		break;
+	case COPY:
+		result = uffd_copy(UFFD_FD, at, address(op->d) + op->e, length, op->c);
+		break;
+	case ZEROPAGE:
+		result = uffd_zeropage(UFFD_FD, at, length, op->c);
+		break;
+	case CONTINUE:
+		result = uffd_continue(UFFD_FD, at, length, op->c);
+		break;
+	case WRITEPROTECT:
+		result = uffd_writeprotect(UFFD_FD, at, length, op->c);
+		break;
+	case POISON:
+		result = uffd_poison(UFFD_FD, at, length, op->c);
+		break;
+	case MOVE:
+		result = uffd_move(UFFD_FD, at, address(op->d) + op->e, length, op->c);
+		break;
+	default:
+		result = uffd_wake(UFFD_FD, at, length);
+	}
+	more = uffd_done;
+	return result;
+}
+
+/* PAGEMAP_SCAN: `d` has the masks, of ten bits each; what it finds is told as a number. */
+static long scan(const struct operation *op, char *at, unsigned long length)
+{
+	static struct page_region regions[32];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg), .flags = op->c, .start = (uintptr_t)at, .end = (uintptr_t)at + length,
+		.vec = (uintptr_t)regions, .vec_len = op->f & 31, .max_pages = op->f >> 5,
+		.category_mask = op->d & 1023, .category_inverted = op->d >> 10 & 1023, .category_anyof_mask = op->d >> 20 & 1023,
+		.return_mask = op->e,
+	};
+	int fd = sys_open("/proc/self/pagemap", O_RDONLY);
+	long n = syscall3(__NR_ioctl, fd, PAGEMAP_SCAN, &arg);
+	uint64_t hash = arg.walk_end;
+
+	for (long i = 0; i < n; i++) {
+		hash = (hash ^ regions[i].start) * 0x100000001b3ul;
+		hash = (hash ^ regions[i].end) * 0x100000001b3ul;
+		hash = (hash ^ regions[i].categories) * 0x100000001b3ul;
+	}
+	syscall1(__NR_close, fd);
+	more = (long)(hash >> 2);
+	return n;
+}
+
+static long clear_refs(char what)
+{
+	int fd = sys_open("/proc/self/clear_refs", 1);
+	long result = syscall3(__NR_write, fd, &what, 1);
+
+	syscall1(__NR_close, fd);
+	return result;
+}
+
+/* What one process does with the memory of another: `c` says which, ESRCH where there is none. */
+static long with_other(const struct operation *op, char *at, unsigned long length)
+{
+	int other = (int)op->c % PROCESSES;
+	uintptr_t here[2] = { (uintptr_t)at, length };
+	uintptr_t there[2] = { (uintptr_t)address(op->d), length };
+	long fd, result;
+
+	if (!alive[other])
+		return -3;
+	if (op->kind != PADVISE)
+		return syscall6(op->kind == PEEK ? __NR_process_vm_readv : __NR_process_vm_writev, pids[other], (long)here, 1, (long)there, 1, 0);
+	fd = syscall2(__NR_pidfd_open, pids[other], 0);
+	result = syscall5(__NR_process_madvise, fd, here, 1, op->d, 0);
+	syscall1(__NR_close, fd);
+	return result;
 }
 
 static long perform(const struct operation *op)
@@ -430,6 +656,11 @@ static long perform(const struct operation *op)
 	switch (op->kind) {
 	case MAP: {
 		long p = syscall6(__NR_mmap, (long)at, (long)length, op->c, op->d | MAP_ANONYMOUS, -1, 0);
+
+		return p < 0 && p > -4096 ? p : p - (long)at;
+	}
+	case MAPFILE: {
+		long p = syscall6(__NR_mmap, (long)at, (long)length, op->c, op->d, FILES_FD + (int)(op->e % FILES), (long)op->f * (long)PAGE_SIZE);
 
 		return p < 0 && p > -4096 ? p : p - (long)at;
 	}
@@ -504,8 +735,22 @@ static long perform(const struct operation *op)
 		return syscall2(__NR_munlock, at, length);
 	case MLOCK2:
 		return syscall3(__NR_mlock2, at, length, op->c);
+	case WRITEFROM:
+		return syscall4(__NR_pwrite64, FILES_FD + (int)(op->c % FILES), at, length, (long)op->d * (long)PAGE_SIZE + (int)op->e);
+	case READINTO:
+		return syscall4(__NR_pread64, FILES_FD + (int)(op->c % FILES), at, length, (long)op->d * (long)PAGE_SIZE + (int)op->e);
+	case SCAN:
+		return scan(op, at, length);
+	case CLEARREFS:
+		return clear_refs((char)('0' + op->a % 10));
+	case PADVISE:
+	case PEEK:
+	case POKE:
+		return with_other(op, at, length);
+	case MSEAL:
+		return syscall3(__NR_mseal_, at, length, op->c);
 	default:
-		return -38;
+		return op->kind >= UFFD ? with_uffd(op, at, length) : with_file(op);
 	}
 }
 
@@ -539,7 +784,7 @@ static _Noreturn void run(uint32_t first)
 				if (result == 0) {
 					self = other;
 					last = -1;
-					mincore_text.length_before = pagemap_text.length_before = mappings_text.length_before = -1ul;
+					files_text.length_before = mincore_text.length_before = pagemap_text.length_before = mappings_text.length_before = -1ul;
 					continue;
 				}
 				pids[other] = result;
@@ -568,6 +813,11 @@ static _Noreturn void run(uint32_t first)
 		put_number((unsigned long)self, 10);
 		put(' ');
 		put_signed(result);
+		if (more != 0) {
+			put(' ');
+			put_signed(more);
+		}
+		more = 0;
 		put('\n');
 		look_around();
 		flush();
@@ -594,8 +844,12 @@ static void print_features(void)
 
 	*at = 1;
 	syscall4(__NR_pread64, fd, &entry, 8, (uintptr_t)at / PAGE_SIZE * 8);
-	print("f soft-dirty=%d thp=%d\n", (long)(entry >> 55 & 1),
-	      (long)(syscall3(__NR_madvise, at, PAGE_SIZE, 14) == 0));
+	long uffd = syscall1(__NR_userfaultfd, O_CLOEXEC);
+	print("f soft-dirty=%d thp=%d files=%d userfaultfd=%d\n", (long)(entry >> 55 & 1),
+	      (long)(syscall3(__NR_madvise, at, PAGE_SIZE, 14) == 0), (long)open_files(), (long)(uffd_api((int)uffd, 0x1ffb1) == 0));
+	syscall1(__NR_close, uffd);
+	for (int i = 0; i < FILES; i++)
+		syscall1(__NR_close, FILES_FD + i);
 	syscall1(__NR_close, fd);
 	syscall2(__NR_munmap, at, PAGE_SIZE);
 }
@@ -641,6 +895,12 @@ int main(int argc, char **argv, char **envp)
 			if (syscall2(__NR_pipe2, data_pipe, 04000) < 0)
 				fail("pipe", 0);
 			catch_faults();
+			for (uint32_t i = 0; i < operations; i++)
+				with_files |= list[i].kind >= MAPFILE && list[i].kind <= FADVISE;
+			if (with_files && !open_files())
+				fail("files", 0);
+			pids = (volatile long *)syscall6(__NR_mmap, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+			pids[0] = syscall0(__NR_getpid);
 			alive[0] = 1;
 			run(0);
 		}

@@ -8,9 +8,11 @@ import { compile, NATIVE } from "../compile.js";
 import { EXIT_INTERRUPTED, UserError } from "../failure.js";
 import { HostOutput } from "../host_io.js";
 import { Interrupt } from "../interrupt.js";
+import { common } from "./compare.js";
 import { addCoverage, coverageTable, type Coverage } from "./coverage.js";
 import { operationText } from "./operations.js";
 import { formatCase } from "./saved_case.js";
+import { GuestSide, runNatively } from "./sides.js";
 import type { BatchResult, Found, WorkerData } from "./worker.js";
 
 export interface DifftestOptions {
@@ -47,7 +49,11 @@ export async function difftest(options: DifftestOptions): Promise<number> {
   try {
     const native = join(folder, "difftest");
     compile(NATIVE, join(PROGRAMS, "difftest.c"), native, [...FLAGS, "-I", join(PROGRAMS, "include")]);
-    const run = new Difftest(options, { native, guest: join(PROGRAMS, "prebuilt/difftest"), release: modelled(release()), operations: options.operations, shrinks: true }, interrupt);
+    const guest = join(PROGRAMS, "prebuilt/difftest");
+    const machineRelease = modelled(release());
+    const [ours, theirs] = [runNatively(native, []), new GuestSide(guest, machineRelease).run([])];
+    const { both: features, missing } = common(ours.features, theirs.features);
+    const run = new Difftest(options, { native, guest, release: machineRelease, features, operations: options.operations, shrinks: true }, [...missing, ...theirs.missing], interrupt);
     return await run.run();
   } finally {
     interrupt.dispose();
@@ -76,7 +82,6 @@ class Difftest {
   private readonly stdout = new HostOutput(1);
   private readonly found: Found[] = [];
   private readonly unsteady: number[] = [];
-  private readonly missing = new Set<string>();
   private coverage: Coverage = {};
   private done = 0;
   private readonly start = performance.now();
@@ -84,6 +89,8 @@ class Difftest {
   constructor(
     private readonly options: DifftestOptions,
     private readonly workerData: WorkerData,
+    /** What is not compared, in words. */
+    private readonly missing: readonly string[],
     private readonly interrupt: Interrupt,
   ) {}
 
@@ -118,10 +125,9 @@ class Difftest {
     return this.interrupt.raised && next < end ? EXIT_INTERRUPTED : 0;
   }
 
-  private learn({ found, coverage, missing, unsteady }: BatchResult, seeds: number): void {
+  private learn({ found, coverage, unsteady }: BatchResult, seeds: number): void {
     this.found.push(...found);
     this.unsteady.push(...unsteady);
-    for (const line of missing) this.missing.add(line);
     this.coverage = addCoverage(this.coverage, coverage);
     this.done += seeds;
   }

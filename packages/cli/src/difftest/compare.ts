@@ -7,7 +7,7 @@ export interface Difference {
   /** Of the operation in its list. */
   readonly index: number;
   readonly kind: Kind;
-  /** `result`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
+  /** `result`, `files`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
   readonly field: string;
   readonly native: string;
   readonly guest: string;
@@ -29,6 +29,7 @@ function fieldsOf({ result, view }: Outcome, features: Features): Map<string, st
   const mask = features["soft-dirty"] === true ? ~0 : ~SOFT_DIRTY;
   const fields = new Map<string, string>();
   fields.set("result", result);
+  fields.set("files", view.files);
   fields.set("mincore", runsText(view.mincore, ~0));
   fields.set("pagemap", runsText(view.pagemap, mask));
   fields.set("mappings", view.mappings.map(({ place }) => place).join(", "));

@@ -16,10 +16,55 @@ const TAKES = {
   mlock: ["page", "pages", "", "", "", "", "within", "longer"],
   munlock: ["page", "pages", "", "", "", "", "within", "longer"],
   mlock2: ["page", "pages", "flags", "", "", "", "within", "longer"],
+  mapfile: ["page", "pages", "prot", "flags", "file", "offset", "within", "longer"],
+  pwrite: ["file", "pages", "offset", "value", "", "", "within", "longer"],
+  pread: ["file", "pages", "offset", "", "", "", "within", "longer"],
+  writefrom: ["page", "pages", "file", "offset", "past", "", "within", "longer"],
+  readinto: ["page", "pages", "file", "offset", "past", "", "within", "longer"],
+  truncate: ["file", "pages", "", "", "", "", "", "longer"],
+  fallocate: ["file", "pages", "offset", "mode", "", "", "within", "longer"],
+  seal: ["file", "seals"],
+  fadvise: ["file", "pages", "offset", "advice", "", "", "within", "longer"],
+  uffd: ["features"],
+  register: ["page", "pages", "mode", "", "", "", "within", "longer"],
+  unregister: ["page", "pages", "", "", "", "", "within", "longer"],
+  copy: ["page", "pages", "mode", "from", "past", "", "within", "longer"],
+  zeropage: ["page", "pages", "mode", "", "", "", "within", "longer"],
+  continue: ["page", "pages", "mode", "", "", "", "within", "longer"],
+  writeprotect: ["page", "pages", "mode", "", "", "", "within", "longer"],
+  poison: ["page", "pages", "mode", "", "", "", "within", "longer"],
+  move: ["page", "pages", "mode", "from", "past", "", "within", "longer"],
+  wake: ["page", "pages", "", "", "", "", "within", "longer"],
+  scan: ["page", "pages", "flags", "masks", "returns", "limits", "within", "longer"],
+  clearrefs: ["what"],
+  padvise: ["page", "pages", "target", "advice", "", "", "within", "longer"],
+  peek: ["page", "pages", "target", "from", "", "", "within", "longer"],
+  poke: ["page", "pages", "target", "to", "", "", "within", "longer"],
+  mseal: ["page", "pages", "flags", "", "", "", "within", "longer"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type Kind = keyof typeof TAKES;
 export const KINDS = Object.keys(TAKES) as readonly Kind[];
+
+/** What a Linux must have for some operations, as programs/difftest.c calls it. */
+const NEEDS: readonly (readonly [feature: string, kinds: readonly Kind[]])[] = [
+  ["files", ["mapfile", "pwrite", "pread", "writefrom", "readinto", "truncate", "fallocate", "seal", "fadvise"]],
+  ["userfaultfd", ["uffd", "register", "unregister", "copy", "zeropage", "continue", "writeprotect", "poison", "move", "wake"]],
+];
+
+/** What begins to track anew which pages are written. */
+const CLEAR_SOFT_DIRTY = 4;
+
+/** Whether who has these features can do it. */
+export function isPossible({ kind, args }: Operation, features: Readonly<Record<string, boolean>>): boolean {
+  if (kind === "clearrefs" && args["what"] === CLEAR_SOFT_DIRTY) return features["soft-dirty"] === true;
+  return NEEDS.every(([feature, kinds]) => features[feature] === true || !kinds.includes(kind));
+}
+
+/** The kinds that only a Linux with the feature has. */
+export function kindsOf(feature: string): readonly Kind[] {
+  return NEEDS.find(([name]) => name === feature)![1];
+}
 
 /** One operation; `process` counts the four that there can be. Arguments that are left out are 0. */
 export interface Operation {

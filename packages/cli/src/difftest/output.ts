@@ -14,6 +14,8 @@ export interface Run {
 
 /** How the arena of a process looks. */
 export interface View {
+  /** Size, blocks, seals and data of the files, by their number. */
+  readonly files: string;
   readonly mincore: readonly Run[];
   /** Flags of pagemap's entries: bits 55 to 63. */
   readonly pagemap: readonly Run[];
@@ -23,6 +25,7 @@ export interface View {
 /** What was printed of one operation. */
 export interface Outcome {
   readonly process: number;
+  /** What the call has returned, and what it has done beside that. */
   readonly result: string;
   readonly view: View;
 }
@@ -35,7 +38,7 @@ export interface Output {
   readonly lists: readonly (readonly Outcome[])[];
 }
 
-const NOTHING: View = { mincore: [], pagemap: [], mappings: [] };
+const NOTHING: View = { files: "", mincore: [], pagemap: [], mappings: [] };
 
 /** Throws where the text is none of it: what is missing at its end is missing from the last list. */
 export function parseOutput(text: string): Output {
@@ -58,9 +61,10 @@ export function parseOutput(text: string): Output {
       lists.push([]);
       views = [];
     } else {
-      const [, , process, result] = /^(\d+) (\d+) (-?\d+)$/.exec(line) ?? [];
+      const [, , process, result] = /^(\d+) (\d+) (-?\d+(?: -?\d+)?)$/.exec(line) ?? [];
       if (process === undefined || lists.length === 0) throw new Error(`programs/difftest.c has printed ${JSON.stringify(line)}`);
       let view = views[Number(process)] ?? NOTHING;
+      if (lines[at]?.startsWith("F") === true) view = { ...view, files: lines[at++]!.slice(2) };
       if (lines[at]?.startsWith("m") === true) view = { ...view, mincore: parseRuns(lines[at++]!) };
       if (lines[at]?.startsWith("p") === true) view = { ...view, pagemap: parseRuns(lines[at++]!) };
       if (lines[at] === "v") {

@@ -1,9 +1,9 @@
 import { workerData } from "piscina";
 import { addCoverage, coverageOf, type Coverage } from "./coverage.js";
-import { common, firstDifference, type Difference } from "./compare.js";
+import { firstDifference, type Difference } from "./compare.js";
 import { generate } from "./generate.js";
-import type { Operation } from "./operations.js";
-import type { Outcome } from "./output.js";
+import { isPossible, type Operation } from "./operations.js";
+import type { Features, Outcome } from "./output.js";
 import { RULES } from "./rules.js";
 import { shrink } from "./shrink.js";
 import { GuestSide, nativeText, runNatively } from "./sides.js";
@@ -14,6 +14,8 @@ export interface WorkerData {
   readonly guest: string;
   /** What the machine's kernel is. */
   readonly release: string;
+  /** What both sides can do. */
+  readonly features: Features;
   readonly operations: number;
   /** Whether what differs is made small. */
   readonly shrinks: boolean;
@@ -30,13 +32,11 @@ export interface Found {
 export interface BatchResult {
   readonly found: readonly Found[];
   readonly coverage: Coverage;
-  /** What is not compared, in words. */
-  readonly missing: readonly string[];
   /** Seeds with which the host does not do the same twice. */
   readonly unsteady: readonly number[];
 }
 
-const { native, guest, release, operations, shrinks } = workerData as WorkerData;
+const { native, guest, release, features, operations, shrinks } = workerData as WorkerData;
 const machine = new GuestSide(guest, release);
 
 type Lists = readonly (readonly Operation[])[];
@@ -44,8 +44,7 @@ type Lists = readonly (readonly Operation[])[];
 /** The first difference of each list; null for those without one. */
 function compare(lists: Lists): (Difference | null)[] {
   const [ours, theirs] = [runNatively(native, lists), machine.run(lists)];
-  const { both } = common(ours.features, theirs.features);
-  return lists.map((list, i) => firstDifference(list, ours.lists[i] ?? [], theirs.lists[i] ?? [], both, RULES));
+  return lists.map((list, i) => firstDifference(list, ours.lists[i] ?? [], theirs.lists[i] ?? [], features, RULES));
 }
 
 /** How often the host must do again what it has done, before that counts. */
@@ -66,9 +65,8 @@ function same(a: Difference | null, b: Difference): boolean {
 
 /** Compares the two sides with some seeds. */
 export default function batch(seeds: readonly number[]): BatchResult {
-  const lists = seeds.map((seed) => generate(seed, operations));
+  const lists = seeds.map((seed) => generate(seed, operations).filter((op) => isPossible(op, features)));
   const [ours, theirs] = [runNatively(native, lists), machine.run(lists)];
-  const { both, missing } = common(ours.features, theirs.features);
   const found: Found[] = [];
   const known = new Set<string>();
   const unsteady: number[] = [];
@@ -76,7 +74,7 @@ export default function batch(seeds: readonly number[]): BatchResult {
   lists.forEach((list, i) => {
     const [a, b] = [ours.lists[i] ?? [], theirs.lists[i] ?? []];
     coverage = addCoverage(coverage, coverageOf(list, a));
-    const difference = firstDifference(list, a, b, both, RULES);
+    const difference = firstDifference(list, a, b, features, RULES);
     if (difference === null) return;
     if (!steady(list, a)) {
       unsteady.push(seeds[i]!);
@@ -88,11 +86,12 @@ export default function batch(seeds: readonly number[]): BatchResult {
     found.push(known.has(key) ? first : smallest(first));
     known.add(key);
   });
-  return { found, coverage, missing: [...missing, ...theirs.missing], unsteady };
+  return { found, coverage, unsteady };
 }
 
 function smallest(found: Found): Found {
   if (!shrinks || !same(compare([found.list])[0]!, found.difference)) return found;
   const list = shrink(found.list, (lists) => compare(lists).findIndex((one) => same(one, found.difference)));
-  return { ...found, list, difference: compare([list])[0]!, text: nativeText(native, [list]) };
+  // Where the host is not the same each time, even that may be gone by now.
+  return { ...found, list, difference: compare([list])[0] ?? found.difference, text: nativeText(native, [list]) };
 }
