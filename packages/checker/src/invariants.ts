@@ -11,6 +11,7 @@ import {
   Space,
   SPACE_OF,
   splicedPages,
+  VM,
   xaIsValue,
   ZoneId,
   type DeviceEntry,
@@ -369,6 +370,9 @@ export class Invariants implements EventSink {
       if (wrong !== null) this.fail("vma", `the entry at page ${hex(vpn)} ${wrong}`);
       const exclusive = swapops.isDeviceExclusive(this.k, flags);
       const unaddressable = swapops.isDevicePrivate(this.k, flags);
+      if (swapops.isWritableDevicePrivate(this.k, flags) && ((mm.vmaAt(vpn)?.flags ?? 0) & VM.WRITE) === 0) {
+        this.fail("vma", `the device-private entry at page ${hex(vpn)} can be written, and its VMA cannot`);
+      }
       if (exclusive || unaddressable || ptePresent(flags)) {
         if (ptePresent(flags) && (flags & PTE.SPECIAL) !== 0) return;
         const page = m.memmap.pfnToPage(pfn);

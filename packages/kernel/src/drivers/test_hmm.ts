@@ -169,7 +169,7 @@ export function* dmirrorCommand(k: Kernel, dmirror: Dmirror, cmd: number, c: Dmi
     case Dcmd.FLAGS:
       return k.testHmm.dmirrorSetFlags(k, dmirror, c);
     case Dcmd.READ_UNLOCKED:
-      return yield* k.testHmm.dmirrorRead(k, dmirror, c, true);
+      return yield* k.testHmm.dmirrorReadUnlocked(k, dmirror, c);
     case Dcmd.SNAPSHOT:
       return yield* k.testHmm.dmirrorSnapshot(k, dmirror, c);
     case Dcmd.EXCLUSIVE:
@@ -262,6 +262,11 @@ export function* dmirrorRead(k: Kernel, dmirror: Dmirror, c: DmirrorCmd, unlocke
     c.faults++;
     if (k.m.retries.again("dmirror_read")) yield SWITCH;
   }
+}
+
+/** READ_UNLOCKED: READ, in which faults may drop mmap_lock. */
+export function* dmirrorReadUnlocked(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  return yield* k.testHmm.dmirrorRead(k, dmirror, c, true);
 }
 
 /** Copies from where `cpages` stands; -ENOENT at a page that the mirror does not have. */

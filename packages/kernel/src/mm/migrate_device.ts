@@ -186,11 +186,15 @@ export function* collectHugeFolio(k: Kernel, args: MigrateVma, vpn: number, foli
   } else yield* k.migrateDevice.letFolioGo(k, args, folio);
 }
 
+/** Whether the fault that a migration happens in has a folio locked already. */
+export function faultHasLock(k: Kernel, { faultPage }: MigrateDevice, folio: number): boolean {
+  return faultPage !== NO_PAGE && k.m.memmap.folioOf(faultPage) === folio;
+}
+
 /** A reference and the lock, which is only tried for: a fault that waits for the page must not wait for this. */
 export function* takeFolio(k: Kernel, args: MigrateDevice, folio: number): Atomic<boolean> {
-  const { memmap } = k.m;
   yield* k.swap.folioGet(k, folio, "isolate");
-  if (args.faultPage !== NO_PAGE && memmap.folioOf(args.faultPage) === folio) return true;
+  if (k.migrateDevice.faultHasLock(k, args, folio)) return true;
   if (yield* k.folioLock.folioTrylock(k, folio)) return true;
   yield* k.swap.folioPut(k, folio, "isolate");
   return false;
@@ -198,8 +202,7 @@ export function* takeFolio(k: Kernel, args: MigrateDevice, folio: number): Atomi
 
 /** Undoes `takeFolio`. */
 export function* letFolioGo(k: Kernel, args: MigrateDevice, folio: number): Atomic<void> {
-  const { memmap } = k.m;
-  if (args.faultPage === NO_PAGE || memmap.folioOf(args.faultPage) !== folio) yield* k.folioLock.folioUnlock(k, folio);
+  if (!k.migrateDevice.faultHasLock(k, args, folio)) yield* k.folioLock.folioUnlock(k, folio);
   yield* k.swap.folioPut(k, folio, "isolate");
 }
 
@@ -512,7 +515,7 @@ export function* insertHugePage(k: Kernel, { vma }: MigrateVma, vpn: number, fol
 /** Maps what has moved at its new place, and what has not at its old one; lets all go. */
 export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep<void> {
   const { memmap } = k.m;
-  const { src, srcFlags, dst, faultPage } = args;
+  const { src, srcFlags, dst } = args;
   for (let i = 0; i < src.length; i++) {
     const from = src[i]!;
     const to = dst[i]!;
@@ -521,7 +524,7 @@ export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep
       const now = moved ? to : from;
       yield* k.migrate.removeMigrationPtes(k, from, now);
       if (moved && !memmap.isZoneDevice(to)) yield* k.swap.folioAddLru(k, to);
-      if (faultPage === NO_PAGE || memmap.folioOf(faultPage) !== from) yield* k.folioLock.folioUnlock(k, from);
+      if (!k.migrateDevice.faultHasLock(k, args, from)) yield* k.folioLock.folioUnlock(k, from);
       if (moved || memmap.isZoneDevice(from)) yield* k.swap.folioPut(k, from, "isolate");
       else yield* k.vmscan.putbackFolios(k, [from]);
     }

@@ -1,6 +1,10 @@
 import type { OverlayFactory } from "../kernel.js";
 import { ANON_PGOFF_2026 } from "./anon_pgoff_2026.js";
 import { DEVICE_EXCLUSIVE_2025 } from "./device_exclusive_2025.js";
+import { DEVICE_PRIVATE_TRYLOCK_2025, DEVICE_PRIVATE_WAIT_2026 } from "./device_private_fault_2025.js";
+import { DEVICE_PRIVATE_THP_2025 } from "./device_private_thp_2025.js";
+import { HMM_FAULT_UNLOCKED_2026 } from "./hmm_fault_unlocked_2026.js";
+import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
@@ -12,9 +16,14 @@ export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 
 /** Every upstream change that the project knows of, newest first: the order of undoing. */
 export const PATCHES: readonly Patch[] = [
+  HMM_FAULT_UNLOCKED_2026,
+  DEVICE_PRIVATE_WAIT_2026,
   ANON_PGOFF_2026,
+  DEVICE_PRIVATE_THP_2025,
+  DEVICE_PRIVATE_TRYLOCK_2025,
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
   SPLIT_ZEROPAGE_2024,
+  PAGEMAP_EXCLUSIVE_2024,
   RISCV_FAST_GUP_2024,
   RISCV_TLB_BATCH_2024,
   PER_VMA_LOCKS_2023,
@@ -28,8 +37,12 @@ export interface Release {
   readonly without: readonly string[];
 }
 
-const BEFORE_2026 = [ANON_PGOFF_2026.name];
-const BEFORE_2025 = [...BEFORE_2026, ...DEVICE_EXCLUSIVE_2025.filter((p) => p.status === "modelled").map((p) => p.name)];
+/** What came after 6.18, and after 6.14. */
+const SINCE_2026: readonly Patch[] = [HMM_FAULT_UNLOCKED_2026, DEVICE_PRIVATE_WAIT_2026, ANON_PGOFF_2026, DEVICE_PRIVATE_THP_2025];
+const SINCE_2025: readonly Patch[] = [...SINCE_2026, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025];
+const namesOf = (patches: readonly Patch[]): string[] => patches.filter((p) => p.status === "modelled").map((p) => p.name);
+const BEFORE_2026 = namesOf(SINCE_2026);
+const BEFORE_2025 = namesOf(SINCE_2025);
 
 export const RELEASES: readonly Release[] = [
   { name: "7.3", title: "mainline: as Debian's 7.3.4 behaves", without: [] },
@@ -38,7 +51,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name],
+    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name],
   },
 ];
 

@@ -63,9 +63,14 @@ export function pteToPagemapEntry(k: Kernel, flags: number, pfn: number, counted
   }
   if (page !== NO_PAGE) {
     if (!memmap.isAnon(memmap.folioOf(page))) pm |= PM.FILE;
-    if ((pm & PM.PRESENT) !== 0 && memmap.pageMapcount(memmap.pfnToPage(counted)) === 1) pm |= PM.MMAP_EXCLUSIVE;
+    if (k.pagemap.showsMmapExclusive(k, flags) && memmap.pageMapcount(memmap.pfnToPage(counted)) === 1) pm |= PM.MMAP_EXCLUSIVE;
   }
   return { flags: pm, frame };
+}
+
+/** Whether an entry that names a page says that the page is mapped once. */
+export function showsMmapExclusive(_k: Kernel, flags: number): boolean {
+  return ptePresent(flags);
 }
 
 /** Fills entries for `count` pages from `vpn` on; mmap_lock is taken anew for every 2 MiB. */

@@ -1,0 +1,16 @@
+import type { Kernel, KernelModules, Overlay } from "../kernel.js";
+import type { Patch } from "./patch.js";
+
+/** Before it, pagemap says "mapped once" of entries that are not present, too, unless they are migration entries. */
+function undo(_base: KernelModules): Overlay {
+  return { pagemap: { showsMmapExclusive: (k: Kernel, flags: number): boolean => !k.swapops.isMigration(k, flags) } };
+}
+
+export const PAGEMAP_EXCLUSIVE_2024: Patch = {
+  name: "pagemap-exclusive-present",
+  title: "fs/proc/task_mmu: don't indicate PM_MMAP_EXCLUSIVE without PM_PRESENT",
+  series: "fs/proc/task_mmu: PM_MMAP_EXCLUSIVE",
+  since: "6.11",
+  status: "modelled",
+  undo,
+};
