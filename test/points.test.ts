@@ -66,6 +66,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/memremap.ts: folioFreed": NOT_VISIBLE_YET,
   "mm/page_alloc.ts: splitPage": NOT_VISIBLE_YET,
   "mm/rmap.ts: migratedPte": `${UNDER_CALLERS_LOCK}; the folio is locked`,
+  "patches/device_private_fault_2025.ts: undoWait/devicePrivateLocked/(anonymous)": RETRY,
   "mm/filemap.ts: addFolio": `${UNDER_CALLERS_POINT} (PageCacheWrite)`,
   "mm/rmap.ts: accountPmdMapped": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: withoutEntries": `${UNDER_CALLERS_POINT} (MapCount)`,

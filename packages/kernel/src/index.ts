@@ -12,7 +12,7 @@ export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
 export { MigratePfn, MigrateVmaSelect, type MigrateDevice, type MigrateVma } from "./mm/migrate_device.js";
 export { MemoryType, type DevPagemap, type DevPagemapOps } from "./mm/dev_pagemap.js";
-export { Dcmd } from "./drivers/test_hmm.js";
+export { Dcmd, type DmirrorCmd } from "./drivers/test_hmm.js";
 export { BLOCK, SWITCH, type Atomic, type Block, type MaySleep, type Switch } from "./kernel/coroutine.js";
 export { Ftrace } from "./kernel/ftrace.js";
 export { describeErrno, Errno } from "./kernel/errno.js";

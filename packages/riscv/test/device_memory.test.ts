@@ -14,3 +14,10 @@ function answers(release: string): string[] {
 test("pages go to memory of devices and back as on 7.3", () => {
   expect(answers("7.3")).toMatchSnapshot();
 });
+
+test("6.14 answers the same; on 6.1 pagemap says of pages in device-private memory that they are mapped once", () => {
+  const now = answers("7.3");
+  expect(answers("6.14")).toEqual(now);
+  const before = answers("6.1");
+  expect(before.filter((line, i) => line !== now[i])).toEqual(["  pagemap: 0+8:SDX"]);
+});
