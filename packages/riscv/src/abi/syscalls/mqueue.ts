@@ -1,6 +1,6 @@
 import { Errno, mqNotify, mqOpen, MQ_PRIO_MAX, mqReceive, mqSend, mqueueOf, mqUnlink, NSEC_PER_SEC, NSIG, O, REALTIME_AT_BOOT_S, type MaySleep, type OpenFile } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getI64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
+import { getI64, getU64, readStruct, readTimespec, readUser, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
 import { fileOf, installOrPut, path } from "./fs.js";
 import { SigEv, SIGEVENT_SIZE } from "./posix_timers.js";
@@ -8,6 +8,9 @@ import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 /** struct mq_attr: flags, maxmsg, msgsize, curmsgs; in bytes. */
 const MQ_ATTR_SIZE = 64;
+
+/** What SIGEV_THREAD sends of the memory that the value points to, in bytes. */
+const NOTIFY_COOKIE_LEN = 32;
 
 const mq_open: Handler = function* (t, [name, flags, mode, address]) {
   const attr = address === 0 ? null : yield* readStruct(t.k, address!, MQ_ATTR_SIZE);
@@ -75,7 +78,10 @@ const mq_notify: Handler = function* (t, [fd, address]) {
     if (view === null) return -Errno.EFAULT;
     const signo = view.getInt32(8, true);
     const how = view.getInt32(12, true);
-    if (how === (SigEv.THREAD as number)) return fileOf(t, signo) === null ? -Errno.EBADF : -Errno.ENOTSOCK;
+    if (how === (SigEv.THREAD as number)) {
+      if ((yield* readUser(t.k, getU64(view, 0), NOTIFY_COOKIE_LEN)) === null) return -Errno.EFAULT;
+      return fileOf(t, signo) === null ? -Errno.EBADF : -Errno.ENOTSOCK;
+    }
     if (how !== (SigEv.NONE as number) && how !== (SigEv.SIGNAL as number)) return -Errno.EINVAL;
     if (how === (SigEv.SIGNAL as number) && (signo < 0 || signo > NSIG)) return -Errno.EINVAL;
     wanted = { signo: how === (SigEv.NONE as number) ? 0 : signo, value: view.getBigUint64(0, true) };

@@ -31,7 +31,7 @@ export const MQUEUE: Surfaces = {
   mq_notify: {
     example: [FD.file, 0],
     gives: EBADF,
-    refuses: [...noQueue, noMemory(1), [EINVAL, "no such way", { 1: [0, 9 * 2 ** 32] }], [EINVAL, "no such signal", { 1: [0, 65] }], [ENOTSOCK, "SIGEV_THREAD with no socket", { 1: [0, 2 * 2 ** 32 + FD.file] }]],
+    refuses: [...noQueue, noMemory(1), [EINVAL, "no such way", { 1: [0, 9 * 2 ** 32] }], [EINVAL, "no such signal", { 1: [0, 65] }], [ENOTSOCK, "SIGEV_THREAD with no socket", { 1: [AT.page, 2 * 2 ** 32 + FD.file] }], [EFAULT, "SIGEV_THREAD with no cookie", { 1: [AT.hole, 2 * 2 ** 32 + FD.file] }]],
   },
   mq_getsetattr: { example: [FD.file, 0, 0], gives: EBADF, refuses: [...noQueue, noMemory(1), [EINVAL, "unknown flags", { 1: [1] }]] },
 };
