@@ -105,11 +105,19 @@ function meant(t: GuestThread, which: number, who: number): Process[] | number {
 const setpriority: Handler = function* (t, [which, who, value]) {
   const processes = meant(t, which!, who!);
   if (typeof processes === "number") return processes;
+  const { euid } = t.task.process!.cred;
+  const mayAll = capable(t.k, Cap.SYS_NICE);
+  const nice = Math.min(Math.max(int(value!), -20), 19);
+  let result = 0;
   for (const process of processes) {
     if (t.k.m.point(Op.Process, process.pid)) yield SWITCH;
-    process.nice = Math.min(Math.max(int(value!), -20), 19);
+    const own = process.cred.uid === euid || process.cred.euid === euid;
+    // RLIMIT_NICE counts from the least favoured up.
+    if (!own && !mayAll) result = -Errno.EPERM;
+    else if (nice < process.nice && !mayAll && BigInt(20 - nice) > rlimit(t.k.m, Rlimit.NICE)) result = -Errno.EACCES;
+    else process.nice = nice;
   }
-  return 0;
+  return result;
 };
 
 /** Twenty less the nice value, so that it is no errno: of the most favoured. */
