@@ -90,7 +90,7 @@ function objectOf(m: Machine, space: Space, object: number): string {
     case Space.Pcp:
       return `CPU ${object}`;
     case Space.NotifierSeq:
-      return `notifier ${object}`;
+      return m.mirrors.find(({ notifier }) => notifier.id === object)?.device.name ?? `notifier ${object}`;
     case Space.SwapMap:
     case Space.SwapCache:
     case Space.SwapSlot:
