@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { Errno, FollFlag, Madv, MapFlag, PG, Prot, type Kernel, type MaySleep, type Mm } from "../src/index.js";
 import { GUP_PIN_COUNTING_BIAS } from "../src/mm/page.js";
+import { MEMORY_BLOCK_PAGES, ZoneId } from "../src/mm/zone.js";
+import { echo, makeFs } from "./fs_harness.js";
 import { makeKernel, runTask } from "./harness.js";
 
 const RW = Prot.READ | Prot.WRITE;
@@ -128,6 +130,33 @@ describe("get_user_pages", () => {
       expect(yield* k.gupFast.pinUserPagesFast(k, vpn, 1, FollFlag.GET, "test", [])).toBe(-Errno.EINVAL);
       expect(yield* k.gupFast.getUserPagesFast(k, 2 ** 26, 1, 0, "test", [])).toBe(-Errno.EFAULT);
       expect(yield* k.gupFast.getUserPagesFast(k, 2 ** 52 - 1, 1, 0, "test", [])).toBe(-Errno.EOVERFLOW);
+    });
+  });
+});
+
+describe("a pin for as long as user space likes", () => {
+  const state = "/sys/devices/system/memory/memory18/state";
+
+  test.each([
+    ["of a huge page of a pool", MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.HUGETLB, HUGE_PAGES],
+    ["of shared memory", MapFlag.SHARED | MapFlag.ANONYMOUS, 1],
+  ])("%s moves it out of ZONE_MOVABLE", (_, flags, pages) => {
+    const { k, run } = makeFs({ frames: 4 * MEMORY_BLOCK_PAGES });
+    const { hugetlb, memmap, pt, zones } = k.m;
+    run(function* (mm) {
+      expect(yield* echo(k, "offline", state)).toBe(8);
+      expect(yield* echo(k, "online_movable", state)).toBe(15);
+      yield* k.hugetlbPool.setMaxHugePages(k, hugetlb.defaultHstate, 2);
+      const vpn = (yield* k.mmap.doMmap(k, mm, 0, pages * 4096, RW, flags, null, 0)) / 4096;
+      yield* k.uaccess.putUser32(k, vpn * 4096, 7);
+      const folio = (): number => memmap.folioOf(memmap.pfnToPage(pt.pfnFor(pt.find(mm.pgd, vpn), vpn)));
+      expect(zones.zoneOf(folio()).id).toBe(ZoneId.Movable);
+      const page = yield* k.gupPin.pinUserPageFast(k, vpn, FollFlag.WRITE | FollFlag.LONGTERM, "test");
+      expect(memmap.folioOf(page)).toBe(folio());
+      expect([zones.zoneOf(page).id, yield* k.uaccess.getUser32(k, vpn * 4096)]).toEqual([ZoneId.DMA32, 7]);
+      yield* k.gupPin.unpinUserPage(k, page, true, "test");
+      yield* k.mmap.doMunmap(k, mm, vpn * 4096, pages * 4096);
+      expect([hugetlb.defaultHstate.nrHugePages, hugetlb.defaultHstate.freeHugePages]).toEqual([2, 2]);
     });
   });
 });
