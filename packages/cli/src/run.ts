@@ -65,6 +65,10 @@ export function readProgram(path: string): Program {
   }
 }
 
+/** The pool of huge pages that a machine has unless it is to be like the host, and how much RAM it must have for that. */
+const POOL_PAGES = 4;
+const POOL_MEMORY_MIN = 2 ** 30;
+
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
   ENOTDIR: "no such file: part of the path is not a directory",
@@ -150,6 +154,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       },
       ...(options.strace === true ? { strace: (line) => stderr.text(`${line}\n`) } : {}),
       ...(host === null ? {} : { limits: host.limits }),
+      hugePages: host === null && options.memory >= POOL_MEMORY_MIN ? POOL_PAGES : 0,
       before: [...(host?.lines ?? []), ...options.before],
       lines: options.do,
       lineTimeoutSeconds: options.doTimeout,

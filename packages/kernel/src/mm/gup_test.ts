@@ -63,6 +63,11 @@ export function* gupTestIoctl(k: Kernel, cmd: number, arg: number): MaySleep<num
   }
 }
 
+/** The flags of GUP as a program has them. */
+export function gupTestFlags(_k: Kernel, flags: number): number {
+  return flags;
+}
+
 /** Whether the kernel would have room for the addresses of so many pages. */
 function hasRoomFor({ m }: Kernel, pages: bigint): boolean {
   const bytes = pages * 8n;
@@ -79,7 +84,7 @@ function* gupTest(k: Kernel, cmd: GupCmd, arg: number): MaySleep<number> {
   const size = view.getBigUint64(24, true);
   if (!hasRoomFor(k, size / 4096n)) return -Errno.ENOMEM;
   const perCall = view.getUint32(32, true);
-  const gup = view.getInt32(36, true);
+  const gup = k.gupTest.gupTestFlags(k, view.getInt32(36, true));
   const usesPin = cmd === GupCmd.PIN_FAST_BENCHMARK || cmd === GupCmd.PIN_BASIC_TEST || cmd === GupCmd.PIN_LONGTERM_BENCHMARK
     || (cmd === GupCmd.DUMP_USER_PAGES_TEST && (view.getUint32(40, true) & DUMP_PAGES_USE_PIN) !== 0);
   const { mm } = m.current!;

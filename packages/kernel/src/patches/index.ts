@@ -6,6 +6,7 @@ import { DEVICE_PRIVATE_THP_2025 } from "./device_private_thp_2025.js";
 import { HMM_FAULT_UNLOCKED_2026 } from "./hmm_fault_unlocked_2026.js";
 import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
+import { GUP_FLAGS_2023 } from "./gup_flags_2023.js";
 import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
 import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
@@ -27,6 +28,7 @@ export const PATCHES: readonly Patch[] = [
   RISCV_FAST_GUP_2024,
   RISCV_TLB_BATCH_2024,
   PER_VMA_LOCKS_2023,
+  GUP_FLAGS_2023,
   EXCLUSIVE_FAULT_REF_2023,
 ];
 
@@ -51,7 +53,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name],
+    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
   },
 ];
 

@@ -74,6 +74,8 @@ export interface LinuxOptions {
   readonly stderr: (bytes: Uint8Array) => void;
   /** Takes the lines of --strace. */
   readonly strace?: (line: string) => void;
+  /** Pages of 2 MiB that the pool of huge pages has from boot (hugepages=N); 0 unless given. */
+  readonly hugePages?: number;
   /** Limits of init, and so of everybody, that are not the usual ones. */
   readonly limits?: ReadonlyMap<Rlimit, ResourceLimit>;
   /** Operator's lines ahead of the program, and those that wait for quiescence each. */
@@ -186,6 +188,7 @@ export class LinuxMachine implements GuestHost {
     this.k.khugepaged.prepareKhugepaged(this.k);
     this.operator = new OperatorShell(this, {
       before: options.before ?? [],
+      hugePages: options.hugePages ?? 0,
       lines: options.lines ?? [],
       timeoutNs: (options.lineTimeoutSeconds ?? 60) * 1e9,
       output: options.operatorOutput ?? null,

@@ -21,6 +21,8 @@ export interface OperatorOutput {
 
 export interface OperatorSettings {
   readonly before: readonly OperatorLine[];
+  /** Pages of 2 MiB that the pool of huge pages has from boot. */
+  readonly hugePages: number;
   readonly lines: readonly OperatorLine[];
   readonly timeoutNs: number;
   readonly output: OperatorOutput | null;
@@ -237,6 +239,7 @@ export class OperatorShell {
   private *body(): MaySleep<void> {
     const { m } = this.k;
     const { settings } = this;
+    if (settings.hugePages > 0) yield* this.k.hugetlbPool.setMaxHugePages(this.k, m.hugetlb.defaultHstate, settings.hugePages);
     for (const line of settings.before) yield* this.execute(line);
     this.linux.startProgram(this.process);
     for (const line of settings.lines) {
