@@ -226,9 +226,9 @@ export class ThreadApi {
     yield* this.k.userfaultfd.release(this.k, this.uffd(uffd));
   }
 
-  /** UFFDIO_REGISTER for missing pages, write protection, or both: 0 or a negated errno. */
-  *uffdRegister(uffd: number, addr: number, pages: number, missing: boolean, wp: boolean): MaySleep<number> {
-    const flags = (missing ? VM.UFFD_MISSING : 0) | (wp ? VM.UFFD_WP : 0);
+  /** UFFDIO_REGISTER for missing pages, and for protection from writes or from accesses: 0 or a negated errno. */
+  *uffdRegister(uffd: number, addr: number, pages: number, missing: boolean, wp: boolean, rwp = false): MaySleep<number> {
+    const flags = (missing ? VM.UFFD_MISSING : 0) | (wp ? VM.UFFD_WP : 0) | (rwp ? VM.UFFD_RWP : 0);
     return yield* this.k.userfaultfd.register(this.k, this.uffd(uffd), addr, pages * 4096, flags);
   }
 
@@ -269,9 +269,18 @@ export class ThreadApi {
 
   /** UFFDIO_WRITEPROTECT: protects, or lets writes through again and wakes who waits. 0 or a negated errno. */
   *uffdWriteprotect(uffd: number, addr: number, pages: number, protect: boolean): MaySleep<number> {
+    return yield* this.protect(uffd, addr, pages, protect, VM.UFFD_WP);
+  }
+
+  /** UFFDIO_RWPROTECT, the same for all accesses. */
+  *uffdRwprotect(uffd: number, addr: number, pages: number, protect: boolean): MaySleep<number> {
+    return yield* this.protect(uffd, addr, pages, protect, VM.UFFD_RWP);
+  }
+
+  private *protect(uffd: number, addr: number, pages: number, protect: boolean, kind: VM.UFFD_WP | VM.UFFD_RWP): MaySleep<number> {
     const { k } = this;
     const ctx = this.uffd(uffd);
-    const result = yield* k.uffdWp.writeprotect(k, ctx, addr, pages * 4096, protect);
+    const result = yield* k.uffdWp.writeprotect(k, ctx, addr, pages * 4096, protect, kind);
     if (result === 0 && !protect) yield* k.userfaultfd.wakeUserfault(k, ctx, addr, pages * 4096);
     return result;
   }

@@ -18,6 +18,7 @@ const ONE_PREEMPTION = [
   "reclaim-exclusive",
   "reclaim-store",
   "two-devices",
+  "uffd-rwp-vs-pageout",
   "uffd-wp-vs-pageout",
 ];
 
