@@ -12,6 +12,7 @@ const UNDONE = join(SCENARIOS, "undone");
 /** For those that are too large for two preemptions in a few seconds. */
 const ONE_PREEMPTION = [
   "collapse-file-vs-store",
+  "device-migrate-vs-reclaim",
   "dontneed-reclaim",
   "large-folio-split",
   "migrate-huge-vs-store",

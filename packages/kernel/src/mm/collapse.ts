@@ -164,6 +164,7 @@ function* scanEntry(k: Kernel, ptep: number, census: Census): Atomic<Scan | null
   if ((flags & PTE.UFFD_WP) !== 0) return Scan.PteUffdWp;
   if ((flags & PTE.SPECIAL) !== 0) return census.countNone();
   const page = memmap.pfnToPage(m.pt.pfn(ptep));
+  if (memmap.isZoneDevice(page)) return Scan.PageNull;
   const folio = memmap.folioOf(page);
   if (!memmap.isAnon(folio)) return Scan.PageAnon;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
@@ -363,6 +364,7 @@ function* isolateEntry(k: Kernel, ptep: number, census: Census, isolated: number
   if ((flags & PTE.UFFD_WP) !== 0) return Scan.PteUffdWp;
   if ((flags & PTE.SPECIAL) !== 0) return census.countNone();
   const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
+  if (memmap.isZoneDevice(folio)) return Scan.PageNull;
   if (!memmap.isAnon(folio)) return Scan.PageAnon;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   const shared = census.countShared(folio);

@@ -344,6 +344,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
       const flags = m.pt.flags(entry);
       if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
       const page = memmap.pfnToPage(m.pt.pfn(entry));
+      if (memmap.isZoneDevice(page)) return true;
       const folio = memmap.folioOf(page);
       // Other mappings of it have a say, too.
       if (memmap.folioMapcount(folio) !== (m.pt.isHuge(entry) ? 1 : memmap.folioPages(folio)) || !covers(k, page, at, start, end)) return true;
@@ -394,7 +395,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     if (!ptePresent(flags) || (flags & PTE.SPECIAL) !== 0) return true;
     const page = memmap.pfnToPage(m.pt.pfn(ptep));
     const folio = memmap.folioOf(page);
-    if (!covers(k, page, vpn, start, end)) return true;
+    if (memmap.isZoneDevice(page) || !covers(k, page, vpn, start, end)) return true;
     if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
       if (!(yield* k.folioLock.folioTrylock(k, folio))) return true;
       // What others map is dirty for them as well. A copy that is being written, or that others need, says that the page cannot go yet.

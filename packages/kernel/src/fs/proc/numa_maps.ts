@@ -79,7 +79,7 @@ export function* gatherNumaStats(k: Kernel, vma: Vma, stats: NumaStats): MaySlee
 export function addEntry(k: Kernel, s: NumaStats, flags: number, pfn: number, pages: number): void {
   const { memmap } = k.m;
   const page = ptePresent(flags) && (flags & PTE.SPECIAL) === 0 ? memmap.pfnToPage(pfn) : NO_PAGE;
-  if (page === NO_PAGE || memmap.has(page, PG.reserved)) return;
+  if (page === NO_PAGE || memmap.has(page, PG.reserved) || memmap.isZoneDevice(page)) return;
   const folio = memmap.folioOf(page);
   s.pages += pages;
   if ((flags & PTE.D) !== 0 || memmap.has(folio, PG.dirty)) s.dirty += pages;
