@@ -264,6 +264,29 @@ static void sync(char *p)
 	syscall1(__NR_close, uffd);
 }
 
+static void reader(void)
+{
+	struct uffd_msg msg;
+
+	uffd_read(uffd, &msg);
+	syscall1(__NR_exit, 0);
+	__builtin_unreachable();
+}
+
+/* Who reads does not keep others from reading. */
+static void two_readers(void)
+{
+	struct uffd_msg msg;
+	uint64_t time[2] = { 0, 20000000 };
+
+	uffd = uffd_open(1, 0);
+	start_thread(stack, &worker_alive, reader);
+	syscall2(__NR_nanosleep, time, 0);
+	syscall3(__NR_fcntl, uffd, 4, O_NONBLOCK);
+	print("another reads: %d\n", uffd_read(uffd, &msg));
+	print("lseek: %d, pread: %d\n", syscall3(__NR_lseek, uffd, 5, 0), syscall4(__NR_pread64, uffd, &msg, 32, 0));
+}
+
 static char *map_file(int fd, int kind)
 {
 	return (char *)syscall6(__NR_mmap, (long)room(4), 4 * PAGE_SIZE, PROT_RW, kind | MAP_FIXED, fd, 0);
@@ -317,5 +340,6 @@ int main(int argc, char **argv, char **envp)
 	p = (char *)(((uintptr_t)p + 2 * MIB - 1) & -(2 * MIB));
 	syscall3(__NR_madvise, p, 8 * MIB, MADV_HUGEPAGE);
 	async("huge", p, 2 * MIB);
+	two_readers();
 	return 0;
 }

@@ -124,6 +124,8 @@ export const USERFAULTFD_DEVICE: CharDevice = {
 /* The file. */
 
 const USERFAULTFD_OPS: FileOps = {
+  stream: true,
+  seeks: true,
   iter: { nowait: true },
   ioctl: (k, file, cmd, arg) => k.userfaultfdFile.ioctl(k, file.data as UserfaultfdCtx, cmd, arg),
   read: (k, file, into) => k.userfaultfdFile.read(k, file, into),
