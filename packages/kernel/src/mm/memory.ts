@@ -315,6 +315,11 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   if ((vma.flags & VM.SHARED) !== 0) return VmFault.SIGBUS;
   const ptl = m.pt.lockOf(vmf.ptep);
   if ((vma.flags & VM.UFFD_MISSING) !== 0) {
+    // A write has got this far before it is told of.
+    if ((vmf.flags & FaultFlag.WRITE) !== 0 && vma.anonVma === null) {
+      const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
+      if (prepared !== 0) return prepared;
+    }
     if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     return yield* k.userfaultfd.handleUserfault(k, vmf, VM.UFFD_MISSING);

@@ -75,6 +75,9 @@ export function* lockBoth(k: Kernel, mm: Mm, to: number, from: number): MaySleep
       if (k.m.point(Op.VmaRead, above.id)) yield SWITCH;
       above.beginRead();
     }
+  } else if (below !== null && !k.uffdFill.isPrepared(k, below)) {
+    // Before it is known that there is nothing to move.
+    yield* k.rmap.anonVmaPrepare(k, below);
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   return below === null || above === null ? null : { dst: below, src: above };

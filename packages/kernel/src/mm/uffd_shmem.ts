@@ -39,11 +39,10 @@ export function* fillShmemPage(k: Kernel, vma: Vma, vpn: number, ptep: number, r
   if (k.m.point(Op.FrameWrite, page)) yield SWITCH;
   k.m.ram.bytes.set(contents, page * 4096);
   if (k.m.point(Op.PageFlags, page)) yield SWITCH;
-  k.m.memmap.set(page, PG.uptodate | PG.dirty);
+  k.m.memmap.set(page, PG.uptodate);
   const mapped = yield* k.uffdShmem.installFilePage(k, vma, vpn, ptep, page, request.wp);
   if (mapped !== 0) {
     yield* k.filemap.filemapRemoveFolio(k, page);
-    k.m.memmap.clear(page, PG.dirty);
     inode.sb.unacctBlocks(1);
     yield* k.swap.folioPutUnowned(k, page);
   }
