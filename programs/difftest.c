@@ -32,6 +32,9 @@
 #define F_ADD_SEALS 1033
 #define F_GET_SEALS 1034
 
+#define BUS_ADRERR_ 2
+#define BUS_MCEERR_AR_ 4
+
 /* Newer than some headers. */
 #define __NR_mseal_ 462
 
@@ -131,7 +134,8 @@ static volatile int fault_signal, fault_code;
 static void on_fault(int signal, void *info, void *context)
 {
 	fault_signal = signal;
-	fault_code = ((int *)info)[2];
+	/* Poison is told of as any other SIGBUS where there is no CONFIG_MEMORY_FAILURE. */
+	fault_code = ((int *)info)[2] == BUS_MCEERR_AR_ ? BUS_ADRERR_ : ((int *)info)[2];
 	CONTEXT_PC((struct ucontext *)context) = (unsigned long)probe_recover;
 }
 

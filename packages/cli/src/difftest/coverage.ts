@@ -4,7 +4,7 @@ import { KINDS, pagesOf, type Operation } from "./operations.js";
 import type { Outcome, Run, View } from "./output.js";
 
 /** What an operation can meet in the pages that it is about. */
-const MET = ["no mapping", "no page", "own page", "shared or zero", "file", "swap", "guard", "huge", "locked", "lazyfree"] as const;
+const MET = ["no mapping", "no page", "own page", "shared or zero", "file", "swap", "guard", "uffd marker", "uffd protected", "uffd", "huge", "locked", "lazyfree"] as const;
 type Met = (typeof MET)[number];
 
 /** Of the bits of pagemap's entries, which are in the upper word, a run has those from bit 55 on. */
@@ -28,6 +28,7 @@ function metBy({ page, pages }: { readonly page: number; readonly pages: number 
     if (fields["AnonHugePages"] !== undefined) met.add("huge");
     if (fields["LazyFree"] !== undefined) met.add("lazyfree");
     if (fields["VmFlags"]?.includes(",lo") === true) met.add("locked");
+    if (/,u[mwi]\b/.test(fields["VmFlags"] ?? "")) met.add("uffd");
   }
   if (mapped < pages) met.add("no mapping");
   for (const run of view.pagemap) if (overlaps(run, page, pages)) met.add(entryOf(run));
@@ -37,6 +38,7 @@ function metBy({ page, pages }: { readonly page: number; readonly pages: number 
 function entryOf({ value }: Run): Met {
   const has = (flag: PM): boolean => (value & (flag >>> RUN_SHIFT)) !== 0;
   if (has(PM.GUARD_REGION)) return "guard";
+  if (has(PM.UFFD_WP)) return has(PM.PRESENT) ? "uffd protected" : "uffd marker";
   if (has(PM.SWAP)) return "swap";
   if (!has(PM.PRESENT)) return "no page";
   if (has(PM.FILE)) return "file";

@@ -15,10 +15,11 @@ const ADVICE = [0, 1, 2, 3, 4, 4, 4, 8, 8, 10, 11, 14, 15, 16, 17, 18, 19, 20, 2
 /** Of files' memory. */
 const FILE_ADVICE = [Madv.REMOVE, Madv.REMOVE, Madv.DONTNEED];
 /** What a Linux must have something for. */
-const FAMILIES = ["files"];
+const FAMILIES = ["files", "userfaultfd"];
 const UFFD_FEATURES = [UffdFeature.PAGEFAULT_FLAG_WP, UffdFeature.WP_UNPOPULATED, UffdFeature.WP_HUGETLBFS_SHMEM, UffdFeature.EXACT_ADDRESS, UffdFeature.MINOR_SHMEM];
 /** MISSING is 1, WP 2, MINOR 4. */
-const UFFD_MODES = [1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 7, 8];
+const UFFD_WP_MODES = [2, 2, 2, 3, 3, 6, 7];
+const UFFD_OTHER_MODES = [1, 1, 4, 5, 8];
 /** PAGE_IS_WPALLOWED, FILE, PRESENT, SWAPPED, PFNZERO, HUGE and GUARD: not SOFT_DIRTY, which is not everywhere. */
 const CATEGORIES = [0, 2, 3, 4, 5, 6, 8];
 /** Files that can be written to, as programs/difftest.c counts them, and the last for reading alone. */
@@ -47,15 +48,18 @@ class Generator {
   private readonly huge: boolean;
   /** What of the rest there is, for which a Linux must have something. */
   private readonly families: ReadonlySet<string>;
+  private readonly uffdModes: readonly number[];
   private readonly advice: readonly number[];
 
   constructor(seed: number) {
     this.choices = new SeededChoices(seed);
     this.huge = this.oneIn(4);
-    this.families = new Set(FAMILIES.filter(() => this.oneIn(2)));
-    const others = ["files", "userfaultfd"].filter((family) => !this.families.has(family)).flatMap(kindsOf);
+    this.families = new Set(FAMILIES.filter((_, i) => this.oneIn(2 + i)));
+    const others = FAMILIES.filter((family) => !this.families.has(family)).flatMap(kindsOf);
+    // Never without WP what has been with it: since 7.3 that is refused.
+    this.uffdModes = this.oneIn(3) ? UFFD_OTHER_MODES : UFFD_WP_MODES;
     // Each leaves out a part of what there is, so that what is left goes deep (Groce et al., "Swarm Testing", 2012).
-    const kinds = (Object.keys(WEIGHTS) as Kind[]).filter((kind) => ALWAYS.includes(kind) || (!others.includes(kind) && !this.oneIn(3) && (kind !== "mseal" || this.oneIn(8)) && (kind !== "peek" || !this.huge)));
+    const kinds = (Object.keys(WEIGHTS) as Kind[]).filter((kind) => ALWAYS.includes(kind) || (!others.includes(kind) && !this.oneIn(3) && (kind !== "mseal" || this.oneIn(8)) && ((kind !== "peek" && kind !== "poke") || !this.huge)));
     this.kinds = kinds.flatMap((kind) => Array.from({ length: WEIGHTS[kind] }, () => kind));
     const advice = this.families.has("files") ? ADVICE.concat(FILE_ADVICE) : ADVICE;
     this.advice = this.oneIn(2) ? advice : advice.filter(() => this.oneIn(3)).concat(0);
@@ -69,7 +73,7 @@ class Generator {
     if (this.families.has("files")) for (let file = 0; file < WRITABLE_FILES; file++) op("truncate", { file, pages: all.pages });
     if (this.families.has("userfaultfd")) {
       op("uffd", { features: this.uffdFeatures() });
-      op("register", { ...all, mode: this.pick(UFFD_MODES) });
+      op("register", { ...all, mode: this.pick(this.uffdModes) });
     }
     return [...first, ...Array.from({ length: length - first.length }, () => this.operation())];
   }
@@ -203,7 +207,7 @@ class Generator {
       case "uffd":
         return { features: this.uffdFeatures() };
       case "register":
-        return { ...range, mode: this.pick(UFFD_MODES), ...this.odd() };
+        return { ...range, mode: this.pick(this.uffdModes), ...this.odd() };
       case "unregister":
       case "wake":
         return { ...range, ...this.odd() };
