@@ -99,6 +99,8 @@ export { byRealIds, inodePermission, May } from "./fs/permission.js";
 export { makeSignalfd, setSignalfd } from "./fs/signalfd.js";
 export { makeTimerfd, timerfdGet, timerfdSet } from "./fs/timerfd.js";
 export { cachestat } from "./mm/cachestat.js";
+export { fsconfigCreate, fsconfigSet, fsmount, fsopen, isFsContext, mayMount, moveMount } from "./fs/fs_context.js";
+export { mountOptions } from "./fs/mount.js";
 export { filpClose, LockType, OFFSET_MAX, setRecordLock, setWholeLock, testRecordLock, type FileLock, type LockKind } from "./fs/file_locks.js";
 export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";

@@ -1,8 +1,10 @@
 import type { MaySleep } from "../kernel/coroutine.js";
+import { capable, Cap } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";
 import { Subpool } from "../mm/hugetlb_reserve.js";
 import { HugetlbFs } from "./hugetlbfs.js";
+import type { FileSystem } from "./namei.js";
 import { memparse } from "./pseudo.js";
 import { Tmpfs } from "./tmpfs.js";
 import { parseTmpfsOptions } from "./tmpfs_options.js";
@@ -30,30 +32,54 @@ export const MNT_DETACH = 2;
 /** MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW. */
 const UMOUNT_FLAGS = 15;
 
-/** mount(2) of a new hugetlbfs or tmpfs. -ENODEV for other types; how mounts propagate is of no meaning here. */
-export function* mount(k: Kernel, source: string, target: string, type: string, flags: number, data: string): MaySleep<number> {
-  if ((flags & (Ms.PRIVATE | Ms.SLAVE | Ms.SHARED | Ms.UNBINDABLE)) !== 0) return 0;
-  if ((flags & (Ms.REMOUNT | Ms.BIND | Ms.MOVE | Ms.RDONLY)) !== 0) return -Errno.EINVAL;
-  const options = ["rw"];
-  if ((flags & Ms.NOSUID) !== 0) options.push("nosuid");
-  if ((flags & Ms.NODEV) !== 0) options.push("nodev");
-  if ((flags & Ms.NOEXEC) !== 0) options.push("noexec");
-  options.push((flags & Ms.NOATIME) !== 0 ? "noatime" : "relatime");
-  if (type === "hugetlbfs") return yield* mountHugetlbfs(k, source, target, options.join(","), data);
+/** A file system that is about to be: how it is made, and what is to be done where it is not after all. */
+export interface NewFileSystem {
+  /** `options` are the mount's. */
+  make(dev: number, options: string): FileSystem;
+  discard(k: Kernel): MaySleep<void>;
+}
+
+/** Of a type, with its options: -ENODEV for other types, -EINVAL, -ENOMEM. */
+export function* newFileSystem(k: Kernel, type: string, source: string, data: string): MaySleep<NewFileSystem | number> {
+  if (type === "hugetlbfs") return yield* newHugetlbfs(k, source, data);
   if (type !== "tmpfs") return -Errno.ENODEV;
   const given = parseTmpfsOptions(data, k.m.zones.totalPages());
   if (given === null) return -Errno.EINVAL;
-  return yield* k.m.vfs.mountAt(k, target, (dev) => {
-    const fs = new Tmpfs(k.m, source, options.join(","), dev, given.maxPages, given.mode, given.shown, given.maxInodes);
-    fs.sb.huge = given.huge;
-    fs.sb.noswap = given.noswap;
-    return fs;
-  });
+  return {
+    make(dev, options) {
+      const fs = new Tmpfs(k.m, source, options, dev, given.maxPages, given.mode, given.shown, given.maxInodes);
+      fs.root.uid = given.uid;
+      fs.root.gid = given.gid;
+      fs.sb.huge = given.huge;
+      fs.sb.noswap = given.noswap;
+      return fs;
+    },
+    *discard() {},
+  };
+}
+
+/** mount(2) of a new hugetlbfs or tmpfs. -ENODEV for other types; how mounts propagate is of no meaning here. */
+export function* mount(k: Kernel, source: string, target: string, type: string, flags: number, data: string): MaySleep<number> {
+  if (!capable(k, Cap.SYS_ADMIN)) return -Errno.EPERM;
+  if ((flags & (Ms.PRIVATE | Ms.SLAVE | Ms.SHARED | Ms.UNBINDABLE)) !== 0) return 0;
+  if ((flags & (Ms.REMOUNT | Ms.BIND | Ms.MOVE | Ms.RDONLY)) !== 0) return -Errno.EINVAL;
+  const options = mountOptions((flags & Ms.NOSUID) !== 0, (flags & Ms.NODEV) !== 0, (flags & Ms.NOEXEC) !== 0, (flags & Ms.NOATIME) !== 0 ? "noatime" : "relatime");
+  const fs = yield* newFileSystem(k, type, source, data);
+  if (typeof fs === "number") return fs;
+  const error = yield* k.m.vfs.mountAt(k, target, (dev) => fs.make(dev, options));
+  if (error !== 0) yield* fs.discard(k);
+  return error;
+}
+
+/** As /proc/mounts has them. */
+export function mountOptions(nosuid: boolean, nodev: boolean, noexec: boolean, atime: string): string {
+  return ["rw", ...(nosuid ? ["nosuid"] : []), ...(nodev ? ["nodev"] : []), ...(noexec ? ["noexec"] : []), ...(atime === "" ? [] : [atime])].join(",");
 }
 
 /** umount2(2). */
 export function* umount(k: Kernel, target: string, flags: number): MaySleep<number> {
   if ((flags & ~UMOUNT_FLAGS) !== 0) return -Errno.EINVAL;
+  if (!capable(k, Cap.SYS_ADMIN)) return -Errno.EPERM;
   return yield* k.m.vfs.umount(k, target, (flags & MNT_DETACH) !== 0);
 }
 
@@ -64,7 +90,7 @@ function hugePages(value: string | undefined, bytes: number, pool: number): numb
   return value.endsWith("%") ? Math.floor((size * pool) / 100) : Math.floor(size / bytes);
 }
 
-function* mountHugetlbfs(k: Kernel, source: string, target: string, options: string, data: string): MaySleep<number> {
+function* newHugetlbfs(k: Kernel, source: string, data: string): MaySleep<NewFileSystem | number> {
   const { m } = k;
   const given = new Map<string, string>();
   for (const option of data.split(",").filter((o) => o !== "")) {
@@ -86,7 +112,10 @@ function* mountHugetlbfs(k: Kernel, source: string, target: string, options: str
   shown.push(h.bytes >= 1 << 20 ? `pagesize=${h.bytes >>> 20}M` : `pagesize=${h.bytes >>> 10}K`);
   if (max >= 0) shown.push(`size=${max * h.bytes}`);
   if (min >= 0) shown.push(`min_size=${min * h.bytes}`);
-  const error = yield* m.vfs.mountAt(k, target, (dev) => new HugetlbFs(m, h, spool, dev, source, options, shown.join(","), mode));
-  if (error !== 0 && min > 0) yield* k.hugetlbPool.acctMemory(k, h, -min);
-  return error;
+  return {
+    make: (dev, options) => new HugetlbFs(m, h, spool, dev, source, options, shown.join(","), mode),
+    *discard(kernel) {
+      if (min > 0) yield* kernel.hugetlbPool.acctMemory(kernel, h, -min);
+    },
+  };
 }

@@ -136,8 +136,12 @@ export class MountTree implements Vfs {
     this.mounts.push({ path, fs });
   }
 
-  *mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem): MaySleep<number> {
-    const found = yield* this.walk(k, path, true, null);
+  allocateDev(): number {
+    return this.nextDev++;
+  }
+
+  *mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem, base: OpenFile | null = null): MaySleep<number> {
+    const found = yield* this.walk(k, path, true, base);
     if (typeof found === "number") return found;
     if (found.node === null) return -Errno.ENOENT;
     if (found.node.inode.kind !== "directory") return -Errno.ENOTDIR;

@@ -58,6 +58,10 @@ export class Tmpfs implements RamFs {
     return dir;
   }
 
+  isBusy(): boolean {
+    return this.sb.opens > 0;
+  }
+
   statfs(): StatFs {
     const { maxInodes, sb, dev } = this;
     // Without a limit there is nothing to count down from.
@@ -119,6 +123,7 @@ export class TmpfsInode extends ShmemInode implements RamFile {
   *open(k: Kernel, _file: OpenFile): MaySleep<number> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     this.opens++;
+    this.sb.opens++;
     return 0;
   }
 

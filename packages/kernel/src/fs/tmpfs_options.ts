@@ -7,6 +7,9 @@ export interface TmpfsOptions {
   readonly maxPages: number;
   readonly maxInodes: number;
   readonly mode: number;
+  /** Whose its top directory is. */
+  readonly uid: number;
+  readonly gid: number;
   readonly huge: ShmemHuge;
   readonly noswap: boolean;
   /** As /proc/mounts has them: those that are not what they would be otherwise. */
@@ -51,5 +54,5 @@ export function parseTmpfsOptions(data: string, totalPages: number): TmpfsOption
   if (inodes !== null) shown.push(inodes);
   if (huge !== "never") shown.push(`huge=${huge}`);
   if (noswap) shown.push("noswap");
-  return { maxPages: maxPages === 0 ? Infinity : maxPages, maxInodes, mode, huge, noswap, shown: shown.join(",") };
+  return { maxPages: maxPages === 0 ? Infinity : maxPages, maxInodes, mode, uid: owners.get("uid") ?? 0, gid: owners.get("gid") ?? 0, huge, noswap, shown: shown.join(",") };
 }

@@ -421,7 +421,9 @@ export interface Vfs {
    */
   mountHost(path: string, source: string, root: HostNode): PathNode | null;
   /** Covers a directory with a new file system; `dev` is the device number that it is to have. */
-  mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem): MaySleep<number>;
+  mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem, base?: OpenFile | null): MaySleep<number>;
+  /** The device number for a file system that is not mounted yet. */
+  allocateDev(): number;
   /** Uncovers it: -EINVAL for what is not mounted, -EBUSY for files in use unless `detach`. */
   umount(k: Kernel, path: string, detach: boolean): MaySleep<number>;
   /** Adds /dev/NAME. */

@@ -34,6 +34,7 @@ class KernelShmemInode extends ShmemInode implements Inode {
   *open(k: Kernel): MaySleep<number> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     this.opens++;
+    this.sb.opens++;
     return 0;
   }
 
@@ -48,6 +49,7 @@ export function shmemFileSetup(k: Kernel, name: string, size: number, mode = 0o7
   initOwner(k, inode, null);
   inode.size = size;
   inode.opens = 1;
+  inode.sb.opens++;
   return new OpenFile(name, inode, SHMEM_FILE_OPS, O.RDWR | O.LARGEFILE);
 }
 
@@ -272,6 +274,7 @@ export const SHMEM_FILE_OPS: FileOps = {
   *release(k, file) {
     const inode = shmemInode(file)!;
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    inode.sb.opens--;
     if (--inode.opens === 0 && inode.nlink === 0) yield* k.shmem.shmemEvictInode(k, inode);
   },
 };

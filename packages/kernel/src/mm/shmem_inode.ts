@@ -23,6 +23,8 @@ export class ShmemSb {
   huge: ShmemHuge = "never";
   /** The option `noswap`: its pages stay in memory. */
   noswap = false;
+  /** Descriptions of its files that are open. */
+  opens = 0;
   private nextIno = 1;
 
   constructor(

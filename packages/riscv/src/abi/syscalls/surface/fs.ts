@@ -96,6 +96,26 @@ export const FS: Surfaces = {
     example: ["none", "/dev/shm", "tmpfs", 0, ""],
     refuses: [[ENODEV, "no such file system", { 2: "none" }], [ENOENT, "no such directory", { 1: "missing" }], [ENOTDIR, "a file", { 1: "/proc/version" }], noMemory(1), [EINVAL, "an option that it does not know", { 2: "hugetlbfs", 4: "none" }]],
   },
+  fsopen: {
+    example: ["tmpfs", 0],
+    takes: { 1: bits([0, 1], EINVAL) },
+    refuses: [noMemory(0), [ENODEV, "no such file system", { 0: "none" }]],
+  },
+  fsconfig: {
+    example: [FD.file, 6, 0, 0, 0],
+    gives: EINVAL,
+    refuses: [noFd(0), [EINVAL, "a file", {}], [EINVAL, "a negative descriptor", { 0: -1 }], [Errno.EOPNOTSUPP, "no such command", { 1: 99 }], [EINVAL, "a key for a command without one", { 2: "key" }]],
+  },
+  fsmount: {
+    example: [FD.file, 0, 0],
+    gives: EINVAL,
+    refuses: [noFd(0), [EINVAL, "a file", {}], [EINVAL, "unknown flags", { 1: 2 }], [EINVAL, "unknown attributes", { 2: 0x100 }]],
+  },
+  move_mount: {
+    example: [FD.file, "", AT_FDCWD, "sub", 4],
+    gives: EINVAL,
+    refuses: [noMemory(1), noMemory(3), [ENOENT, "no path, and no MOVE_MOUNT_F_EMPTY_PATH", { 4: 0 }], [EINVAL, "unknown flags", { 4: 0x10000 }]],
+  },
   umount2: { example: [".", 0], gives: EINVAL, refuses: [noSuch(0), noMemory(0)] },
   statfs: { example: [".", AT.page], refuses: [noSuch(0), noMemory(0), noMemory(1)] },
   fstatfs: { example: [FD.file, AT.page], refuses: [noFd(0), noMemory(1)] },
