@@ -236,7 +236,7 @@ export class World {
     // Frames and slots that are free now are written before anybody reads them.
     const mine: object[] = [this.tables, pt, this.frames, this.slots, this.shared, this.k, this.scenario];
     for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);
-    this.checkpoint = new Checkpoint([this, this.tables.locks], [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= FRAMES_MAX, unheardOf);
+    this.checkpoint = new Checkpoint([this, this.tables.locks], [...skip, ...mine], (array) => array.buffer !== ram.buffer && array.length <= Math.max(FRAMES_MAX, memmap.nrPages), unheardOf);
   }
 
   /**
