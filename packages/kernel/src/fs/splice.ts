@@ -18,6 +18,9 @@ import { O, type OpenFile } from "./vfs.js";
 /** Bytes that go from one file to another at a time: what a pipe in between would have room for. */
 const DIRECT_CHUNK = 16 * PAGE_SIZE;
 
+/** Bytes that one call copies into a pipe, which may have been made much larger. */
+const COPIED_MAX = 1 << 20;
+
 /** A page that a pipe is to have: its reference is the pipe's. Or bytes where there is no such page. */
 type Piece = Pick<PipeBuffer, "bytes" | "page" | "start" | "length">;
 
@@ -86,7 +89,7 @@ function* fileToPipe(k: Kernel, file: OpenFile, pos: number, out: OpenFile, leng
   const max = Math.min(length, (pipe.slots - pipe.buffers.length) * PAGE_SIZE);
   let done = 0;
   if (from === "copies" || (file.flags & O.DIRECT) !== 0) {
-    const bytes = new Uint8Array(max);
+    const bytes = new Uint8Array(Math.min(max, COPIED_MAX));
     done = yield* k.m.vfs.read(k, file, bytes, file.ops.stream === true ? undefined : pos);
     if (done <= 0) return done;
     if (k.m.point(Op.Inode, out.inode.ino)) yield SWITCH;
