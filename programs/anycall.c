@@ -87,12 +87,21 @@ static void set(const char *path, const char *value)
 	syscall1(__NR_close, fd);
 }
 
+static long now(void)
+{
+	long time[2];
+
+	syscall2(__NR_clock_gettime, 1, time);
+	return time[0] * 1000000000l + time[1];
+}
+
 /* Waits for a process, but not for ever; then ends it, and what it has left. */
 static void end(long pid, long patience, long everybody)
 {
 	const long pause[2] = { 0, 100000 };
 
-	for (long i = 0; i < patience; i++) {
+	/* Whoever is busy may keep others waiting for longer than they sleep. */
+	for (long until = now() + patience * pause[1]; now() < until;) {
 		if (syscall4(__NR_wait4, pid, NULL, WNOHANG_, NULL) != 0)
 			break;
 		syscall2(__NR_nanosleep, pause, NULL);

@@ -22,23 +22,36 @@ const LOG = process.env["CALLS_LOG"] !== undefined;
 /** Calls on one machine. */
 const BATCH = 5_000;
 /** Seconds of the host without a call, after which it counts as a hang. */
-const HANG_S = 300;
+const HANG_S = Number(process.env["CALLS_HANG"] ?? 300);
 /** What a batch may leave behind in this process, on the average, beside what comes and goes. */
 const GROWTH_BYTES_MAX = 20_000;
 
-/** Ends this process with a message when nothing has happened for too long: the thread that hangs cannot. */
+/** What looks from another thread whether this one goes on: one that hangs cannot say so, nor where. */
+const WATCH = `
+  const { workerData: { state, seconds } } = require("node:worker_threads");
+  const { writeSync } = require("node:fs");
+  const { Session } = require("node:inspector");
+  let last = -1;
+  setInterval(() => {
+    if (state[0] !== last) {
+      last = state[0];
+      return;
+    }
+    writeSync(2, "CALLS_SEED=" + state[1] + ": no call has returned for " + seconds + " s\\n");
+    const session = new Session();
+    session.connectToMainThread();
+    session.on("Debugger.paused", ({ params: { callFrames } }) => {
+      for (const { functionName, url, location } of callFrames) writeSync(2, "  " + functionName + " " + url + ":" + (location.lineNumber + 1) + "\\n");
+      process.kill(process.pid, "SIGKILL");
+    });
+    session.post("Debugger.enable");
+    session.post("Debugger.pause");
+  }, seconds * 1000);`;
+
+/** Ends this process, and tells where it was, when nothing has happened for too long. */
 class Watch {
   private readonly state = new Int32Array(new SharedArrayBuffer(8));
-  private readonly worker = new Worker(
-    `const { workerData: { state, seconds } } = require("node:worker_threads");
-    let last = -1;
-    setInterval(() => {
-      if (state[0] !== last) { last = state[0]; return; }
-      require("node:fs").writeSync(2, "CALLS_SEED=" + state[1] + ": no call has returned for " + seconds + " s\\n");
-      process.kill(process.pid, "SIGKILL");
-    }, seconds * 1000);`,
-    { eval: true, workerData: { state: this.state, seconds: HANG_S } },
-  );
+  private readonly worker = new Worker(WATCH, { eval: true, workerData: { state: this.state, seconds: HANG_S } });
 
   alive(seed: number): void {
     this.state[0]!++;
@@ -147,6 +160,7 @@ class Batch {
         invariants.point(executor, op, object);
       },
       emit: (event, a, b, c, d) => {
+        if (event === Event.SysExit) watch.alive(this.seed);
         if (event === Event.SysEnter) maker.entering(a, b, c);
         else if (event === Event.SysExit && maker.isMade()) this.returned();
         invariants.emit(event, a, b, c, d);
@@ -156,7 +170,6 @@ class Batch {
 
   private returned(): void {
     this.calls++;
-    watch.alive(this.seed);
     if (this.found.length > 0) throw new Error(this.found.join("\n"));
     if (this.calls % CHECK_EVERY !== 0 || !atRest(this.k)) return;
     this.checked++;
