@@ -80,7 +80,11 @@ export class BoundedExploration extends SteeredExecution implements ExplorationS
     if (target !== null) return target;
     if (this.stopping) return eligible[0]!;
     this.sinceSwitch = 0;
-    return eligible[this.decide(this.question++, eligible.length, -1 - (previous?.id ?? -1))] ?? eligible[0]!;
+    const question = this.question++;
+    const starved = this.pickStarved(eligible);
+    if (starved !== null) return starved;
+    const able = this.inTurn(eligible, previous);
+    return able[this.decide(question, able.length, -1 - (previous?.id ?? -1))] ?? able[0]!;
   }
 
   draw(_what: string, n: number): number {

@@ -92,7 +92,9 @@ export class DirectedExecution extends SteeredExecution implements ExplorationSt
     if (target !== null) return target;
     if (this.stopping) return eligible[0]!;
     this.sinceSwitch = 0;
-    return this.choose(this.moment("pick", previous, this.question++), eligible);
+    if (previous !== null && this.retries(previous)) this.director.gaveWay?.(previous);
+    const at = this.moment("pick", previous, this.question++);
+    return this.pickStarved(eligible) ?? this.choose(at, this.inTurn(eligible, previous));
   }
 
   draw(_what: string, n: number): number {

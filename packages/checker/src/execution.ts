@@ -34,6 +34,8 @@ export abstract class ControlledExecution {
   /** Who runs after a preemption. */
   protected target: Executor | null = null;
   protected sinceSwitch = 0;
+  /** By executor: the points that there had been when it last passed one. */
+  private readonly lastRan: number[] = [];
 
   /** @param pointsMax points after which an execution is called a livelock */
   constructor(private readonly pointsMax = POINTS_MAX) {}
@@ -44,6 +46,8 @@ export abstract class ControlledExecution {
     this.abandoned = null;
     this.stopping = false;
     this.target = null;
+    this.lastRan.length = m.sched.executors.length;
+    this.lastRan.fill(0);
   }
 
   end(): void {
@@ -60,6 +64,7 @@ export abstract class ControlledExecution {
   protected countPoint(): number {
     this.points++;
     this.sinceSwitch++;
+    this.lastRan[this.m.executor!.id] = this.points;
     return this.question++;
   }
 
@@ -75,6 +80,31 @@ export abstract class ControlledExecution {
     if (target === null || eligible.includes(target)) return target;
     this.refuse("the executor that was to run next cannot run");
     return null;
+  }
+
+  /** Who could have run for so long that it is his turn now, as others go on with each other; null for nobody. No decision. */
+  protected pickStarved(eligible: readonly Executor[]): Executor | null {
+    for (const e of eligible) {
+      if (this.points - this.lastRan[e.id]! <= FAIR_POINTS) continue;
+      this.forced++;
+      return e;
+    }
+    return null;
+  }
+
+  /** Whether an executor waits for others, to retry what it has failed in. */
+  protected retries(executor: Executor): boolean {
+    return this.m.retries.siteOf(executor) !== null;
+  }
+
+  /**
+   * Those that can run, who is to run first: where the one before has to wait for others before he retries, the next
+   * in turn, as two that only retry would else go on with each other for ever.
+   */
+  protected inTurn(eligible: readonly Executor[], previous: Executor | null): readonly Executor[] {
+    if (previous === null || !this.retries(previous)) return eligible;
+    const next = eligible.findIndex((e) => e.id > previous.id);
+    return next <= 0 ? eligible : [...eligible.slice(next), ...eligible.slice(0, next)];
   }
 
   /** A data choice with too many values, or with one, has its default. */

@@ -136,13 +136,14 @@ export class PlannedExecution extends SteeredExecution implements ExplorationStr
     return true;
   }
 
-  pick(eligible: readonly Executor[]): Executor {
+  pick(eligible: readonly Executor[], previous: Executor | null): Executor {
     const target = this.takeTarget(eligible);
     if (target !== null) return target;
     if (this.stopping) return eligible[0]!;
     this.states.endStep();
     this.sinceSwitch = 0;
-    return this.decide(this.question++, eligible, 0);
+    const question = this.question++;
+    return this.pickStarved(eligible) ?? this.decide(question, this.inTurn(eligible, previous), 0);
   }
 
   draw(_what: string, n: number): number {

@@ -108,6 +108,8 @@ describe("an invalidate callback that faults its own range in", () => {
     pages: new Int32Array(1),
     defaultFlags: HmmPfn.REQ_FAULT,
     pfnFlagsMask: 0,
+    devPrivateOwner: null,
+    unlocked: false,
   });
 
   function* untilItWorks(k: Kernel, dmirror: Dmirror, range: NotifierRange, seq: number): MaySleep<void> {
