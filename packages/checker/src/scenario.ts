@@ -426,6 +426,16 @@ export class ThreadApi {
     return yield* this.k.testHmm.deviceAtomicAdd32(this.k, this.device(device), wordAt(addr), value);
   }
 
+  /** mmu_interval_read_begin() of a device's notifier: a sequence for `readRetry`, once nothing is being invalidated. */
+  *readBegin(device: number): MaySleep<number> {
+    return yield* this.k.mmuNotifier.intervalReadBegin(this.k, this.device(device).notifier);
+  }
+
+  /** mmu_interval_read_retry(): whether anything that the device mirrors has been invalidated since. */
+  *readRetry(device: number, seq: number): MaySleep<boolean> {
+    return yield* this.k.mmuNotifier.intervalReadRetry(this.k, this.device(device).notifier, seq);
+  }
+
   /**
    * The frame that an address of memory in use is in.
    * @throws ScenarioError where there is none now
@@ -436,6 +446,13 @@ export class ThreadApi {
     const ptep = pt.find(this.mm.pgd, vpn);
     if (ptep < 0 || pt.isNone(ptep)) throw new ScenarioError(`frameOf: nothing is mapped at 0x${addr.toString(16)}`);
     return memmap.pfnToPage(pt.pfnFor(ptep, vpn));
+  }
+
+  /** Whether the page of an address is a device's alone just now: its entry says so. */
+  isExclusive(addr: number): boolean {
+    const { pt } = this.k.m;
+    const ptep = pt.find(this.mm.pgd, Math.floor(addr / 4096));
+    return ptep >= 0 && this.k.swapops.isDeviceExclusive(this.k, pt.flags(ptep));
   }
 
   /** Moves what is in a frame elsewhere, if nobody is in the way. */

@@ -1,0 +1,37 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { resolvePatches, type OverlayFactory, type UserPatch } from "@faultline/kernel";
+import { explore, type Scenario } from "../src/index.js";
+
+const EXECUTIONS = 3000;
+const ROOT = new URL("../../../", import.meta.url);
+const page = readFileSync(new URL("docs/questions.md", ROOT), "utf8");
+
+interface Command {
+  readonly line: string;
+  readonly answer: string;
+  readonly scenario: string;
+  readonly release: string;
+  readonly patch: string | undefined;
+}
+
+const COMMANDS: readonly Command[] = [...page.matchAll(/^([\w-]+): (.+)\n {4}(npx faultline check (\S+)(?: --release (\S+))?(?: --patch (\S+))?)$/gm)].map(
+  ([, , answer, line, scenario, release = "7.3", patch]) => ({ line: line!, answer: answer!, scenario: scenario!, release, patch }),
+);
+
+async function load<T>(path: string): Promise<T> {
+  return ((await import(fileURLToPath(new URL(path, ROOT)))) as { default: T }).default;
+}
+
+test("every command of the page is read", () => {
+  expect(COMMANDS).toHaveLength(page.split("npx faultline check").length - 1);
+});
+
+test.each(COMMANDS)("$line answers: $answer", async ({ answer, scenario, release, patch }) => {
+  const overlays = resolvePatches({ release, without: [] }) as readonly OverlayFactory[];
+  const more = patch === undefined ? [] : [(await load<UserPatch>(patch)).apply];
+  const { violation } = explore(await load<Scenario>(scenario), { overlays: [...overlays, ...more], executionsMax: EXECUTIONS });
+  if (answer === "Nothing found.") expect(violation).toBeNull();
+  else expect(violation!.message).toContain(answer);
+});
