@@ -132,7 +132,7 @@ function protect(flags: number): number {
 }
 
 /** Under the page-table lock: the entry maps a page of the file, and has a reference to it. */
-export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, page: number, write: boolean, wp = false): Atomic<void> {
+export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, page: number, write: boolean, wp = false, dirty = write): Atomic<void> {
   const { m } = k;
   const folio = m.memmap.folioOf(page);
   yield* k.swap.folioGetUnowned(k, folio);
@@ -140,7 +140,8 @@ export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, pag
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockVmaFolio(k, folio, vma);
   vma.mm.addRss(k.rmap.rssKind(k, folio), 1);
   let flags = vmPageProt(vma.flags);
-  if (write) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  if (write) flags = maybeMkwrite(flags, vma.flags);
+  if (dirty) flags |= PTE.D | PTE.SOFT_DIRTY;
   yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, wp ? protect(flags) : flags, m.memmap.pageToPfn(page));
 }
 

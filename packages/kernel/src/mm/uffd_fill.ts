@@ -186,10 +186,10 @@ export function* readSource(k: Kernel, src: number, length = 4096): Atomic<Uint8
   return contents;
 }
 
-/** Whether a new page may take the place of an entry: an empty one, or one of userfaultfd's own markers. */
+/** Whether a new page may take the place of an entry: an empty one, or a marker, whatever it stands for. */
 export function mayInstall(k: Kernel, ptep: number): boolean {
   const { pt } = k.m;
-  return pt.isNone(ptep) || (pteMarker(pt.flags(ptep), pt.pfn(ptep)) & (PteMarker.UFFD_WP | PteMarker.POISONED)) !== 0;
+  return pt.isNone(ptep) || pteMarker(pt.flags(ptep), pt.pfn(ptep)) !== 0;
 }
 
 /** Maps a new folio that the caller alone has, whose reference is the mapping's then; false where something is mapped. */

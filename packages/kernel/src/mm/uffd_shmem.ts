@@ -52,7 +52,7 @@ export function* fillShmemPage(k: Kernel, vma: Vma, vpn: number, ptep: number, r
 
 /**
  * Maps a locked page of a file: 0, -EEXIST where something is mapped, -EFAULT where the file has become shorter: who
- * makes it so unmaps what is mapped by then. A private mapping may only read the page.
+ * makes it so unmaps what is mapped by then. A private mapping may only read the page, and has a dirty entry all the same.
  */
 export function* installFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, page: number, wp: boolean): Atomic<number> {
   const { m } = k;
@@ -61,7 +61,7 @@ export function* installFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number,
   let error = (yield* k.uffdShmem.isOverSize(k, vma, vpn)) ? -Errno.EFAULT : 0;
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
   if (error === 0 && !k.uffdFill.mayInstall(k, ptep)) error = -Errno.EEXIST;
-  if (error === 0) yield* k.fileFault.mapFilePage(k, vma, vpn, ptep, page, (vma.flags & VM.SHARED) !== 0, wp);
+  if (error === 0) yield* k.fileFault.mapFilePage(k, vma, vpn, ptep, page, (vma.flags & VM.SHARED) !== 0, wp, true);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   return error;
 }

@@ -71,7 +71,7 @@ export function* makeUffdWpPte(k: Kernel, vma: Vma, vpn: number, ptep: number): 
   const flags = m.pt.flags(ptep);
   if (flags === 0) yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, PTE_MARKER_FLAGS, PteMarker.UFFD_WP);
   else if (ptePresent(flags)) yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => (now | PTE.UFFD_WP) & ~PTE.W);
-  else if (pteMarker(flags, m.pt.pfn(ptep)) === 0) yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now | PTE.SWP_UFFD_WP);
+  else yield* k.memory.ptepModify(k, vma.mm, vpn, ptep, (now) => now | PTE.SWP_UFFD_WP);
 }
 
 /** An entry without the mark of userfaultfd's write protection. */
