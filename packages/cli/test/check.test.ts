@@ -63,7 +63,7 @@ describe("check", () => {
       "CPU fault against device-exclusive access
         kernel      7.3
         strategy    exhaustive
-        executions  8569, complete; N/s, of 3 to 220 points
+        executions  8308, complete; N/s, of 3 to 220 points
         covered     all sequentially consistent interleavings, retries up to 1 in a call
 
       Nothing found.

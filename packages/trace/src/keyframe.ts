@@ -135,7 +135,9 @@ export class KeyframeTaker {
 }
 
 function* tablesOf(m: Machine): Generator<[string, Table]> {
-  for (const name of COLUMNS) yield [`memmap.${name}`, m.memmap[name]];
+  // RAM, and memory of devices as far as any has been asked for: there is room for much more.
+  const pages = m.pgmaps.all().reduce((end, { firstPage, pages }) => Math.max(end, firstPage + pages), m.memmap.ramPages);
+  for (const name of COLUMNS) yield [`memmap.${name}`, m.memmap[name].subarray(0, pages)];
   yield ["pageTables", m.pt.words];
   yield ["swap.count", m.swap.count];
   const seen = new Set<Dmirror>();
