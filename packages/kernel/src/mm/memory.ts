@@ -631,16 +631,19 @@ export function* doDevicePrivate(k: Kernel, vmf: Vmf): MaySleep<number> {
   const now = m.memmap.folioOf(vmf.page);
   yield* k.folioLock.folioUnlock(k, now);
   yield* k.swap.folioPut(k, now, "migrate_to_ram");
-  if (result === 0) yield* k.memory.devicePrivateStayed(k, vmf, mark);
+  if (result === 0) yield* k.memory.devicePrivateStayed(k, vmf, () => m.retries.mark() !== mark);
   return result;
 }
 
-/** Where the page has not come back, since somebody had a reference to it, the access faults again until it does. `mark` is from before. */
-export function* devicePrivateStayed(k: Kernel, vmf: Vmf, mark: number): Atomic<void> {
+/**
+ * Where the page has not come back, since somebody had a reference to it, the access faults again until it does.
+ * `othersRan` says whether anybody has run since the attempt began.
+ */
+export function* devicePrivateStayed(k: Kernel, vmf: Vmf, othersRan: () => boolean): Atomic<void> {
   const { m } = k;
   if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
   if (!m.pt.same(vmf.ptep, vmf.origFlags, vmf.origPfn)) return;
-  if (m.retries.again("migrate_to_ram", () => m.retries.mark() !== mark || !m.pt.same(vmf.ptep, vmf.origFlags, vmf.origPfn))) yield SWITCH;
+  if (m.retries.again("migrate_to_ram", () => othersRan() || !m.pt.same(vmf.ptep, vmf.origFlags, vmf.origPfn))) yield SWITCH;
 }
 
 /** Under the page-table lock, which it drops: somebody else has the folio locked (softleaf_entry_wait_on_locked()). */

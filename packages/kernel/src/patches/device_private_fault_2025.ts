@@ -38,7 +38,7 @@ function undoTrylock(_base: KernelModules): Overlay {
         const mark = m.retries.mark();
         const result = yield* m.pgmaps.of(folio)!.ops.migrateToRam!(k, vmf);
         yield* k.swap.folioPut(k, folio, "migrate_to_ram");
-        if (result === 0) yield* k.memory.devicePrivateStayed(k, vmf, mark);
+        if (result === 0) yield* k.memory.devicePrivateStayed(k, vmf, () => m.retries.mark() !== mark);
         return result;
       },
     },
