@@ -128,9 +128,9 @@ export function* fillPage(k: Kernel, vma: Vma, vpn: number, request: FillRequest
   if (vma.ops !== null) {
     const shared = (vma.flags & VM.SHARED) !== 0 && request.fill !== Fill.Poison;
     if (shared || request.fill === Fill.Continue) return yield* k.uffdShmem.fillShmemPage(k, vma, vpn, ptep, request, src, data);
-    if (yield* k.uffdShmem.isOverSize(k, vma, vpn)) return -Errno.EFAULT;
   }
   if (request.fill === Fill.Copy) return yield* k.uffdFill.copyPage(k, vma, vpn, ptep, request.wp, src, data);
+  if (vma.ops !== null && (yield* k.uffdShmem.isOverSize(k, vma, vpn))) return -Errno.EFAULT;
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
@@ -166,9 +166,9 @@ export function* copyPage(k: Kernel, vma: Vma, vpn: number, ptep: number, wp: bo
   const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
   if (folio === NO_PAGE) return -Errno.ENOMEM;
   m.ram.bytes.set(contents, folio * 4096);
-  if (yield* k.uffdFill.installAnon(k, vma, vpn, ptep, folio, wp)) return 0;
-  yield* k.swap.folioPut(k, folio, "alloc");
-  return -Errno.EEXIST;
+  const error = yield* k.uffdFill.installAnon(k, vma, vpn, ptep, folio, wp);
+  if (error !== 0) yield* k.swap.folioPut(k, folio, "alloc");
+  return error;
 }
 
 /** A page's worth of user memory, or of a huge page's; null where it would have to be faulted in. */
@@ -192,15 +192,19 @@ export function mayInstall(k: Kernel, ptep: number): boolean {
   return pt.isNone(ptep) || pteMarker(pt.flags(ptep), pt.pfn(ptep)) !== 0;
 }
 
-/** Maps a new folio that the caller alone has, whose reference is the mapping's then; false where something is mapped. */
-export function* installAnon(k: Kernel, vma: Vma, vpn: number, ptep: number, folio: number, wp: boolean): MaySleep<boolean> {
+/**
+ * Maps a new folio that the caller alone has, whose reference is the mapping's then. 0; -EFAULT beyond the end of a
+ * file that is mapped privately, -EEXIST where something is mapped.
+ */
+export function* installAnon(k: Kernel, vma: Vma, vpn: number, ptep: number, folio: number, wp: boolean): MaySleep<number> {
   const { m } = k;
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
+  const beyond = vma.ops !== null && (yield* k.uffdShmem.isOverSize(k, vma, vpn));
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  if (!k.uffdFill.mayInstall(k, ptep)) {
+  if (beyond || !k.uffdFill.mayInstall(k, ptep)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
-    return false;
+    return beyond ? -Errno.EFAULT : -Errno.EEXIST;
   }
   vma.mm.addRss(RssKind.anon, 1);
   k.rmap.folioAddNewAnonRmap(k, folio, vma, vpn);
@@ -212,5 +216,5 @@ export function* installAnon(k: Kernel, vma: Vma, vpn: number, ptep: number, fol
   m.refs?.put(folio, "alloc");
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (full) yield* k.swap.drainBatch(k, m.cpu, BatchKind.lruAdd);
-  return true;
+  return 0;
 }
