@@ -98,6 +98,7 @@ import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
 import * as msg from "./kernel/msg.js";
+import * as ipc from "./kernel/ipc.js";
 import * as sem from "./kernel/sem.js";
 import * as shm from "./kernel/shm.js";
 import * as signal from "./kernel/signal.js";
@@ -188,6 +189,7 @@ export const MAINLINE = {
   shmem,
   shmemHuge,
   msg,
+  ipc,
   sem,
   shm,
   signal,

@@ -1,8 +1,10 @@
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";
+import { SWITCH, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { Mutex } from "./locks.js";
+import { Op } from "./op.js";
 
 /** Flags that all of System V IPC has. */
 export const IPC_CREAT = 0o1000;
@@ -114,6 +116,18 @@ export function ipcPermitted(k: Kernel, object: IpcPerm, wanted: number): number
 export function ipcOwned(k: Kernel, object: IpcPerm, cap: Cap): number {
   const { euid } = k.m.current!.process!.cred;
   return euid === object.uid || euid === object.cuid || capable(k, cap) ? 0 : -Errno.EPERM;
+}
+
+/** Which object IPC_STAT and its kin ask about: that of an id, or of a number for the whole list, where `anybody` may ask for it. */
+export type IpcWhich = { readonly id: number } | { readonly number: number; readonly anybody: boolean };
+
+/** An object as it is just now: -EINVAL, -EACCES. */
+export function* ipcStat<T extends IpcPerm>(k: Kernel, ids: IpcIds<T>, which: IpcWhich): MaySleep<Readonly<T> | number> {
+  if (k.m.point(Op.GuardedRead, ids.lock.id)) yield SWITCH;
+  const object = "id" in which ? ids.byId(which.id) : ids.byNumber(which.number);
+  if (object === undefined) return -Errno.EINVAL;
+  const refused = "anybody" in which && which.anybody ? 0 : ipcPermitted(k, object, 0o444);
+  return refused < 0 ? refused : object;
 }
 
 /** What xxxget(2) says of an object that has the key already. */

@@ -1,10 +1,9 @@
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";
-import { SWITCH, type MaySleep } from "./coroutine.js";
+import type { MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { ipcExisting, IpcIds, ipcOwned, ipcOwner, ipcPermitted, IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, type IpcPerm } from "./ipc.js";
-import { Op } from "./op.js";
 import { TaskState, WaitQueue } from "./sched.js";
 import { Restart } from "./signal.js";
 
@@ -205,19 +204,6 @@ export function* msgrcv(k: Kernel, id: number, wanted: Wanted): MaySleep<Message
 }
 
 /* msgctl(2). */
-
-/** By number for the whole list, then `anybody` may ask for MSG_STAT_ANY. */
-export type MsgWhich = { readonly id: number } | { readonly number: number; readonly anybody: boolean };
-
-/** A queue as it is just now: -EINVAL, -EACCES. */
-export function* msgStat(k: Kernel, which: MsgWhich): MaySleep<Readonly<MsgQueue> | number> {
-  const { msg } = k.m;
-  if (k.m.point(Op.GuardedRead, msg.lock.id)) yield SWITCH;
-  const queue = "id" in which ? msg.byId(which.id) : msg.byNumber(which.number);
-  if (queue === undefined) return -Errno.EINVAL;
-  const refused = "anybody" in which && which.anybody ? 0 : ipcPermitted(k, queue, 0o444);
-  return refused < 0 ? refused : queue;
-}
 
 /** IPC_RMID: who waits is told so. -EINVAL, -EPERM. */
 export function* msgRemove(k: Kernel, id: number): MaySleep<number> {

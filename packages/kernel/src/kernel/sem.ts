@@ -1,10 +1,9 @@
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { Cap } from "./capability.js";
-import { SWITCH, type MaySleep } from "./coroutine.js";
+import type { MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { ipcExisting, IpcIds, ipcOwned, ipcOwner, ipcPermitted, IPC_CREAT, IPC_NOWAIT, IPC_PRIVATE, type IpcPerm } from "./ipc.js";
-import { Op } from "./op.js";
 import { TaskState, WaitQueue, type Task } from "./sched.js";
 
 /** In the flags of an operation: to be undone when the process ends. */
@@ -254,18 +253,6 @@ export function* exitSem(k: Kernel, task: Task): MaySleep<void> {
 }
 
 /* semctl(2). */
-
-/** A set as it is just now; -EINVAL, -EACCES. By number for the whole list, then `anybody` may ask for SEM_STAT_ANY. */
-export type SemWhich = { readonly id: number } | { readonly number: number; readonly anybody: boolean };
-
-export function* semStat(k: Kernel, which: SemWhich): MaySleep<Readonly<SemArray> | number> {
-  const { sem } = k.m;
-  if (k.m.point(Op.GuardedRead, sem.lock.id)) yield SWITCH;
-  const array = "id" in which ? sem.byId(which.id) : sem.byNumber(which.number);
-  if (array === undefined) return -Errno.EINVAL;
-  const refused = "anybody" in which && which.anybody ? 0 : ipcPermitted(k, array, 0o444);
-  return refused < 0 ? refused : array;
-}
 
 /** How many wait for a semaphore to become more, or to become 0. */
 export function waitersFor({ altering, zeros }: Readonly<SemArray>, num: number): { more: number; zero: number } {

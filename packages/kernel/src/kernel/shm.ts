@@ -8,10 +8,9 @@ import { shmemFileSetup } from "../mm/shmem_file.js";
 import type { VmOps } from "../mm/vm_ops.js";
 import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";
-import { SWITCH, type MaySleep } from "./coroutine.js";
+import type { MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { ipcExisting, IpcIds, ipcOwned, ipcOwner, ipcPermitted, IPC_CREAT, IPC_PRIVATE, type IpcPerm } from "./ipc.js";
-import { Op } from "./op.js";
 import { rlimit, Rlimit } from "./rlimit.js";
 
 /** Flags of shmget(2). */
@@ -291,19 +290,6 @@ export function* shmSet(k: Kernel, id: number, { uid, gid, mode }: Pick<IpcPerm,
   }
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
   return error;
-}
-
-/** Which segment IPC_STAT and its kin are asked about: that of an id, or of a number for the whole list. */
-export type ShmWhich = { readonly id: number } | { readonly number: number; readonly anybody: boolean };
-
-/** A segment as it is just now, for IPC_STAT, SHM_STAT, SHM_STAT_ANY: -EINVAL, -EACCES. */
-export function* shmStat(k: Kernel, which: ShmWhich): MaySleep<Readonly<ShmSegment> | number> {
-  const { shm } = k.m;
-  if (k.m.point(Op.GuardedRead, shm.lock.id)) yield SWITCH;
-  const segment = "id" in which ? shm.byId(which.id) : shm.byNumber(which.number);
-  if (segment === undefined) return -Errno.EINVAL;
-  const refused = "anybody" in which && which.anybody ? 0 : ipcPermitted(k, segment, 0o444);
-  return refused < 0 ? refused : segment;
 }
 
 /** Of all segments together, in pages of 4096 bytes; and the largest number, 0 for none. */

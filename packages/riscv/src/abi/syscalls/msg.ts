@@ -95,7 +95,7 @@ const msgctl: Handler = function* (t, [msqid, cmd, buf]) {
     case IPC_STAT:
     case Ctl.STAT:
     case Ctl.STAT_ANY: {
-      const queue = yield* k.msg.msgStat(k, command === IPC_STAT ? { id } : { number: id, anybody: command === (Ctl.STAT_ANY as number) });
+      const queue = yield* k.ipc.ipcStat(k, k.m.msg, command === IPC_STAT ? { id } : { number: id, anybody: command === (Ctl.STAT_ANY as number) });
       if (typeof queue === "number") return queue;
       const error = yield* k.uaccess.copyToUser(k, buf!, msqidBytes(queue));
       return error < 0 || command === IPC_STAT ? error : queue.id;

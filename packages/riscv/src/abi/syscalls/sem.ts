@@ -63,7 +63,7 @@ function semidBytes(array: Readonly<SemArray>): Uint8Array {
 
 /** GETVAL and its like: of one semaphore. */
 function* getOne(t: GuestThread, id: number, num: number, command: number): MaySleep<number> {
-  const array = yield* t.k.sem.semStat(t.k, { id });
+  const array = yield* t.k.ipc.ipcStat(t.k, t.k.m.sem, { id });
   if (typeof array === "number") return array;
   if (num < 0 || num >= array.semaphores.length) return -Errno.EINVAL;
   const { value, pid } = array.semaphores[num]!;
@@ -74,7 +74,7 @@ function* getOne(t: GuestThread, id: number, num: number, command: number): MayS
 }
 
 function* getAll(t: GuestThread, id: number, address: number): MaySleep<number> {
-  const array = yield* t.k.sem.semStat(t.k, { id });
+  const array = yield* t.k.ipc.ipcStat(t.k, t.k.m.sem, { id });
   if (typeof array === "number") return array;
   const view = new DataView(new ArrayBuffer(array.semaphores.length * 2));
   array.semaphores.forEach(({ value }, i) => view.setUint16(i * 2, value, true));
@@ -120,7 +120,7 @@ const semctl: Handler = function* (t, [semid, number, cmd, arg]) {
     case IPC_STAT:
     case Ctl.STAT:
     case Ctl.STAT_ANY: {
-      const array = yield* k.sem.semStat(k, command === IPC_STAT ? { id } : { number: id, anybody: command === (Ctl.STAT_ANY as number) });
+      const array = yield* k.ipc.ipcStat(k, k.m.sem, command === IPC_STAT ? { id } : { number: id, anybody: command === (Ctl.STAT_ANY as number) });
       if (typeof array === "number") return array;
       const error = yield* k.uaccess.copyToUser(k, arg!, semidBytes(array));
       return error < 0 || command === IPC_STAT ? error : array.id;

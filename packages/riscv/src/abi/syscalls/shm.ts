@@ -56,7 +56,7 @@ const shmctl: Handler = function* (t, [id, command, buf]) {
     case Ctl.STAT:
     case Ctl.STAT_ANY: {
       const whole = int(command!) !== IPC_STAT;
-      const segment = yield* k.shm.shmStat(k, whole ? { number: int(id!), anybody: int(command!) === (Ctl.STAT_ANY as number) } : { id: int(id!) });
+      const segment = yield* k.ipc.ipcStat(k, k.m.shm, whole ? { number: int(id!), anybody: int(command!) === (Ctl.STAT_ANY as number) } : { id: int(id!) });
       if (typeof segment === "number") return segment;
       const error = yield* k.uaccess.copyToUser(k, buf!, shmidBytes(segment));
       return error < 0 || !whole ? error : segment.id;
