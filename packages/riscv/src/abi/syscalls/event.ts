@@ -7,6 +7,7 @@ import { readStruct, readTimespec, structBytes, timespecAt } from "../user.js";
 import * as F from "./format.js";
 import { fileOf, installOrPut } from "./fs.js";
 import { epochOf, writeSpec } from "./posix_timers.js";
+import { setUserSigmask } from "./poll_wait.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 const eventfd2: Handler = function* (t, [initial, flags]) {
@@ -40,15 +41,10 @@ const epoll_ctl: Handler = function* (t, [epfd, op, fd, address]) {
 
 /** epoll_pwait and epoll_pwait2: `timeout` in nanoseconds, Infinity for none. */
 function* wait(t: GuestThread, args: readonly number[], timeout: number): MaySleep<number> {
-  const { k, task } = t;
+  const { k } = t;
   const [epfd, address, max, , sigmask, size] = args;
-  if (sigmask !== 0) {
-    if (size !== 8) return -Errno.EINVAL;
-    const mask = yield* readStruct(k, sigmask!, 8);
-    if (mask === null) return -Errno.EFAULT;
-    task.thread.savedSigmask = task.blockedSignals;
-    k.signal.setBlocked(k, mask.getBigUint64(0, true));
-  }
+  const refused = yield* setUserSigmask(t, sigmask!, size!);
+  if (refused < 0) return refused;
   if (int(max!) <= 0 || int(max!) > MAX_EVENTS) return -Errno.EINVAL;
   const file = fileOf(t, epfd!);
   if (file === null) return -Errno.EBADF;

@@ -1,7 +1,8 @@
 import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs, UserBytes } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { bytesOf, getI64, getU64, readStruct, readTimespec, setI64, structBytes } from "../user.js";
+import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
+import { readDeadline, setUserSigmask, tellRemaining } from "./poll_wait.js";
 import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
 
 export const AT_FDCWD = -100;
@@ -562,30 +563,12 @@ const ppoll: Handler = function* (t, [fds, count, timeout, sigmask, size]) {
   if (n < 0 || n > maxFiles(t)) return -Errno.EINVAL;
   const table = yield* readStruct(k, fds!, n * 8);
   if (table === null) return -Errno.EFAULT;
-  let deadline = Infinity;
-  if (timeout !== 0) {
-    const ns = yield* readTimespec(k, timeout!);
-    if (ns < 0) return ns;
-    deadline = k.m.now() + ns;
-  }
-  if (sigmask !== 0) {
-    if (size !== 8) return -Errno.EINVAL;
-    const mask = yield* readStruct(k, sigmask!, 8);
-    if (mask === null) return -Errno.EFAULT;
-    t.task.thread.savedSigmask = t.task.blockedSignals;
-    k.signal.setBlocked(k, mask.getBigUint64(0, true));
-  }
+  const deadline = yield* readDeadline(t, timeout!);
+  if (deadline < 0) return deadline;
+  const error = yield* setUserSigmask(t, sigmask!, size!);
+  if (error < 0) return error;
   const result = yield* pollUntil(t, fds!, table, n, deadline);
-  // What is left of the time is told, and is what a call that goes on has.
-  if (timeout !== 0) {
-    const left = Math.max(deadline - k.m.now(), 0);
-    const view = new DataView(new ArrayBuffer(16));
-    setI64(view, 0, Math.floor(left / NSEC_PER_SEC));
-    setI64(view, 8, Math.floor(left % NSEC_PER_SEC));
-    // Where it cannot be told, the call does not go on.
-    if ((yield* k.uaccess.copyToUser(k, timeout!, structBytes(view))) < 0 && result === -Restart.ERESTARTNOHAND) return -Errno.EINTR;
-  }
-  return result;
+  return yield* tellRemaining(t, timeout!, deadline, result);
 };
 
 function* pollUntil(t: GuestThread, fds: number, table: DataView, n: number, deadline: number): MaySleep<number> {

@@ -1,8 +1,9 @@
-import { Errno, NSEC_PER_SEC, O, Poll, pollFile, Restart, TaskState, type MaySleep } from "@faultline/kernel";
+import { Errno, O, Poll, pollFile, Restart, TaskState, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { getU64, readStruct, readTimespec, readUser, setI64, structBytes } from "../user.js";
+import { getU64, readStruct, readUser } from "../user.js";
 import * as F from "./format.js";
 import { fileOf } from "./fs.js";
+import { readDeadline, setUserSigmask, tellRemaining } from "./poll_wait.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 /** What each of the three sets asks of a file. */
@@ -42,37 +43,20 @@ function look(t: GuestThread, sets: readonly (Uint8Array | null)[], fds: readonl
   return { ready, count };
 }
 
-/** pselect6(2). What is left of the time is told, and is what a call that goes on has. */
+/** pselect6(2). */
 const pselect6: Handler = function* (t, [count, read, write, except, timeout, sigmask]) {
   const { k } = t;
-  let deadline = Infinity;
-  if (timeout !== 0) {
-    const ns = yield* readTimespec(k, timeout!);
-    if (ns < 0) return ns;
-    deadline = k.m.now() + ns;
-  }
+  const deadline = yield* readDeadline(t, timeout!);
+  if (deadline < 0) return deadline;
   if (sigmask !== 0) {
     // The address of the mask, and its size.
     const pair = yield* readStruct(k, sigmask!, 16);
     if (pair === null) return -Errno.EFAULT;
-    if (getU64(pair, 0) !== 0) {
-      if (getU64(pair, 8) !== 8) return -Errno.EINVAL;
-      const mask = yield* readStruct(k, getU64(pair, 0), 8);
-      if (mask === null) return -Errno.EFAULT;
-      t.task.thread.savedSigmask = t.task.blockedSignals;
-      k.signal.setBlocked(k, mask.getBigUint64(0, true));
-    }
+    const error = yield* setUserSigmask(t, getU64(pair, 0), getU64(pair, 8));
+    if (error < 0) return error;
   }
   const result = yield* selectUntil(t, int(count!), [read!, write!, except!], deadline);
-  if (timeout !== 0) {
-    const left = Math.max(deadline - k.m.now(), 0);
-    const view = new DataView(new ArrayBuffer(16));
-    setI64(view, 0, Math.floor(left / NSEC_PER_SEC));
-    setI64(view, 8, Math.floor(left % NSEC_PER_SEC));
-    // Where it cannot be told, the call does not go on.
-    if ((yield* k.uaccess.copyToUser(k, timeout!, structBytes(view))) < 0 && result === -Restart.ERESTARTNOHAND) return -Errno.EINTR;
-  }
-  return result;
+  return yield* tellRemaining(t, timeout!, deadline, result);
 };
 
 function* selectUntil(t: GuestThread, count: number, addresses: readonly number[], deadline: number): MaySleep<number> {
