@@ -144,7 +144,7 @@ export function checkVmaFlags(_k: Kernel, vma: Vma, gup: number): number {
   if (write && (gup & longterm) === longterm && needsDirtyTracking(vma)) return -Errno.EFAULT;
   if ((flags & (write ? VM.WRITE : VM.READ)) !== 0) return 0;
   if ((gup & FollFlag.FORCE) === 0) return -Errno.EFAULT;
-  if (write) return isCowMapping(vma) ? 0 : -Errno.EFAULT;
+  if (write) return vma.isCow ? 0 : -Errno.EFAULT;
   return (flags & VM.MAYREAD) !== 0 ? 0 : -Errno.EFAULT;
 }
 
@@ -152,11 +152,6 @@ export function checkVmaFlags(_k: Kernel, vma: Vma, gup: number): number {
 function needsDirtyTracking(vma: Vma): boolean {
   const shared = VM.SHARED | VM.WRITE;
   return (vma.flags & shared) === shared && vma.ops !== null && vma.ops.isShmem !== true && !vma.isHugetlb;
-}
-
-/** Whether a write to a private mapping copies the page first. */
-function isCowMapping({ flags }: Vma): boolean {
-  return (flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
 }
 
 /* Pages that are mapped. */
@@ -223,7 +218,7 @@ export function entryPermits(k: Kernel, vma: Vma, flags: number, page: number, g
   if ((flags & PTE.PROT_NONE) !== 0 && !canFollowProtnone(vma, gup)) return false;
   if ((gup & FollFlag.WRITE) === 0 || (flags & PTE.W) !== 0) return true;
   // Read-only memory that is written by force: once the page is nobody else's.
-  if ((gup & FollFlag.FORCE) === 0 || (vma.flags & VM.WRITE) !== 0 || !isCowMapping(vma) || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;
+  if ((gup & FollFlag.FORCE) === 0 || (vma.flags & VM.WRITE) !== 0 || !vma.isCow || (flags & (PTE.SPECIAL | PTE.UFFD_WP)) !== 0) return false;
   return !needsSoftDirtyWp(vma.flags, flags) && k.m.memmap.isAnon(k.m.memmap.folioOf(page)) && k.m.memmap.isAnonExclusive(page);
 }
 
@@ -246,5 +241,5 @@ export function mustUnshare(k: Kernel, vma: Vma | null, page: number, gup: numbe
   if (memmap.isAnon(memmap.folioOf(page))) return !memmap.isAnonExclusive(page);
   // A short-term pin sees what the page was when it was taken; one for ever is to see what is written later.
   if ((gup & FollFlag.LONGTERM) === 0) return false;
-  return vma === null || isCowMapping(vma);
+  return vma === null || vma.isCow;
 }

@@ -125,7 +125,7 @@ export function* zapPteRange(
       if (m.point(Op.MapCount, folio)) yield SWITCH;
       full = k.zap.zapPresentPte(k, tlb, vma, vpn, flags, pfn);
       if ((vma.flags & VM.LOCKED) !== 0 && (flags & PTE.SPECIAL) === 0) yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
-    } else if (k.swapops.isDevicePrivate(k, flags)) yield* k.zap.zapDevicePrivatePte(k, vma, pfn);
+    } else if (k.swapops.isDevicePrivate(k, flags)) yield* k.zap.zapDevicePte(k, vma, pfn);
     else if (k.swapops.isDeviceExclusive(k, flags)) yield* k.zap.zapExclusivePte(k, vma, pfn);
     else if (k.swapops.isMigration(k, flags)) {
       // It has no reference and no map count; who moves the folio finds one entry less.
@@ -181,8 +181,8 @@ export function zapPresentPte(
   return k.mmGather.tlbRemovePage(k, tlb, page);
 }
 
-/** The entry of a device-private page goes: no TLB has it, and the notifier told the device already. */
-export function* zapDevicePrivatePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
+/** The entry of a page that a device has goes: no TLB has it, and the notifier told the device already. */
+export function* zapDevicePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
   const { memmap } = k.m;
   const page = memmap.pfnToPage(pfn);
   const folio = memmap.folioOf(page);
@@ -191,14 +191,9 @@ export function* zapDevicePrivatePte(k: Kernel, vma: Vma, pfn: number): Atomic<v
   yield* k.swap.folioPutUnowned(k, folio);
 }
 
-/** An exclusive entry goes: no TLB has it, and the notifier told the device already. */
+/** An exclusive entry goes: it counts as one that maps the page. */
 export function* zapExclusivePte(k: Kernel, vma: Vma, pfn: number): Atomic<void> {
-  const { memmap } = k.m;
-  const page = memmap.pfnToPage(pfn);
-  const folio = memmap.folioOf(page);
-  vma.mm.addRss(RssKind.anon, -1);
-  yield* k.rmap.folioRemoveRmapPte(k, folio, page, vma);
-  yield* k.swap.folioPutUnowned(k, folio);
+  yield* k.zap.zapDevicePte(k, vma, pfn);
 }
 
 /**
