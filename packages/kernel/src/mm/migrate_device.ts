@@ -452,7 +452,7 @@ export function* insertPage(k: Kernel, { vma }: MigrateVma, vpn: number, page: n
   const ptep = yield* k.memory.pteAlloc(k, mm, vpn, pmd);
   if (ptep < 0) return false;
   if (vma.anonVma === null) yield* k.rmap.anonVmaPrepare(k, vma);
-  if (!(yield* k.memcg.chargePage(k, page, m.current!.memcg))) return false;
+  if (!(yield* k.memcg.chargePage(k, page, m.memcgs.ofMm(mm)))) return false;
   const ptl = m.pt.lockOf(ptep);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
@@ -487,7 +487,7 @@ export function* insertHugePage(k: Kernel, { vma }: MigrateVma, vpn: number, fol
   const pmd = yield* k.memory.pmdAlloc(k, mm, vpn);
   if (pmd < 0) return false;
   if (vma.anonVma === null) yield* k.rmap.anonVmaPrepare(k, vma);
-  if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.current!.memcg))) return false;
+  if (!(yield* k.memcg.chargeLargeFolio(k, folio, m.memcgs.ofMm(mm)))) return false;
   const table = yield* k.pageAlloc.allocTable(k);
   if (table === NO_PAGE) return false;
   const ptl = m.pt.lockOf(pmd);
