@@ -22,27 +22,6 @@ static void show(const char *what, int fd, unsigned long nr, void *addr, size_t 
 	print("%s: %d cpages %d faults %d\n", what, error, (long)cmd.cpages, (long)cmd.faults);
 }
 
-/* What SNAPSHOT says, bytes in a row as "count x byte". */
-static void snapshot(int fd, char *addr, size_t npages)
-{
-	static const char digits[] = "0123456789abcdef";
-	static unsigned char bytes[1024];
-	struct hmm_dmirror_cmd cmd = { .addr = (uintptr_t)addr, .ptr = (uintptr_t)bytes, .npages = npages };
-	long error = syscall3(__NR_ioctl, fd, HMM_DMIRROR_SNAPSHOT, &cmd);
-
-	print("  snapshot %d:", error);
-	for (size_t i = 0; i < npages;) {
-		char byte[3] = { digits[bytes[i] >> 4], digits[bytes[i] & 15], 0 };
-		size_t run = 1;
-
-		while (i + run < npages && bytes[i + run] == bytes[i])
-			run++;
-		print(run > 1 ? " %dx%s" : " %s%s", run > 1 ? (long)run : (long)"", byte);
-		i += run;
-	}
-	print("\n");
-}
-
 static void fill(char *p, size_t pages, char first)
 {
 	for (size_t i = 0; i < pages; i++)
@@ -88,9 +67,9 @@ static void migrate(const char *first, const char *second)
 	fill(p, 4, 1);
 	show("to the device, half of it untouched", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	check("the copy", mirror, 4, 1);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	print("  from the other device");
-	snapshot(other, p, 8);
+	dmirror_snapshot(other, p, 8);
 	show_pages("  pagemap", p, 8);
 	slurp("/proc/self/smaps");
 	print("  smaps: Rss %d Anonymous %d Swap %d\n", field("Rss:", (uintptr_t)p, (uintptr_t)p + 8 * PAGE_SIZE),
@@ -98,41 +77,41 @@ static void migrate(const char *first, const char *second)
 	show("READ of what it has", fd, HMM_DMIRROR_READ, p, 8);
 	show("to the device again", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	show("to the other device", other, HMM_DMIRROR_MIGRATE_TO_DEV, p, 2);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	print("  a CPU reads page 1: %d, and writes page 2\n", p[PAGE_SIZE]);
 	p[2 * PAGE_SIZE] = 3;
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	show("back", fd, HMM_DMIRROR_MIGRATE_TO_SYS, p, 8);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	check("data", p, 4, 1);
 	show("back once more", fd, HMM_DMIRROR_MIGRATE_TO_SYS, p, 8);
 	show("READ by the other device", other, HMM_DMIRROR_READ, p, 8);
 
 	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	protect(p, 8, PROT_READ);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	show("WRITE after mprotect", fd, HMM_DMIRROR_WRITE, p, 8);
 	protect(p, 8, PROT_RW);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	show("RELEASE", fd, HMM_DMIRROR_RELEASE, p, 1);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	check("data", p, 4, 1);
 	show("RELEASE of no page", fd, HMM_DMIRROR_RELEASE, p, 0);
 
 	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	show("READ by the other device", other, HMM_DMIRROR_READ, p, 4);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	show("EXCLUSIVE", fd, HMM_DMIRROR_EXCLUSIVE, p, 8);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	check("data", p, 4, 1);
 	fill(p, 8, 1);
 
 	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	print("MADV_PAGEOUT %d MADV_FREE of two pages %d\n", syscall3(__NR_madvise, p, 8 * PAGE_SIZE, MADV_PAGEOUT),
 	      syscall3(__NR_madvise, p, 2 * PAGE_SIZE, MADV_FREE));
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	{
 		unsigned char in_core[8];
 
@@ -142,17 +121,17 @@ static void migrate(const char *first, const char *second)
 		print("\n");
 	}
 	print("mlock of two pages %d\n", syscall3(__NR_mlock, p + 4 * PAGE_SIZE, 2 * PAGE_SIZE, 0));
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	show("locked pages to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	print("MADV_POPULATE_READ %d\n", syscall3(__NR_madvise, p, 8 * PAGE_SIZE, MADV_POPULATE_READ));
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	check("data", p, 4, 1);
 
 	ro = map_at(NULL, 3, PROT_READ);
 	read_page(ro, 0);
 	show("zeros, and nothing, of read-only memory", fd, HMM_DMIRROR_MIGRATE_TO_DEV, ro, 3);
-	snapshot(fd, ro, 3);
+	dmirror_snapshot(fd, ro, 3);
 	print("  zeros: %d %d\n", ro[0], ro[2 * PAGE_SIZE]);
 	syscall2(__NR_munmap, ro + PAGE_SIZE, PAGE_SIZE);
 	show("a hole", fd, HMM_DMIRROR_MIGRATE_TO_DEV, ro, 3);
@@ -166,13 +145,13 @@ static void migrate(const char *first, const char *second)
 	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	p = (char *)syscall6(__NR_mremap, (long)p, 8 * PAGE_SIZE, 16 * PAGE_SIZE, MREMAP_MAYMOVE, 0, 0);
 	print("moved and grown");
-	snapshot(fd, p, 10);
+	dmirror_snapshot(fd, p, 10);
 	check("data", p, 8, 11);
 	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 8);
 	print("close: %d\n", syscall1(__NR_close, other));
 	print("close: %d\n", syscall1(__NR_close, fd));
 	fd = open_device(first);
-	snapshot(fd, p, 8);
+	dmirror_snapshot(fd, p, 8);
 	check("data", p, 8, 11);
 	print("close: %d\n", syscall1(__NR_close, fd));
 	syscall2(__NR_munmap, p, 16 * PAGE_SIZE);
@@ -187,14 +166,14 @@ static void shared(const char *path)
 
 	fill(p, 2, 1);
 	show("shared memory", fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, 4);
-	snapshot(fd, p, 4);
+	dmirror_snapshot(fd, p, 4);
 	device = (char *)syscall6(__NR_mmap, 0, PAGE_SIZE, PROT_RW, MAP_PRIVATE, fd, 0);
 	print("the device's own mapping");
-	snapshot(fd, device, 1);
+	dmirror_snapshot(fd, device, 1);
 	show("of it, to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, device, 1);
 	print("  %d", device[0]);
 	device[0] = 1;
-	snapshot(fd, device, 1);
+	dmirror_snapshot(fd, device, 1);
 	private = map_at(NULL, 4, PROT_RW);
 	fill(private, 4, 1);
 	show("private memory", fd, HMM_DMIRROR_MIGRATE_TO_DEV, private, 4);
@@ -210,7 +189,7 @@ static void shared(const char *path)
 		syscall4(__NR_wait4, child, &status, 0, 0);
 		print("after fork, status %d", status);
 	}
-	snapshot(fd, private, 4);
+	dmirror_snapshot(fd, private, 4);
 	check("data", private, 4, 1);
 	print("close: %d\n", syscall1(__NR_close, fd));
 }

@@ -23,27 +23,6 @@ static void show(const char *what, unsigned long nr, void *addr, size_t npages)
 	print("%s: %d cpages %d\n", what, error, (long)cmd.cpages);
 }
 
-/* What SNAPSHOT says: runs of the same byte. */
-static void snapshot(char *addr, size_t npages)
-{
-	static const char digits[] = "0123456789abcdef";
-	static unsigned char bytes[1024];
-	struct hmm_dmirror_cmd cmd = { .addr = (uintptr_t)addr, .ptr = (uintptr_t)bytes, .npages = npages };
-	long error = syscall3(__NR_ioctl, fd, HMM_DMIRROR_SNAPSHOT, &cmd);
-
-	print("  snapshot %d:", error);
-	for (size_t i = 0; i < npages;) {
-		char byte[3] = { digits[bytes[i] >> 4], digits[bytes[i] & 15], 0 };
-		size_t run = 1;
-
-		while (i + run < npages && bytes[i + run] == bytes[i])
-			run++;
-		print(" %dx%s", run, byte);
-		i += run;
-	}
-	print("\n");
-}
-
 static void fill(char *p, size_t pages)
 {
 	for (size_t i = 0; i < pages; i++)
@@ -77,28 +56,28 @@ static void whole(void)
 {
 	char *p = huge(1);
 
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	show("a huge page to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
 	print("  the copy ends with %d\n", *(int *)(mirror + 511 * PAGE_SIZE));
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	show_pages("  pagemap", p, PAGES);
 	slurp("/proc/self/smaps");
 	print("  smaps: Rss %d AnonHugePages %d Swap %d\n", field("Rss:", (uintptr_t)p, (uintptr_t)p + PAGES * PAGE_SIZE),
 	      field("AnonHugePages:", (uintptr_t)p, (uintptr_t)p + PAGES * PAGE_SIZE), field("Swap:", (uintptr_t)p, (uintptr_t)p + PAGES * PAGE_SIZE));
 	show("and back", HMM_DMIRROR_MIGRATE_TO_SYS, p, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, PAGES);
 	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
 	p[5 * PAGE_SIZE] = 6;
 	print("a CPU writes");
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
 	syscall3(__NR_mprotect, p, PAGES * PAGE_SIZE, PROT_READ);
 	print("read-only");
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	syscall3(__NR_mprotect, p, PAGES * PAGE_SIZE, PROT_RW);
 	show("RELEASE", HMM_DMIRROR_RELEASE, p, 1);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 }
@@ -108,13 +87,13 @@ static void empty(void)
 	char *p = huge(0);
 
 	show("nothing to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 	p = huge(0);
 	print("zeros: %d\n", p[0]);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 }
 
@@ -123,18 +102,18 @@ static void parts(void)
 	char *p = huge(1);
 
 	show("a part to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, 100);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 
 	p = huge(1);
 	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
 	syscall2(__NR_munmap, p + 128 * PAGE_SIZE, 256 * PAGE_SIZE);
 	print("the middle is gone");
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	print("  page 3 is %d\n", *(int *)(p + 3 * PAGE_SIZE));
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, 128);
 	check(p, 384, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
@@ -153,11 +132,11 @@ static void parts(void)
 		syscall4(__NR_wait4, child, &status, 0, 0);
 		print("after fork, status %d", status);
 	}
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, PAGES);
 	print("MADV_DONTNEED of a part: %d\n", syscall3(__NR_madvise, p, 10 * PAGE_SIZE, MADV_DONTNEED));
 	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 }
 
@@ -167,7 +146,7 @@ static void failures(void)
 
 	show("the next allocation fails", HMM_DMIRROR_FLAGS, p, HMM_DMIRROR_FLAG_FAIL_ALLOC);
 	show("a huge page to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 
@@ -175,7 +154,7 @@ static void failures(void)
 	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
 	show("the next allocation fails", HMM_DMIRROR_FLAGS, p, HMM_DMIRROR_FLAG_FAIL_ALLOC);
 	show("and back", HMM_DMIRROR_MIGRATE_TO_SYS, p, PAGES);
-	snapshot(p, PAGES);
+	dmirror_snapshot(fd, p, PAGES);
 	check(p, 0, PAGES);
 	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
 
@@ -183,7 +162,7 @@ static void failures(void)
 	fill(p, 4);
 	show("the next allocation fails", HMM_DMIRROR_FLAGS, p, HMM_DMIRROR_FLAG_FAIL_ALLOC);
 	show("four pages to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, 4);
-	snapshot(p, 4);
+	dmirror_snapshot(fd, p, 4);
 	check(p, 0, 4);
 	show("FLAGS of nothing", HMM_DMIRROR_FLAGS, p, 0);
 }

@@ -2,7 +2,7 @@
  * file-locks: record locks, locks of open file descriptions and of flock(), owners of files. Prints the
  * same on any Linux.
  */
-#include "start.h"
+#include "process.h"
 
 #define SHOW(what, call) print("%s: %d\n", what, (long)(call))
 #define F_DUPFD 0
@@ -65,19 +65,6 @@ static void test(int fd, int command, int type, long start, long length, int chi
 	print("pid %s\n", l.pid == 0 ? "none" : l.pid == -1 ? "-1" : l.pid == child ? "the child's" : "another's");
 }
 
-static long fork_(void)
-{
-	return syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);
-}
-
-static int wait_(long pid)
-{
-	int status = 0;
-
-	syscall4(__NR_wait4, pid, &status, 0, 0);
-	return status;
-}
-
 static void tell(int *pipe)
 {
 	syscall3(__NR_write, pipe[1], "x", 1);
@@ -93,13 +80,6 @@ static void hear(int *pipe)
 static int open_(int flags)
 {
 	return (int)syscall4(__NR_openat, AT_FDCWD, FILE_, flags, 0644);
-}
-
-static void sleep_ms(long ms)
-{
-	long time[2] = { 0, ms * 1000000 };
-
-	syscall2(__NR_nanosleep, time, 0);
 }
 
 /* Lines of a file that are about locks on the file here, without numbers that differ. */

@@ -1,7 +1,7 @@
 /*
  * ipc: System V shared memory, semaphores and message queues. Prints the same on any Linux on which nobody else has any.
  */
-#include "start.h"
+#include "process.h"
 #include <asm/ipcbuf.h>
 #include <asm/msgbuf.h>
 #include <asm/sembuf.h>
@@ -75,26 +75,6 @@ static void show_file(const char *path, int others)
 			column = 0;
 	}
 	syscall3(__NR_write, 1, text, kept);
-}
-
-static long sleep_ms(long ms)
-{
-	long time[2] = { 0, ms * 1000000 };
-
-	return syscall2(__NR_nanosleep, time, 0);
-}
-
-static long fork_(void)
-{
-	return syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);
-}
-
-static long wait_(long pid)
-{
-	int status = 0;
-
-	syscall4(__NR_wait4, pid, &status, 0, 0);
-	return status;
 }
 
 static void become(int uid)
@@ -379,29 +359,6 @@ static void receive(int id, size_t room, long type, int flags)
 		print("received %d\n", n);
 	else
 		print("received %d of type %d: %s\n", n, message.type, message.text);
-}
-
-/* Returns when a child sleeps. */
-static void until_asleep(long pid)
-{
-	char path[32] = "/proc/", state[128] = "", digits[16];
-	size_t n = 6, k = 0;
-
-	for (long rest = pid; rest > 0; rest /= 10)
-		digits[k++] = (char)('0' + rest % 10);
-	while (k > 0)
-		path[n++] = digits[--k];
-	memcpy(path + n, "/stat", 6);
-	for (;;) {
-		int fd = sys_open(path, O_RDONLY);
-		long got = syscall3(__NR_read, fd, state, sizeof(state));
-
-		syscall1(__NR_close, fd);
-		for (long i = 0; i + 2 < got; i++)
-			if (state[i] == ')' && state[i + 2] == 'S')
-				return;
-		sleep_ms(1);
-	}
 }
 
 static void messages(void)

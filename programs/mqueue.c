@@ -2,7 +2,7 @@
  * mqueue: POSIX message queues. Prints the same on any Linux on which nobody else has any, by the limits
  * that an unprivileged user has.
  */
-#include "start.h"
+#include "process.h"
 #include <linux/mqueue.h>
 
 #define SHOW(what, call) print("%s: %d\n", what, (long)(call))
@@ -60,43 +60,6 @@ static void receive(long mq)
 
 	buffer[n < 0 ? 0 : n] = 0;
 	print("received %d \"%s\" of %d\n", n, n < 0 ? "" : buffer, (long)priority);
-}
-
-static long fork_(void)
-{
-	return syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);
-}
-
-static long wait_(long pid)
-{
-	int status = 0;
-
-	syscall4(__NR_wait4, pid, &status, 0, 0);
-	return status >> 8;
-}
-
-/* Returns when a child sleeps. */
-static void until_asleep(long pid)
-{
-	char path[32] = "/proc/", text[128] = "", digits[16];
-	size_t n = 6, k = 0;
-
-	for (long rest = pid; rest > 0; rest /= 10)
-		digits[k++] = (char)('0' + rest % 10);
-	while (k > 0)
-		path[n++] = digits[--k];
-	memcpy(path + n, "/stat", 6);
-	for (;;) {
-		long time[2] = { 0, 1000000 };
-		int fd = sys_open(path, O_RDONLY);
-		long got = syscall3(__NR_read, fd, text, sizeof(text));
-
-		syscall1(__NR_close, fd);
-		for (long i = 0; i + 2 < got; i++)
-			if (text[i] == ')' && text[i + 2] == 'S')
-				return;
-		syscall2(__NR_nanosleep, time, 0);
-	}
 }
 
 static void show(long mq)
@@ -246,7 +209,7 @@ static void messages(void)
 	until_asleep(n);
 	SHOW("to the child", send(mq, "for the child", 0));
 	SHOW("nothing", syscall5(__NR_mq_timedreceive, mq, buffer, 100, 0, 0));
-	SHOW("it ends", wait_(n));
+	SHOW("it ends", wait_(n) >> 8);
 	for (int i = 0; i < 3; i++)
 		send(mq, "old", 2);
 	n = fork_();
@@ -254,7 +217,7 @@ static void messages(void)
 		exit_group((int)-send(writing, "urgent", 9));
 	until_asleep(n);
 	receive(mq);
-	SHOW("sent at last", wait_(n));
+	SHOW("sent at last", wait_(n) >> 8);
 	show(mq);
 	receive(mq);
 	while (syscall5(__NR_mq_timedreceive, mq, buffer, 100, 0, 0) >= 0)

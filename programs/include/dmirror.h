@@ -43,4 +43,25 @@ __attribute__((unused)) static long dmirror(int fd, unsigned long command, void 
 	return error < 0 ? error : (long)cmd.cpages;
 }
 
+/* Prints what SNAPSHOT says of up to 1024 pages: bytes in hexadecimal, and how many are the same in a row. */
+__attribute__((unused)) static void dmirror_snapshot(int fd, char *addr, size_t npages)
+{
+	static const char digits[] = "0123456789abcdef";
+	static unsigned char bytes[1024];
+	struct hmm_dmirror_cmd cmd = { .addr = (uintptr_t)addr, .ptr = (uintptr_t)bytes, .npages = npages };
+	long error = syscall3(__NR_ioctl, fd, HMM_DMIRROR_SNAPSHOT, &cmd);
+
+	print("  snapshot %d:", error);
+	for (size_t i = 0; i < npages;) {
+		char byte[3] = { digits[bytes[i] >> 4], digits[bytes[i] & 15], 0 };
+		size_t run = 1;
+
+		while (i + run < npages && bytes[i + run] == bytes[i])
+			run++;
+		print(" %dx%s", run, byte);
+		i += run;
+	}
+	print("\n");
+}
+
 #endif
