@@ -1,10 +1,10 @@
-import { O, SWITCH, type Kernel, type MaySleep } from "@faultline/kernel";
 import { parseOperatorLine } from "@faultline/riscv";
 import { expect, test } from "vitest";
 import { Random } from "../packages/checker/test/fuzz.js";
 import { Invariants } from "../packages/checker/src/invariants.js";
 import { LockOrder } from "../packages/checker/src/lock_order.js";
 import { runGuest, type GuestRun } from "../packages/riscv/test/guest.js";
+import { drive, tree } from "./still.js";
 
 const LINES = 10_000;
 /** Lines of one machine. */
@@ -14,30 +14,6 @@ const BEFORE = ["mkdir /sys/fs/cgroup/a", "mkdir /sys/fs/cgroup/a/b", "mkdir /tm
 /** Takes 4 MiB, gives them to a device, and sleeps: every file about a process has something to say. */
 const PROGRAM = "exclusive-swap";
 const SETTINGS = { args: ["4"], before: BEFORE, lineTimeoutSeconds: 0.0005 };
-
-/** Runs kernel code to its end on a machine that stands still. */
-function drive<T>(code: MaySleep<T>): T {
-  for (;;) {
-    const step = code.next();
-    if (step.done === true) return step.value;
-    if (step.value !== SWITCH) throw new Error("it waits, and nobody runs");
-  }
-}
-
-/** Every path below a directory, whatever it is; links are named and not followed. */
-function* tree(k: Kernel, path: string): MaySleep<string[]> {
-  const { vfs } = k.m;
-  const dir = yield* vfs.open(k, path, O.RDONLY | O.DIRECTORY, 0);
-  if (typeof dir === "number") return [];
-  const paths: string[] = [];
-  for (const { name, kind } of yield* dir.inode.readdir!(k)) {
-    const below = path === "/" ? `/${name}` : `${path}/${name}`;
-    paths.push(below);
-    if (kind === "directory") paths.push(...(yield* tree(k, below)));
-  }
-  yield* vfs.put(k, dir);
-  return paths;
-}
 
 const TEXTS = [
   "", " ", "0", "1", "2", "3", "-1", "+1", "00", "010", "0x10", "1.5", "1e9", "max", "MAX", "1G", "4K", "16777216", "1 2", "1,2", "never",
