@@ -13,7 +13,7 @@ export default scenario({
     yield* t.store32(page, 100);
     yield* t.drainLruBatches();
     yield* t.makeExclusive(0, page, 1);
-    return { page, child: 0, exclusive: false };
+    return { page, child: 0 };
   },
 
   threads: {
@@ -21,11 +21,6 @@ export default scenario({
       on: { cpu: 0 },
       *run(t, s) {
         s.child = yield* t.fork();
-        if (s.child < 0) return;
-        s.exclusive = yield* t.inChild(s.child, function* (child) {
-          yield* [];
-          return child.isExclusive(s.page);
-        });
       },
     },
     device: {
@@ -39,7 +34,11 @@ export default scenario({
   *check(t, s) {
     // Under the page-table lock fork can only try for the folio's: it answers ENOMEM where the driver has it.
     if (s.child < 0) return null;
-    if (s.exclusive) return "the child has a device-exclusive entry";
+    const exclusive = yield* t.inChild(s.child, function* (child) {
+      yield* [];
+      return child.isExclusive(s.page);
+    });
+    if (exclusive) return "the child has a device-exclusive entry";
     const theirs = yield* t.inChild(s.child, (child) => child.load32(s.page));
     if (theirs !== 100 && theirs !== 110) return `the child has ${theirs}`;
     const ours = yield* t.load32(s.page);
