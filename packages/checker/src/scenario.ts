@@ -309,6 +309,13 @@ export class ThreadApi {
     return yield* this.k.vmscan.memoryReclaim(this.k, this.k.m.current!.memcg, pages);
   }
 
+  /** Lets the scenario's cgroup have no more memory than it has now, as memory.max does. */
+  limitMemory(): void {
+    const { memcgs, current } = this.k.m;
+    memcgs.drainAllStock();
+    current!.memcg.max = current!.memcg.usage;
+  }
+
   /** One pass of reclaim over all LRU lists of the scenario's cgroup, as under the highest pressure. */
   *shrinkLruvec(): MaySleep<void> {
     const { k } = this;

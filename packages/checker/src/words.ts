@@ -6,12 +6,11 @@ const PAGE_SHIFT = 12;
 
 /** What a step is about to do, in words: "write PTE of 0x3ff7fff000". */
 export function describeStep(m: Machine, op: Op, object: number): string {
-  const verb = VERBS[op];
-  return verb === undefined ? `${Op[op]} ${object}` : verb.replace("%", objectOf(m, SPACE_OF[op]!, object));
+  return VERBS[op].replace("%", objectOf(m, SPACE_OF[op]!, object));
 }
 
 /** `%` is where the object goes. */
-const VERBS: Partial<Record<Op, string>> = {
+const VERBS: Record<Op, string> = {
   [Op.Run]: "run",
   [Op.SpinLock]: "lock %",
   [Op.SpinUnlock]: "unlock %",
@@ -62,12 +61,18 @@ const VERBS: Partial<Record<Op, string>> = {
   [Op.SwapCache]: "swap cache at %",
   [Op.SwapRead]: "read %",
   [Op.SwapWrite]: "write %",
+  [Op.PageCacheRead]: "read page cache",
+  [Op.PageCacheWrite]: "change page cache",
   [Op.Wake]: "wake %",
+  [Op.Process]: "state of %",
   [Op.Pcp]: "free pages of %",
   [Op.Pgmap]: "memory of devices",
   [Op.Memcg]: "charge of %",
   [Op.MmCounter]: "counters of %",
+  [Op.Thp]: "queues of huge pages",
   [Op.Stats]: "statistics",
+  [Op.Inode]: "state of %",
+  [Op.Userfault]: "state of %",
   [Op.RcuRead]: "RCU read section",
   [Op.RcuPeriod]: "RCU grace period",
 };
@@ -97,6 +102,12 @@ function objectOf(m: Machine, space: Space, object: number): string {
       return `slot ${object}`;
     case Space.Task:
       return m.tasks.get(object)?.comm ?? `task ${object}`;
+    case Space.Process:
+      return object === 0 ? "all processes" : `process ${object}`;
+    case Space.Inode:
+      return `inode ${object}`;
+    case Space.Userfault:
+      return `userfaultfd ${object}`;
     case Space.Memcg:
       return `memcg ${object}`;
     default:
