@@ -91,6 +91,8 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/mprotect.ts: canChangePteWritable": UNDER_CALLERS_LOCK,
   "mm/pte_batch.ts: modifyPteBatch/(anonymous)": `${UNDER_CALLERS_POINT} (PteWrite, by ptepModify)`,
   "mm/pte_batch.ts: folioPteBatch": `${UNDER_CALLERS_LOCK}, and its look (PteRead)`,
+  "fs/proc/node_state.ts: nodeState": "statistics: each page as it happens to be met",
+  "mm/hstate.ts: Hstate.ofNode": "statistics: each page as it happens to be met",
   "fs/proc/page.ts: isFreeBuddy": "statistics: each page as it happens to be met",
   "fs/proc/page.ts: stablePageFlags": `${UNDER_CALLERS_POINT} (PageFlags)`,
   "fs/proc/vmstat.ts: zoneUses": "statistics: each page as it happens to be met",

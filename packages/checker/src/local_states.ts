@@ -855,6 +855,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(vma.anonPgoff);
     this.see(vma.anonVma === null ? 0 : vma.anonVma.id);
     this.see(vma.uffd === null ? 0 : vma.uffd.id);
+    if (vma.policy !== null) for (const value of Object.values(vma.policy)) this.see(value as number);
     this.see(vma.anonId * 2 + (vma.forked ? 1 : 0));
   }
 

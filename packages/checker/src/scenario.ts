@@ -36,6 +36,8 @@ export interface ScenarioMachine {
   readonly swapSlots?: number;
   /** 1 to 8; 2 by default. */
   readonly cpus?: number;
+  /** NUMA nodes that CPUs and frames are divided among, 1 to 4; 1 by default. Nothing is scanned but by `numaScan`. */
+  readonly nodes?: number;
   /** Test devices, each with an engine that runs device threads; 1 by default. */
   readonly devices?: number;
   /** Pages of memory of each device: device-private of the first two, device-coherent of the others; none by default. */

@@ -144,7 +144,7 @@ export class World {
     readonly options: WorldOptions = {},
   ) {
     const { overlays, memory, ftrace, follower, guests: runtime } = options;
-    const { frames = FRAMES, swapSlots = 0, cpus = 2, devices = 1, devicePages = 0 } = scenario.machine ?? {};
+    const { frames = FRAMES, swapSlots = 0, cpus = 2, nodes = 1, devices = 1, devicePages = 0 } = scenario.machine ?? {};
     const programs = Object.entries(scenario.threads).filter(([, thread]) => "elf" in thread);
     if (programs.length > 0 && runtime === undefined) throw new ScenarioError(`thread '${programs[0]![0]}' is a program, and nothing here runs programs`);
     this.m = new Machine(
@@ -153,6 +153,7 @@ export class World {
         reservedFrames: RESERVED_FRAMES,
         swapSlots,
         cpus,
+        nodes,
         seed: 1,
         tlbEntries: programs.length > 0 ? GUEST_TLB_ENTRIES : TLB_ENTRIES,
         checking: true,

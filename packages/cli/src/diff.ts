@@ -18,6 +18,7 @@ export interface DiffOptions extends KernelOptions {
   readonly memory: number;
   readonly swap: number;
   readonly cpus: number;
+  readonly nodes: number;
   readonly seed: number;
   readonly likeHost?: boolean;
   /** For both compilers, separated by blanks. */
@@ -172,6 +173,7 @@ async function runAsGuest(
     memoryBytes: options.memory,
     swapBytes: host?.swapBytes ?? options.swap,
     cpus: options.cpus,
+    nodes: options.nodes,
     seed: options.seed,
     overlays,
     release: `${options.release}.0`,

@@ -12,7 +12,7 @@ import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parseOperations, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parseNodes, parseOperations, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -113,6 +113,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--memory <SIZE>", "RAM, up to 4G (default: 2G)", parseMemory, 2 ** 31)
     .option("--swap <SIZE>", "swap space, 0 for none (default: 2G)", parseSwap, 2 ** 31)
     .option("--cpus <N>", "CPUs, up to 16 (default: 2)", parseCpus, 2)
+    .option("--nodes <N>", "NUMA nodes that CPUs and RAM are divided among, up to 8 (default: 1)", parseNodes, 1)
     .option("--seed <N>", "the seed of every choice that the machine makes (default: 1)", parseSeed, 1)
     .option("--mount <HOST:GUEST>", "a directory of this computer, read-only in the guest; repeatable", collectMount, [])
     .option("--before <LINE>", "do this before the program starts; repeatable", collectLine, [])
@@ -187,6 +188,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--memory <SIZE>", "RAM, up to 4G (default: 2G)", parseMemory, 2 ** 31)
     .option("--swap <SIZE>", "swap space, 0 for none (default: 2G)", parseSwap, 2 ** 31)
     .option("--cpus <N>", "CPUs, up to 16 (default: 2)", parseCpus, 2)
+    .option("--nodes <N>", "NUMA nodes that CPUs and RAM are divided among, up to 8 (default: 1)", parseNodes, 1)
     .option("--seed <N>", "the seed of every choice that the machine makes (default: 1)", parseSeed, 1)
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", DIFF_NOTES)

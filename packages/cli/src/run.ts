@@ -16,6 +16,7 @@ export interface RunOptions extends KernelOptions {
   readonly memory: number;
   readonly swap: number;
   readonly cpus: number;
+  readonly nodes: number;
   readonly seed: number;
   readonly before: readonly OperatorLine[];
   readonly do: readonly OperatorLine[];
@@ -95,7 +96,7 @@ export function replayCommand(options: RunOptions, program: string, args: readon
   for (const name of options.without) words.push("--without", name);
   for (const file of options.patch) words.push("--patch", file);
   words.push("--memory", formatSize(options.memory), "--swap", formatSize(options.swap));
-  words.push("--cpus", String(options.cpus), "--seed", String(options.seed));
+  words.push("--cpus", String(options.cpus), "--nodes", String(options.nodes), "--seed", String(options.seed));
   if (options.likeHost === true) words.push("--like-host");
   if (options.pageOwner === true) words.push("--page-owner");
   for (const { host, guest } of options.mount) words.push("--mount", `${host}:${guest}`);
@@ -135,6 +136,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       memoryBytes: options.memory,
       swapBytes: host?.swapBytes ?? options.swap,
       cpus: options.cpus,
+      nodes: options.nodes,
       seed: options.seed,
       overlays,
       ftrace: recording?.functions ?? false,

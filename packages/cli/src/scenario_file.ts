@@ -6,7 +6,7 @@ import { readProgram } from "./run.js";
 import { UserModule } from "./user_module.js";
 
 /** A scenario's machine: limits as `ScenarioMachine` gives them. */
-const MACHINE = { frames: [32, 4096], swapSlots: [0, 4096], cpus: [1, 8], devices: [0, 8], devicePages: [0, 1024] } as const;
+const MACHINE = { frames: [32, 4096], swapSlots: [0, 4096], cpus: [1, 8], nodes: [1, 4], devices: [0, 8], devicePages: [0, 1024] } as const;
 
 export interface LoadedScenario {
   /** As the user wrote it. */

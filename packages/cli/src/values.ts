@@ -1,4 +1,5 @@
 import { parseSchedule, type Decision } from "@faultline/checker";
+import { MAX_NODES } from "@faultline/kernel";
 import { InvalidArgumentError } from "commander";
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
@@ -51,6 +52,7 @@ function wholeNumber(min: number, max: number): (text: string) => number {
 }
 
 export const parseCpus = wholeNumber(1, MAX_CPUS);
+export const parseNodes = wholeNumber(1, MAX_NODES);
 /** More than that many switches away from those who could go on need no bound, but the exhaustive strategy. */
 export const parsePreemptions = wholeNumber(0, 64);
 /** Each more multiplies the states. */

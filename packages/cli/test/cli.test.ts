@@ -58,6 +58,8 @@ describe("what the command says of itself", () => {
         --memory <SIZE>         RAM, up to 4G (default: 2G)
         --swap <SIZE>           swap space, 0 for none (default: 2G)
         --cpus <N>              CPUs, up to 16 (default: 2)
+        --nodes <N>             NUMA nodes that CPUs and RAM are divided among, up to
+                                8 (default: 1)
         --seed <N>              the seed of every choice that the machine makes
                                 (default: 1)
         --mount <HOST:GUEST>    a directory of this computer, read-only in the guest;

@@ -28,6 +28,8 @@ import * as memcg from "./mm/memcg_charge.js";
 import * as memremap from "./mm/memremap.js";
 import * as migrateDevice from "./mm/migrate_device.js";
 import * as memory from "./mm/memory.js";
+import * as mbind from "./mm/mbind.js";
+import * as mempolicy from "./mm/mempolicy.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
 import * as memoryFailure from "./mm/memory_failure.js";
 import * as migrate from "./mm/migrate.js";
@@ -153,6 +155,8 @@ export const MAINLINE = {
   mdwe,
   memcg,
   memory,
+  mbind,
+  mempolicy,
   memoryDevice,
   memoryHotplug,
   memoryFailure,

@@ -22,6 +22,8 @@ import { DevicePagemaps } from "./mm/dev_pagemap.js";
 import { PageTables } from "./arch/pgtable.js";
 import { PageOwner } from "./mm/page_owner.js";
 import { Zones } from "./mm/zone.js";
+import { Nodes } from "./mm/nodes.js";
+import { NumaSettings } from "./mm/numa.js";
 import { Memcgs } from "./mm/memcontrol.js";
 import { SwapDevice } from "./mm/swap_device.js";
 import { FolioBatches } from "./mm/folio_batch.js";
@@ -49,6 +51,8 @@ export interface MachineConfig {
   /** Swap space in 4 KiB slots; 0 for none. */
   readonly swapSlots: number;
   readonly cpus: number;
+  /** NUMA nodes, among which CPUs and RAM are divided: 1, unless given, to MAX_NODES. */
+  readonly nodes?: number;
   readonly seed: number;
   /** TLB entries of each CPU, a power of two. */
   readonly tlbEntries: number;
@@ -84,6 +88,8 @@ export class Machine {
   readonly memmap: Memmap;
   readonly pgmaps: DevicePagemaps;
   readonly pt: PageTables;
+  readonly nodes: Nodes;
+  readonly numa: NumaSettings;
   readonly zones: Zones;
   readonly memoryBlocks: MemoryBlocks;
   /** null unless the machine boots with page_owner=on. */
@@ -183,6 +189,8 @@ export class Machine {
     this.pt = new PageTables(this);
     this.vmstat = new VmStat();
     this.memcgs = new Memcgs(this);
+    this.nodes = new Nodes(config.nodes ?? 1, config.frames, config.cpus);
+    this.numa = new NumaSettings(this.nodes.count, config.checking);
     this.zones = new Zones(this);
     this.vmSysctl = new VmSysctl(this.zones.freePages());
     this.memoryBlocks = new MemoryBlocks(this);

@@ -11,7 +11,7 @@ const SYSFS_MAGIC = 0x62656572;
 
 /**
  * /sys, as far as there is something behind it: transparent huge pages, the CPUs, memory blocks, and
- * the one memory node. `cgroup` and `debug` are where those file systems are mounted.
+ * the nodes. `cgroup` and `debug` are where those file systems are mounted.
  */
 export class Sysfs extends PseudoFs {
   readonly cgroup: PseudoDir;
@@ -22,14 +22,14 @@ export class Sysfs extends PseudoFs {
     this.cgroup = this.root.dir("fs").dir("cgroup");
     this.debug = this.root.dir("kernel").dir("debug", 0o700);
     new ThpSysfs(this, this.root.dir("kernel").dir("mm").dir("transparent_hugepage"));
-    addHugepages(this, m, this.root.dir("kernel").dir("mm").dir("hugepages"), false);
+    addHugepages(this, m, this.root.dir("kernel").dir("mm").dir("hugepages"), null);
     const system = this.root.dir("devices").dir("system");
-    addHugepages(this, m, system.dir("node").dir("node0").dir("hugepages"), true);
+    for (let node = 0; node < m.nodes.count; node++) addHugepages(this, m, system.dir("node").dir(`node${node}`).dir("hugepages"), node);
     addMemoryBlocks(this, m, system.dir("memory"));
     for (const name of ["online", "possible", "present"]) {
       addText(this, system.dir("cpu"), name, (k) => `${cpuList(k.m.config.cpus)}\n`);
     }
     addNodes(this, m, system.dir("node"));
-    addMmSettings(this, this.root.dir("kernel").dir("mm"));
+    addMmSettings(this, m, this.root.dir("kernel").dir("mm"));
   }
 }

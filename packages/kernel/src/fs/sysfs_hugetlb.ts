@@ -13,14 +13,14 @@ export function unsignedText(n: number): string {
 }
 
 /**
- * A directory for each size of huge pages: /sys/kernel/mm/hugepages, and (`ofNode`) that of the one
- * memory node, which has fewer files.
+ * A directory for each size of huge pages: /sys/kernel/mm/hugepages, and that of a node, which has
+ * fewer files.
  */
-export function addHugepages(fs: PseudoFs, m: Machine, dir: PseudoDir, ofNode: boolean): void {
-  for (const h of m.hugetlb.hstates) addHstate(fs, h, dir.dir(h.name), ofNode);
+export function addHugepages(fs: PseudoFs, m: Machine, dir: PseudoDir, ofNode: number | null): void {
+  for (const h of m.hugetlb.hstates) addHstate(fs, m, h, dir.dir(h.name), ofNode);
 }
 
-function addHstate(fs: PseudoFs, h: Hstate, dir: PseudoDir, ofNode: boolean): void {
+function addHstate(fs: PseudoFs, m: Machine, h: Hstate, dir: PseudoDir, ofNode: number | null): void {
   const add = (name: string, show: ((k: Kernel) => number | string) | null, store: Store | null): void => {
     dir.add(
       name,
@@ -41,16 +41,18 @@ function addHstate(fs: PseudoFs, h: Hstate, dir: PseudoDir, ofNode: boolean): vo
       }),
     );
   };
-  const setCount: Store = function* (k, text) {
+  const of = (): Pick<Hstate, "nrHugePages" | "freeHugePages" | "surplusHugePages"> => (ofNode === null ? h : h.ofNode(ofNode));
+  // The pools are the machine's: where there are more nodes, that of one cannot be set.
+  const setCount: Store | null = ofNode !== null && m.nodes.count > 1 ? null : function* (k, text) {
     const count = parseUnsigned(text);
     if (count === null) return -Errno.EINVAL;
     yield* k.hugetlbPool.setMaxHugePages(k, h, count);
     return 0;
   };
-  add("nr_hugepages", () => h.nrHugePages, setCount);
-  add("free_hugepages", () => h.freeHugePages, null);
-  add("surplus_hugepages", () => h.surplusHugePages, null);
-  if (!ofNode) {
+  add("nr_hugepages", () => of().nrHugePages, setCount);
+  add("free_hugepages", () => of().freeHugePages, null);
+  add("surplus_hugepages", () => of().surplusHugePages, null);
+  if (ofNode === null) {
     add("nr_hugepages_mempolicy", () => h.nrHugePages, setCount);
     add("resv_hugepages", () => h.resvHugePages, null);
     add("nr_overcommit_hugepages", () => h.nrOvercommitHugePages, function* (k, text) {

@@ -4,36 +4,68 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { Lru } from "../mm/lruvec.js";
-import { cpuList } from "./proc/array.js";
-import { lruTotals } from "./proc/meminfo.js";
-import { compactMemory } from "./proc/sysctl_vm.js";
+import { nodeList } from "../mm/mempolicy.js";
+import { ZoneId } from "../mm/zone.js";
+import { nodeState } from "./proc/node_state.js";
 import { nodeVmstat, numastat } from "./proc/vmstat.js";
-import { PseudoLink, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
+import { parseUnsigned, PseudoLink, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
 import { addText, SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
 /** What lists of CPUs say that their size is. */
 const CPU_LIST_SIZE = 28_672;
 
-/** /sys/devices/system/node: the one node that all memory and all CPUs belong to. */
+/** /sys/devices/system/node: which CPUs and which memory belong to which node. */
 export function addNodes(fs: PseudoFs, m: Machine, dir: PseudoDir): void {
-  for (const name of ["online", "possible", "has_cpu", "has_memory", "has_normal_memory"]) addText(fs, dir, name, () => "0\n");
+  const { nodes } = m;
+  const all = Array.from({ length: nodes.count }, (_, node) => node);
+  const list = (of: (k: Kernel, node: number) => boolean) => (k: Kernel) => `${nodeList(all.filter((node) => of(k, node)).reduce((mask, node) => mask | (1 << node), 0))}\n`;
+  for (const name of ["online", "possible"]) addText(fs, dir, name, list(() => true));
+  addText(fs, dir, "has_cpu", list((_k, node) => nodes.cpusOf(node).length > 0));
+  addText(fs, dir, "has_memory", list((k, node) => k.m.zones.ofNode(node).some((zone) => zone.present > 0)));
+  addText(fs, dir, "has_normal_memory", list((k, node) => k.m.zones.ofNode(node).some((zone) => zone.present > 0 && zone.id !== ZoneId.Movable)));
   addText(fs, dir, "has_generic_initiator", () => "\n");
-  const node = dir.dir("node0");
-  addText(fs, node, "cpulist", (k) => `${cpuList(k.m.config.cpus)}\n`, CPU_LIST_SIZE);
-  addText(fs, node, "cpumap", (k) => `${(2 ** k.m.config.cpus - 1).toString(16)}\n`);
-  addText(fs, node, "distance", () => "10\n");
-  addText(fs, node, "meminfo", nodeMeminfo);
-  addText(fs, node, "numastat", numastat);
-  addText(fs, node, "vmstat", nodeVmstat);
-  node.add("compact", new TextFile(fs, { mode: 0o200, strict: true, size: SYSFS_FILE_SIZE, store: compact }));
-  for (let cpu = 0; cpu < m.config.cpus; cpu++) node.add(`cpu${cpu}`, new PseudoLink(fs, () => `../../cpu/cpu${cpu}`));
-  for (const { id } of m.memoryBlocks.list) node.add(`memory${id}`, new PseudoLink(fs, () => `../../memory/memory${id}`));
+  for (const node of all) addNode(fs, m, dir.dir(`node${node}`), node);
 }
 
-/** /sys/kernel/mm/numa and swap: settings that mean something on machines with more nodes, and other disks. */
-export function addMmSettings(fs: PseudoFs, mm: PseudoDir): void {
+function addNode(fs: PseudoFs, m: Machine, dir: PseudoDir, node: number): void {
+  const { nodes } = m;
+  const cpus = nodes.cpusOf(node);
+  const bits = cpus.reduce((mask, cpu) => mask | (1 << cpu), 0);
+  addText(fs, dir, "cpulist", () => `${nodeList(bits)}\n`, CPU_LIST_SIZE);
+  addText(fs, dir, "cpumap", (k) => `${bits.toString(16).padStart(Math.ceil(k.m.config.cpus / 4), "0")}\n`);
+  addText(fs, dir, "distance", () => `${Array.from({ length: nodes.count }, (_, other) => nodes.distance(node, other)).join(" ")}\n`);
+  addText(fs, dir, "meminfo", (k) => nodeMeminfo(k, node));
+  addText(fs, dir, "numastat", (k) => numastat(k, node));
+  addText(fs, dir, "vmstat", (k) => nodeVmstat(k, node));
+  dir.add("compact", new TextFile(fs, { mode: 0o200, strict: true, size: SYSFS_FILE_SIZE, store: compact(node) }));
+  for (const cpu of cpus) dir.add(`cpu${cpu}`, new PseudoLink(fs, () => `../../cpu/cpu${cpu}`));
+  for (const { id, firstPage } of m.memoryBlocks.list) {
+    if (nodes.of(firstPage) === node) dir.add(`memory${id}`, new PseudoLink(fs, () => `../../memory/memory${id}`));
+  }
+}
+
+/** /sys/kernel/mm/numa and swap: settings that mean something with memory of several tiers, and other disks; mempolicy: turns of nodes. */
+export function addMmSettings(fs: PseudoFs, m: Machine, mm: PseudoDir): void {
+  const interleave = mm.dir("mempolicy").dir("weighted_interleave");
+  for (let node = 0; node < m.nodes.count; node++) addWeight(fs, interleave, node);
   addBoolean(fs, mm.dir("numa"), "demotion_enabled", (k) => k.m.demotionEnabled, (k, on) => (k.m.demotionEnabled = on));
   addBoolean(fs, mm.dir("swap"), "vma_ra_enabled", (k) => k.m.vmaReadahead, (k, on) => (k.m.vmaReadahead = on));
+}
+
+/** How many pages in a row a node gets: 1 to 255, and 1 again for 0 or nothing. */
+function addWeight(fs: PseudoFs, dir: PseudoDir, node: number): void {
+  const store: Store = function* (k, text) {
+    if (k.m.point(Op.Stats, 0)) yield SWITCH;
+    const weight = text.trim() === "" ? 0 : parseUnsigned(text);
+    if (weight === null || weight > 255) return -Errno.EINVAL;
+    k.m.numa.weights[node] = Math.max(1, weight);
+    return 0;
+  };
+  const show = function* (k: Kernel): MaySleep<string> {
+    if (k.m.point(Op.Stats, 0)) yield SWITCH;
+    return `${k.m.numa.weights[node]}\n`;
+  };
+  dir.add(`node${node}`, new TextFile(fs, { mode: 0o644, strict: true, size: SYSFS_FILE_SIZE, show, store }));
 }
 
 /** A setting that is shown as true or false, and taken as kstrtobool() takes it. */
@@ -61,18 +93,20 @@ function addBoolean(fs: PseudoFs, dir: PseudoDir, name: string, get: (k: Kernel)
 }
 
 /** Whatever is written asks for it. */
-function* compact(k: Kernel): MaySleep<number> {
-  return yield* compactMemory(k);
+function compact(node: number): Store {
+  return function* (k: Kernel): MaySleep<number> {
+    yield* k.compaction.compactNode(k, node);
+    return 0;
+  };
 }
 
-/** meminfo of the node, in kB. */
-function nodeMeminfo(k: Kernel): string {
-  const { zones, vmstat, hugetlb } = k.m;
-  const { pages } = vmstat;
-  const lru = lruTotals(k);
+/** meminfo of a node, in kB. */
+function nodeMeminfo(k: Kernel, node: number): string {
+  const { zones, hugetlb } = k.m;
+  const { pages, lru } = nodeState(k, node);
   const of = (list: Lru): number => lru[list]!;
-  const total = zones.totalPages();
-  const free = zones.freePages();
+  const total = zones.totalPages(zones.ofNode(node));
+  const free = zones.freePages(zones.ofNode(node));
   const rows: readonly (readonly [name: string, pages: number])[] = [
     ["MemTotal", total],
     ["MemFree", free],
@@ -111,14 +145,14 @@ function nodeMeminfo(k: Kernel): string {
     ["GPUActive", 0],
     ["GPUReclaim", 0],
   ];
-  const h = hugetlb.defaultHstate;
+  const h = hugetlb.defaultHstate.ofNode(node);
   const huge: readonly (readonly [name: string, n: number])[] = [
     ["Total", h.nrHugePages],
     ["Free", h.freeHugePages],
     ["Surp", h.surplusHugePages],
   ];
   return (
-    rows.map(([name, n]) => `Node 0 ${`${name}:`.padEnd(15)} ${String(n * 4).padStart(8)} kB\n`).join("") +
-    huge.map(([name, n]) => `Node 0 HugePages_${`${name}:`.padEnd(6)} ${String(n).padStart(5)}\n`).join("")
+    rows.map(([name, n]) => `Node ${node} ${`${name}:`.padEnd(15)} ${String(n * 4).padStart(8)} kB\n`).join("") +
+    huge.map(([name, n]) => `Node ${node} HugePages_${`${name}:`.padEnd(6)} ${String(n).padStart(5)}\n`).join("")
   );
 }

@@ -81,6 +81,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma, forked: ForkedCtx[]): MaySl
   const { m } = k;
   const vma = mm.newVma(src.startVpn, src.endVpn, src.flags & ~VM_LOCKED_MASK, src.pgoff, src.name, src.file);
   vma.uffd = src.uffd;
+  vma.policy = src.policy;
   vma.anonPgoff = src.anonPgoff;
   yield* k.uffdEvents.dupUserfaultfd(k, vma, forked);
   if (src.file !== null) src.file.references++;

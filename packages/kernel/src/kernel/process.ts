@@ -1,5 +1,6 @@
 import type { FileTable, OpenFile } from "../fs/vfs.js";
 import type { Memcg } from "../mm/memcontrol.js";
+import type { Mempolicy } from "../mm/mempolicy.js";
 import type { Mm } from "../mm/mm_types.js";
 import { FULL_CAPABILITIES, type Capabilities } from "./capability.js";
 import { ROOT_CREDENTIALS, type Credentials } from "./cred.js";
@@ -50,8 +51,10 @@ export class ThreadState {
   semUndo: SemUndoList | null = null;
   /** Whom it acts as in place of its process's credentials, while a call asks what the real ids may do. */
   actingAs: { readonly cred: Credentials; readonly capabilities: Capabilities } | null = null;
-  /** MPOL_*, with its flags. */
-  mempolicy = 0;
+  /** Where its memory is to be (set_mempolicy()); null for the node that it runs on. */
+  mempolicy: Mempolicy | null = null;
+  /** Allocations for which nodes have taken turns, by that policy. */
+  interleaveIndex = 0;
   /** Makes the scheduler's state visible to strace and to the report of stuck guests. */
   syscall = "";
 }

@@ -1,8 +1,8 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { gfpMigratetype } from "./page_alloc.js";
 import { GFP_MIGRATE, gfpZone } from "./gfp.js";
+import type { AllocNodes } from "./mempolicy.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { NO_PAGE, PG } from "./page.js";
 import { MigrateType, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from "./pageblock.js";
@@ -26,11 +26,11 @@ interface CompactControl {
 }
 
 /** Compacts the zones that an allocation may have until one has a block of the order, or all have been gone through. */
-export function* tryToCompactPages(k: Kernel, gfp: number, order: number, mode: MigrateMode): MaySleep<void> {
+export function* tryToCompactPages(k: Kernel, gfp: number, order: number, mode: MigrateMode, nodes: AllocNodes | null = null): MaySleep<void> {
   const { m } = k;
   const { events } = m.vmstat;
   let stalled = false;
-  for (const zone of m.zones.zonelist(gfpMigratetype(gfp))) {
+  for (const zone of k.pageAlloc.zonesFor(k, gfp, nodes)) {
     const enough = zone.low + zone.lowmemReserve[gfpZone(gfp)]! + (2 << order);
     if (m.point(Op.GuardedRead, zone.lock.id)) yield SWITCH;
     // Without room to move to there is nothing to be won.
@@ -51,9 +51,9 @@ export function* tryToCompactPages(k: Kernel, gfp: number, order: number, mode: 
   events.compact_fail++;
 }
 
-/** compact_memory: everything that can move goes to the upper end of its zone. */
-export function* compactNode(k: Kernel): MaySleep<void> {
-  for (const zone of k.m.zones.list) if (zone.managed > 0) yield* k.compaction.compactZone(k, zone, -1, MigrateMode.SYNC);
+/** A node's compact file, and for each compact_memory: everything that can move goes to the upper end of its zone. */
+export function* compactNode(k: Kernel, node: number): MaySleep<void> {
+  for (const zone of k.m.zones.ofNode(node)) if (zone.managed > 0) yield* k.compaction.compactZone(k, zone, -1, MigrateMode.SYNC);
 }
 
 /**

@@ -10,6 +10,7 @@ import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 import { PteMarker } from "./pte_marker.js";
 import { isUffdRwp, trapped } from "./uffd_rwp.js";
 import { isUffdWp } from "./uffd_wp.js";
+import { GFP_ANON_FOLIO } from "./gfp.js";
 
 /** What fork copies though a fault would find the pages again: what stands in the entries alone (since 6.19 a mask). */
 const VM_COPY_ON_FORK = VM_UFFD_PROTECTS | VM.MAYBE_GUARD | VM.PFNMAP;
@@ -104,7 +105,7 @@ export function* copyPteRange(k: Kernel, dst: Vma, src: Vma, start: number, end:
     if (!dstPtl.tryUnlock()) yield* dstPtl.unlock();
     if (result !== Copied.NeedsPage) continue;
     // Not under the locks: the entry is looked at again then.
-    spare = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(src.mm));
+    spare = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(src.mm), GFP_ANON_FOLIO, k.mempolicy.vmaNodes(k, src, vpn));
     result = spare === NO_PAGE ? Copied.NoMemory : Copied.Again;
   }
   if (spare !== NO_PAGE) yield* k.swap.folioPut(k, spare, "alloc");

@@ -8,6 +8,7 @@ import { VM, VM_UFFD_PROTECTS, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import { shmemInode } from "./shmem_inode.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+import { GFP_ANON_FOLIO } from "./gfp.js";
 
 /** What `VmOps.fault` says when it gives no page. */
 const NO_PAGE_FOUND = VmFault.ERROR | VmFault.RETRY | VmFault.NOPAGE;
@@ -47,7 +48,7 @@ export function* doCowFault(k: Kernel, vmf: Vmf): MaySleep<number> {
     const prepared = yield* k.memory.vmfAnonPrepare(k, vmf);
     if (prepared !== 0) return prepared;
   }
-  const copy = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
+  const copy = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm), GFP_ANON_FOLIO, k.mempolicy.vmaNodes(k, vma, vmf.vpn));
   if (copy === NO_PAGE) return VmFault.OOM;
   let result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) === 0) {

@@ -2,6 +2,7 @@ import { Mutex, SpinLock } from "../kernel/locks.js";
 import type { Machine } from "../machine.js";
 import { HugetlbFs } from "../fs/hugetlbfs.js";
 import { FolioList } from "./lruvec.js";
+import { PG } from "./page.js";
 import type { Subpool } from "./hugetlb_reserve.js";
 
 /** What is known of a hugetlb folio beyond its page flags: bits in its `private`. */
@@ -32,6 +33,8 @@ export class Hstate {
   nrOvercommitHugePages = 0;
   /** What /proc/sys/vm/nr_hugepages shows: the persistent pages after the last change. */
   maxHugePages = 0;
+  /** The node that the next page of the pool is to come from: nodes take turns. */
+  nextNode = 0;
   /** The order of the pages that one can be demoted to; 0 for none. */
   demoteOrder = 0;
   readonly free: FolioList;
@@ -39,7 +42,7 @@ export class Hstate {
   readonly resizeLock: Mutex;
 
   constructor(
-    m: Machine,
+    private readonly m: Machine,
     readonly order: number,
   ) {
     this.free = new FolioList(m.memmap);
@@ -61,6 +64,19 @@ export class Hstate {
 
   get persistentHugePages(): number {
     return this.nrHugePages - this.surplusHugePages;
+  }
+
+  /** What of the pool is on a node. */
+  ofNode(node: number): { readonly nrHugePages: number; readonly freeHugePages: number; readonly surplusHugePages: number } {
+    const { memmap, nodes } = this.m;
+    if (nodes.count === 1) return this;
+    let [all, free] = [0, 0];
+    for (let folio = nodes.startPage(node); folio < nodes.endPage(node); folio++) {
+      if (!memmap.has(folio, PG.hugetlb) || memmap.order[folio] !== this.order) continue;
+      all++;
+      if (memmap.refcount[folio] === 0) free++;
+    }
+    return { nrHugePages: all, freeHugePages: free, surplusHugePages: 0 };
   }
 
   /** Larger than what the buddy allocator has blocks of. */

@@ -112,7 +112,7 @@ export function* doHugePmdAnonymousPage(
   if ((vma.flags & VM.UFFD_MISSING) !== 0) return yield* k.hugeMemory.hugeUserfault(k, { vma, vpn, addr, flags }, pmd);
   if (!vma.mm.khugepaged) yield* k.khugepaged.khugepagedEnterVma(k, vma);
   if ((flags & FaultFlag.WRITE) === 0 && k.m.thp.useZeroPage) return yield* k.hugeMemory.mapHugeZero(k, vma, vpn, pmd);
-  const folio = yield* k.hugeMemory.allocHugeAnonFolio(k, vma);
+  const folio = yield* k.hugeMemory.allocHugeAnonFolio(k, vma, vpn);
   if (folio === NO_PAGE) return VmFault.FALLBACK;
   return yield* k.hugeMemory.mapHugeFolio(k, vma, vpn, pmd, folio, 0, 0);
 }
@@ -129,9 +129,9 @@ export function* hugeUserfault(k: Kernel, at: FaultAt, pmd: number): MaySleep<nu
 }
 
 /** A charged folio of 2 MiB, cleared; NO_PAGE where small pages must do. */
-export function* allocHugeAnonFolio(k: Kernel, vma: Vma): MaySleep<number> {
+export function* allocHugeAnonFolio(k: Kernel, vma: Vma, vpn: number): MaySleep<number> {
   const { m } = k;
-  const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), HPAGE_PMD_ORDER);
+  const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), HPAGE_PMD_ORDER, k.mempolicy.vmaNodes(k, vma, vpn, HPAGE_PMD_ORDER));
   if (folio === NO_PAGE) {
     m.vmstat.events.thp_fault_fallback++;
     m.thp.stats(HPAGE_PMD_ORDER).anon_fault_fallback++;
@@ -366,7 +366,7 @@ export function* replaceHugeZero(
   oldPfn: number,
 ): MaySleep<number> {
   const allowed = k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER);
-  const folio = allowed ? yield* k.hugeMemory.allocHugeAnonFolio(k, vma) : NO_PAGE;
+  const folio = allowed ? yield* k.hugeMemory.allocHugeAnonFolio(k, vma, vpn) : NO_PAGE;
   if (folio === NO_PAGE) {
     yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
     return VmFault.FALLBACK;

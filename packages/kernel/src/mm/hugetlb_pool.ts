@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { GFP_HIGHUSER_MOVABLE, Gfp } from "./gfp.js";
 import { HPG, type Hstate } from "./hstate.js";
+import type { AllocNodes } from "./mempolicy.js";
 import { NO_PAGE, PG } from "./page.js";
 import { PAGEBLOCK_PAGES } from "./pageblock.js";
 import { ZoneId, type Zone } from "./zone.js";
@@ -13,11 +14,20 @@ const GFP_HUGETLB = GFP_HIGHUSER_MOVABLE | Gfp.COMP | Gfp.NOWARN;
 
 /* Between the buddy allocator and hugetlb. */
 
+/** Nodes take turns in giving pages to a pool. */
+export function nextNode(k: Kernel, h: Hstate): AllocNodes | null {
+  const { count } = k.m.nodes;
+  if (count === 1) return null;
+  const node = h.nextNode;
+  h.nextNode = (node + 1) % count;
+  return { node, mask: -1, strict: false, interleaved: false };
+}
+
 /** A hugetlb folio from the buddy allocator that nobody has a reference to, and no pool counts yet; NO_PAGE when there is none. */
 export function* allocFresh(k: Kernel, h: Hstate): MaySleep<number> {
   const { m } = k;
   const { memmap, vmstat } = m;
-  const folio = h.isGigantic ? yield* k.hugetlbPool.allocGigantic(k, h) : yield* k.pageAlloc.allocFolio(k, GFP_HUGETLB | Gfp.RETRY_MAYFAIL, h.order);
+  const folio = h.isGigantic ? yield* k.hugetlbPool.allocGigantic(k, h) : yield* k.pageAlloc.allocFolio(k, GFP_HUGETLB | Gfp.RETRY_MAYFAIL, h.order, k.hugetlbPool.nextNode(k, h));
   if (!h.isGigantic) vmstat.events[folio === NO_PAGE ? "htlb_buddy_alloc_fail" : "htlb_buddy_alloc_success"]++;
   if (folio === NO_PAGE) return NO_PAGE;
   if (m.point(Op.RefPut, folio)) yield SWITCH;

@@ -9,6 +9,7 @@ import { Event } from "../trace.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { BatchKind } from "./folio_batch.js";
 import type { Memcg } from "./memcontrol.js";
+import type { AllocNodes } from "./mempolicy.js";
 import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_ANON_FOLIO, GFP_ZEROED_FOLIO } from "./gfp.js";
@@ -343,8 +344,9 @@ export function* doAnonymousPage(k: Kernel, vmf: Vmf): MaySleep<number> {
   }
   // From here on this is the hottest path of all: what is usual is done without a generator.
   const memcg = m.memcgs.ofMm(vma.mm);
-  let folio = k.memory.allocAnonFolioFast(k, memcg);
-  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k, memcg, GFP_ZEROED_FOLIO);
+  const nodes = k.mempolicy.vmaNodes(k, vma, vpn);
+  let folio = k.memory.allocAnonFolioFast(k, memcg, nodes);
+  if (folio === NO_PAGE) folio = yield* k.memory.allocAnonFolio(k, memcg, GFP_ZEROED_FOLIO, nodes);
   // Where memory may be dropped, it is no reason to kill: the access is tried again.
   if (folio === NO_PAGE) return (vma.flags & VM.DROPPABLE) !== 0 ? 0 : VmFault.OOM;
   m.ram.clear(folio);
@@ -386,7 +388,7 @@ export function* mapLargeAnonFolio(k: Kernel, vmf: Vmf): MaySleep<number> {
     const start = vpn & -pages;
     if (m.point(Op.PteRead, vmf.ptep)) yield SWITCH;
     if (!k.memory.pteRangeNone(k, first, pages)) continue;
-    const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), order);
+    const folio = yield* k.pageAlloc.allocFolio(k, k.hugeMemory.thpGfp(k, vma), order, k.mempolicy.vmaNodes(k, vma, vpn, order));
     if (folio === NO_PAGE) {
       m.thp.stats(order).anon_fault_fallback++;
       continue;
@@ -428,17 +430,17 @@ export function pteRangeNone(k: Kernel, first: number, n: number): boolean {
 }
 
 /** A charged folio, to be cleared, from what this CPU has at hand, or NO_PAGE: touches nothing shared. */
-export function allocAnonFolioFast(k: Kernel, memcg: Memcg): number {
-  const folio = k.pageAlloc.allocFast(k, GFP_ZEROED_FOLIO);
+export function allocAnonFolioFast(k: Kernel, memcg: Memcg, nodes: AllocNodes | null): number {
+  const folio = k.pageAlloc.allocFast(k, GFP_ZEROED_FOLIO, nodes);
   if (folio === NO_PAGE || k.memcg.chargeFast(k, folio, memcg)) return folio;
   k.pageAlloc.returnFast(k, folio);
   return NO_PAGE;
 }
 
 /** A charged folio for anonymous memory, its contents not cleared (whatever `gfp` says); NO_PAGE when out of memory. */
-export function* allocAnonFolio(k: Kernel, memcg: Memcg, gfp = GFP_ANON_FOLIO): MaySleep<number> {
-  let folio = k.pageAlloc.allocFast(k, gfp);
-  if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, gfp);
+export function* allocAnonFolio(k: Kernel, memcg: Memcg, gfp = GFP_ANON_FOLIO, nodes: AllocNodes | null = null): MaySleep<number> {
+  let folio = k.pageAlloc.allocFast(k, gfp, nodes);
+  if (folio === NO_PAGE) folio = yield* k.pageAlloc.allocSlow(k, gfp, nodes);
   if (folio === NO_PAGE) return NO_PAGE;
   if (!k.memcg.chargeFast(k, folio, memcg) && !(yield* k.memcg.chargePage(k, folio, memcg))) {
     yield* k.swap.folioPut(k, folio, "alloc");
@@ -542,7 +544,7 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
       return prepared;
     }
   }
-  const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
+  const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm), GFP_ANON_FOLIO, k.mempolicy.vmaNodes(k, vma, vpn));
   if (folio === NO_PAGE) {
     if (old !== NO_PAGE) yield* k.swap.folioPut(k, old, "wp");
     return VmFault.OOM;

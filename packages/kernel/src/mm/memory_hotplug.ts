@@ -21,10 +21,11 @@ export enum MmopOnline {
 /** The zone that a memory block would come online in. */
 export function zoneForPfnRange(k: Kernel, type: MmopOnline, from: number): Zone {
   const { zones } = k.m;
-  const movable = zones.list[ZoneId.Movable]!;
+  const ofNode = zones.ofNode(k.m.nodes.of(from));
+  const movable = ofNode[ZoneId.Movable]!;
   if (type === MmopOnline.MOVABLE) return movable;
   const intersects = (zone: Zone): boolean => from < zone.endPage && from + MEMORY_BLOCK_PAGES > zone.startPage;
-  const kernel = zones.list.find((zone) => zone.id < ZoneId.Normal && intersects(zone)) ?? zones.list[ZoneId.Normal]!;
+  const kernel = ofNode.find((zone) => zone.id < ZoneId.Normal && intersects(zone)) ?? ofNode[ZoneId.Normal]!;
   return type === MmopOnline.ONLINE && intersects(movable) && !intersects(kernel) ? movable : kernel;
 }
 
@@ -48,8 +49,9 @@ export function announceZonelists(k: Kernel): void {
   const { dmesg, zones } = k.m;
   let total = 0;
   for (const zone of zones.list) total += zone.managed - zone.high;
-  dmesg.print("Fallback order for Node 0: 0 ");
-  dmesg.print(`Built 1 zonelists, mobility grouping ${zones.blocks.grouping ? "on" : "off"}.  Total pages: ${total}`);
+  const { nodes } = k.m;
+  for (let node = 0; node < nodes.count; node++) dmesg.print(`Fallback order for Node ${node}: ${nodes.byDistance(node).join(" ")} `);
+  dmesg.print(`Built ${nodes.count} zonelists, mobility grouping ${zones.blocks.grouping ? "on" : "off"}.  Total pages: ${total}`);
   dmesg.print("Policy zone: Normal");
 }
 

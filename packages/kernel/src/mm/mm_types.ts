@@ -3,6 +3,7 @@ import { WaitQueue } from "../kernel/sched.js";
 import type { Machine } from "../machine.js";
 import type { AnonVma } from "./anon_vma.js";
 import type { HugetlbVma } from "./hugetlb_reserve.js";
+import type { Mempolicy } from "./mempolicy.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { OpenFile } from "../fs/vfs.js";
@@ -78,6 +79,8 @@ export class Vma {
   forked = false;
   /** Who is told of faults; null exactly where `flags` has none of VM_UFFD. */
   uffd: UserfaultfdCtx | null = null;
+  /** Where its memory is to be (mbind()); null where the policy of who faults it in decides. */
+  policy: Mempolicy | null = null;
   /** Readers that hold the per-VMA lock. */
   readers = 0;
   /** Equal to the mm's lockSeq while a writer has this VMA locked. */

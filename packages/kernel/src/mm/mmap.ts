@@ -15,6 +15,7 @@ import { NO_PAGE } from "./page.js";
 import { Overcommit } from "./vm_sysctl.js";
 import { isWriteSealed, shmemZeroSetup } from "./shmem_file.js";
 import { shmemInode } from "./shmem_inode.js";
+import { samePolicy } from "./mempolicy.js";
 
 /** MAP_* as the generic ABI has them. */
 export enum MapFlag {
@@ -191,6 +192,7 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   // Locked before anybody can find it, else a fault would get in between the split and what follows.
   upper.lockSeq = mm.lockSeq;
   upper.uffd = vma.uffd;
+  upper.policy = vma.policy;
   upper.anonPgoff = vma.anonPgoff + (vpn - vma.startVpn);
   if (vma.file !== null) vma.file.references++;
   if (vma.isHugetlb) k.hugetlbVma.inherit(k, upper, vma);
@@ -234,6 +236,7 @@ export function canMerge(k: Kernel, lower: Vma, upper: Vma): boolean {
     lower.file === upper.file &&
     lower.ops === upper.ops &&
     lower.uffd === upper.uffd &&
+    samePolicy(lower.policy, upper.policy) &&
     lower.ops?.close === undefined &&
     lower.name === upper.name &&
     (lower.flags & VM_SPECIAL) === 0 &&
@@ -300,6 +303,7 @@ export function findMergeableAnonVma(k: Kernel, mm: Mm, vma: Vma): Vma | null {
     const alike =
       lower.endVpn === upper.startVpn &&
       lower.file === upper.file &&
+      samePolicy(lower.policy, upper.policy) &&
       // Permissions may differ now and agree later.
       ((lower.flags ^ upper.flags) & ~(VM_ACCESS | VM_STICKY)) === 0 &&
       k.mmap.indexesContinue(k, lower, upper);

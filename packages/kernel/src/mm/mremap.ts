@@ -268,6 +268,7 @@ export function* copyVma(k: Kernel, vma: Vma, start: number, to: number, pages: 
   copy.lockSeq = mm.lockSeq;
   copy.ops = vma.ops;
   copy.uffd = vma.uffd;
+  copy.policy = vma.policy;
   if (anonVma !== null) copy.anonPgoff = vma.anonPgoff + (start - vma.startVpn);
   if (vma.ops?.open !== undefined) yield* vma.ops.open(k);
   if (file !== null) file.references++;

@@ -3,6 +3,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { Event } from "../trace.js";
 import { Gfp, GFP_KERNEL, gfpZone } from "./gfp.js";
+import type { AllocNodes } from "./mempolicy.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { NO_PAGE, PG } from "./page.js";
 import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
@@ -21,23 +22,47 @@ function currentGfpContext({ m }: Kernel, gfp: number): number {
   return m.current?.memallocPin === true ? gfp & ~Gfp.MOVABLE : gfp;
 }
 
+/** The zones that an allocation may have, in order: where it is told to look, or where the current task's policy says. */
+export function zonesFor(k: Kernel, gfp: number, nodes: AllocNodes | null): readonly Zone[] {
+  const { zones } = k.m;
+  const type = gfpMigratetype(gfp);
+  if (k.m.nodes.count === 1) return zones.zonelist(type, 0);
+  const where = nodes ?? k.mempolicy.taskNodes(k);
+  if (where === null) return zones.zonelist(type, k.m.nodes.ofCpu(k.m.cpu));
+  return where.mask === -1 ? zones.zonelist(type, where.node) : zones.zonelistWithin(type, where.node, where.mask, where.strict);
+}
+
+/** Counts an allocation from a zone, where the first of `list` was wanted (zone_statistics()). */
+function countNuma(k: Kernel, zone: Zone, list: readonly Zone[], nodes: AllocNodes | null): void {
+  const hit = list[0]!.node === zone.node;
+  if (hit) zone.numa.hit++;
+  else {
+    zone.numa.miss++;
+    list[0]!.numa.foreign++;
+  }
+  if (hit && nodes !== null && nodes.interleaved) zone.numa.interleave++;
+  if (zone.node === k.m.nodes.ofCpu(k.m.cpu)) zone.numa.local++;
+  else zone.numa.other++;
+}
+
 /**
  * A page from this CPU's lists, with one reference; NO_PAGE when there is none in the first zone
  * that still has memory. Touches nothing that another CPU can see, so it has no point.
  */
-export function allocFast(k: Kernel, wanted: number): number {
+export function allocFast(k: Kernel, wanted: number, nodes: AllocNodes | null = null): number {
   const { m } = k;
   const gfp = currentGfpContext(k, wanted);
   const { zones } = m;
   const type = gfpMigratetype(gfp);
-  const list = zones.zonelist(type);
+  const list = zonesFor(k, gfp, nodes);
   const listType = zones.blocks.grouping ? type : MigrateType.Unmovable;
   for (const zone of list) {
-    const pcp = zones.pcp(m.cpu, zone.id, listType);
+    const pcp = zones.pcp(m.cpu, zone, listType);
     if (pcp.count > 0) {
       m.touches(Op.Pcp, m.cpu);
       const page = pcp.pages[--pcp.count]!;
       prepareNewPage(k, page, 0, gfp);
+      countNuma(k, zone, list, nodes);
       return page;
     }
     m.touches(Op.GuardedRead, zone.lock.id);
@@ -73,33 +98,31 @@ export function prepareNewPage(k: Kernel, page: number, order: number, gfp: numb
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
   if (order > 0) memmap.prepareCompound(page, order);
-  const zone = m.zones.zoneOf(page);
-  m.vmstat.events[PGALLOC[zone.id]] += 1 << order;
-  zone.allocations++;
+  m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]] += 1 << order;
   m.refs?.get(page, "alloc");
   m.pageOwner?.allocated(page, order, gfp, gfpMigratetype(gfp));
   m.sink?.emit(Event.MmPageAlloc, page, order, gfpMigratetype(gfp), gfp);
 }
 
 /** One page with one reference, or NO_PAGE. Reclaims, and calls the OOM killer, as `gfp` allows. */
-export function* allocPage(k: Kernel, gfp: number): MaySleep<number> {
+export function* allocPage(k: Kernel, gfp: number, nodes: AllocNodes | null = null): MaySleep<number> {
   if ((gfp & Gfp.DIRECT_RECLAIM) !== 0) k.m.mightSleep("an allocation that may reclaim");
-  let page = k.pageAlloc.allocFast(k, gfp);
-  if (page === NO_PAGE) page = yield* k.pageAlloc.allocSlow(k, gfp);
+  let page = k.pageAlloc.allocFast(k, gfp, nodes);
+  if (page === NO_PAGE) page = yield* k.pageAlloc.allocSlow(k, gfp, nodes);
   if (page !== NO_PAGE && (gfp & Gfp.ZERO) !== 0) k.m.ram.clear(page);
   return page;
 }
 
-export function* allocSlow(k: Kernel, wanted: number): MaySleep<number> {
+export function* allocSlow(k: Kernel, wanted: number, nodes: AllocNodes | null = null): MaySleep<number> {
   const { m } = k;
   const gfp = currentGfpContext(k, wanted);
-  let page = yield* k.pageAlloc.rmqueueBulk(k, gfp, "low");
+  let page = yield* k.pageAlloc.rmqueueBulk(k, gfp, "low", nodes);
   if (page !== NO_PAGE) return page;
   if ((gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
   let retries = 0;
   for (;;) {
     const reserves = (gfp & Gfp.MEMALLOC) !== 0 || m.current?.oomVictim === true;
-    page = yield* k.pageAlloc.rmqueueBulk(k, gfp, reserves ? "none" : "min");
+    page = yield* k.pageAlloc.rmqueueBulk(k, gfp, reserves ? "none" : "min", nodes);
     if (page !== NO_PAGE) return page;
     if ((gfp & Gfp.DIRECT_RECLAIM) === 0 || reserves) return NO_PAGE;
     m.vmstat.events.allocstall_normal++;
@@ -120,30 +143,29 @@ export function* allocSlow(k: Kernel, wanted: number): MaySleep<number> {
  * A folio of 2^order pages with one reference, its contents not cleared; NO_PAGE when there is no
  * such block. Order 0 is allocated as `allocPage` does it.
  */
-export function* allocFolio(k: Kernel, wanted: number, order: number): MaySleep<number> {
-  if (order === 0) return yield* k.pageAlloc.allocPage(k, wanted);
+export function* allocFolio(k: Kernel, wanted: number, order: number, nodes: AllocNodes | null = null): MaySleep<number> {
+  if (order === 0) return yield* k.pageAlloc.allocPage(k, wanted, nodes);
   const gfp = currentGfpContext(k, wanted);
   if ((gfp & Gfp.DIRECT_RECLAIM) !== 0) k.m.mightSleep("an allocation that may reclaim");
-  let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low");
+  let folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "low", nodes);
   if (folio === NO_PAGE && (gfp & Gfp.KSWAPD_RECLAIM) !== 0) k.vmscan.wakeupKswapd(k, gfp);
-  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
+  if (folio === NO_PAGE) folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min", nodes);
   if (folio !== NO_PAGE || (gfp & Gfp.DIRECT_RECLAIM) === 0) return folio;
   // Pages that lie apart are brought together; who says that it may fail tries harder.
-  yield* k.compaction.tryToCompactPages(k, gfp, order, MigrateMode.ASYNC);
-  folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
+  yield* k.compaction.tryToCompactPages(k, gfp, order, MigrateMode.ASYNC, nodes);
+  folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min", nodes);
   if (folio !== NO_PAGE) return folio;
   yield* k.vmscan.tryToFreePages(k, gfp);
-  folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
+  folio = yield* k.pageAlloc.rmqueue(k, order, gfp, "min", nodes);
   if (folio !== NO_PAGE || (gfp & Gfp.RETRY_MAYFAIL) === 0) return folio;
-  yield* k.compaction.tryToCompactPages(k, gfp, order, MigrateMode.SYNC);
-  return yield* k.pageAlloc.rmqueue(k, order, gfp, "min");
+  yield* k.compaction.tryToCompactPages(k, gfp, order, MigrateMode.SYNC, nodes);
+  return yield* k.pageAlloc.rmqueue(k, order, gfp, "min", nodes);
 }
 
 /** A block from the buddy lists as one folio, where the watermark lets it; NO_PAGE else. */
-export function* rmqueue(k: Kernel, order: number, gfp: number, watermark: "low" | "min"): Atomic<number> {
-  const { m } = k;
+export function* rmqueue(k: Kernel, order: number, gfp: number, watermark: "low" | "min", nodes: AllocNodes | null = null): Atomic<number> {
   const type = gfpMigratetype(gfp);
-  const list = m.zones.zonelist(type);
+  const list = zonesFor(k, gfp, nodes);
   for (const zone of list) {
     if (zone.free - (1 << order) < zone[watermark] + zone.lowmemReserve[gfpZone(gfp)]!) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();
@@ -151,23 +173,24 @@ export function* rmqueue(k: Kernel, order: number, gfp: number, watermark: "low"
     if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
     if (folio === NO_PAGE) continue;
     prepareNewPage(k, folio, order, gfp);
+    countNuma(k, zone, list, nodes);
     return folio;
   }
   return NO_PAGE;
 }
 
 /** Fills a list of this CPU from the buddy lists as far as the watermark lets it, and takes one page. */
-export function* rmqueueBulk(k: Kernel, gfp: number, watermark: "low" | "min" | "none"): Atomic<number> {
+export function* rmqueueBulk(k: Kernel, gfp: number, watermark: "low" | "min" | "none", nodes: AllocNodes | null = null): Atomic<number> {
   const { m } = k;
   const type = gfpMigratetype(gfp);
   const { zones } = m;
-  const list = zones.zonelist(type);
+  const list = zonesFor(k, gfp, nodes);
   const listType = zones.blocks.grouping ? type : MigrateType.Unmovable;
   for (const zone of list) {
     const keep = watermark === "none" ? 0 : zone[watermark] + zone.lowmemReserve[gfpZone(gfp)]!;
     if (zone.free <= keep) continue;
     if (!zone.lock.tryLock()) yield* zone.lock.lock();
-    const pcp = zones.pcp(m.cpu, zone.id, listType);
+    const pcp = zones.pcp(m.cpu, zone, listType);
     const n = Math.min(zone.pcpDisabled > 0 ? 1 : zones.batch, zone.free - keep);
     for (let j = 0; j < n; j++) {
       const page = zone.takeBlock(0, type);
@@ -179,6 +202,7 @@ export function* rmqueueBulk(k: Kernel, gfp: number, watermark: "low" | "min" | 
       m.touches(Op.Pcp, m.cpu);
       const page = pcp.pages[--pcp.count]!;
       prepareNewPage(k, page, 0, gfp);
+      countNuma(k, zone, list, nodes);
       return page;
     }
   }
@@ -265,11 +289,11 @@ export function* drainPcp(k: Kernel, n: number): Atomic<void> {
 /** Moves up to `n` pages of a zone from a CPU's lists to the buddy lists: of the longest first, so that none grows while others are emptied. */
 export function* drainZonePcp(k: Kernel, cpu: number, zone: Zone, n: number): Atomic<void> {
   const { m } = k;
-  if (m.zones.pcpPages(cpu, zone.id) === 0) return;
+  if (m.zones.pcpPages(cpu, zone) === 0) return;
   if (!zone.lock.tryLock()) yield* zone.lock.lock();
   m.touches(Op.Pcp, cpu);
   let left = n;
-  const lists = Array.from({ length: MIGRATE_PCPTYPES }, (_, type) => m.zones.pcp(cpu, zone.id, type)).sort((a, b) => b.count - a.count);
+  const lists = Array.from({ length: MIGRATE_PCPTYPES }, (_, type) => m.zones.pcp(cpu, zone, type)).sort((a, b) => b.count - a.count);
   for (const pcp of lists) {
     // The oldest entries are at the bottom: those are the ones that have cooled down.
     const freed = Math.min(left, pcp.count);

@@ -1,8 +1,9 @@
 import type { Kernel } from "../kernel.js";
 import { PG } from "./page.js";
 
-/** Where the zone stands in the flags word: below two bits for the node, which is 0. */
+/** Where the zone stands in the flags word, and above it the node. */
 const ZONE_SHIFT = 60n;
+const NODE_SHIFT = 62n;
 
 /**
  * Page flags with their bits in Linux and the names that the kernel log has for them, in the order
@@ -37,13 +38,13 @@ export function pageFlagsWord(k: Kernel, folio: number): bigint {
   let word = 0n;
   for (const [flag, bit] of PAGEFLAGS) if (memmap.has(folio, flag)) word |= 1n << BigInt(bit);
   const zone = zones.isOnline(folio) ? zones.zoneOf(folio).id : 0;
-  return word | (BigInt(zone) << ZONE_SHIFT);
+  return word | (BigInt(zone) << ZONE_SHIFT) | (BigInt(k.m.nodes.of(folio) & 3) << NODE_SHIFT);
 }
 
 /** What %pGp prints between the parentheses. */
 export function pageflagNames(k: Kernel, folio: number, word: bigint): string[] {
   const { memmap } = k.m;
   const names = PAGEFLAGS.filter(([flag]) => memmap.has(folio, flag)).map(([, , name]) => name);
-  names.push("node=0", `zone=${word >> ZONE_SHIFT}`);
+  names.push(`node=${k.m.nodes.of(folio)}`, `zone=${(word >> ZONE_SHIFT) & 3n}`);
   return names;
 }

@@ -286,6 +286,14 @@ export function* mappedByMmAlone(k: Kernel, folio: number, mm: Mm): Atomic<boole
   return mapped === memmap.folioMapcount(folio);
 }
 
+/** Whether others than one of those who map a folio may map it, too: a small one more than once, a large one by other address spaces. */
+export function* folioMaybeMappedShared(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
+  const { m } = k;
+  if (m.memmap.isLarge(folio)) return !(yield* k.rmap.mappedByMmAlone(k, folio, mm));
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
+  return m.memmap.mapcount[folio]! > 1;
+}
+
 /** Entries by which a VMA maps a folio: one where it is mapped as a whole. */
 function mappingsIn(k: Kernel, folio: number, vma: Vma): number {
   const { m } = k;

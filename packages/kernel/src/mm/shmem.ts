@@ -136,7 +136,8 @@ export function* shmemAllocAndAdd(k: Kernel, inode: ShmemInode, index: number, v
   const { memmap } = m;
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
   if (!inode.sb.acctBlocks(1)) return -Errno.ENOSPC;
-  const folio = yield* k.memory.allocAnonFolio(k, vma === null ? m.current!.memcg : m.memcgs.ofMm(vma.mm), GFP_ANON_FOLIO);
+  const nodes = vma === null ? null : k.mempolicy.vmaNodes(k, vma, vma.startVpn + (index - vma.pgoff));
+  const folio = yield* k.memory.allocAnonFolio(k, vma === null ? m.current!.memcg : m.memcgs.ofMm(vma.mm), GFP_ANON_FOLIO, nodes);
   if (folio === NO_PAGE) {
     inode.sb.unacctBlocks(1);
     return -Errno.ENOMEM;

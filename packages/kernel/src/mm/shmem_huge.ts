@@ -86,7 +86,7 @@ export function* shmemAllocHuge(k: Kernel, inode: ShmemInode, index: number, ord
     if (m.point(Op.PageCacheRead, inode.mapping.object(start))) yield SWITCH;
     if (!k.shmemHuge.holes(k, inode, start, pages)) continue;
     const gfp = at === null ? GFP_TRANSHUGE_LIGHT : k.hugeMemory.thpGfp(k, at.vma);
-    const folio = yield* k.pageAlloc.allocFolio(k, gfp, order);
+    const folio = yield* k.pageAlloc.allocFolio(k, gfp, order, at === null ? null : k.mempolicy.vmaNodes(k, at.vma, at.vpn, order));
     if (folio === NO_PAGE) {
       countFallback(k, order, false);
       continue;

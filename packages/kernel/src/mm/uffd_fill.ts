@@ -11,6 +11,7 @@ import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NO_PAGE } from "./page.js";
 import { PTE_MARKER_FLAGS, PteMarker, pteMarker } from "./pte_marker.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
+import { GFP_ANON_FOLIO } from "./gfp.js";
 
 /** With what empty entries are filled. */
 export enum Fill {
@@ -163,7 +164,7 @@ export function* copyPage(k: Kernel, vma: Vma, vpn: number, ptep: number, wp: bo
   const { m } = k;
   const contents = data ?? (yield* k.uffdFill.readSource(k, src));
   if (contents === null) return NEEDS_DATA;
-  const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm));
+  const folio = yield* k.memory.allocAnonFolio(k, m.memcgs.ofMm(vma.mm), GFP_ANON_FOLIO, k.mempolicy.vmaNodes(k, vma, vpn));
   if (folio === NO_PAGE) return -Errno.ENOMEM;
   m.ram.bytes.set(contents, folio * 4096);
   const error = yield* k.uffdFill.installAnon(k, vma, vpn, ptep, folio, wp);

@@ -3,6 +3,7 @@ import type { Machine } from "../machine.js";
 import { CompactScanners } from "./compact_scanners.js";
 import { FolioList } from "./lruvec.js";
 import { NO_PAGE, PG, RAM_BASE_PFN, type Memmap } from "./page.js";
+import { MAX_NODES, type Nodes } from "./nodes.js";
 import { FALLBACKS, MIGRATE_PCPTYPES, MIGRATE_TYPES, MigrateType, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, Pageblocks } from "./pageblock.js";
 
 /** Largest buddy block: 2^10 pages, 4 MiB. */
@@ -22,7 +23,22 @@ export const NR_ZONES = 3;
 export const MEMORY_BLOCK_ORDER = 15;
 export const MEMORY_BLOCK_PAGES = 1 << MEMORY_BLOCK_ORDER;
 
-/** A range of RAM with its buddy free lists and watermarks. */
+/** What allocations from a zone were (Documentation/admin-guide/numastat.rst). */
+export interface NumaStats {
+  /** On the node that was wanted. */
+  hit: number;
+  /** Another was wanted. */
+  miss: number;
+  /** This was wanted, and another was given. */
+  foreign: number;
+  /** On the node whose turn it was, by a policy that takes turns. */
+  interleave: number;
+  /** For a CPU of this node, and of another. */
+  local: number;
+  other: number;
+}
+
+/** A range of RAM of one node with its buddy free lists and watermarks. */
 export class Zone {
   readonly lock: SpinLock;
   /** By type, then by order; made when first used. */
@@ -36,6 +52,9 @@ export class Zone {
   /** The range that the zone's pages lie in; others may lie there too. */
   startPage = 0;
   endPage = 0;
+  /** What its node has. */
+  readonly nodeStart: number;
+  readonly nodeEnd: number;
   /* Watermarks, in pages. */
   min = 0;
   low = 0;
@@ -47,20 +66,27 @@ export class Zone {
   pcpDisabled = 0;
   isolatedPageblocks = 0;
   readonly compact = new CompactScanners();
-  /** How often something was allocated here: numa_hit. */
-  allocations = 0;
+  readonly numa: NumaStats = { hit: 0, miss: 0, foreign: 0, interleave: 0, local: 0, other: 0 };
 
   constructor(
     m: Machine,
     readonly id: ZoneId,
+    readonly node: number,
     private readonly memmap: Memmap,
     private readonly blocks: Pageblocks,
   ) {
     this.lock = new SpinLock(m.locks, "zone");
+    this.nodeStart = m.nodes.startPage(node);
+    this.nodeEnd = m.nodes.endPage(node);
   }
 
   get name(): string {
     return ZoneId[this.id];
+  }
+
+  /** Its place in `Zones.list`. */
+  get index(): number {
+    return this.node * NR_ZONES + this.id;
   }
 
   freeList(type: MigrateType, order: number): FolioList {
@@ -90,6 +116,8 @@ export class Zone {
     if (type !== MigrateType.Isolate) this.free += 1 << order;
     while (order < MAX_PAGE_ORDER) {
       const buddy = page ^ (1 << order);
+      // Where nodes are smaller than the largest block, the neighbour may be another's.
+      if (buddy < this.nodeStart || buddy >= this.nodeEnd) break;
       if (!memmap.has(buddy, PG.buddy) || memmap.private[buddy] !== order) break;
       if (order >= PAGEBLOCK_ORDER && blocks.listOf(buddy) !== type) break;
       this.removeFree(buddy, order, type);
@@ -279,9 +307,10 @@ export interface PerCpuPages {
 /** A memory block that belongs to no zone. */
 const OFFLINE = 255;
 
-/** All zones of the one node, lowest first. */
+/** All zones, lowest first, those of one node after those of another. */
 export class Zones {
   readonly list: readonly Zone[];
+  private readonly nodes: Nodes;
   readonly blocks: Pageblocks;
   /** By CPU, zone and type; made when first used. */
   private readonly pcps: (PerCpuPages | undefined)[] = [];
@@ -296,21 +325,24 @@ export class Zones {
   watermarkScaleFactor = 10;
   /** The page of zeros that reads of untouched anonymous memory map. */
   readonly zeroPage: number;
-  /** Zones with pages in them, highest first, for what can be moved, and (without Movable) for what cannot. */
-  private movable: readonly Zone[] = [];
-  private unmovable: readonly Zone[] = [];
+  /** By node: zones with pages in them, nearest node first and of each the highest, for what can be moved, and (without Movable) for what cannot. */
+  private movable: readonly (readonly Zone[])[] = [];
+  private unmovable: readonly (readonly Zone[])[] = [];
   /** By memory block. */
   private readonly zoneOfBlock: Uint8Array;
 
   constructor(
-    private readonly m: Machine,
+    m: Machine,
     /** Frames from the first one on that the kernel image and the memmap occupy. */
     readonly reservedPages = m.config.reservedFrames,
   ) {
     const { frames } = m.config;
     const dma32End = Math.min(frames, Math.max(0, DMA32_END_PFN - RAM_BASE_PFN));
     this.blocks = new Pageblocks(frames, frames - reservedPages > PAGEBLOCK_PAGES * (MIGRATE_TYPES + 1));
-    this.list = [ZoneId.DMA32, ZoneId.Normal, ZoneId.Movable].map((id) => new Zone(m, id, m.memmap, this.blocks));
+    this.nodes = m.nodes;
+    this.list = Array.from({ length: this.nodes.count }, (_, node) =>
+      [ZoneId.DMA32, ZoneId.Normal, ZoneId.Movable].map((id) => new Zone(m, id, node, m.memmap, this.blocks)),
+    ).flat();
     this.zoneOfBlock = new Uint8Array(Math.ceil(frames / MEMORY_BLOCK_PAGES));
     for (let page = 0; page <= reservedPages; page++) {
       m.memmap.flags[page] = PG.reserved;
@@ -321,8 +353,9 @@ export class Zones {
       this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER] = page < dma32End ? ZoneId.DMA32 : ZoneId.Normal;
     }
     for (const zone of this.list) {
-      const [start, end] = zone.id === ZoneId.DMA32 ? [0, dma32End] : zone.id === ZoneId.Normal ? [dma32End, frames] : [0, 0];
-      zone.present = end - start;
+      const { nodeStart, nodeEnd } = zone;
+      const [start, end] = zone.id === ZoneId.DMA32 ? [nodeStart, Math.min(dma32End, nodeEnd)] : zone.id === ZoneId.Normal ? [Math.max(dma32End, nodeStart), nodeEnd] : [0, 0];
+      zone.present = Math.max(0, end - start);
       this.release(zone, Math.max(start, reservedPages + 1), end);
     }
     this.batch = Math.max(1, Math.min(63, this.totalPages() >> 12));
@@ -343,17 +376,25 @@ export class Zones {
   /** What follows from how large zones are: spans, zonelists, reserves and watermarks. */
   private update(): void {
     for (const zone of this.list) this.updateSpan(zone);
-    this.movable = this.list.filter((zone) => zone.managed > 0).reverse();
-    this.unmovable = this.movable.filter((zone) => zone.id !== ZoneId.Movable);
+    const populated = this.list.filter((zone) => zone.managed > 0).reverse();
+    this.movable = Array.from({ length: this.nodes.count }, (_, node) =>
+      this.nodes.byDistance(node).flatMap((each) => populated.filter((zone) => zone.node === each)),
+    );
+    this.within.clear();
+    this.unmovable = this.movable.map((list) => list.filter((zone) => zone.id !== ZoneId.Movable));
     this.updateLowmemReserve();
     this.updateWatermarks();
   }
 
   private updateSpan(zone: Zone): void {
-    const first = this.zoneOfBlock.indexOf(zone.id);
-    zone.startPage = Math.max(0, first) * MEMORY_BLOCK_PAGES;
-    const end = (this.zoneOfBlock.lastIndexOf(zone.id) + 1) * MEMORY_BLOCK_PAGES;
-    zone.endPage = first < 0 ? 0 : Math.min(end, this.m.config.frames);
+    let [start, end] = [0, 0];
+    for (let page = zone.nodeStart; page < zone.nodeEnd; page = (page | (MEMORY_BLOCK_PAGES - 1)) + 1) {
+      if (this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER] !== zone.id) continue;
+      if (end === 0) start = page;
+      end = Math.min((page | (MEMORY_BLOCK_PAGES - 1)) + 1, zone.nodeEnd);
+    }
+    zone.startPage = start;
+    zone.endPage = end;
   }
 
   private updateLowmemReserve(): void {
@@ -361,7 +402,7 @@ export class Zones {
       const ratio = this.lowmemReserveRatio[zone.id]!;
       let above = 0;
       for (let id = zone.id + 1; id < NR_ZONES; id++) {
-        above += this.list[id]!.managed;
+        above += this.list[zone.node * NR_ZONES + id]!.managed;
         zone.lowmemReserve[id] = ratio === 0 || zone.managed === 0 ? 0 : Math.floor(above / ratio);
       }
     }
@@ -415,21 +456,36 @@ export class Zones {
     return n;
   }
 
-  /** Where an allocation looks, in order. */
-  zonelist(type: MigrateType): readonly Zone[] {
-    return type === MigrateType.Movable ? this.movable : this.unmovable;
+  /** Where an allocation looks that is to be on a node, in order. */
+  zonelist(type: MigrateType, node: number): readonly Zone[] {
+    return type === MigrateType.Movable ? this.movable[node]! : this.unmovable[node]!;
+  }
+
+  private readonly within = new Map<number, readonly Zone[]>();
+
+  /** The same where nodes of a mask come first, or (`strict`) are the only ones. */
+  zonelistWithin(type: MigrateType, node: number, mask: number, strict: boolean): readonly Zone[] {
+    const key = ((mask * MAX_NODES + node) * 2 + (strict ? 1 : 0)) * 2 + (type === MigrateType.Movable ? 1 : 0);
+    let list = this.within.get(key);
+    if (list === undefined) {
+      const all = this.zonelist(type, node);
+      const wanted = all.filter((zone) => (mask & (1 << zone.node)) !== 0);
+      list = strict ? wanted : [...wanted, ...all.filter((zone) => !wanted.includes(zone))];
+      this.within.set(key, list);
+    }
+    return list;
   }
 
   /** Pages that the allocator manages: what MemTotal says, in pages. */
-  totalPages(): number {
+  totalPages(list = this.list): number {
     let n = 0;
-    for (const zone of this.list) n += zone.managed;
+    for (const zone of list) n += zone.managed;
     return n;
   }
 
-  freePages(): number {
+  freePages(list = this.list): number {
     let n = 0;
-    for (const zone of this.list) n += zone.free;
+    for (const zone of list) n += zone.free;
     return n;
   }
 
@@ -441,32 +497,32 @@ export class Zones {
   }
 
   /** A CPU's list of pages of a zone and type. */
-  pcp(cpu: number, zone: ZoneId, type: MigrateType): PerCpuPages {
-    const i = (cpu * NR_ZONES + zone) * MIGRATE_PCPTYPES + type;
+  pcp(cpu: number, zone: Zone, type: MigrateType): PerCpuPages {
+    const i = (cpu * this.list.length + zone.index) * MIGRATE_PCPTYPES + type;
     return (this.pcps[i] ??= { pages: new Int32Array(this.batch * 6 + PCP_SLACK), count: 0 });
   }
 
   /** The list of this CPU that a page which is freed goes to. */
   pcpFor(cpu: number, page: number): PerCpuPages {
     const type = this.blocks.typeOf(page);
-    return this.pcp(cpu, this.zoneOf(page).id, type);
+    return this.pcp(cpu, this.zoneOf(page), type);
   }
 
   /** Pages on per-CPU lists: of one CPU and zone, or of all. */
-  pcpPages(cpu?: number, zone?: ZoneId): number {
+  pcpPages(cpu?: number, zone?: Zone): number {
     let n = 0;
-    const perCpu = NR_ZONES * MIGRATE_PCPTYPES;
+    const perCpu = this.list.length * MIGRATE_PCPTYPES;
     for (let i = 0; i < this.pcps.length; i++) {
       const pcp = this.pcps[i];
       if (pcp === undefined || (cpu !== undefined && Math.floor(i / perCpu) !== cpu)) continue;
-      if (zone === undefined || Math.floor((i % perCpu) / MIGRATE_PCPTYPES) === zone) n += pcp.count;
+      if (zone === undefined || Math.floor((i % perCpu) / MIGRATE_PCPTYPES) === zone.index) n += pcp.count;
     }
     return n;
   }
 
   /** The pages on a CPU's lists, in the order in which they were put there. */
   *pcpPagesInOrder(cpu: number): Iterable<number> {
-    const perCpu = NR_ZONES * MIGRATE_PCPTYPES;
+    const perCpu = this.list.length * MIGRATE_PCPTYPES;
     for (let i = cpu * perCpu; i < (cpu + 1) * perCpu; i++) {
       const pcp = this.pcps[i];
       if (pcp !== undefined) for (let j = 0; j < pcp.count; j++) yield pcp.pages[j]!;
@@ -475,7 +531,12 @@ export class Zones {
 
   /** The zone of a page that is online. */
   zoneOf(page: number): Zone {
-    return this.list[this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER]!]!;
+    return this.list[this.nodes.of(page) * NR_ZONES + this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER]!]!;
+  }
+
+  /** The zones of a node, lowest first. */
+  ofNode(node: number): readonly Zone[] {
+    return this.list.slice(node * NR_ZONES, (node + 1) * NR_ZONES);
   }
 
   isOnline(page: number): boolean {

@@ -46,6 +46,8 @@ export interface LinuxOptions {
   /** Bytes of swap, a multiple of 4096; 0 for none. */
   readonly swapBytes: number;
   readonly cpus: number;
+  /** NUMA nodes that CPUs and RAM are divided among, 1 to 8; 1 unless given. */
+  readonly nodes?: number;
   readonly seed: number;
   /** Entries of each CPU's TLB, a power of two. */
   readonly tlbEntries?: number;
@@ -152,6 +154,7 @@ export class LinuxMachine implements GuestHost {
         reservedFrames: reservedFrames(frames),
         swapSlots: options.swapBytes / PAGE_SIZE,
         cpus: options.cpus,
+        nodes: options.nodes ?? 1,
         seed: options.seed,
         tlbEntries: options.tlbEntries ?? 1024,
         checking: false,

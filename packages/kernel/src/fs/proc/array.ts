@@ -8,6 +8,7 @@ import { TaskState, type Task } from "../../kernel/sched.js";
 import { NSIG, SIG_IGN } from "../../kernel/signal.js";
 import type { Kernel } from "../../kernel.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
+import { nodeList } from "../../mm/mempolicy.js";
 import { RssKind, ThpDisabled, VM, type Mm, type Vma } from "../../mm/mm_types.js";
 
 /** Whom a /proc/PID or /proc/PID/task/TID directory is about. */
@@ -170,8 +171,8 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
     "SpeculationIndirectBranch:\tunsupported",
     `Cpus_allowed:\t${cpuMask(m.config.cpus)}`,
     `Cpus_allowed_list:\t${cpuList(m.config.cpus)}`,
-    "Mems_allowed:\t1",
-    "Mems_allowed_list:\t0",
+    `Mems_allowed:\t${m.nodes.mask.toString(16)}`,
+    `Mems_allowed_list:\t${nodeList(m.nodes.mask)}`,
     "voluntary_ctxt_switches:\t0",
     "nonvoluntary_ctxt_switches:\t0",
   );

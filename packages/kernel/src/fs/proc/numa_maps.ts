@@ -3,6 +3,7 @@ import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, ptePresent } from "../../arch/pgtable.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
+import { policyText, type Mempolicy } from "../../mm/mempolicy.js";
 import type { Mm, Vma } from "../../mm/mm_types.js";
 import { NO_PAGE, PG } from "../../mm/page.js";
 import { vmaKernelPageSize, vmaName } from "./task_mmu.js";
@@ -16,25 +17,28 @@ class NumaStats {
   mapmax = 0;
   dirty = 0;
   swapcache = 0;
+  /** By node. */
+  readonly nodes: number[] = [];
 }
 
-/** /proc/PID/numa_maps: which pages of a mapping lie on which node. There is one node, and no policy but the default. */
+/** /proc/PID/numa_maps: which pages of a mapping lie on which node, and by which policy: that of the mapping, else that of the process's first thread. */
 export function* showNumaMaps(k: Kernel, mm: Mm): MaySleep<string> {
+  const owner = [...k.m.tasks.values()].find((task) => task.mm === mm);
   if (!(yield* k.fork.mmgetNotZero(k, mm))) return "";
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let text = "";
   for (const vma of mm.vmas) {
     const stats = new NumaStats();
     yield* k.numaMaps.gatherNumaStats(k, vma, stats);
-    text += numaLine(vma, stats);
+    text += numaLine(vma, vma.policy ?? owner?.thread.mempolicy ?? null, stats);
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   yield* k.fork.mmput(k, mm);
   return text;
 }
 
-function numaLine(vma: Vma, s: NumaStats): string {
-  let line = `${(vma.startVpn * PAGE_SIZE).toString(16).padStart(8, "0")} default`;
+function numaLine(vma: Vma, policy: Mempolicy | null, s: NumaStats): string {
+  let line = `${(vma.startVpn * PAGE_SIZE).toString(16).padStart(8, "0")} ${policyText(policy)}`;
   const name = vmaName(vma);
   if (vma.file !== null) line += ` file=${name.replaceAll(/[\n\t= ]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`)}`;
   else if (name === "[heap]") line += " heap";
@@ -48,7 +52,8 @@ function numaLine(vma: Vma, s: NumaStats): string {
   if (s.swapcache > 0) line += ` swapcache=${s.swapcache}`;
   if (s.active < s.pages && !vma.isHugetlb) line += ` active=${s.active}`;
   if (s.writeback > 0) line += ` writeback=${s.writeback}`;
-  return `${line} N0=${s.pages} kernelpagesize_kB=${vmaKernelPageSize(vma) / 1024}\n`;
+  s.nodes.forEach((pages, node) => (line += ` N${node}=${pages}`));
+  return `${line} kernelpagesize_kB=${vmaKernelPageSize(vma) / 1024}\n`;
 }
 
 /** Adds what the entries of a VMA map. mmap_lock is held for reading. */
@@ -82,6 +87,8 @@ export function addEntry(k: Kernel, s: NumaStats, flags: number, pfn: number, pa
   if (page === NO_PAGE || memmap.has(page, PG.reserved) || memmap.isZoneDevice(page)) return;
   const folio = memmap.folioOf(page);
   s.pages += pages;
+  const node = k.m.nodes.of(page);
+  s.nodes[node] = (s.nodes[node] ?? 0) + pages;
   if ((flags & PTE.D) !== 0 || memmap.has(folio, PG.dirty)) s.dirty += pages;
   if (memmap.has(folio, PG.swapcache)) s.swapcache += pages;
   if (memmap.has(folio, PG.active | PG.unevictable)) s.active += pages;

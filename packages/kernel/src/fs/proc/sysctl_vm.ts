@@ -85,7 +85,7 @@ export function populateVmSettings(vm: PseudoDir): void {
 }
 
 export function* compactMemory(k: Kernel): MaySleep<number> {
-  yield* k.compaction.compactNode(k);
+  for (let node = 0; node < k.m.nodes.count; node++) yield* k.compaction.compactNode(k, node);
   return 0;
 }
 

@@ -6,9 +6,10 @@ import { Lru, LRU_LISTS } from "../../mm/lruvec.js";
 import { PG } from "../../mm/page.js";
 import { PAGEBLOCK_ORDER } from "../../mm/pageblock.js";
 import { folioLruList } from "../../mm/swap.js";
-import { MAX_PAGE_ORDER, type Zone } from "../../mm/zone.js";
+import { MAX_PAGE_ORDER, type NumaStats, type Zone } from "../../mm/zone.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { lruTotals } from "./meminfo.js";
+import { nodeState } from "./node_state.js";
 
 /** What a struct page takes, in bytes. */
 const STRUCT_PAGE_SIZE = 64;
@@ -33,13 +34,13 @@ interface ZoneUse {
   writePending: number;
 }
 
-/** The use of each zone, by its id. LRU lists belong to cgroups, so their pages are counted one by one. */
+/** The use of each zone, by its place in the list. LRU lists belong to cgroups, so their pages are counted one by one. */
 export function zoneUses(k: Kernel): ZoneUse[] {
   const { memmap, zones } = k.m;
   const uses = zones.list.map((): ZoneUse => ({ lru: new Array<number>(LRU_LISTS).fill(0), mlocked: 0, writePending: 0 }));
   for (let page = 0; page < memmap.ramPages; page++) {
     if (!memmap.has(page, PG.lru | PG.mlocked | PG.writeback)) continue;
-    const use = uses[zones.zoneOf(page).id]!;
+    const use = uses[zones.zoneOf(page).index]!;
     const pages = memmap.folioPages(page);
     if (memmap.has(page, PG.lru)) use.lru[folioLruList(k, page)]! += pages;
     if (memmap.has(page, PG.mlocked)) use.mlocked += pages;
@@ -65,12 +66,12 @@ export function zoneCounters(zone: Zone, use: ZoneUse): Counter[] {
     ["nr_mlock", use.mlocked],
     ["nr_zspages", 0],
     ["nr_free_cma", 0],
-    ["numa_hit", zone.allocations],
-    ["numa_miss", 0],
-    ["numa_foreign", 0],
-    ["numa_interleave", 0],
-    ["numa_local", zone.allocations],
-    ["numa_other", 0],
+    ["numa_hit", zone.numa.hit],
+    ["numa_miss", zone.numa.miss],
+    ["numa_foreign", zone.numa.foreign],
+    ["numa_interleave", zone.numa.interleave],
+    ["numa_local", zone.numa.local],
+    ["numa_other", zone.numa.other],
   ];
 }
 
@@ -81,10 +82,10 @@ function eventCounters(k: Kernel, ...names: readonly string[]): Counter[] {
   return names.map((name) => [name, events[name] ?? 0]);
 }
 
-/** Counters of the node, in the order of zoneinfo and vmstat. */
-export function nodeCounters(k: Kernel): Counter[] {
-  const { pages, events } = k.m.vmstat;
-  const lru = lruTotals(k);
+/** Counters of a node, or of all together, in the order of zoneinfo and vmstat. */
+export function nodeCounters(k: Kernel, node?: number): Counter[] {
+  const { events } = k.m.vmstat;
+  const { pages, lru } = nodeState(k, node);
   const of = (...names: readonly string[]): Counter[] => eventCounters(k, ...names);
   return [
     ...LRU_NAMES.map(([name, list]): Counter => [`nr_${name}`, lru[list]!]),
@@ -151,15 +152,15 @@ function dirtyThreshold(k: Kernel, lru: readonly number[], percent: number): num
   return Math.floor((dirtyable * percent) / 100);
 }
 
-/** Counters of all zones together. */
-function summedZones(k: Kernel): Counter[] {
-  const { zones, vmstat } = k.m;
-  const [{ pages }, total] = [vmstat, new Map<string, number>()];
+/** Counters of the zones of a node, or of all, together. */
+function summedZones(k: Kernel, node?: number): Counter[] {
+  const { zones } = k.m;
+  const { pages, lru } = nodeState(k, node);
+  const total = new Map<string, number>();
   const none: ZoneUse = { lru: new Array<number>(LRU_LISTS).fill(0), mlocked: 0, writePending: 0 };
-  for (const zone of zones.list) {
+  for (const zone of node === undefined ? zones.list : zones.ofNode(node)) {
     for (const [name, n] of zoneCounters(zone, none)) total.set(name, (total.get(name) ?? 0) + n);
   }
-  const lru = lruTotals(k);
   for (const [name, list] of LRU_NAMES) total.set(`nr_zone_${name}`, lru[list]!);
   total.set("nr_mlock", pages.mlock);
   total.set("nr_zone_write_pending", pages.dirty + pages.writeback);
@@ -186,13 +187,20 @@ export function* showVmstat(k: Kernel): MaySleep<string> {
   ]);
 }
 
-/** /sys/devices/system/node/node0/vmstat: the same without what belongs to no node. */
-export function nodeVmstat(k: Kernel): string {
-  return lines([...summedZones(k), ...nodeCounters(k)]);
+/** /sys/devices/system/node/nodeN/vmstat: the same without what belongs to no node. */
+export function nodeVmstat(k: Kernel, node: number): string {
+  return lines([...summedZones(k, node), ...nodeCounters(k, node)]);
 }
 
-/** /sys/devices/system/node/node0/numastat. */
-export function numastat(k: Kernel): string {
-  const hits = k.m.zones.list.reduce((sum, zone) => sum + zone.allocations, 0);
-  return lines([["numa_hit", hits], ...eventCounters(k, "numa_miss", "numa_foreign", "interleave_hit"), ["local_node", hits], ["other_node", 0]]);
+/** /sys/devices/system/node/nodeN/numastat. */
+export function numastat(k: Kernel, node: number): string {
+  const rows: readonly (readonly [name: string, of: keyof NumaStats])[] = [
+    ["numa_hit", "hit"],
+    ["numa_miss", "miss"],
+    ["numa_foreign", "foreign"],
+    ["interleave_hit", "interleave"],
+    ["local_node", "local"],
+    ["other_node", "other"],
+  ];
+  return lines(rows.map(([name, of]) => [name, k.m.zones.ofNode(node).reduce((sum, zone) => sum + zone.numa[of], 0)]));
 }

@@ -3,13 +3,13 @@ import { Op } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";
 import { RAM_BASE_PFN } from "../../mm/page.js";
 import { MIGRATE_TYPES, MigrateType, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from "../../mm/pageblock.js";
-import { MAX_PAGE_ORDER, NR_ZONES } from "../../mm/zone.js";
+import { MAX_PAGE_ORDER, NR_ZONES, ZoneId } from "../../mm/zone.js";
 import { PAGE_SIZE } from "../../mm/frame_memory.js";
 import { nodeCounters, zoneCounters, zoneUses } from "./vmstat.js";
 
 /** Columns as in include/linux/mmzone.h's users: a zone's name is padded to eight. */
-function zoneHeader(name: string): string {
-  return `Node 0, zone ${name.padStart(8)}`;
+function zoneHeader(node: number, name: string): string {
+  return `Node ${node}, zone ${name.padStart(8)}`;
 }
 
 /** A line of a counter, its name in 12 columns. */
@@ -24,24 +24,25 @@ export function* showZoneinfo(k: Kernel): MaySleep<string> {
   const { zones } = m;
   const uses = zoneUses(k);
   let text = "";
-  let first = true;
+  let told = -1;
+  const none = { free: 0, min: 0, low: 0, high: 0, promo: 0, spanned: 0, present: 0, managed: 0 };
   for (const zone of zones.list) {
-    text += zoneHeader(zone.name);
-    if (first && zone.managed > 0) {
-      first = false;
+    text += zoneHeader(zone.node, zone.name);
+    if (told !== zone.node && zone.managed > 0) {
+      told = zone.node;
       text += "\n  per-node stats";
-      for (const [name, n] of nodeCounters(k)) text += counter(name, n);
+      for (const [name, n] of nodeCounters(k, zone.node)) text += counter(name, n);
     }
     const { min, low, high, promo, present, managed } = zone;
     text += pagesOf({ free: zone.free, min, low, high, promo, spanned: zone.endPage - zone.startPage, present, managed }, zone.lowmemReserve);
     if (zone.present > 0) {
-      for (const [name, n] of zoneCounters(zone, uses[zone.id]!)) text += counter(name, n);
+      for (const [name, n] of zoneCounters(zone, uses[zone.index]!)) text += counter(name, n);
       text += "\n  pagesets";
       for (let cpu = 0; cpu < m.config.cpus; cpu++) {
         const column = (name: string, n: number): string => `\n              ${name.padEnd(9)} ${n}`;
         text +=
           `\n    cpu: ${cpu}` +
-          column("count:", zones.pcpPages(cpu, zone.id)) +
+          column("count:", zones.pcpPages(cpu, zone)) +
           column("high:", zone.pcpDisabled > 0 ? 0 : zones.batch * 4) +
           column("batch:", zone.pcpDisabled > 0 ? 1 : zones.batch) +
           column("high_min:", zones.batch * 4) +
@@ -52,9 +53,9 @@ export function* showZoneinfo(k: Kernel): MaySleep<string> {
       text += "\n  reserved_highatomic: 0\n  free_highatomic:     0";
     }
     text += "\n";
+    if (zone.id === ZoneId.Movable) text += `${zoneHeader(zone.node, "Device")}${pagesOf(none, new Array<number>(NR_ZONES).fill(0))}\n`;
   }
-  const none = { free: 0, min: 0, low: 0, high: 0, promo: 0, spanned: 0, present: 0, managed: 0 };
-  return `${text}${zoneHeader("Device")}${pagesOf(none, new Array<number>(NR_ZONES).fill(0))}\n`;
+  return text;
 }
 
 /** The lines that each zone has, empty or not. */
@@ -88,7 +89,7 @@ export function* showBuddyinfo(k: Kernel): MaySleep<string> {
   let text = "";
   for (const zone of k.m.zones.list) {
     if (zone.present === 0) continue;
-    text += `${zoneHeader(zone.name)} `;
+    text += `${zoneHeader(zone.node, zone.name)} `;
     for (let order = 0; order <= MAX_PAGE_ORDER; order++) text += `${String(zone.freeBlocks(order)).padStart(6)} `;
     text += "\n";
   }
@@ -108,7 +109,7 @@ export function* showPagetypeinfo(k: Kernel): MaySleep<string> {
   const populated = zones.list.filter((zone) => zone.present > 0);
   for (const zone of populated) {
     for (const type of types) {
-      text += `Node ${"0".padStart(4)}, zone ${zone.name.padStart(8)}, type ${MigrateType[type]!.padStart(12)} `;
+      text += `Node ${String(zone.node).padStart(4)}, zone ${zone.name.padStart(8)}, type ${MigrateType[type]!.padStart(12)} `;
       for (let order = 0; order <= MAX_PAGE_ORDER; order++) text += `${String(zone.freeBlocks(order, type)).padStart(6)} `;
       text += "\n";
     }
@@ -116,13 +117,13 @@ export function* showPagetypeinfo(k: Kernel): MaySleep<string> {
   text += `\n${"Number of blocks type".padEnd(23)}`;
   for (const type of types) text += `${MigrateType[type]!.padStart(12)} `;
   text += "\n";
-  const counts = Array.from({ length: NR_ZONES }, () => new Array<number>(MIGRATE_TYPES).fill(0));
+  const counts = Array.from({ length: zones.list.length }, () => new Array<number>(MIGRATE_TYPES).fill(0));
   for (let page = 0; page < m.config.frames; page += PAGEBLOCK_PAGES) {
-    if (zones.isOnline(page)) counts[zones.zoneOf(page).id]![zones.blocks.listOf(page)]!++;
+    if (zones.isOnline(page)) counts[zones.zoneOf(page).index]![zones.blocks.listOf(page)]!++;
   }
   for (const zone of populated) {
-    text += `Node 0, zone ${zone.name.padStart(8)} `;
-    for (const type of types) text += `${String(counts[zone.id]![type]!).padStart(12)} `;
+    text += `Node ${zone.node}, zone ${zone.name.padStart(8)} `;
+    for (const type of types) text += `${String(counts[zone.index]![type]!).padStart(12)} `;
     text += "\n";
   }
   return text;

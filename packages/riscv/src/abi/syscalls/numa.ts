@@ -1,128 +1,134 @@
-import { Cap, capable, Errno, PAGE_SIZE, PTE, ptraceMayAccess, USER_VPN_END, type MaySleep, type Mm } from "@faultline/kernel";
+import {
+  Cap,
+  capable,
+  Errno,
+  Mpol,
+  MPOL_MODE_FLAGS,
+  MpolMf,
+  PAGE_SIZE,
+  ptraceMayAccess,
+  type MaySleep,
+  type Mempolicy,
+  type Mm,
+} from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { readStruct } from "../user.js";
 import * as F from "./format.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
-/** MPOL_*. */
-enum Mpol {
-  DEFAULT,
-  PREFERRED,
-  BIND,
-  INTERLEAVE,
-  LOCAL,
-  PREFERRED_MANY,
-  WEIGHTED_INTERLEAVE,
-}
-const MPOL_F_STATIC_NODES = 1 << 15;
-const MPOL_F_RELATIVE_NODES = 1 << 14;
-const MPOL_F_NUMA_BALANCING = 1 << 13;
-const MODE_FLAGS = MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES | MPOL_F_NUMA_BALANCING;
-
-enum MpolMf {
-  STRICT = 1,
-  MOVE = 2,
-  MOVE_ALL = 4,
-}
 enum MpolF {
   NODE = 1,
   ADDR = 2,
   MEMS_ALLOWED = 4,
 }
-/** Bits that a mask of nodes may have, and that it has in the machine. */
+/** Bits that a mask of nodes may have, and that Linux could have at most. */
 const MASK_BITS_MAX = PAGE_SIZE * 8;
 const NODES_POSSIBLE = 1024;
+/** Higher ones are of no node here: one bit stands for all of them. */
+const OTHERS = 1 << 30;
 
-/** Whether a mask has the one node that there is; -EINVAL where it has others. */
-function* readNodes(t: GuestThread, address: number, maxNode: number): MaySleep<boolean | number> {
+/** The nodes of a mask, or a negated errno. */
+function* readNodes(t: GuestThread, address: number, maxNode: number): MaySleep<number> {
   const bits = maxNode - 1;
-  if (address === 0 || bits <= 0) return false;
+  if (address === 0 || bits <= 0) return 0;
   if (bits > MASK_BITS_MAX) return -Errno.EINVAL;
   const view = yield* readStruct(t.k, address, Math.ceil(bits / 64) * 8);
   if (view === null) return -Errno.EFAULT;
-  let first = false;
+  let nodes = 0;
   for (let bit = 0; bit < bits; bit++) {
     if ((view.getUint8(bit >> 3) & (1 << (bit & 7))) === 0) continue;
     if (bit >= NODES_POSSIBLE) return -Errno.EINVAL;
-    if (bit === 0) first = true;
+    nodes |= bit < 30 ? 1 << bit : OTHERS;
   }
-  return first;
+  return nodes;
 }
 
-/** What a mode and a mask make together: 0, or -EINVAL. Nodes that are not there do not count. */
-function* checkPolicy(t: GuestThread, mode: number, mask: number, maxNode: number): MaySleep<number> {
-  const kind = mode & ~MODE_FLAGS;
-  const flags = mode & MODE_FLAGS;
+/** What a mode and a mask make together, or a negated errno. */
+function* readPolicy(t: GuestThread, mode: number, mask: number, maxNode: number): MaySleep<Mempolicy | null | number> {
+  const kind = mode & ~MPOL_MODE_FLAGS;
   if (kind < 0 || kind > (Mpol.WEIGHTED_INTERLEAVE as number)) return -Errno.EINVAL;
-  if ((flags & MPOL_F_STATIC_NODES) !== 0 && (flags & MPOL_F_RELATIVE_NODES) !== 0) return -Errno.EINVAL;
-  if ((flags & MPOL_F_NUMA_BALANCING) !== 0 && kind !== (Mpol.BIND as number) && kind !== (Mpol.PREFERRED_MANY as number)) return -Errno.EINVAL;
+  const how = t.k.mempolicy.modeFlagsError(t.k, mode);
+  if (how !== 0) return how;
   const nodes = yield* readNodes(t, mask, maxNode);
-  if (typeof nodes === "number") return nodes;
-  if (kind === (Mpol.DEFAULT as number)) return nodes || flags !== 0 ? -Errno.EINVAL : 0;
-  if (kind === (Mpol.LOCAL as number)) return nodes || flags !== 0 ? -Errno.EINVAL : 0;
-  if (kind === (Mpol.PREFERRED as number)) return !nodes && flags !== 0 ? -Errno.EINVAL : 0;
-  return nodes ? 0 : -Errno.EINVAL;
+  return nodes < 0 ? nodes : t.k.mempolicy.newPolicy(t.k, mode, nodes);
 }
 
-/** mbind(2): with one node there is nothing to choose; what is asked for is checked. */
+/** The pages of a range, or a negated errno; as mbind() checks its arguments. */
+function pageRange(start: number, length: number): { from: number; to: number } | number {
+  if (start % PAGE_SIZE !== 0) return -Errno.EINVAL;
+  const from = start / PAGE_SIZE;
+  const to = from + Math.ceil(length / PAGE_SIZE);
+  return length < 0 || to < from ? -Errno.EINVAL : { from, to };
+}
+
 const mbind: Handler = function* (t, [start, length, mode, mask, maxNode, flags]) {
   const { k } = t;
   const how = int(flags!);
   if ((how & ~(MpolMf.STRICT | MpolMf.MOVE | MpolMf.MOVE_ALL)) !== 0) return -Errno.EINVAL;
   if ((how & MpolMf.MOVE_ALL) !== 0 && !capable(k, Cap.SYS_NICE)) return -Errno.EPERM;
-  const wrong = yield* checkPolicy(t, int(mode!), mask!, maxNode!);
-  if (wrong < 0) return wrong;
-  if (start! % PAGE_SIZE !== 0) return -Errno.EINVAL;
-  const from = start! / PAGE_SIZE;
-  const to = from + Math.ceil(length! / PAGE_SIZE);
-  if (length! < 0 || to < from) return -Errno.EINVAL;
-  if (to === from) return 0;
-  const mm = t.task.mm!;
-  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-  let vpn = from;
-  for (; vpn >= 0 && vpn < Math.min(to, USER_VPN_END); ) {
-    const vma = mm.vmaAt(vpn);
-    if (vma === null) break;
-    vpn = vma.endVpn;
-  }
-  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  return vpn < to ? -Errno.EFAULT : 0;
+  const policy = yield* readPolicy(t, int(mode!), mask!, maxNode!);
+  if (typeof policy === "number") return policy;
+  const range = pageRange(start!, length!);
+  if (typeof range === "number") return range;
+  if (range.to === range.from) return 0;
+  if (range.from < 0) return -Errno.EFAULT;
+  return yield* k.mbind.doMbind(k, t.task.mm!, range.from, range.to, policy, how);
+};
+
+const set_mempolicy_home_node: Handler = function* (t, [start, length, node, flags]) {
+  const { k } = t;
+  if (start! % PAGE_SIZE !== 0 || flags !== 0 || node! < 0 || node! >= k.m.nodes.count) return -Errno.EINVAL;
+  const range = pageRange(start!, length!);
+  if (typeof range === "number") return range;
+  if (range.to === range.from) return 0;
+  return yield* k.mbind.setHomeNode(k, t.task.mm!, range.from, range.to, node!);
 };
 
 const set_mempolicy: Handler = function* (t, [mode, mask, maxNode]) {
-  const wrong = yield* checkPolicy(t, int(mode!), mask!, maxNode!);
-  if (wrong < 0) return wrong;
-  t.task.thread.mempolicy = int(mode!);
+  const policy = yield* readPolicy(t, int(mode!), mask!, maxNode!);
+  if (typeof policy === "number") return policy;
+  t.task.thread.mempolicy = policy;
+  t.task.thread.interleaveIndex = 0;
   return 0;
 };
 
-const get_mempolicy: Handler = function* (t, [policy, mask, maxNode, address, flags]) {
+const get_mempolicy: Handler = function* (t, [address, mask, maxNode, where, flags]) {
   const { k } = t;
   const what = int(flags!);
   if ((what & ~(MpolF.NODE | MpolF.ADDR | MpolF.MEMS_ALLOWED)) !== 0) return -Errno.EINVAL;
-  if (mask !== 0 && maxNode! < 1) return -Errno.EINVAL;
-  let answer = t.task.thread.mempolicy;
+  if (mask !== 0 && maxNode! < k.m.nodes.count) return -Errno.EINVAL;
+  let policy = t.task.thread.mempolicy;
+  let answer = -1;
+  let nodes = -1;
   if ((what & MpolF.MEMS_ALLOWED) !== 0) {
     if ((what & (MpolF.NODE | MpolF.ADDR)) !== 0) return -Errno.EINVAL;
     answer = 0;
+    nodes = k.m.nodes.mask;
   } else if ((what & MpolF.ADDR) !== 0) {
-    if (t.task.mm!.vmaAt(Math.floor(address! / PAGE_SIZE)) === null) return -Errno.EFAULT;
-    // The node of a page that is there, or is brought in for it.
-    if ((what & MpolF.NODE) !== 0 && (yield* k.uaccess.getUser64(k, Math.floor(address! / 8) * 8)) === null) return -Errno.EFAULT;
-    answer = 0;
-  } else if (address !== 0) return -Errno.EINVAL;
+    const mm = t.task.mm!;
+    const vpn = Math.floor(where! / PAGE_SIZE);
+    const vma = mm.vmaAt(vpn);
+    if (vma === null) return -Errno.EFAULT;
+    policy = vma.policy;
+    if ((what & MpolF.NODE) !== 0) {
+      // The node of a page that is there, or is brought in for it.
+      if ((yield* k.uaccess.getUser64(k, Math.floor(where! / 8) * 8)) === null) return -Errno.EFAULT;
+      const node = yield* k.mbind.nodeOfPage(k, mm, vpn);
+      // The page of zeros is the first node's.
+      answer = Math.max(0, node);
+    }
+  } else if (where !== 0) return -Errno.EINVAL;
   else if ((what & MpolF.NODE) !== 0) {
-    // The next node of an interleaving policy.
-    const kind = answer & ~MODE_FLAGS;
-    if (kind !== (Mpol.INTERLEAVE as number) && kind !== (Mpol.WEIGHTED_INTERLEAVE as number)) return -Errno.EINVAL;
-    answer = 0;
+    // The next node of a policy that takes turns.
+    if (policy === null || (policy.mode !== Mpol.INTERLEAVE && policy.mode !== Mpol.WEIGHTED_INTERLEAVE)) return -Errno.EINVAL;
+    answer = k.mempolicy.interleaveNode(k, policy, t.task.thread.interleaveIndex);
   }
-  if (policy !== 0 && (yield* k.uaccess.putUser32(k, policy!, answer)) < 0) return -Errno.EFAULT;
+  if (answer < 0) answer = policy === null ? Mpol.DEFAULT : policy.mode | policy.flags;
+  if (address !== 0 && (yield* k.uaccess.putUser32(k, address!, answer)) < 0) return -Errno.EFAULT;
   if (mask === 0) return 0;
-  const kind = t.task.thread.mempolicy & ~MODE_FLAGS;
-  const named = (what & MpolF.MEMS_ALLOWED) !== 0 || ((what & MpolF.ADDR) === 0 && kind !== (Mpol.DEFAULT as number) && kind !== (Mpol.LOCAL as number));
+  if (nodes < 0) nodes = k.mempolicy.shownNodes(k, policy);
   const bytes = new Uint8Array(Math.ceil(Math.min(maxNode! - 1, MASK_BITS_MAX) / 64) * 8);
-  bytes[0] = named ? 1 : 0;
+  for (let i = 0; i < 4 && i < bytes.length; i++) bytes[i] = nodes >> (8 * i);
   return yield* k.uaccess.copyToUser(k, mask!, bytes);
 };
 
@@ -136,19 +142,7 @@ function* mmOf(t: GuestThread, pid: number): MaySleep<Mm | number> {
   return task.mm;
 }
 
-/** The node of a page; -EFAULT where nothing is mapped, or zeros are, -ENOENT where there is no page. mmap_lock is held. */
-function* nodeOfPage(t: GuestThread, mm: Mm, vpn: number): MaySleep<number> {
-  const { k } = t;
-  const vma = vpn < 0 || vpn >= USER_VPN_END ? null : mm.vmaAt(vpn);
-  if (vma === null) return -Errno.EFAULT;
-  const found = yield* k.folioWalk.folioWalkStart(k, vma, vpn, { zeropage: true });
-  if (found === null) return -Errno.ENOENT;
-  const zeros = (found.flags & PTE.SPECIAL) !== 0 || found.folio === k.m.zones.zeroPage;
-  yield* k.folioWalk.folioWalkEnd(k, found);
-  return zeros ? -Errno.EFAULT : 0;
-}
-
-/** move_pages(2): says where pages are. All are where they can be. */
+/** move_pages(2): says where pages are, or moves them there: how many have not moved. */
 const move_pages: Handler = function* (t, [pid, count, pages, nodes, status, flags]) {
   const { k } = t;
   const how = int(flags!);
@@ -156,41 +150,96 @@ const move_pages: Handler = function* (t, [pid, count, pages, nodes, status, fla
   if ((how & MpolMf.MOVE_ALL) !== 0 && !capable(k, Cap.SYS_NICE)) return -Errno.EPERM;
   const mm = yield* mmOf(t, pid!);
   if (typeof mm === "number") return mm;
-  let result = 0;
-  for (let i = 0; i < count! && result === 0; i++) {
-    const page = yield* k.uaccess.getUser64(k, pages! + 8 * i);
-    const node = nodes === 0 ? 0 : yield* k.uaccess.getUser32(k, nodes! + 4 * i);
-    if (page === null || node === null) result = -Errno.EFAULT;
-    else if (node !== 0) result = -Errno.ENODEV;
-    else {
-      if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-      const where = yield* nodeOfPage(t, mm, Number(page >> 12n));
-      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-      result = yield* k.uaccess.putUser32(k, status! + 4 * i, where);
-    }
-  }
+  const result = nodes === 0 ? yield* tellPages(t, mm, count!, pages!, status!) : yield* movePages(t, mm, { count: count!, pages: pages!, nodes: nodes!, status: status!, flags: how });
   yield* k.fork.mmput(k, mm);
   return result;
 };
 
-/** migrate_pages(2): with one node, there is nowhere to go. */
+function* tellPages(t: GuestThread, mm: Mm, count: number, pages: number, status: number): MaySleep<number> {
+  const { k } = t;
+  for (let i = 0; i < count; i++) {
+    const page = yield* k.uaccess.getUser64(k, pages + 8 * i);
+    if (page === null) return -Errno.EFAULT;
+    const where = yield* k.mbind.nodeOfPage(k, mm, Number(page >> 12n));
+    if ((yield* k.uaccess.putUser32(k, status + 4 * i, where)) < 0) return -Errno.EFAULT;
+  }
+  return 0;
+}
+
+interface Moves {
+  readonly count: number;
+  readonly pages: number;
+  readonly nodes: number;
+  readonly status: number;
+  readonly flags: number;
+}
+
+/** Pages in a row for one node move together: 0, a negated errno, or how many have not moved, those that were not tried among them. */
+function* movePages(t: GuestThread, mm: Mm, { count, pages, nodes, status, flags }: Moves): MaySleep<number> {
+  const { k } = t;
+  let folios: number[] = [];
+  let target = -1;
+  let start = 0;
+  const store = function* (from: number, to: number, value: number): MaySleep<number> {
+    for (let i = from; i < to; i++) if ((yield* k.uaccess.putUser32(k, status + 4 * i, value)) < 0) return -Errno.EFAULT;
+    return 0;
+  };
+  const flush = function* (end: number): MaySleep<number> {
+    if (folios.length === 0) return 0;
+    const failed = yield* k.mbind.moveFoliosToNode(k, folios, target);
+    folios = [];
+    if (failed !== 0) return failed > 0 ? failed + count - end : failed;
+    return yield* store(start, end, target);
+  };
+  yield* k.swap.lruCacheDisable(k);
+  let result = 0;
+  let i = 0;
+  for (; i < count && result === 0; i++) {
+    const page = yield* k.uaccess.getUser64(k, pages + 8 * i);
+    const node = yield* k.uaccess.getUser32(k, nodes + 4 * i);
+    if (page === null || node === null) result = -Errno.EFAULT;
+    else if (int(node) < 0 || int(node) >= k.m.nodes.count) result = -Errno.ENODEV;
+    if (result !== 0) break;
+    if (target !== int(node!)) {
+      result = yield* flush(i);
+      if (result !== 0) break;
+      [target, start] = [int(node!), i];
+    }
+    const added = yield* k.mbind.addFolioForMigration(k, mm, Number(page! >> 12n), target, flags, folios);
+    if (added > 0) continue;
+    result = yield* store(i, i + 1, added === 0 ? target : added);
+    if (result === 0) result = yield* flush(i);
+    // This one has been told of.
+    if (result > 0) result--;
+    target = -1;
+  }
+  const rest = yield* flush(i);
+  yield* k.swap.lruCacheEnable(k);
+  return result < 0 ? result : result > 0 ? result : rest;
+}
+
 const migrate_pages: Handler = function* (t, [pid, maxNode, from, to]) {
+  const { k } = t;
   const old = yield* readNodes(t, from!, maxNode!);
-  if (typeof old === "number") return old;
+  if (old < 0) return old;
   const next = yield* readNodes(t, to!, maxNode!);
-  if (typeof next === "number") return next;
+  if (next < 0) return next;
   const mm = yield* mmOf(t, pid!);
   if (typeof mm === "number") return mm;
-  yield* t.k.fork.mmput(t.k, mm);
-  return next ? 0 : -Errno.EINVAL;
+  const goal = next & k.m.nodes.mask;
+  const all = capable(k, Cap.SYS_NICE) ? MpolMf.MOVE_ALL : MpolMf.MOVE;
+  const result = goal === 0 ? -Errno.EINVAL : yield* k.mbind.doMigratePages(k, mm, old & ~OTHERS, goal, all);
+  yield* k.fork.mmput(k, mm);
+  return result;
 };
 
 const MODES = F.oneOf({ 0: "MPOL_DEFAULT", 1: "MPOL_PREFERRED", 2: "MPOL_BIND", 3: "MPOL_INTERLEAVE", 4: "MPOL_LOCAL", 5: "MPOL_PREFERRED_MANY", 6: "MPOL_WEIGHTED_INTERLEAVE" });
 
 export const NUMA: readonly (readonly [number, Syscall])[] = [
-  [235, call("mbind", [F.POINTER, F.SIZE, MODES, F.POINTER, F.SIZE, F.flags([[1, "MPOL_MF_STRICT"], [2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], mbind, "there is one node; the policy of memory is not kept")],
-  [236, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.flags([[1, "MPOL_F_NODE"], [2, "MPOL_F_ADDR"], [4, "MPOL_F_MEMS_ALLOWED"]])], get_mempolicy, "there is one node")],
-  [238, call("migrate_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER], migrate_pages, "there is one node")],
-  [239, call("move_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER, F.OUT, F.flags([[2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], move_pages, "there is one node")],
-  [237, call("set_mempolicy", [MODES, F.POINTER, F.SIZE], set_mempolicy, "there is one node")],
+  [235, call("mbind", [F.POINTER, F.SIZE, MODES, F.POINTER, F.SIZE, F.flags([[1, "MPOL_MF_STRICT"], [2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], mbind, "the policy of shared memory is the mapping's, not the file's")],
+  [236, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.flags([[1, "MPOL_F_NODE"], [2, "MPOL_F_ADDR"], [4, "MPOL_F_MEMS_ALLOWED"]])], get_mempolicy)],
+  [237, call("set_mempolicy", [MODES, F.POINTER, F.SIZE], set_mempolicy)],
+  [238, call("migrate_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER], migrate_pages)],
+  [239, call("move_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER, F.OUT, F.flags([[2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], move_pages)],
+  [450, call("set_mempolicy_home_node", [F.POINTER, F.SIZE, F.INT, F.HEX], set_mempolicy_home_node)],
 ];

@@ -265,7 +265,7 @@ const setaffinity: Handler = function* (t, [tid, size, mask]) {
 const getcpu: Handler = function* (t, [cpu, node]) {
   const { k } = t;
   if (cpu !== 0 && (yield* k.uaccess.putUser32(k, cpu!, k.m.executor!.id)) < 0) return -Errno.EFAULT;
-  return node === 0 ? 0 : yield* k.uaccess.putUser32(k, node!, 0);
+  return node === 0 ? 0 : yield* k.uaccess.putUser32(k, node!, k.m.nodes.ofCpu(k.m.executor!.id));
 };
 
 export const TIME: readonly (readonly [number, Syscall])[] = [

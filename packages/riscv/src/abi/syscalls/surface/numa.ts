@@ -41,5 +41,15 @@ export const NUMA: Surfaces = {
     example: [0, 64, [1], [1]],
     refuses: [noMemory(2), noMemory(3), [Errno.ESRCH, "no such process", { 0: 4_000_000 }], [EINVAL, "to no node", { 3: [0] }]],
   },
+  set_mempolicy_home_node: {
+    example: [AT.page, 0, 0, 0],
+    refuses: [
+      [EINVAL, "address within a page", { 0: AT.page + 1 }],
+      [EINVAL, "no such node", { 2: 1 }],
+      [EINVAL, "flags", { 3: 1 }],
+      [EINVAL, "a range that goes around", { 1: -PAGE }],
+      [Errno.ENOENT, "memory without a policy", { 1: PAGE }],
+    ],
+  },
   set_mempolicy: { example: [0, 0, 0], takes: { 0: modes(0, 1) }, refuses: policies(0, 1) },
 };
