@@ -15,6 +15,7 @@ describe("a failure of the engine itself", () => {
       memory: 2 ** 31,
       swap: 3 * 2 ** 20,
       cpus: 2,
+      nodes: 2,
       seed: 7,
       mount: [],
       before: [],
@@ -29,7 +30,7 @@ describe("a failure of the engine itself", () => {
           at c (c.js:3:3)
         after 1 s of machine time
       This is a bug in Faultline, not in the program. The command that replays it:
-        faultline run --release 6.14 --without per-vma-locks --patch 'my patch.ts' --memory 2G --swap 3M --cpus 2 --seed 7 --do 'kill -TERM $PID' --do-timeout 60 './it'\\''s' -x 'a b'
+        faultline run --release 6.14 --without per-vma-locks --patch 'my patch.ts' --memory 2G --swap 3M --cpus 2 --nodes 2 --seed 7 --do 'kill -TERM $PID' --do-timeout 60 './it'\\''s' -x 'a b'
       "
     `);
   });
