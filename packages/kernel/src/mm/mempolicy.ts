@@ -69,7 +69,7 @@ export function newPolicy(k: Kernel, modeAndFlags: number, given: number): Mempo
   if (given === 0) return mode === (Mpol.PREFERRED as number) && (flags & how) === 0 ? policy(Mpol.LOCAL, 0) : -Errno.EINVAL;
   const nodes = (flags & MpolFlag.RELATIVE_NODES) !== 0 ? folded(k, given) : given & k.m.nodes.mask;
   if (nodes === 0) return -Errno.EINVAL;
-  return policy(mode as Mempolicy["mode"], mode === (Mpol.PREFERRED as number) ? nodes & -nodes : nodes);
+  return policy(mode, mode === (Mpol.PREFERRED as number) ? nodes & -nodes : nodes);
 }
 
 /** What a mode and its flags say together: 0 or -EINVAL. */
@@ -77,7 +77,7 @@ export function modeFlagsError(_k: Kernel, modeAndFlags: number): number {
   const mode = modeAndFlags & ~MPOL_MODE_FLAGS;
   const flags = modeAndFlags & MPOL_MODE_FLAGS;
   const how = MpolFlag.STATIC_NODES | MpolFlag.RELATIVE_NODES;
-  if (mode < 0 || mode > (Mpol.WEIGHTED_INTERLEAVE as number) || (flags & how) === (how as number)) return -Errno.EINVAL;
+  if (mode < 0 || mode > (Mpol.WEIGHTED_INTERLEAVE as number) || (flags & how) === (how)) return -Errno.EINVAL;
   const balanced = mode === (Mpol.BIND as number) || mode === (Mpol.PREFERRED_MANY as number);
   return (flags & MpolFlag.NUMA_BALANCING) !== 0 && !balanced ? -Errno.EINVAL : 0;
 }
