@@ -21,6 +21,7 @@ const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
   "bench-integer": ["20000"],
   counter: ["3", "2000", "device"],
   "exclusive-check": ["2"],
+  "exclusive-steps": ["4"],
   "exclusive-swap": ["4"],
 };
 
