@@ -12,6 +12,8 @@ export enum FallocFl {
 /** Modes that some file system has, and those of which one call may have only one. */
 const FALLOC_FL_SUPPORTED = 0xfb;
 const FALLOC_FL_MODES = 0xfa;
+/** COLLAPSE_RANGE, INSERT_RANGE and WRITE_ZEROES, which say themselves what becomes of the size. */
+const FALLOC_FL_SIZED = 0xa8;
 
 /** fallocate(2): 0 or a negated errno. */
 export function* vfsFallocate(k: Kernel, file: OpenFile, mode: number, offset: number, length: number): MaySleep<number> {
@@ -20,6 +22,7 @@ export function* vfsFallocate(k: Kernel, file: OpenFile, mode: number, offset: n
   const exclusive = mode & FALLOC_FL_MODES;
   if ((exclusive & (exclusive - 1)) !== 0) return -Errno.EOPNOTSUPP;
   if ((mode & FallocFl.PUNCH_HOLE) !== 0 && (mode & FallocFl.KEEP_SIZE) === 0) return -Errno.EOPNOTSUPP;
+  if ((mode & FALLOC_FL_SIZED) !== 0 && (mode & FallocFl.KEEP_SIZE) !== 0) return -Errno.EOPNOTSUPP;
   if (!file.writable) return -Errno.EBADF;
   if (file.inode.kind === "pipe") return -Errno.ESPIPE;
   if (file.inode.kind !== "file") return -Errno.ENODEV;
