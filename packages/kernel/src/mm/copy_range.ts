@@ -7,7 +7,7 @@ import { RssKind, VM, VM_UFFD_PROTECTS, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { NO_PAGE, PG } from "./page.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
-import { PteMarker } from "./pte_marker.js";
+import { PTE_MARKER_FLAGS, PteMarker } from "./pte_marker.js";
 import { isUffdRwp, trapped } from "./uffd_rwp.js";
 import { isUffdWp } from "./uffd_wp.js";
 import { GFP_ANON_FOLIO } from "./gfp.js";
@@ -212,8 +212,12 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
   }
   if (copy !== flags) yield* k.memory.setPteAt(k, src.mm, vpn, from, copy, pfn);
   const marker = k.pteMarker.pteMarker(flags, pfn);
-  if (marker === PteMarker.UFFD_WP && (dst.flags & VM.UFFD_WP) === 0) return Copied.Done;
-  yield* k.memory.setPteAt(k, dst.mm, vpn, to, marker !== 0 ? copy : k.copyRange.childPte(k, dst, src, copy, pfn), pfn);
+  if (marker === 0) yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, src, copy, pfn), pfn);
+  else {
+    // A new one, of which nothing is remembered but what it says.
+    const kept = (dst.flags & VM.UFFD_WP) !== 0 ? marker : marker & ~PteMarker.UFFD_WP;
+    if (kept !== 0) yield* k.memory.setPteAt(k, dst.mm, vpn, to, PTE_MARKER_FLAGS, kept);
+  }
   return Copied.Done;
 }
 
