@@ -98,6 +98,8 @@ function lengthInPages(length: number): number {
 export function* remap(k: Kernel, mm: Mm, asked: RemapRequest): MaySleep<number> {
   const vma = mm.vmaAt(asked.start);
   if (vma === null) return -Errno.EFAULT;
+  // Each of several mappings is asked for itself then.
+  if ((asked.flags & Mremap.FIXED) !== 0 && asked.oldPages === asked.newPages) return yield* k.mremap.moveEach(k, mm, asked);
   if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
   const r = vma.isHugetlb ? k.hugetlbVma.alignRemap(k, vma, asked) : asked;
   if (typeof r === "number") return r;
@@ -147,14 +149,9 @@ export function* expandInPlace(k: Kernel, mm: Mm, vma: Vma, end: number): MaySle
   return true;
 }
 
-/**
- * FIXED and DONTUNMAP. Since 6.17 a range that keeps its length may go over several mappings with
- * gaps between them when FIXED says where it goes ("permit mremap() move of multiple VMAs"); what
- * lies at the new range is unmapped mapping by mapping, so that it stays where there is a gap.
- */
+/** DONTUNMAP, or FIXED with another length than before. */
 export function* remapTo(k: Kernel, mm: Mm, vma: Vma, r: RemapRequest): MaySleep<number> {
-  const { start, oldPages, newPages, flags } = r;
-  if ((flags & Mremap.FIXED) !== 0 && oldPages === newPages) return yield* k.mremap.moveEach(k, mm, r);
+  const { start, oldPages, newPages } = r;
   // Where the range gets shorter, what is cut off may lie in several mappings.
   if (start + Math.min(oldPages, newPages) > vma.endVpn) return -Errno.EFAULT;
   if (newPages > oldPages) {
@@ -164,19 +161,28 @@ export function* remapTo(k: Kernel, mm: Mm, vma: Vma, r: RemapRequest): MaySleep
   return yield* k.mremap.moveOne(k, mm, r);
 }
 
-/** Moves what lies in a range, mapping by mapping. An error on the way leaves those behind it where they are. */
+/**
+ * FIXED with the same length: moves what lies in a range, mapping by mapping. Since 6.17 that may be several, with
+ * gaps between them ("permit mremap() move of multiple VMAs"); what lies at the new range is unmapped
+ * mapping by mapping, too, so that it stays where there is a gap. An error on the way leaves those behind
+ * it where they are.
+ */
 export function* moveEach(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   const end = r.start + r.oldPages;
   for (let vpn = r.start; vpn < end; ) {
     const i = mm.findVmaIndex(vpn);
     const vma = i < 0 ? undefined : mm.vmas[i];
     if (vma === undefined || vma.startVpn >= end) break;
-    // mmap_lock would have to be dropped to tell of it: one alone can move, not one of several.
-    if (vma.uffd !== null && (vpn > r.start || vma.endVpn < end)) return -Errno.EFAULT;
+    // mmap_lock would have to be dropped to tell of it, or the address be another: one alone can move, not one of several.
+    if ((vma.uffd !== null || vma.isHugetlb) && (vpn > r.start || vma.endVpn < end)) return -Errno.EFAULT;
     const from = Math.max(vpn, vma.startVpn);
     const pages = Math.min(end, vma.endVpn) - from;
     const one: RemapRequest = { start: from, oldPages: pages, oldEnd: from + pages, newPages: pages, flags: r.flags, newStart: r.newStart + (from - r.start) };
-    const result = yield* k.mremap.moveOne(k, mm, one);
+    if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
+    const aligned = vma.isHugetlb ? k.hugetlbVma.alignRemap(k, vma, one) : one;
+    if (typeof aligned === "number") return aligned;
+    if ((r.flags & Mremap.DONTUNMAP) !== 0 && (vma.flags & VM.DONTEXPAND) !== 0) return -Errno.EINVAL;
+    const result = yield* k.mremap.moveOne(k, mm, aligned);
     if (result < 0) return result;
     vpn = from + pages;
   }
