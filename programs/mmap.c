@@ -5,6 +5,7 @@
 #include <linux/resource.h>
 
 #include "layout.h"
+#include "set_mm.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -344,6 +345,72 @@ static void limits(void)
 	layout("heap", (void *)brk, 9);
 }
 
+/* A heap among other mappings, where it is said to be. */
+static void moved_heap(void)
+{
+	char *p = fresh() + P(8);
+	long brk = (long)p;
+	struct prctl_mm_map map = mm_map(brk, brk), wrong;
+	unsigned int size = 0;
+
+	munmap(p, P(32));
+	SHOW(syscall6(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP_SIZE, (long)&size, 0, 0, 0));
+	SHOW(size);
+	SHOW(syscall6(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&map, sizeof(map) - 1, 0, 0));
+	SHOW(syscall6(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, 8, sizeof(map), 0, 0));
+	SHOW(syscall6(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&map, sizeof(map), 1, 0));
+	SHOW(syscall6(__NR_prctl, PR_SET_MM, PR_SET_MM_BRK, brk, 1, 0, 0));
+	for (int i = 0; i < 11; i++) {
+		wrong = map;
+		((__u64 *)&wrong)[i] = 4096;
+		print("%d: %d", (long)i, set_mm(&wrong));
+		((__u64 *)&wrong)[i] = 1ul << 56;
+		print(" %d", set_mm(&wrong));
+		((__u64 *)&wrong)[i] = (__u64)brk + P(2);
+		print(" %d\n", set_mm(&wrong));
+	}
+	wrong = map;
+	wrong.auxv_size = 16;
+	SHOW(set_mm(&wrong));
+	wrong.auxv = (__u64 *)8;
+	SHOW(set_mm(&wrong));
+	wrong.auxv = (__u64 *)&map;
+	wrong.auxv_size = 4096;
+	SHOW(set_mm(&wrong));
+	wrong = map;
+	wrong.exe_fd = 77;
+	SHOW(set_mm(&wrong));
+	limit(RLIMIT_DATA, P(4));
+	wrong.exe_fd = -1u;
+	wrong.brk += P(4) + 1;
+	SHOW(set_mm(&wrong));
+	limit(RLIMIT_DATA, ~0ul);
+	SHOW(set_mm(&map));
+	SHOW(syscall1(__NR_brk, brk + P(2) + 5) - brk);
+	p[P(2)] = 1;
+	layout("a heap", p, 12);
+	mmap(p + P(8), P(2), RW, ANON | MAP_FIXED);
+	/* A page is left free below what lies above. */
+	SHOW(syscall1(__NR_brk, brk + P(8)) - brk);
+	SHOW(syscall1(__NR_brk, brk + P(7)) - brk);
+	/* Parts of it may be anything. */
+	munmap(p + P(1), P(1));
+	mprotect(p + P(3), P(1), PROT_READ);
+	layout("with a hole", p, 12);
+	SHOW(syscall1(__NR_brk, brk + P(2)) - brk);
+	layout("shorter", p, 12);
+	mmap(p + P(2), P(1), RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED);
+	SHOW(syscall1(__NR_brk, brk + P(3)) - brk);
+	SHOW(syscall1(__NR_brk, brk + 1) - brk);
+	SHOW(syscall1(__NR_brk, brk + P(4)) - brk);
+	layout("something above", p, 12);
+	/* What is said to be the heap and is none goes with it. */
+	map.brk = (__u64)brk + P(9);
+	SHOW(set_mm(&map));
+	SHOW(syscall1(__NR_brk, brk) - brk);
+	layout("all of it", p, 12);
+}
+
 /* How much is promised: for a machine whose settings are known. */
 static void promises(void)
 {
@@ -379,5 +446,6 @@ int main(int argc, char **argv, char **envp)
 	protections();
 	stacks();
 	limits();
+	moved_heap();
 	return 0;
 }

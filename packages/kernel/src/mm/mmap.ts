@@ -654,7 +654,8 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
   if (brk < mm.startBrk || !k.overcommit.brkWithinLimit(k, mm, brk)) return mm.brk;
   const oldEnd = Math.ceil(mm.brk / 4096);
   const newEnd = Math.ceil(brk / 4096);
-  if (newEnd < oldEnd && (yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd)) !== 0) return mm.brk;
+  // Where nothing is mapped there is no heap to make shorter.
+  if (newEnd < oldEnd && (k.mmap.rangeFree(k, mm, newEnd, oldEnd - newEnd) || (yield* k.mmap.unmapRange(k, mm, newEnd, oldEnd)) !== 0)) return mm.brk;
   if (newEnd > oldEnd) {
     const pages = newEnd - oldEnd;
     if (newEnd > USER_VPN_END || !k.mlock.mlockFutureOk(k, mm, mm.defFlags, pages)) return mm.brk;
@@ -667,8 +668,8 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
     if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
     k.mmap.insertVma(k, mm, vma);
     k.mmap.account(k, vma, pages);
-    // With what lies below, and with nothing above.
-    yield* k.mmap.mergeBelow(k, mm, vma);
+    // With what there is of the heap below, and with nothing above.
+    if (oldEnd * 4096 > mm.startBrk) yield* k.mmap.mergeBelow(k, mm, vma);
   }
   mm.brk = brk;
   return brk;

@@ -1,6 +1,7 @@
 import { CAP_LAST, Errno, Event, NSIG, Op, SWITCH, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, readUser } from "../user.js";
+import { setMm } from "./set_mm.js";
 import { int, type Handler } from "./syscall.js";
 
 enum Prctl {
@@ -20,6 +21,7 @@ enum Prctl {
   GET_TIMERSLACK = 30,
   MCE_KILL = 33,
   MCE_KILL_GET = 34,
+  SET_MM = 35,
   SET_CHILD_SUBREAPER = 36,
   GET_CHILD_SUBREAPER = 37,
   SET_NO_NEW_PRIVS = 38,
@@ -187,6 +189,7 @@ const OPTIONS = new Map<number, Option>([
       return task.process!.mceKill;
     }),
   ],
+  [Prctl.SET_MM, setMm],
   [Prctl.SET_CHILD_SUBREAPER, setSubreaper],
   [Prctl.GET_CHILD_SUBREAPER, answer(({ task }) => (task.process!.isSubreaper ? 1 : 0))],
   [

@@ -239,7 +239,7 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [163, call("getrlimit", [F.RESOURCE, F.rlimit(true)], getrlimit, "the limits on memory and on descriptors alone are enforced")],
   [164, call("setrlimit", [F.RESOURCE, F.rlimit(false)], setrlimit, "the limits on memory and on descriptors alone are enforced")],
   [165, call("getrusage", [F.RUSAGE_WHO, F.OUT], getrusage, "no I/O and no context switches")],
-  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "no speculation control, no seccomp, no ambient capabilities")],
+  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "no speculation control, no seccomp, no ambient capabilities; PR_SET_MM_EXE_FILE answers EBUSY, as while the text of the program is mapped")],
   [172, call("getpid", [], getpid)],
   [173, call("getppid", [], getppid)],
   [178, call("gettid", [], gettid)],

@@ -38,7 +38,7 @@ export const PROCESS: Surfaces = {
       0: values(
         [
           [1, { 1: 0 }], [2, { 1: AT.page }], [4, { 1: 1 }], 13, [14, { 1: 0 }], 15, [16, { 1: AT.page }], 21, [29, { 1: 1 }],
-          [33, { 1: 1, 2: 1 }], [36, { 1: 1 }], [37, { 1: AT.page }], [38, { 1: 1 }], [39, { 1: 0 }], [40, { 1: AT.page }],
+          [33, { 1: 1, 2: 1 }], [35, { 1: 15, 2: AT.page, 3: 0, 4: 0 }], [36, { 1: 1 }], [37, { 1: AT.page }], [38, { 1: 1 }], [39, { 1: 0 }], [40, { 1: AT.page }],
           [41, { 1: 1 }], [42, { 1: 0 }], [65, { 1: 1 }], [66, { 1: 0 }], [67, { 1: 1 }], [68, { 1: 0 }],
           [0x53564d41, { 1: 0, 2: AT.page, 3: PAGE, 4: "name" }],
         ],
@@ -53,6 +53,11 @@ export const PROCESS: Surfaces = {
       [EINVAL, "PR_CAPBSET_READ, and no capability", { 0: 23, 1: 63 }],
       [EINVAL, "PR_MCE_KILL, and no policy", { 0: 33, 1: 1, 2: 3 }],
       [EINVAL, "PR_MCE_KILL_GET, and an argument", { 0: 34, 1: 1 }],
+      [EINVAL, "PR_SET_MM, and nothing that it sets", { 0: 35, 1: 16, 2: AT.page, 3: 0, 4: 0 }],
+      [EINVAL, "PR_SET_MM_BRK, and an address below where anything may be mapped", { 0: 35, 1: 7, 2: PAGE, 3: 0, 4: 0 }],
+      [EINVAL, "PR_SET_MM_MAP, and a structure of another size", { 0: 35, 1: 14, 2: AT.page, 3: 100, 4: 0 }],
+      [EFAULT, "PR_SET_MM_MAP, and no memory", { 0: 35, 1: 14, 2: 8, 3: 104, 4: 0 }],
+      [Errno.EBADF, "PR_SET_MM_EXE_FILE, and no descriptor", { 0: 35, 1: 13, 2: 77, 3: 0, 4: 0 }],
       [EINVAL, "PR_SET_NO_NEW_PRIVS, and 0", { 0: 38, 1: 0 }],
       [EINVAL, "PR_SET_THP_DISABLE, and a fourth argument", { 0: 41, 1: 1, 4: 1 }],
       [EINVAL, "PR_SET_MDWE, and unknown bits", { 0: 65, 1: 4 }],
