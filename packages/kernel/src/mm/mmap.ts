@@ -501,10 +501,16 @@ export function* mmapRegion(
     vmFlags &= ~VM.MAYWRITE;
   }
   if (deniesWriteExec(mm, vmFlags, vmFlags)) return -Errno.EACCES;
+  const isFree = k.mmap.rangeFree(k, mm, start, pages);
+  if (!isFree) {
+    // What is in the way is cut out first, and stays so when there is no room.
+    const error = yield* k.mmap.cutOut(k, mm, start, start + pages);
+    if (error !== 0) return error;
+  }
   if (!k.overcommit.mayExpandVm(k, mm, vmFlags, pages - mappedPages(mm, start, pages))) return -Errno.ENOMEM;
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
   if ((vmFlags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, mm, pages)) return -Errno.ENOMEM;
-  if (!k.mmap.rangeFree(k, mm, start, pages)) {
+  if (!isFree) {
     const error = yield* k.mmap.unmapRange(k, mm, start, start + pages);
     if (error !== 0) return error;
   }
@@ -573,29 +579,42 @@ export function* doMunmap(k: Kernel, mm: Mm, addr: number, len: number): MaySlee
   return result;
 }
 
+/** Where a range of VMAs begins and ends in `mm.vmas`, of those that have a page in [start, end). */
+function indexesOf(mm: Mm, start: number, end: number): [from: number, to: number] {
+  const from = mm.findVmaIndex(start);
+  if (from < 0) return [0, 0];
+  let to = from;
+  while (to < mm.vmas.length && mm.vmas[to]!.startVpn < end) to++;
+  return [from, to];
+}
+
 /**
- * Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or with nothing
- * unmapped -EINVAL inside a huge page of hugetlb, -EPERM where something is sealed, -ENOMEM where a hole would make too many VMAs.
+ * Cuts VMAs at both ends of [start, end), which is about to be unmapped: 0, -EINVAL inside a huge page of hugetlb, -EPERM
+ * where something is sealed, -ENOMEM where a hole would make too many VMAs. A cut that was made stays.
  */
-export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank = EventRank.Unmap): MaySleep<number> {
-  for (const vpn of [start, end]) {
-    const cut = mm.vmaAt(vpn);
-    if (cut !== null && k.hugetlbVma.maySplit(k, cut, vpn) !== 0) return -Errno.EINVAL;
-  }
+export function* cutOut(k: Kernel, mm: Mm, start: number, end: number): MaySleep<number> {
   const first = mm.vmaAt(start);
   if (first !== null && first.startVpn < start) {
     if (first.endVpn > end && mm.vmas.length >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
     if ((first.flags & VM.SEALED) !== 0) return -Errno.EPERM;
+    if (k.hugetlbVma.maySplit(k, first, start) !== 0) return -Errno.EINVAL;
     yield* k.mmap.splitVma(k, mm, first, start);
   }
-  const from = mm.findVmaIndex(start);
-  if (from < 0) return 0;
-  let to = from;
-  for (; to < mm.vmas.length && mm.vmas[to]!.startVpn < end; to++) {
-    const vma = mm.vmas[to]!;
+  const [from, to] = indexesOf(mm, start, end);
+  for (const vma of mm.vmas.slice(from, to)) {
     if ((vma.flags & VM.SEALED) !== 0) return -Errno.EPERM;
-    if (vma.endVpn > end) yield* k.mmap.splitVma(k, mm, vma, end);
+    if (vma.endVpn <= end) continue;
+    if (k.hugetlbVma.maySplit(k, vma, end) !== 0) return -Errno.EINVAL;
+    yield* k.mmap.splitVma(k, mm, vma, end);
   }
+  return 0;
+}
+
+/** Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or what `cutOut` answers, with nothing unmapped. */
+export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank = EventRank.Unmap): MaySleep<number> {
+  const error = yield* k.mmap.cutOut(k, mm, start, end);
+  if (error !== 0) return error;
+  const [from, to] = indexesOf(mm, start, end);
   const gone = mm.vmas.slice(from, to);
   if (gone.length === 0) return 0;
   mm.noGapAbove = null;
