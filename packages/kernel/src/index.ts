@@ -93,6 +93,7 @@ export { StdStreams, type HostStreams } from "./fs/stdio.js";
 export { makePidfd, pidfdOpen, PidfdFlag, pidfdTarget, type PidfdTarget } from "./fs/pidfd.js";
 export { mount, umount } from "./fs/mount.js";
 export { HugetlbInode, memfdCreateHugetlb } from "./fs/hugetlbfs.js";
+export { hstateOf } from "./mm/hugetlb_reserve.js";
 export { EFD_SEMAPHORE, makeEventfd } from "./fs/eventfd.js";
 export { epollCtl, EpollOp, epollWait, makeEpoll, type EpollEvent } from "./fs/eventpoll.js";
 export { makeSocketPair, MESSAGE_MAX, STREAM_PART, shutdownSocket, socketOf, SockType, type UnixSocket } from "./fs/unix_socket.js";

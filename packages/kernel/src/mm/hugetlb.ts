@@ -272,7 +272,7 @@ export function* hugetlbNoPage(k: Kernel, vmf: HugeVmf): MaySleep<number> {
 /** Whether the file has a page for an address. */
 export function* pagecachePresent(k: Kernel, vma: Vma, vpn: number): Atomic<boolean> {
   const { mapping } = inodeOf(vma);
-  const index = hugeIndex(vma, vpn);
+  const index = hugeIndex(vma, vpn) * hstateOf(vma).pages;
   if (k.m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
   return mapping.at(index) !== NO_PAGE;
 }

@@ -9,7 +9,7 @@ import { PTE, ptePresent } from "../arch/pgtable.js";
 import { VmFault } from "./fault_flags.js";
 import { HPG, type Hstate } from "./hstate.js";
 import { vmaLock } from "./hugetlb.js";
-import { Mremap, type RemapRequest } from "./mremap.js";
+import type { RemapRequest } from "./mremap.js";
 import { hstateOf, hugeIndex, inodeOf } from "./hugetlb_reserve.js";
 import { VM, VM_LOCKED_MASK, type Mm, type Vma } from "./mm_types.js";
 import type { MmuGather } from "./mmu_gather.js";
@@ -331,8 +331,8 @@ export function* copyHugetlbEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to
 /** What mremap(2) is asked for, in whole huge pages; -EINVAL where that cannot be, or where the area would grow. */
 export function alignRemap(_k: Kernel, vma: Vma, r: RemapRequest): RemapRequest | number {
   const { pages } = hstateOf(vma);
-  const moves = (r.flags & (Mremap.FIXED | Mremap.DONTUNMAP)) !== 0;
-  if (r.start % pages !== 0 || (moves && r.newStart % pages !== 0)) return -Errno.EINVAL;
+  // A new address is looked at even where it means nothing.
+  if (r.start % pages !== 0 || r.newStart % pages !== 0) return -Errno.EINVAL;
   const oldPages = Math.ceil(r.oldPages / pages) * pages;
   const newPages = Math.ceil(r.newPages / pages) * pages;
   return newPages > oldPages ? -Errno.EINVAL : { ...r, oldPages, newPages };

@@ -106,6 +106,8 @@ export function* sigpipe({ k, task }: GuestThread): MaySleep<void> {
 function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined, rwf = 0): MaySleep<number> {
   const { k } = t;
   if (!file.writable) return -Errno.EBADF;
+  // Before the memory is looked at.
+  if (file.ops.write === undefined && file.ops.writeUser === undefined) return file.ops.stream === true && pos !== undefined ? -Errno.ESPIPE : -Errno.EINVAL;
   if (length < 0) return -Errno.EFAULT;
   const append = ((file.flags & O.APPEND) !== 0 || (rwf & Rwf.APPEND) !== 0) && (rwf & Rwf.NOAPPEND) === 0;
   if (file.ops.writeUser !== undefined) return yield* k.m.vfs.write(k, file, new UserBytes(address, length), pos, append);

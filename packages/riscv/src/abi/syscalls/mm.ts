@@ -1,5 +1,5 @@
 import {
-  Errno, MapFlag, memfdCreate, memfdCreateHugetlb, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, radixToSwpEntry, SWITCH, tableObject, USER_VPN_END,
+  Errno, hstateOf, MapFlag, memfdCreate, memfdCreateHugetlb, MfdFlag, O, Op, PAGE_SIZE, PG, ptePresent, radixToSwpEntry, SWITCH, tableObject, USER_VPN_END,
   secretmemFileCreate, VM, xaIsValue, type Atomic,
 } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
@@ -93,9 +93,10 @@ function* isInCore(t: GuestThread, vpn: number): Atomic<boolean> {
   const flags = ptep < 0 ? 0 : m.pt.flags(ptep);
   if (flags === 0 || k.pteMarker.pteMarker(flags, m.pt.pfn(ptep)) !== 0) {
     const vma = t.task.mm!.vmaAt(vpn);
-    // Of huge pages what is mapped counts.
-    if (vma === null || vma.mapping === null || vma.isHugetlb) return false;
-    const index = vma.linearIndex(vpn);
+    if (vma === null || vma.mapping === null) return false;
+    // Of huge pages what is mapped counts, where there is a table that could say so.
+    if (vma.isHugetlb && k.hugetlb.hugetlbWalk(k, vma.mm, vpn, hstateOf(vma)) >= 0) return false;
+    const index = vma.linearIndex(vma.isHugetlb ? vpn - (vpn % hstateOf(vma).pages) : vpn);
     if (m.point(Op.PageCacheRead, vma.mapping.object(index))) yield SWITCH;
     const entry = vma.mapping.at(index);
     if (xaIsValue(entry)) return m.swap.cache[radixToSwpEntry(entry)]! >= 0;
