@@ -8,14 +8,17 @@
  *
  * Output: "f" and what this Linux can do; then "# N" for the Nth list, and for each operation a line
  * `OPERATION PROCESS RESULT`, then lines for what has changed since the process was last looked at: "F"
- * files, each `FILE:SIZE/BLOCKS/SEALS` and where it has data; "m" mincore, "p" pagemap, both by runs of
- * equal pages; "v" for all mappings, one a line.
+ * files, each `FILE:SIZE/BLOCKS/SEALS` and where it has data; "h" the pool of huge pages; "m" mincore, "p"
+ * pagemap, both by runs of equal pages; "v" for all mappings, one a line.
  */
 #include "pagemap_scan.h"
+#include "pool.h"
+#include "set_mm.h"
 #include "uffd.h"
 #include <asm/sigcontext.h>
 #include <asm/stat.h>
 #include <asm/ucontext.h>
+#include <linux/resource.h>
 
 /* Aligned to 2 MiB, below the program itself, so that its mappings come first in smaps. */
 #define ARENA 0x1000000000ul
@@ -25,10 +28,17 @@
 #define OPERATIONS_MAX 4096
 #define TRANSFER_MAX (8 * PAGE_SIZE)
 
+/* Huge pages in the pool when a list begins that is about them, and how many more there may be. */
+#define POOL_PAGES 4
+#define POOL_OVERCOMMIT 1
+
 #define MFD_ALLOW_SEALING 2
+#define MFD_HUGETLB_2MB (4 | 21 << 26)
+#define MAP_HUGETLB_2MB (0x40000 | 21 << 26)
 #define O_TMPFILE_RDWR 020200002
 #define SEEK_DATA 3
 #define SEEK_HOLE 4
+#define F_SETFL 4
 #define F_ADD_SEALS 1033
 #define F_GET_SEALS 1034
 
@@ -43,6 +53,7 @@ enum kind {
 	MAPFILE, PWRITE, PREAD, WRITEFROM, READINTO, TRUNCATE, FALLOCATE, SEAL, FADVISE,
 	UFFD, REGISTER, UNREGISTER, COPY, ZEROPAGE, CONTINUE, WRITEPROTECT, POISON, MOVE, WAKE,
 	SCAN, CLEARREFS, PADVISE, PEEK, POKE, MSEAL,
+	MAPHUGE, HEAP, BRK, LIMIT, SETFL, REMAPFILE,
 };
 
 struct operation {
@@ -172,7 +183,7 @@ struct text {
 	size_t length, length_before;
 };
 
-static struct text files_text, mincore_text, pagemap_text, mappings_text;
+static struct text files_text, pool_text, mincore_text, pagemap_text, mappings_text;
 
 static void add(struct text *t, char c)
 {
@@ -337,11 +348,11 @@ static int smaps_line(const char *line, size_t length)
 }
 
 /* What a list has of files, all of them empty at first, and what opens them. */
-enum file { SEALABLE, UNNAMED, UNNAMED_READ_ONLY, FILES };
+enum file { SEALABLE, UNNAMED, UNNAMED_READ_ONLY, HUGE, FILES };
 #define FILES_FD 100
 #define UNNAMED_FD_NAME "101"
-/* Whether any operation of the list is about them. */
-static int with_files;
+/* Whether any operation of the list is about them, or about huge pages of the pool. */
+static int with_files, with_pool;
 
 static int open_files(void)
 {
@@ -349,9 +360,12 @@ static int open_files(void)
 	const long opened[FILES] = {
 		syscall2(__NR_memfd_create, "difftest", MFD_ALLOW_SEALING),
 		syscall4(__NR_openat, AT_FDCWD, "/dev/shm", O_TMPFILE_RDWR, 0600),
+		[HUGE] = with_pool ? syscall2(__NR_memfd_create, "difftest", MFD_ALLOW_SEALING | MFD_HUGETLB_2MB) : -1,
 	};
 
 	for (int i = 0; i < FILES; i++) {
+		if (i == HUGE && !with_pool)
+			continue;
 		long fd = i == UNNAMED_READ_ONLY ? sys_open("/proc/self/fd/" UNNAMED_FD_NAME, O_RDONLY) : opened[i];
 
 		if (fd < 0 || syscall3(__NR_dup3, fd, FILES_FD + i, 0) < 0)
@@ -392,6 +406,16 @@ static void look_at_files(void)
 	}
 }
 
+static void look_at_pool(void)
+{
+	static const char *const files[] = { POOL "free_hugepages", POOL "resv_hugepages", POOL "surplus_hugepages" };
+
+	for (size_t i = 0; with_pool && i < sizeof(files) / sizeof(files[0]); i++) {
+		add(&pool_text, ' ');
+		add_number(&pool_text, read_number(files[i]), 10);
+	}
+}
+
 /* Never touched. */
 static char scratch[2 * PAGE_SIZE];
 
@@ -427,7 +451,9 @@ static void look_around(void)
 	syscall1(__NR_close, pagemap_fd);
 	syscall1(__NR_close, smaps_fd);
 	look_at_files();
+	look_at_pool();
 	print_changed(&files_text, 'F');
+	print_changed(&pool_text, 'h');
 	print_changed(&mincore_text, 'm');
 	print_changed(&pagemap_text, 'p');
 	print_changed(&mappings_text, 'v');
@@ -539,6 +565,8 @@ static long with_file(const struct operation *op)
 		return syscall4(__NR_fallocate, fd, op->d, offset, length);
 	case SEAL:
 		return syscall3(__NR_fcntl, fd, F_ADD_SEALS, op->b);
+	case SETFL:
+		return syscall3(__NR_fcntl, fd, F_SETFL, op->b);
 	default:
 		return syscall4(__NR_fadvise64, fd, offset, length, op->d);
 	}
@@ -651,6 +679,19 @@ static long with_other(const struct operation *op, char *at, unsigned long lengt
 	return result;
 }
 
+/* Another soft limit: of data and address space so many pages more than there are, of stacks the size; 0xffff is as many as may be. */
+static long set_limit(int which, unsigned long pages)
+{
+	struct rlimit limit;
+	unsigned long bytes = pages * PAGE_SIZE;
+
+	if (which == RLIMIT_DATA || which == RLIMIT_AS)
+		bytes += 1024 * number_in("/proc/self/status", which == RLIMIT_AS ? "VmSize:" : "VmData:");
+	syscall4(__NR_prlimit64, 0, which, NULL, &limit);
+	limit.rlim_cur = pages == 0xffff || bytes > limit.rlim_max ? limit.rlim_max : bytes;
+	return syscall4(__NR_prlimit64, 0, which, &limit, NULL);
+}
+
 static long perform(const struct operation *op)
 {
 	static char bytes[64];
@@ -658,8 +699,10 @@ static long perform(const struct operation *op)
 	unsigned long length = (unsigned long)op->b * PAGE_SIZE + (unsigned long)(long)(int)op->h;
 
 	switch (op->kind) {
-	case MAP: {
-		long p = syscall6(__NR_mmap, (long)at, (long)length, op->c, op->d | MAP_ANONYMOUS, -1, 0);
+	case MAP:
+	case MAPHUGE: {
+		uint32_t huge = op->kind == MAPHUGE ? MAP_HUGETLB_2MB : 0;
+		long p = syscall6(__NR_mmap, (long)at, (long)length, op->c, op->d | MAP_ANONYMOUS | huge, -1, 0);
 
 		return p < 0 && p > -4096 ? p : p - (long)at;
 	}
@@ -753,6 +796,19 @@ static long perform(const struct operation *op)
 		return with_other(op, at, length);
 	case MSEAL:
 		return syscall3(__NR_mseal_, at, length, op->c);
+	case HEAP: {
+		struct prctl_mm_map map = mm_map((unsigned long)at, (unsigned long)at + length);
+
+		return set_mm(&map);
+	}
+	case BRK:
+		return syscall1(__NR_brk, at) - (long)ARENA;
+	case LIMIT:
+		return set_limit((int)op->a, op->b);
+	case REMAPFILE:
+		return syscall5(__NR_remap_file_pages, at, length, op->c, op->d, op->e);
+	case SETFL:
+		return with_file(op);
 	default:
 		return op->kind >= UFFD ? with_uffd(op, at, length) : with_file(op);
 	}
@@ -788,7 +844,7 @@ static _Noreturn void run(uint32_t first)
 				if (result == 0) {
 					self = other;
 					last = -1;
-					files_text.length_before = mincore_text.length_before = pagemap_text.length_before = mappings_text.length_before = -1ul;
+					files_text.length_before = pool_text.length_before = mincore_text.length_before = pagemap_text.length_before = mappings_text.length_before = -1ul;
 					continue;
 				}
 				pids[other] = result;
@@ -839,21 +895,40 @@ static _Noreturn void run(uint32_t first)
 		await_turn();
 }
 
+static int is_about_files(const struct operation *op)
+{
+	return (op->kind >= MAPFILE && op->kind <= FADVISE) || op->kind == SETFL;
+}
+
+/* Whether it is about huge pages of the pool, or a file of them. */
+static int is_about_pool(const struct operation *op)
+{
+	uint32_t file = op->kind == MAPFILE ? op->e : op->kind == WRITEFROM || op->kind == READINTO ? op->c : op->a;
+
+	return op->kind == MAPHUGE || (is_about_files(op) && file % FILES == HUGE);
+}
+
 /* What depends on how the kernel was built: the program that compares leaves out what one side has not. */
 static void print_features(void)
 {
 	char *at = map_anonymous(PAGE_SIZE);
 	int fd = sys_open("/proc/self/pagemap", O_RDONLY);
 	uint64_t entry = 0;
+	struct prctl_mm_map map = mm_map(ARENA, ARENA);
+	struct pool was;
 
 	*at = 1;
 	syscall4(__NR_pread64, fd, &entry, 8, (uintptr_t)at / PAGE_SIZE * 8);
 	long uffd = syscall1(__NR_userfaultfd, O_CLOEXEC);
-	print("f soft-dirty=%d thp=%d files=%d userfaultfd=%d\n", (long)(entry >> 55 & 1),
-	      (long)(syscall3(__NR_madvise, at, PAGE_SIZE, 14) == 0), (long)open_files(), (long)(uffd_api((int)uffd, 0x1ffb1) == 0));
+	with_pool = take_pool(&was, POOL_PAGES, POOL_OVERCOMMIT);
+	print("f soft-dirty=%d thp=%d files=%d userfaultfd=%d hugetlb=%d heap=%d\n", (long)(entry >> 55 & 1),
+	      (long)(syscall3(__NR_madvise, at, PAGE_SIZE, 14) == 0), (long)open_files(), (long)(uffd_api((int)uffd, 0x1ffb1) == 0),
+	      (long)with_pool, (long)(set_mm(&map) == 0));
 	syscall1(__NR_close, uffd);
 	for (int i = 0; i < FILES; i++)
 		syscall1(__NR_close, FILES_FD + i);
+	if (with_pool)
+		give_pool(&was);
 	syscall1(__NR_close, fd);
 	syscall2(__NR_munmap, at, PAGE_SIZE);
 }
@@ -875,6 +950,7 @@ static long input(void *to, size_t size)
 int main(int argc, char **argv, char **envp)
 {
 	uint64_t one_cpu = 1;
+	struct pool was;
 
 	(void)argc, (void)argv, (void)envp;
 	/* Pages that wait for the LRU do so per CPU. */
@@ -889,6 +965,13 @@ int main(int argc, char **argv, char **envp)
 		put_number(n, 10);
 		put('\n');
 		flush();
+		with_files = with_pool = 0;
+		for (uint32_t i = 0; i < operations; i++) {
+			with_files |= is_about_files(&list[i]);
+			with_pool |= is_about_pool(&list[i]);
+		}
+		if (with_pool && !take_pool(&was, POOL_PAGES, POOL_OVERCOMMIT))
+			fail("the pool of huge pages", 0);
 		long pid = syscall6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0);
 		if (pid < 0)
 			fail("fork", pid);
@@ -899,8 +982,8 @@ int main(int argc, char **argv, char **envp)
 			if (syscall2(__NR_pipe2, data_pipe, 04000) < 0)
 				fail("pipe", 0);
 			catch_faults();
-			for (uint32_t i = 0; i < operations; i++)
-				with_files |= list[i].kind >= MAPFILE && list[i].kind <= FADVISE;
+			if (with_pool)
+				syscall4(__NR_rt_sigprocmask, 2, &was.signals, NULL, 8);
 			if (with_files && !open_files())
 				fail("files", 0);
 			pids = (volatile long *)syscall6(__NR_mmap, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -910,6 +993,8 @@ int main(int argc, char **argv, char **envp)
 		}
 		while (syscall4(__NR_wait4, pid, &status, 0, NULL) == -4)
 			;
+		if (with_pool)
+			give_pool(&was);
 		if (status != 0)
 			fail("a list", status);
 	}

@@ -8,7 +8,7 @@ import { isNewEnough, modelled } from "../src/difftest/command.js";
 import { common, firstDifference } from "../src/difftest/compare.js";
 import { addCoverage, coverageOf, coverageTable } from "../src/difftest/coverage.js";
 import { generate } from "../src/difftest/generate.js";
-import { operationText, parseOperation } from "../src/difftest/operations.js";
+import { HUGE_FILE, isPossible, operationText, parseOperation, type Operation } from "../src/difftest/operations.js";
 import { parseOutput } from "../src/difftest/output.js";
 import { differencesPage, RULES, RULES_MAX } from "../src/difftest/rules.js";
 import { parseCase } from "../src/difftest/saved_case.js";
@@ -50,6 +50,17 @@ test("what operations met is counted by kind of entry", () => {
   const coverage = coverageOf(list, parseOutput(text).lists[0]!);
   expect(coverage).toMatchObject({ "store no page": 1, "advise own page": 1, "load own page": 1 });
   expect(coverageTable(addCoverage(coverage, coverage))).toContain("own page");
+});
+
+test("huge pages of the pool are a kind of their own, and their operations are left out where there is no pool", () => {
+  const { list, text } = parseCase(readFileSync(join(CASES, "hugetlb-remap-looks-at-the-new-address.txt"), "latin1"));
+  expect(coverageOf(list, parseOutput(text).lists[0]!)).toMatchObject({ "remap hugetlb": 1 });
+  const seeds = Array.from({ length: 60 }, (_, i) => generate(i, 60)).flat();
+  const features = { files: true, userfaultfd: true, heap: true, hugetlb: false };
+  const isHuge = ({ kind, args }: Operation): boolean => kind === "maphuge" || args["file"] === HUGE_FILE;
+  expect(seeds.filter(isHuge).length).toBeGreaterThan(50);
+  expect(seeds.filter((op) => isHuge(op) && isPossible(op, features))).toEqual([]);
+  expect(common({ hugetlb: false }, { hugetlb: true }).missing).toEqual(["the host has no pool of huge pages that this process may set and nobody uses: not compared"]);
 });
 
 test("rules are few, and docs/differences.md has them with their reasons", async () => {

@@ -7,7 +7,7 @@ export interface Difference {
   /** Of the operation in its list. */
   readonly index: number;
   readonly kind: Kind;
-  /** `result`, `files`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
+  /** `result`, `files`, `pool`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
   readonly field: string;
   readonly native: string;
   readonly guest: string;
@@ -15,12 +15,15 @@ export interface Difference {
 
 const SOFT_DIRTY = 1;
 
+/** What a feature is, where its name does not say it. */
+const WORDS: Readonly<Record<string, string>> = { hugetlb: "pool of huge pages that this process may set and nobody uses", heap: "prctl(PR_SET_MM_MAP)" };
+
 /** What both sides can do; the rest is not compared. */
 export function common(native: Features, guest: Features): { readonly both: Features; readonly missing: readonly string[] } {
   const names = [...new Set([...Object.keys(native), ...Object.keys(guest)])];
   return {
     both: Object.fromEntries(names.map((name) => [name, native[name] === true && guest[name] === true])),
-    missing: names.filter((name) => native[name] !== true).map((name) => `the host has no ${name}: not compared`),
+    missing: names.filter((name) => native[name] !== true).map((name) => `the host has no ${WORDS[name] ?? name}: not compared`),
   };
 }
 
@@ -30,6 +33,7 @@ function fieldsOf({ result, view }: Outcome, features: Features): Map<string, st
   const fields = new Map<string, string>();
   fields.set("result", result);
   fields.set("files", view.files);
+  fields.set("pool", view.pool);
   fields.set("mincore", runsText(view.mincore, ~0));
   fields.set("pagemap", runsText(view.pagemap, mask));
   fields.set("mappings", view.mappings.map(({ place }) => place).join(", "));

@@ -4,8 +4,11 @@ import { KINDS, pagesOf, type Operation } from "./operations.js";
 import type { Outcome, Run, View } from "./output.js";
 
 /** What an operation can meet in the pages that it is about. */
-const MET = ["no mapping", "no page", "own page", "shared or zero", "file", "swap", "guard", "uffd marker", "uffd protected", "uffd", "huge", "locked", "lazyfree"] as const;
+const MET = ["no mapping", "no page", "own page", "shared or zero", "file", "swap", "guard", "uffd marker", "uffd protected", "uffd", "huge", "hugetlb", "stack", "locked", "lazyfree"] as const;
 type Met = (typeof MET)[number];
+
+/** What the flags of a mapping say of all that it has. */
+const FLAGS: readonly (readonly [string, Met])[] = [["lo", "locked"], ["ht", "hugetlb"], ["gd", "stack"]];
 
 /** Of the bits of pagemap's entries, which are in the upper word, a run has those from bit 55 on. */
 const RUN_SHIFT = 55 - 32;
@@ -27,7 +30,7 @@ function metBy({ page, pages }: { readonly page: number; readonly pages: number 
     mapped += Math.min(here.page + here.pages, page + pages) - Math.max(here.page, page);
     if (fields["AnonHugePages"] !== undefined) met.add("huge");
     if (fields["LazyFree"] !== undefined) met.add("lazyfree");
-    if (fields["VmFlags"]?.includes(",lo") === true) met.add("locked");
+    for (const [flag, what] of FLAGS) if (fields["VmFlags"]?.includes(`,${flag}`) === true) met.add(what);
     if (/,u[mwi]\b/.test(fields["VmFlags"] ?? "")) met.add("uffd");
   }
   if (mapped < pages) met.add("no mapping");

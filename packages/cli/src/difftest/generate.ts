@@ -1,5 +1,5 @@
 import { FallocFl, Madv, MapFlag, Mremap, Prot, Seal, SeededChoices, UffdFeature } from "@faultline/kernel";
-import { kindsOf, type Kind, type Operation } from "./operations.js";
+import { HUGE_FILE, kindsOf, type Kind, type Operation } from "./operations.js";
 
 /** Two page tables' worth of small pages around their border, and two ranges that huge pages fit. */
 const SMALL_FIRST = 500;
@@ -11,11 +11,11 @@ const PROCESSES = 4;
 /** PROT_EXEC alone is left out: with it, x86 reads and riscv does not. */
 const PROTECTIONS = [Prot.READ | Prot.WRITE, Prot.READ | Prot.WRITE, Prot.READ | Prot.WRITE, Prot.READ, Prot.READ, 0, Prot.WRITE, Prot.READ | Prot.EXEC, 7];
 /** Advice that the arena's kinds of memory take; 7 is none. */
-const ADVICE = [0, 1, 2, 3, 4, 4, 4, 8, 8, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 102, 103, 7];
+const ADVICE = [0, 1, 2, 3, 4, 4, 4, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 102, 103, 7];
 /** Of files' memory. */
 const FILE_ADVICE = [Madv.REMOVE, Madv.REMOVE, Madv.DONTNEED];
 /** What a Linux must have something for. */
-const FAMILIES = ["files", "userfaultfd"];
+const FAMILIES = ["files", "userfaultfd", "heap"];
 const UFFD_FEATURES = [UffdFeature.PAGEFAULT_FLAG_WP, UffdFeature.WP_UNPOPULATED, UffdFeature.WP_HUGETLBFS_SHMEM, UffdFeature.EXACT_ADDRESS, UffdFeature.MINOR_SHMEM];
 /** MISSING is 1, WP 2, MINOR 4. */
 const UFFD_WP_MODES = [2, 2, 2, 3, 3, 6, 7];
@@ -25,14 +25,24 @@ const CATEGORIES = [0, 2, 3, 4, 5, 6, 8];
 /** Files that can be written to, as programs/difftest.c counts them, and the last for reading alone. */
 const WRITABLE_FILES = 2;
 const FILES = 3;
+/** Nothing, O_APPEND, O_DIRECT and O_NONBLOCK. */
+const FILE_FLAGS = [0, 0, 0o2000, 0o40000, 0o4000];
+/** RLIMIT_DATA, RLIMIT_STACK and RLIMIT_AS. */
+const LIMITS = [2, 3, 9];
+const UNLIMITED = 0xffff;
+/** Below the first page, where stacks grow to. */
+const BELOW = 12;
+const PROT_GROWSDOWN = 0x1000000;
 const PUNCH = FallocFl.PUNCH_HOLE | FallocFl.KEEP_SIZE;
 
 const WEIGHTS: Readonly<Record<Kind, number>> = {
   map: 6, unmap: 3, protect: 6, remap: 6, advise: 10, fork: 3, reap: 2, store: 14, load: 8, send: 3, receive: 3, check: 3, msync: 1, mlock: 2,
   munlock: 2, mlock2: 1, mapfile: 6, pwrite: 4, pread: 2, writefrom: 2, readinto: 2, truncate: 2, fallocate: 4, seal: 1, fadvise: 1,
   uffd: 1, register: 6, unregister: 2, copy: 5, zeropage: 3, continue: 3, writeprotect: 6, poison: 2, move: 5, wake: 1, scan: 5, clearrefs: 2,
-  padvise: 3, peek: 2, poke: 2, mseal: 1,
+  padvise: 3, peek: 2, poke: 2, mseal: 1, maphuge: 8, heap: 1, brk: 10, limit: 2, setfl: 1, remapfile: 1,
 };
+/** Kinds that make much of the rest fail: one list in so many has them. */
+const RARE: Readonly<Partial<Record<Kind, number>>> = { mseal: 8, limit: 8 };
 
 /** What makes nothing interesting by being left out. */
 const ALWAYS: readonly Kind[] = ["map", "store", "load"];
@@ -46,6 +56,8 @@ class Generator {
   private readonly choices: SeededChoices;
   private readonly kinds: readonly Kind[];
   private readonly huge: boolean;
+  /** Whether there are stacks. */
+  private readonly grows: boolean;
   /** What of the rest there is, for which a Linux must have something. */
   private readonly families: ReadonlySet<string>;
   private readonly uffdModes: readonly number[];
@@ -53,13 +65,15 @@ class Generator {
 
   constructor(seed: number) {
     this.choices = new SeededChoices(seed);
-    this.huge = this.oneIn(4);
-    this.families = new Set(FAMILIES.filter((_, i) => this.oneIn(2 + i)));
-    const others = FAMILIES.filter((family) => !this.families.has(family)).flatMap(kindsOf);
+    this.huge = this.oneIn(3);
+    this.grows = this.oneIn(6);
+    const families = FAMILIES.filter((_, i) => this.oneIn(2 + i));
+    this.families = new Set(this.huge && this.oneIn(2) ? [...families, "hugetlb"] : families);
+    const others = [...FAMILIES, "hugetlb"].filter((family) => !this.families.has(family)).flatMap(kindsOf);
     // Never without WP what has been with it: since 7.3 that is refused.
     this.uffdModes = this.oneIn(3) ? UFFD_OTHER_MODES : UFFD_WP_MODES;
     // Each leaves out a part of what there is, so that what is left goes deep (Groce et al., "Swarm Testing", 2012).
-    const kinds = (Object.keys(WEIGHTS) as Kind[]).filter((kind) => ALWAYS.includes(kind) || (!others.includes(kind) && !this.oneIn(3) && (kind !== "mseal" || this.oneIn(8)) && ((kind !== "peek" && kind !== "poke") || !this.huge)));
+    const kinds = (Object.keys(WEIGHTS) as Kind[]).filter((kind) => ALWAYS.includes(kind) || (!others.includes(kind) && !this.oneIn(3) && this.oneIn(RARE[kind] ?? 1) && ((kind !== "peek" && kind !== "poke") || !this.huge)));
     this.kinds = kinds.flatMap((kind) => Array.from({ length: WEIGHTS[kind] }, () => kind));
     const advice = this.families.has("files") ? ADVICE.concat(FILE_ADVICE) : ADVICE;
     this.advice = this.oneIn(2) ? advice : advice.filter(() => this.oneIn(3)).concat(0);
@@ -71,6 +85,8 @@ class Generator {
     const op = (kind: Kind, args: Record<string, number>): void => void first.push({ kind, process: 0, args });
     if (this.huge) op("advise", { ...all, advice: Madv.HUGEPAGE });
     if (this.families.has("files")) for (let file = 0; file < WRITABLE_FILES; file++) op("truncate", { file, pages: all.pages });
+    if (this.families.has("files") && this.families.has("hugetlb")) op("truncate", { file: HUGE_FILE, pages: all.pages });
+    if (this.families.has("heap")) op("heap", this.range());
     if (this.families.has("userfaultfd")) {
       op("uffd", { features: this.uffdFeatures() });
       op("register", { ...all, mode: this.pick(this.uffdModes) });
@@ -80,6 +96,7 @@ class Generator {
 
   private firstMapping(range: { page: number; pages: number }): Operation {
     const prot = Prot.READ | Prot.WRITE;
+    if (this.families.has("hugetlb") && this.oneIn(2)) return { kind: "maphuge", process: 0, args: { ...range, prot, flags: this.sharing() | MapFlag.FIXED } };
     if (!this.families.has("files") || this.oneIn(3)) return { kind: "map", process: 0, args: { ...range, prot, flags: this.sharing() | MapFlag.FIXED } };
     return { kind: "mapfile", process: 0, args: { ...range, prot, flags: this.sharing() | MapFlag.FIXED, file: this.below(WRITABLE_FILES) } };
   }
@@ -111,11 +128,12 @@ class Generator {
   private range(): { page: number; pages: number } {
     if (this.huge && !this.oneIn(4)) {
       const page = HUGE_FIRST + this.below(2) * HUGE_PAGES;
-      if (this.oneIn(3)) return { page, pages: HUGE_PAGES };
+      if (this.families.has("hugetlb") && this.oneIn(3)) return { page: HUGE_FIRST, pages: 2 * HUGE_PAGES };
+      if (this.oneIn(this.families.has("hugetlb") ? 2 : 3)) return { page, pages: HUGE_PAGES };
       const within = this.below(HUGE_PAGES);
       return { page: page + within, pages: 1 + this.below(this.oneIn(2) ? 4 : HUGE_PAGES) };
     }
-    const page = SMALL_FIRST + this.below(SMALL_PAGES);
+    const page = SMALL_FIRST + this.below(SMALL_PAGES) - (this.grows && this.oneIn(4) ? this.below(BELOW) : 0);
     return { page, pages: this.oneIn(8) ? SMALL_PAGES : 1 + this.below(this.oneIn(2) ? 2 : 8) };
   }
 
@@ -123,7 +141,7 @@ class Generator {
   private stretch(): { offset: number; pages: number } {
     if (this.huge && !this.oneIn(4)) {
       const offset = this.below(2) * HUGE_PAGES;
-      if (this.oneIn(3)) return { offset, pages: HUGE_PAGES };
+      if (this.oneIn(this.families.has("hugetlb") ? 2 : 3)) return { offset, pages: HUGE_PAGES };
       const within = this.below(HUGE_PAGES);
       return { offset: offset + within, pages: 1 + this.below(this.oneIn(2) ? 4 : HUGE_PAGES) };
     }
@@ -151,11 +169,15 @@ class Generator {
       case "map": {
         let flags: number = this.sharing() | (this.oneIn(8) ? MapFlag.FIXED_NOREPLACE : MapFlag.FIXED);
         for (const flag of [MapFlag.NORESERVE, MapFlag.POPULATE, MapFlag.NONBLOCK, MapFlag.STACK]) if (this.oneIn(6)) flags |= flag;
+        if (this.oneIn(12)) flags |= MapFlag.LOCKED;
+        if (this.grows && this.oneIn(3)) flags |= MapFlag.GROWSDOWN;
+        if (this.oneIn(24)) flags = (flags & ~MapFlag.TYPE) | MapFlag.DROPPABLE;
         return { ...range, prot: this.pick(PROTECTIONS), flags, ...this.odd() };
       }
       case "mapfile": {
         let flags: number = (this.oneIn(2) ? MapFlag.SHARED : MapFlag.PRIVATE) | (this.oneIn(8) ? MapFlag.FIXED_NOREPLACE : MapFlag.FIXED);
         for (const flag of [MapFlag.NORESERVE, MapFlag.POPULATE, MapFlag.NONBLOCK]) if (this.oneIn(6)) flags |= flag;
+        if (this.oneIn(12)) flags |= MapFlag.LOCKED;
         const offset = this.oneIn(3) ? range.page % (this.huge ? HUGE_PAGES : SMALL_FIRST) : this.stretch().offset;
         return { ...range, prot: this.pick(PROTECTIONS), flags, file: this.file(), offset, ...this.odd() };
       }
@@ -166,7 +188,7 @@ class Generator {
       case "mlock2":
         return { ...range, flags: this.pick([0, 1, 1, 2]), ...this.odd() };
       case "protect":
-        return { ...range, prot: this.pick(PROTECTIONS), ...this.odd() };
+        return { ...range, prot: this.pick(PROTECTIONS) | (this.grows && this.oneIn(8) ? PROT_GROWSDOWN : 0), ...this.odd() };
       case "remap": {
         const flags = this.pick([0, 0, Mremap.MAYMOVE | Mremap.FIXED, Mremap.MAYMOVE | Mremap.FIXED, Mremap.MAYMOVE | Mremap.FIXED, 7, Mremap.FIXED, 8]);
         const newPages = this.oneIn(2) || flags === 7 ? range.pages : this.range().pages;
@@ -212,7 +234,7 @@ class Generator {
       case "wake":
         return { ...range, ...this.odd() };
       case "copy":
-        return { ...range, pages: Math.min(range.pages, 16), mode: this.pick([0, 0, 1, 2, 2, 4]), from: this.range().page, past: this.oneIn(6) ? this.below(4096) : 0, ...this.odd() };
+        return { ...range, pages: this.families.has("hugetlb") ? range.pages : Math.min(range.pages, 16), mode: this.pick([0, 0, 1, 2, 2, 4]), from: this.range().page, past: this.oneIn(6) ? this.below(4096) : 0, ...this.odd() };
       case "move":
         return { ...range, mode: this.pick([0, 1, 2, 2, 3, 4]), from: this.range().page, past: this.oneIn(20) ? this.below(4096) : 0, ...this.odd() };
       case "zeropage":
@@ -237,6 +259,21 @@ class Generator {
         return { ...range, pages: Math.min(range.pages, 8), target: this.below(PROCESSES), to: this.range().page, within: this.oneIn(2) ? this.below(4096) : 0 };
       case "mseal":
         return { ...range, flags: this.oneIn(6) ? 1 : 0, ...this.odd() };
+      case "maphuge": {
+        let flags: number = (this.oneIn(2) ? MapFlag.SHARED : MapFlag.PRIVATE) | (this.oneIn(8) ? MapFlag.FIXED_NOREPLACE : MapFlag.FIXED);
+        for (const flag of [MapFlag.NORESERVE, MapFlag.POPULATE, MapFlag.LOCKED]) if (this.oneIn(6)) flags |= flag;
+        return { ...range, prot: this.pick(PROTECTIONS), flags, ...this.odd() };
+      }
+      case "heap":
+        return { ...range, ...(this.oneIn(2) ? { longer: this.below(4096) } : {}) };
+      case "brk":
+        return { page: range.page, ...(this.oneIn(2) ? { within: this.below(4096) } : {}) };
+      case "limit":
+        return { what: this.pick(LIMITS), more: this.pick([0, 1, 4, 16, HUGE_PAGES, UNLIMITED, UNLIMITED, UNLIMITED]) };
+      case "setfl":
+        return { file: this.file(), flags: this.pick(FILE_FLAGS) };
+      case "remapfile":
+        return { ...range, prot: this.oneIn(8) ? 1 : 0, offset: this.stretch().offset, flags: this.pick([0, 0, MapFlag.NONBLOCK, 1]), ...this.odd() };
     }
   }
 
@@ -252,6 +289,7 @@ class Generator {
   }
 
   private file(): number {
+    if (this.families.has("hugetlb") && this.oneIn(2)) return HUGE_FILE;
     return this.below(this.oneIn(4) ? FILES : WRITABLE_FILES);
   }
 

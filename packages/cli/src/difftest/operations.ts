@@ -41,6 +41,12 @@ const TAKES = {
   peek: ["page", "pages", "target", "from", "", "", "within", "longer"],
   poke: ["page", "pages", "target", "to", "", "", "within", "longer"],
   mseal: ["page", "pages", "flags", "", "", "", "within", "longer"],
+  maphuge: ["page", "pages", "prot", "flags", "", "", "within", "longer"],
+  heap: ["page", "pages", "", "", "", "", "within", "longer"],
+  brk: ["page", "", "", "", "", "", "within"],
+  limit: ["what", "more"],
+  setfl: ["file", "flags"],
+  remapfile: ["page", "pages", "prot", "offset", "flags", "", "within", "longer"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type Kind = keyof typeof TAKES;
@@ -48,9 +54,14 @@ export const KINDS = Object.keys(TAKES) as readonly Kind[];
 
 /** What a Linux must have for some operations, as programs/difftest.c calls it. */
 const NEEDS: readonly (readonly [feature: string, kinds: readonly Kind[]])[] = [
-  ["files", ["mapfile", "pwrite", "pread", "writefrom", "readinto", "truncate", "fallocate", "seal", "fadvise"]],
+  ["files", ["mapfile", "pwrite", "pread", "writefrom", "readinto", "truncate", "fallocate", "seal", "fadvise", "setfl", "remapfile"]],
   ["userfaultfd", ["uffd", "register", "unregister", "copy", "zeropage", "continue", "writeprotect", "poison", "move", "wake"]],
+  ["hugetlb", ["maphuge"]],
+  ["heap", ["heap", "brk"]],
 ];
+
+/** The file of huge pages, as programs/difftest.c counts them. */
+export const HUGE_FILE = 3;
 
 /** What begins to track anew which pages are written. */
 const CLEAR_SOFT_DIRTY = 4;
@@ -58,6 +69,7 @@ const CLEAR_SOFT_DIRTY = 4;
 /** Whether who has these features can do it. */
 export function isPossible({ kind, args }: Operation, features: Readonly<Record<string, boolean>>): boolean {
   if (kind === "clearrefs" && args["what"] === CLEAR_SOFT_DIRTY) return features["soft-dirty"] === true;
+  if (args["file"] === HUGE_FILE && features["hugetlb"] !== true) return false;
   return NEEDS.every(([feature, kinds]) => features[feature] === true || !kinds.includes(kind));
 }
 

@@ -16,6 +16,8 @@ export interface Run {
 export interface View {
   /** Size, blocks, seals and data of the files, by their number. */
   readonly files: string;
+  /** Of the pool of huge pages: how many are free, reserved and surplus. */
+  readonly pool: string;
   readonly mincore: readonly Run[];
   /** Flags of pagemap's entries: bits 55 to 63. */
   readonly pagemap: readonly Run[];
@@ -38,7 +40,7 @@ export interface Output {
   readonly lists: readonly (readonly Outcome[])[];
 }
 
-const NOTHING: View = { files: "", mincore: [], pagemap: [], mappings: [] };
+const NOTHING: View = { files: "", pool: "", mincore: [], pagemap: [], mappings: [] };
 
 /** Throws where the text is none of it: what is missing at its end is missing from the last list. */
 export function parseOutput(text: string): Output {
@@ -65,6 +67,7 @@ export function parseOutput(text: string): Output {
       if (process === undefined || lists.length === 0) throw new Error(`programs/difftest.c has printed ${JSON.stringify(line)}`);
       let view = views[Number(process)] ?? NOTHING;
       if (lines[at]?.startsWith("F") === true) view = { ...view, files: lines[at++]!.slice(2) };
+      if (lines[at]?.startsWith("h") === true) view = { ...view, pool: lines[at++]!.slice(2) };
       if (lines[at]?.startsWith("m") === true) view = { ...view, mincore: parseRuns(lines[at++]!) };
       if (lines[at]?.startsWith("p") === true) view = { ...view, pagemap: parseRuns(lines[at++]!) };
       if (lines[at] === "v") {
