@@ -36,6 +36,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "fs/proc/task_mmu.ts: smapsPteEntry": UNDER_CALLERS_LOCK,
   "kernel/cpu_timers.ts: usedNs": ANY_MOMENT,
   "kernel/futex.ts: unqueue/(anonymous)": RETRY,
+  "kernel/numa_balancing.ts: vmaIsAccessed": ANY_MOMENT,
   "kernel/posix_timers.ts: tell": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
   "kernel/signal.ts: Signals.pending": "any moment will do: a signal that comes later wakes the sleeper, or is met on the way out",
   "kernel/signal.ts: queuedSignals": `${UNDER_CALLERS_POINT} (Process), or a timer's`,

@@ -99,6 +99,22 @@ export function notGranted(mm: Mm, vpn: number, flags: number): string | null {
   return null;
 }
 
+/**
+ * What is wrong with a present entry that grants nothing in memory that may be accessed, and that userfaultfd has not protected:
+ * only NUMA balancing makes such, and not of every page. Null when nothing is.
+ */
+export function hintsWrongly(k: Kernel, mm: Mm, vpn: number, flags: number, pfn: number): string | null {
+  const { m } = k;
+  const vma = mm.vmaAt(vpn);
+  if (vma === null || (flags & PTE.PROT_NONE) === 0 || (vma.flags & (VM.READ | VM.WRITE | VM.EXEC)) === 0) return null;
+  if ((vma.flags & VM.UFFD_RWP) !== 0 && (flags & PTE.UFFD_WP) !== 0) return null;
+  const what = "waits for a NUMA hinting fault";
+  if ((flags & (PTE.V | PTE.W)) !== 0) return `${what}, and can be accessed`;
+  if (m.vmstat.events.numa_pte_updates === 0) return `${what}, and nothing was scanned`;
+  if ((flags & PTE.SPECIAL) !== 0 || m.memmap.isZoneDevice(m.memmap.pfnToPage(pfn))) return `${what}, and has no page that could move`;
+  return (vma.flags & (VM.HUGETLB | VM.PFNMAP)) !== 0 ? `${what}, and its VMA is not scanned` : null;
+}
+
 /** Why a reverse walk from a page would not find its mapping; null when it would. */
 export function missedByRmap(k: Kernel, mm: Mm, vpn: number, page: number): string | null {
   const { memmap, anonVmas } = k.m;

@@ -23,7 +23,7 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
-import { devicePageOf, entryWritten, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
+import { devicePageOf, entryWritten, hintsWrongly, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { hugetlbBooks } from "./hugetlb_books.js";
 import { lruBooks } from "./lru_books.js";
@@ -366,7 +366,7 @@ export class Invariants implements EventSink {
     let huge = 0;
     let hugetlb = 0;
     const single = (vpn: number, flags: number, pfn: number): void => {
-      const wrong = notGranted(mm, vpn, flags);
+      const wrong = notGranted(mm, vpn, flags) ?? (ptePresent(flags) ? hintsWrongly(this.k, mm, vpn, flags, pfn) : null);
       if (wrong !== null) this.fail("vma", `the entry at page ${hex(vpn)} ${wrong}`);
       const exclusive = swapops.isDeviceExclusive(this.k, flags);
       const unaddressable = swapops.isDevicePrivate(this.k, flags);

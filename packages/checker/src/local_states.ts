@@ -753,6 +753,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(memmap.mapping[folio]!);
     this.see(memmap.index[folio]!);
     this.see(memmap.private[folio]!);
+    if (memmap.lastCpuPid !== null) this.see(memmap.lastCpuPid[folio]!);
     for (const { task } of folioHandoffs.get(folio) ?? []) this.see(task.id);
   }
 

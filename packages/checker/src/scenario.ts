@@ -7,6 +7,9 @@ import {
   HugetlbInode,
   Madv,
   MapFlag,
+  Mpol,
+  MpolFlag,
+  type Mempolicy,
   Mremap,
   Op,
   PG,
@@ -304,6 +307,35 @@ export class ThreadApi {
     const ctx = this.k.m.userfaultfds.find((one) => one.id === id);
     if (ctx === undefined) throw new ScenarioError(`there is no userfaultfd ${id}`);
     return ctx;
+  }
+
+  /**
+   * Protects pages for NUMA hinting faults, as the scan of balancing does where more threads than one use the address space:
+   * how many entries are others now; none where nothing is mapped.
+   */
+  *numaScan(addr: number, pages: number): MaySleep<number> {
+    const { k, mm } = this;
+    const first = pageOf(addr);
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const vma = mm.vmaAt(first);
+    mm.users++;
+    const updates = vma === null ? 0 : yield* k.protNuma.changeProtNuma(k, vma, first, Math.min(vma.endVpn, first + pages));
+    mm.users--;
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    return updates;
+  }
+
+  /** Puts pages that are not there yet on a node, as mbind(MPOL_BIND | MPOL_F_NUMA_BALANCING) for all nodes with that one as their home does: 0 or a negated errno. */
+  *homeOn(addr: number, pages: number, node: number): MaySleep<number> {
+    const { k, mm } = this;
+    const first = pageOf(addr);
+    const policy = k.mempolicy.newPolicy(k, Mpol.BIND | MpolFlag.NUMA_BALANCING, k.m.nodes.mask) as Mempolicy;
+    return yield* k.mbind.doMbind(k, mm, first, first + pages, { ...policy, homeNode: node }, 0);
+  }
+
+  /** The node that a frame is on. */
+  nodeOf(frame: number): number {
+    return this.k.m.nodes.of(frame);
   }
 
   /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */

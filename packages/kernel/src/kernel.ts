@@ -28,6 +28,9 @@ import * as memcg from "./mm/memcg_charge.js";
 import * as memremap from "./mm/memremap.js";
 import * as migrateDevice from "./mm/migrate_device.js";
 import * as memory from "./mm/memory.js";
+import * as numaBalancing from "./kernel/numa_balancing.js";
+import * as numaFault from "./mm/numa_fault.js";
+import * as protNuma from "./mm/prot_numa.js";
 import * as mbind from "./mm/mbind.js";
 import * as mempolicy from "./mm/mempolicy.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
@@ -171,7 +174,10 @@ export const MAINLINE = {
   mprotect,
   mremap,
   mseal,
+  numaBalancing,
+  numaFault,
   numaMaps,
+  protNuma,
   mrelease,
   oom,
   overcommit,

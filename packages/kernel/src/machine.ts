@@ -185,6 +185,7 @@ export class Machine {
     const devices = config.deviceMemory ?? NO_DEVICE_MEMORY;
     this.ram = config.memory ?? new FrameMemory(config.frames + devices.coherent);
     this.memmap = new Memmap(config.frames, devices);
+    if ((config.nodes ?? 1) > 1) this.memmap.lastCpuPid = new Int32Array(this.memmap.nrPages).fill(-1);
     this.pgmaps = new DevicePagemaps(this);
     this.pt = new PageTables(this);
     this.vmstat = new VmStat();

@@ -18,6 +18,7 @@ export interface HarnessOptions {
   frames?: number;
   swapSlots?: number;
   cpus?: number;
+  nodes?: number;
   seed?: number;
   overlays?: readonly OverlayFactory[];
   /** Keeps who allocated each page, with the chain of functions. */
@@ -31,6 +32,7 @@ export function makeKernel(options: HarnessOptions = {}): Kernel {
     reservedFrames: 16,
     swapSlots: options.swapSlots ?? 4096,
     cpus: options.cpus ?? 1,
+    nodes: options.nodes ?? 1,
     seed: options.seed ?? 1,
     tlbEntries: 256,
     checking: false,

@@ -13,3 +13,27 @@ test("on two nodes pages go where their policy says, and move where they are tol
   expect(run.exitCode).toBe(0);
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/numa-two.txt");
 });
+
+/** Memory is looked at often, and a piece at a time. */
+const BALANCING = [
+  "echo 1 > /sys/kernel/debug/sched/numa_balancing/scan_delay_ms",
+  "echo 1 > /sys/kernel/debug/sched/numa_balancing/scan_period_min_ms",
+  "echo 1 > /sys/kernel/debug/sched/numa_balancing/scan_size_mb",
+];
+
+test("memory follows the thread that uses it, unless its policy keeps it", async () => {
+  const run = runGuest("numa-balancing", { nodes: 2, before: BALANCING });
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/numa-balancing.txt");
+});
+
+test("where balancing is switched off, or there is one node, nothing is looked at", () => {
+  for (const [nodes, off] of [
+    [2, ["echo 0 > /proc/sys/kernel/numa_balancing"]],
+    [1, []],
+  ] as const) {
+    const { exitCode, machine } = runGuest("numa-balancing", { nodes, before: [...BALANCING, ...off] });
+    const { events } = machine.m.vmstat;
+    expect([exitCode, events.numa_pte_updates, events.numa_hint_faults]).toEqual([0, 0, 0]);
+  }
+});

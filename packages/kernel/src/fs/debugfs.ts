@@ -1,9 +1,18 @@
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";
 import { parseInteger, PseudoFs, TextFile, type Store } from "./pseudo.js";
+import { addSysctlNumber } from "./proc/sysctl_number.js";
 import type { FileOps, Inode } from "./vfs.js";
 
 const DEBUGFS_MAGIC = 0x64626720;
+/** Settings of balancing, by their files. */
+const NUMA_BALANCING = [
+  ["scan_delay_ms", "scanDelayMs"],
+  ["scan_period_min_ms", "scanPeriodMinMs"],
+  ["scan_period_max_ms", "scanPeriodMaxMs"],
+  ["scan_size_mb", "scanSizeMb"],
+  ["hot_threshold_ms", "hotThresholdMs"],
+] as const;
 /** What one write to split_huge_pages has room for. */
 const SPLIT_COMMAND_MAX = 255;
 
@@ -15,6 +24,8 @@ export class Debugfs extends PseudoFs {
     for (const [name, act] of [["corrupt-pfn", corruptPfn], ["unpoison-pfn", unpoisonPfn]] as const) {
       hwpoison.add(name, new TextFile(this, { mode: 0o200, store: act }));
     }
+    const balancing = this.root.dir("sched").dir("numa_balancing");
+    for (const [name, key] of NUMA_BALANCING) addSysctlNumber(balancing, name, { min: 0, max: 2 ** 32 - 1, get: (k) => k.m.numa[key], set: (k, value) => void (k.m.numa[key] = value) });
     this.root.add("gup_test", new GupTestFile(this));
     this.root.add("split_huge_pages", new TextFile(this, { mode: 0o200, store: splitHugePages }));
   }

@@ -5,6 +5,7 @@ import { BLOCK, type MaySleep } from "./coroutine.js";
 import type { SpinLock } from "./locks.js";
 import type { Machine } from "../machine.js";
 import { Event } from "../trace.js";
+import type { TaskNuma } from "./numa_balancing.js";
 import { ThreadState, type Process } from "./process.js";
 
 export enum TaskState {
@@ -67,6 +68,8 @@ export class Task {
   memallocPin = false;
   /** It has begun to exit: nobody is asked about its faults any more. */
   exiting = false;
+  /** What NUMA balancing knows of it; null until it has run for a while. */
+  numa: TaskNuma | null = null;
   /** Numbers of the kernel functions it is in, outermost first; empty unless they are traced (see ftrace.ts). */
   readonly kstack: number[] = [];
   /** Nanoseconds of machine time at which its time slice on its CPU ends. */

@@ -11,6 +11,7 @@ import type { MmuGather } from "./mmu_gather.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_HUGE_ZERO, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
+import { isHinting } from "./prot_numa.js";
 import { alignedWithFile } from "./shmem_huge.js";
 import { shmemInode } from "./shmem_inode.js";
 import { THP_MIN_ORDER } from "./thp.js";
@@ -293,6 +294,9 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
     if (lets) yield* k.memory.ptepModify(k, vma.mm, pmdStart(vpn), pmd, (now) => k.uffdRwp.untrapped(k, vma, now, pfn) | PTE.A);
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     return lets ? 0 : yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_RWP);
+  }
+  if (isHinting(vma, old)) {
+    return yield* k.numaFault.doHugePmdNumaPage(k, { vma, vpn, addr, flags, ptep: pmd, origFlags: old, origPfn: m.pt.pfn(pmd), page: NO_PAGE });
   }
   if (write && (old & PTE.W) === 0 && isUffdWp(vma, old)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();

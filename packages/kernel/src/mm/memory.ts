@@ -14,6 +14,7 @@ import { RssKind, VM, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 import { GFP_ANON_FOLIO, GFP_ZEROED_FOLIO } from "./gfp.js";
 import { NO_PAGE, PG } from "./page.js";
+import { isHinting } from "./prot_numa.js";
 import { restoredBits } from "./swapops.js";
 import { THP_MIN_ORDER } from "./thp.js";
 import { asksFirst, trapped } from "./uffd_rwp.js";
@@ -237,6 +238,7 @@ export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number, 
   if (vmf.origFlags === 0) return yield* k.memory.doPteMissing(k, vmf);
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
   if (asksFirst(vma, vmf.origFlags)) return yield* k.uffdRwp.doUffdRwp(k, vmf);
+  if (isHinting(vma, vmf.origFlags)) return yield* k.numaFault.doNumaPage(k, vmf);
   return yield* k.memory.handlePresentPte(k, vmf);
 }
 

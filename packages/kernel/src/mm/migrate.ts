@@ -7,6 +7,7 @@ import type { AddressSpace } from "./address_space.js";
 import { HPAGE_PMD_NR } from "../arch/pgtable.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { GFP_MIGRATE } from "./gfp.js";
+import { NOBODY } from "./numa_fault.js";
 import { NO_PAGE, PG } from "./page.js";
 
 /** Passes of a batch that waits for nothing, and of one that does. */
@@ -277,6 +278,11 @@ export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<
   memmap.clear(src, PG.dirty | PG.active | PG.unevictable);
   memmap.memcg[dst] = memmap.memcg[src]!;
   memmap.memcg[src] = 0;
+  const { lastCpuPid } = memmap;
+  if (lastCpuPid !== null) {
+    lastCpuPid[dst] = lastCpuPid[src]!;
+    lastCpuPid[src] = NOBODY;
+  }
   m.pageOwner?.moved(src, dst, "memory_hotplug");
 }
 

@@ -6,6 +6,7 @@ import type { HugetlbVma } from "./hugetlb_reserve.js";
 import type { Mempolicy } from "./mempolicy.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
+import type { VmaNuma } from "../kernel/numa_balancing.js";
 import type { OpenFile } from "../fs/vfs.js";
 import type { PendingEvent, UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
 import type { AddressSpace } from "./address_space.js";
@@ -81,6 +82,8 @@ export class Vma {
   uffd: UserfaultfdCtx | null = null;
   /** Where its memory is to be (mbind()); null where the policy of who faults it in decides. */
   policy: Mempolicy | null = null;
+  /** What NUMA balancing knows of it; null until it is to be scanned. */
+  numa: VmaNuma | null = null;
   /** Readers that hold the per-VMA lock. */
   readers = 0;
   /** Equal to the mm's lockSeq while a writer has this VMA locked. */
@@ -207,6 +210,10 @@ export class Mm {
   dumpable = 1;
   /** Among those that khugepaged looks through. */
   khugepaged = false;
+  /** NUMA balancing: from when (machine time in nanoseconds) on it may be scanned again, from which page on, and how often all of it was. */
+  numaNextScan = 0;
+  numaScanOffset = 0;
+  numaScanSeq = 0;
   totalVm = 0;
   lockedVm = 0;
   /** VM flags that new mappings get besides their own (mlockall with MCL_FUTURE). */

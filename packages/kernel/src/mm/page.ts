@@ -86,6 +86,8 @@ export class Memmap {
   readonly head: Int32Array;
   /** While a folio is on the unevictable list: by how many locked VMAs it is known to be mapped. */
   readonly mlockCount: Int32Array;
+  /** Who was the last to meet a hinting fault on a folio (`mm/numa_fault`); null on machines of one node. */
+  lastCpuPid: Int32Array | null = null;
   /** All pages: of RAM, then device-coherent ones, then device-private ones. */
   readonly nrPages: number;
   /** Where pages of devices begin, and where among them those that no CPU can address. */

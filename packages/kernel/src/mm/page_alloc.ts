@@ -6,6 +6,7 @@ import { Gfp, GFP_KERNEL, gfpZone } from "./gfp.js";
 import type { AllocNodes } from "./mempolicy.js";
 import { MigrateMode } from "./migrate_mode.js";
 import { NO_PAGE, PG } from "./page.js";
+import { NOBODY } from "./numa_fault.js";
 import { MIGRATE_PCPTYPES, MigrateType } from "./pageblock.js";
 import { MAX_PAGE_ORDER, type Zone } from "./zone.js";
 
@@ -97,6 +98,7 @@ export function prepareNewPage(k: Kernel, page: number, order: number, gfp: numb
   }
   memmap.refcount[page] = 1;
   memmap.flags[page] = 0;
+  if (memmap.lastCpuPid !== null) memmap.lastCpuPid[page] = NOBODY;
   if (order > 0) memmap.prepareCompound(page, order);
   m.vmstat.events[PGALLOC[m.zones.zoneOf(page).id]] += 1 << order;
   m.refs?.get(page, "alloc");

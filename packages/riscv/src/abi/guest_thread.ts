@@ -100,6 +100,7 @@ export class GuestThread {
       }
       else if (exit !== Exit.BUDGET) this.trap(hart, exit);
       if (task.process!.cpuTimers !== null) this.k.cpuTimers.runCpuTimers(this.k);
+      if (m.numa.enabled && this.exiting === null) yield* this.k.numaBalancing.taskTickNuma(this.k, task.thread.userTimeNs + task.thread.systemTimeNs);
       // Also what never enters the kernel by itself gives way here.
       if (!checking && m.point(Op.Run, task.id)) {
         hart.clearReservation();

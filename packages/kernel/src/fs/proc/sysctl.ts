@@ -2,6 +2,7 @@ import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { CAP_LAST } from "../../kernel/capability.js";
 import { Op } from "../../kernel/op.js";
+import { NumaBalancing } from "../../mm/numa.js";
 import type { VmSysctl } from "../../mm/vm_sysctl.js";
 import { IPCMNI } from "../../kernel/ipc.js";
 import { maxThreads } from "../../kernel/rlimit.js";
@@ -44,6 +45,12 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "ngroups_max", () => 65536);
   readOnly(kernel, "randomize_va_space", () => 2);
   readOnly(kernel, "tainted", () => 0);
+  addSysctlNumber(kernel, "numa_balancing", {
+    min: 0,
+    max: NumaBalancing.NORMAL | NumaBalancing.MEMORY_TIERING,
+    get: (k) => k.m.numa.balancing,
+    set: (k, value) => void (k.m.numa.balancing = value),
+  });
   addSysctlLong(kernel, "shmmax", (k) => k.m.shm.maxBytes, (k, value) => (k.m.shm.maxBytes = value));
   addSysctlLong(kernel, "shmall", (k) => k.m.shm.maxPages, (k, value) => (k.m.shm.maxPages = value));
   addSysctlNumber(kernel, "shmmni", { min: 0, max: IPCMNI, get: (k) => k.m.shm.mni, set: (k, value) => void (k.m.shm.mni = value) });
