@@ -1,3 +1,7 @@
+/**
+ * @linux arch/riscv/mm/fault.c
+ * @own accountFault, faultUnderMmapLock, handleUserFault, walkAndFill
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Task } from "../kernel/sched.js";

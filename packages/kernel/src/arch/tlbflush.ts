@@ -1,3 +1,7 @@
+/**
+ * @linux arch/riscv/mm/tlbflush.c
+ * @own localFlushPage, prefetchTable
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux include/linux/uaccess.h
+ * @own accessFrame, accessFrameAtomic, atomicUser32, cachedFrame, cmpxchgUser32, copyFromUserAtomic,
+ *   copyFromUserPart, copyToUserPart, getUser32, getUser64, keepsTranslation, putUser32, putUser64, translate
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

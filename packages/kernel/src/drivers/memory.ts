@@ -1,3 +1,7 @@
+/**
+ * @linux drivers/base/memory.c
+ * @own onlineStore, onlineTypeFromString, validZones
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Mutex, RwSem } from "../kernel/locks.js";

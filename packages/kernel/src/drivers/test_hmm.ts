@@ -1,3 +1,9 @@
+/**
+ * @linux lib/test_hmm.c
+ * @own createDmirror, deviceAccess32, deviceAtomicAdd32, deviceLoad32, deviceStore32, deviceWrote,
+ *   dmirrorCheckExclusive, dmirrorCommand, dmirrorIoctl, dmirrorMakeExclusive, dmirrorMmap, dmirrorOpen,
+ *   dmirrorReadMapped, dmirrorRelease, dmirrorSetFlags, initTestHmm, snapshotInvalidate
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

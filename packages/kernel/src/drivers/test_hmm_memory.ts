@@ -1,3 +1,9 @@
+/**
+ * @linux lib/test_hmm.c
+ * @own allocAndCopyToDevice, allocAndCopyToSystem, allocateChunk, backingPage, devmemAlloc, devmemFault,
+ *   devmemFolioSplit, devmemFree, dropTranslations, evictDevice, fromDeviceSelect, mapMigrated,
+ *   migrateRangeToDevice, migrateRangeToSystem, migrationBegins, nextRange, removeChunks, takeFree, toDeviceSelect
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

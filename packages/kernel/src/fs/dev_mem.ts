@@ -1,3 +1,6 @@
+/**
+ * @linux drivers/char/mem.c, mm/memory.c
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";

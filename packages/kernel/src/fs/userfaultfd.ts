@@ -1,3 +1,9 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own beginChange, canUserfault, cancelChange, clearVma, ctxPut, eventWaitCompletion, finishEvent, mustWait,
+ *   readMsg, register, registerRange, release, releaseAll, releaseNew, setVma, unregister, unregisterRange,
+ *   validateSource
+ */
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

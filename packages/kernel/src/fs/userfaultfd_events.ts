@@ -1,3 +1,8 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own dupComplete, isChanging, losesCtx, mremapPrep, removeEvent, resetCtx, takeEvents, tellEvents, unmapPrep,
+ *   wantsRemove
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

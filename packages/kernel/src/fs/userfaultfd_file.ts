@@ -1,3 +1,8 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own api, copy, enable, fillRange, handshake, installCtx, ioctl, move, newCtx, read, register, setMode,
+ *   writeprotect
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";

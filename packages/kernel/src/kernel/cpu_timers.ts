@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/time/posix-cpu-timers.c
+ * @own getCpuTimer, runCpuTimers, setCpuTimer, usedNs
+ */
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic } from "./coroutine.js";
 import { Op } from "./op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux fs/exec.c
+ * @own getExec, readAll, releaseExec
+ */
 import { FileTable, type OpenFile } from "../fs/vfs.js";
 import type { Mm } from "../mm/mm_types.js";
 import { inodePermission, May } from "../fs/permission.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/exit.c
+ * @own childInfo, exitFiles, futexOwnerDied, reap, startGroupExit
+ */
 import { filpClose } from "../fs/file_locks.js";
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/fork.c
+ * @own dupVma, mmgetNotZero
+ */
 import type { ForkedCtx } from "../fs/userfaultfd_events.js";
 import type { FileTable } from "../fs/vfs.js";
 import { inheritedMdwe } from "../mm/mdwe.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/futex/waitwake.c, kernel/futex/requeue.c
+ * @own atomicOp, futexKey, readInAtomic, unqueue
+ */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { Access } from "../arch/fault.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux ipc/util.c
+ * @own ipcExisting, ipcOwned, ipcOwner, ipcPermitted, ipcSeq, ipcStat
+ */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/signal.c, kernel/exit.c
+ * @own hasStopped, isOrphaned, jobInfo, killOrphanedGroup, notifyParent
+ */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";

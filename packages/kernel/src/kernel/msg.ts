@@ -1,3 +1,7 @@
+/**
+ * @linux ipc/msg.c
+ * @own msgBytes, msgRemove, msgSet
+ */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";

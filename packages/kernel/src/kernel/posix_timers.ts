@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/time/posix-timers.c
+ * @own deleteAll, timerDeliver, timerGet, timerSet, timersAfterAction
+ */
 import type { Kernel } from "../kernel.js";
 import { SWITCH, type Atomic } from "./coroutine.js";
 import { Errno } from "./errno.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/rcu/tree.c, kernel/rcu/srcutree.c
+ * @own tryRcuReadUnlock
+ */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux ipc/sem.c
+ * @own semRemove, semSet, semSetValues, shareSemUndo, waitersFor
+ */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { Cap } from "./capability.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux ipc/shm.c
+ * @own newFile, newSegment, shmRemove, shmSet, shmTotals, shmUsage
+ */
 import { isHugetlbFile, hugetlbFileSetup, type HugetlbInode } from "../fs/hugetlbfs.js";
 import { fput, O, OpenFile, type FileOps } from "../fs/vfs.js";
 import type { Kernel } from "../kernel.js";

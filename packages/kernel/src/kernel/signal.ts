@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/signal.c
+ * @own forceSignal, pendingMask, sendToProcess, sendToThread, setBlocked, signalBit, signalName, sigtimedwait
+ */
 import type { Kernel } from "../kernel.js";
 import { Event, TraceSignalResult } from "../trace.js";
 import type { Machine } from "../machine.js";

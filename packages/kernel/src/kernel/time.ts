@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/time/hrtimer.c
+ * @own getRealTimer, realTimerTaken, setRealTimer, sleepUntil
+ */
 import type { Kernel } from "../kernel.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Op } from "./op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/memory.c, mm/process_vm_access.c
+ * @own readFrame, writeFrame
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

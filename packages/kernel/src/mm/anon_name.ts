@@ -1,3 +1,7 @@
+/**
+ * @linux mm/madvise.c
+ * @own anonName, isAnonName, setAnonName
+ */
 import type { MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/khugepaged.c
+ * @own collapseSwapin, copyPages, flushCollapsed, isolateLocked, isolatePages, keepReverseWalksOut,
+ *   letReverseWalksIn, replaceTable, revalidateVma, waitForWalksWithoutLocks
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/compaction.c
+ * @own compactBlock, hasBlock, isolateFreePages
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

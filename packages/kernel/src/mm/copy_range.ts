@@ -1,3 +1,7 @@
+/**
+ * @linux mm/memory.c
+ * @own childPte, copyEntry, copyPinnedPage, copyPmd, copyPresentPte, needsCopyForDma, writeProtectSeq
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

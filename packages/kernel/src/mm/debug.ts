@@ -1,3 +1,6 @@
+/**
+ * @linux mm/debug.c
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

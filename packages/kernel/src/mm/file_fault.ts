@@ -1,3 +1,7 @@
+/**
+ * @linux mm/memory.c
+ * @own finishCow, mapAround, mapFilePage, pageOf, rangeToMap, releasePage
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/huge_memory.c
+ * @own clearFilePmd, doFilePmdFault, freeDetachedTable, setFilePmd, tableIsEmpty, unmapFilePmd
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

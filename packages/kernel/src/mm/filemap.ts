@@ -1,3 +1,7 @@
+/**
+ * @linux mm/filemap.c
+ * @own accountShmemThp, addFolio, dropFolio, filemapLockEntry, filemapVmOps, isSecretFolio, mayDropLock
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/filemap.c
+ * @own lockNewFolio, tryFolioLock
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";

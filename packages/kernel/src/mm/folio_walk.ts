@@ -1,3 +1,6 @@
+/**
+ * @linux mm/pagewalk.c
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import type { SpinLock } from "../kernel/locks.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/gup.c
+ * @own gupFastPte
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/gup.c
+ * @own allocLongtermTarget, isolateUnpinnable, migrateFromDevices
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

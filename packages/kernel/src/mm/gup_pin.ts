@@ -1,3 +1,7 @@
+/**
+ * @linux mm/gup.c
+ * @own pinUserPageFast, setHasPinned
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

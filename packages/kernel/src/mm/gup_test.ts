@@ -1,3 +1,7 @@
+/**
+ * @linux mm/gup_test.c
+ * @own gupTestFlags
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Mutex } from "../kernel/locks.js";

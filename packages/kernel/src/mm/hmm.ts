@@ -1,3 +1,7 @@
+/**
+ * @linux mm/hmm.c
+ * @own faultPage, walkPte, walkRange
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,9 @@
+/**
+ * @linux mm/huge_memory.c
+ * @own allocHugeAnonFolio, canReuseHuge, depositTable, getThpDisable, handleHugePmd, hugeUserfault, mapHugeFolio,
+ *   mapHugeZero, mmGetHugeZero, mmPutHugeZero, pmdClearFlush, pmdInvalidate, pmdStart, replaceHugeZero,
+ *   setThpDisable, shrinkHugeZeroFolio, thpEligible, thpGfp, thpVmaAllowable
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/huge_memory.c
+ * @own clearMigrationPmd, copyMigrationPmd, fillMigrationTable, isMigrationPmd, setMigrationPmd
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

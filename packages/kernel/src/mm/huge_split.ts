@@ -1,3 +1,7 @@
+/**
+ * @linux mm/huge_memory.c
+ * @own dropBeyondEnd, splitFolio, splitFrozen, splitPieces, splitUnmapped
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,9 @@
+/**
+ * @linux mm/hugetlb.c
+ * @own addNewAnonRmap, addRmap, anonPrepare, clearHugeFolio, copyHugeFolio, entryUnchanged, faultMutex,
+ *   hugetlbPresent, makeWritable, markMigratable, pagecachePresent, removeRmap, replaceByCopy, unmapFromOthers,
+ *   vmaLock
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Mutex, RwSem } from "../kernel/locks.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/hugetlb.c, mm/migrate.c
+ * @own allocHugetlbTarget, isolateHugetlb, moveContents, moveLocked, moveUnmapped, putbackHugetlb,
+ *   removeHugetlbMigrationPte, unmapAndMoveHugePage, unmapForMigration, walkMappings
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

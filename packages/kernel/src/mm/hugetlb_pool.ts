@@ -1,3 +1,8 @@
+/**
+ * @linux mm/hugetlb.c
+ * @own acctMemory, allocFresh, allocGigantic, allocSurplus, available, demote, dequeue, enqueue, freeAround,
+ *   gatherSurplus, remove, returnUnusedSurplus, takeFolio, takeRange, updateAndFree
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/hugetlb.c
+ * @own giveBack, hstateOf, hugeIndex, inodeOf, reservePages, subpoolGet, subpoolPut, undoSubpoolGet, unreservePages
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { RwSem, SpinLock, type Locks } from "../kernel/locks.js";

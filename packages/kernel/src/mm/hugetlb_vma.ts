@@ -1,3 +1,9 @@
+/**
+ * @linux mm/hugetlb.c
+ * @own alignRemap, changeHugetlbProtection, closeVma, copyHugetlbEntry, copyPinnedHugetlb, dontneed, hstateOfFlags,
+ *   inherit, inheritInChild, isPinnedEntry, keepReserved, maySplit, mmapAnonHugetlb, mmapHugetlb, moveHugetlbEntry,
+ *   passOn, unmapRange, zapHugetlbRange
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { RwSem } from "../kernel/locks.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/khugepaged.c
+ * @own doScan, enter, prepareKhugepaged, scanMmSlot, settingsChanged, waitWork, wake
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/ksm.c
+ * @own setMergeAny
+ */
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
 import { VM, VM_SPECIAL, type Mm } from "./mm_types.js";

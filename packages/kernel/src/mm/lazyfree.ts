@@ -1,3 +1,7 @@
+/**
+ * @linux mm/rmap.c, mm/vmscan.c
+ * @own discardLazyfree
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/madvise.c
+ * @own adviseRange, adviseStable, changeFlags, coldOrPageout, freeRange, refusesDrop, removeRange, willneed
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/mempolicy.c
+ * @own allocByPolicy, allocOn, allocOnNode, isZero, migrateQueued, moveFoliosToNode, nodeOfPage, queueVma,
+ *   setHomeNode
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux kernel/sys.c
+ * @own deniesWriteExec, inheritedMdwe, setMdwe
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

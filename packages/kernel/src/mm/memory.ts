@@ -1,3 +1,9 @@
+/**
+ * @linux mm/memory.c
+ * @own allocAnonFolioFast, devicePrivateLocked, devicePrivateStayed, doDevicePrivate, exclusivePteWritability,
+ *   handlePmdFault, handlePresentPte, installTable, mapLargeAnonFolio, pteLockUnchanged, ptepModify,
+ *   wpCanReuseLargeFolio
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import type { SpinLock } from "../kernel/locks.js";

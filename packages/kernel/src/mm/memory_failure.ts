@@ -1,3 +1,8 @@
+/**
+ * @linux mm/memory-failure.c
+ * @own injectError, leaveLru, memoryFailureHugetlb, poison, retain, softOfflineHugetlb, unmapPoisonedHuge,
+ *   unmapPoisonedOne, unpoison
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/memory_hotplug.c
+ * @own announceZonelists, emptyRange, isMovableHugetlb, isolate
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

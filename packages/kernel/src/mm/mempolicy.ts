@@ -1,3 +1,8 @@
+/**
+ * @linux mm/mempolicy.c
+ * @own interleaveNode, modeFlagsError, newPolicy, nextInterleaveNode, nodeList, policyNodes, policyText, samePolicy,
+ *   shownNodes, taskNodes, thisNode, vmaNodes
+ */
 import { Errno } from "../kernel/errno.js";
 import type { Task } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";

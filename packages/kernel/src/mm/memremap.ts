@@ -1,3 +1,7 @@
+/**
+ * @linux mm/memremap.c
+ * @own folioFreed
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";

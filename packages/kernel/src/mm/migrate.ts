@@ -1,3 +1,7 @@
+/**
+ * @linux mm/migrate.c
+ * @own migrateFileMapping, migrateFolioUndo, trySplit, unmapAndMove
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

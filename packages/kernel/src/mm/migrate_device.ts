@@ -1,3 +1,9 @@
+/**
+ * @linux mm/migrate_device.c
+ * @own allocSystemPage, behindFolio, collectHole, collectHugeFolio, collectHugePmd, collectLarge, collectPte,
+ *   collectPtes, faultHasLock, heldByOthers, insertHugePage, insertedEntry, letFolioGo, migrateArrays,
+ *   migrateDevicePage, selectsCompound, selectsPage, splitForMigration, splitSource, takeFolio
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mlock.c
+ * @own doMlockall, doMunlock, doMunlockall
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";

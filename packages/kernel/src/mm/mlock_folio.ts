@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mlock.c
+ * @own batchAdd, chooseList, clearMlocked, mlockDrain
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,9 @@
+/**
+ * @linux mm/mmap.c, mm/vma.c
+ * @own account, checkMapType, doBrk, getUnmappedAlignedArea, getUnmappedAnonArea, indexesContinue, insertVma,
+ *   isolateRange, linkFileVma, lockRmap, mayGrowStack, mergeAround, mergeBelow, rangeFree, setBrk, setupStack,
+ *   unlinkAnonVma, unlinkFileVma, unlockRmap, unmapRange, vmAreaGone, vmFlagsFor
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mmu_gather.c
+ * @own freeTables, tlbFinish, tlbGather, tlbRemoveEntry, tlbRemovePage
+ */
 import type { Atomic } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
 import type { Mm } from "./mm_types.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/mmu_notifier.c
+ * @own intervalCheckRetry, intervalInsert, intervalReadBegin, intervalReadRetry, intervalRemove, intervalsEnd,
+ *   intervalsStart, invalidateRangeEnd, invalidateRangeStart
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mprotect.c
+ * @own changedPresentPte, changedSwapPte, doMprotect
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/mremap.c
+ * @own checkRemap, expandInPlace, flushMoved, mayGrow, mergeApart, moveEach, moveOne, moveTable, movedPte,
+ *   movesAlone, remap, remapTo, withoutCtx
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mseal.c
+ * @own doMseal, seal, sealAllowsAdvice
+ */
 import type { MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,6 @@
+/**
+ * @linux mm/oom_kill.c
+ */
 import { BLOCK, SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Process } from "../kernel/process.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/util.c
+ * @own brkWithinLimit, commitLimit, committedPages, enoughMemory
+ */
 import { Cap, capable } from "../kernel/capability.js";
 import { Rlimit, rlimit, rlimitPages } from "../kernel/rlimit.js";
 import type { Kernel } from "../kernel.js";

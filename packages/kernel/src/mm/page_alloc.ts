@@ -1,3 +1,8 @@
+/**
+ * @linux mm/page_alloc.c
+ * @own allocFast, allocFolio, allocPage, allocSlow, allocTable, drainPcp, drainZonePcp, freeLargeFolio, freeTable,
+ *   freeToPcp, freeUnrefPage, prepareNewPage, returnFast, zonesFor
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/page_io.c
+ * @own endRead, startSwapDisk, submitRead, swapDiskThread
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import { Task, TaskState, WaitQueue } from "../kernel/sched.js";

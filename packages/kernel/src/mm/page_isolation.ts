@@ -1,3 +1,6 @@
+/**
+ * @linux mm/page_isolation.c
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/page_vma_mapped.c
+ * @own countsAsMigration, entryMaps, releaseWalk, splitAndRestart, startWalk
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import type { SpinLock } from "../kernel/locks.js";
 import { Op, tableObject } from "../kernel/op.js";

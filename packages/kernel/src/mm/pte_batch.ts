@@ -1,3 +1,7 @@
+/**
+ * @linux mm/util.c, mm/internal.h
+ * @own modifyPteBatch
+ */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

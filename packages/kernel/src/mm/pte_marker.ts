@@ -1,3 +1,7 @@
+/**
+ * @linux mm/memory.c
+ * @own pteMarker
+ */
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
 import { PTE, swapType } from "../arch/pgtable.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mmap.c
+ * @own doRemapFilePages
+ */
 import type { MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,10 @@
+/**
+ * @linux mm/rmap.c
+ * @own dropMapping, dropPmdMapping, exclusiveMissed, exclusiveReplacePte, exclusiveSupported, expectedRefs,
+ *   folioAddNewAnonRmapPmd, folioDupAnonRmapPmd, folioDupAnonRmapPte, folioNotifierRange, lockMissed,
+ *   mappedByMmAlone, migratedPte, rssKind, setExclusivePte, setMigrationPte, splitMigrationPmd, splitRmapPmd,
+ *   tryShareAnonRmap, unmapOneOfFile, unmapOneToSwap
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/secretmem.c
+ * @own evictInode, fillFolio, isSecretmem
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/shmem.c
+ * @own beyondEnd, hasData, shmemAllocAndAdd, shmemAllocate, shmemClear, shmemDropIndex, shmemGetPage,
+ *   shmemPunchHole, shmemSetSize, shmemSwapin, shmemZeroPages, shmemZeroPart, truncatedMeanwhile, waitForPunch
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/shmem.c
+ * @own alignedWithFile, allowableHugeOrders, holes, mayMapPmd, shmemAllocHuge, swapCached
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

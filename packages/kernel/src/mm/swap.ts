@@ -1,3 +1,7 @@
+/**
+ * @linux mm/folio.c
+ * @own batchAdd, batchNewFolio, drainBatch, folioGetUnowned, folioPutUnowned, freeFolio, freeFolios, releaseFolios
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

@@ -1,3 +1,11 @@
+/**
+ * @linux include/linux/leafops.h
+ * @own deviceReadType, deviceWriteType, exclusiveEntriesAreMapped, holdsMapping, isDeviceExclusive, isDevicePrivate,
+ *   isHwpoison, isMigration, isReadableMigration, isSwapEntry, isWritableDevicePrivate, isWritableMigration,
+ *   makeDevicePrivate, makeHwpoison, makeMigration, makeReadableDevicePrivate, makeReadableExclusiveMigration,
+ *   makeReadableMigration, makeSwap, migrationReadExclusiveType, migrationReadType, migrationWriteType, pagemapType,
+ *   restoredBits, withSwapType
+ */
 import type { Kernel } from "../kernel.js";
 import { PTE, SWAP_TYPE_SHIFT, swapType } from "../arch/pgtable.js";
 

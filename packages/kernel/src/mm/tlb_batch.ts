@@ -1,3 +1,7 @@
+/**
+ * @linux mm/rmap.c, arch/riscv/mm/tlbflush.c
+ * @own isFlushPending, ptepClearDeferred
+ */
 import type { Kernel } from "../kernel.js";
 import { ptePresent, PTE } from "../arch/pgtable.js";
 import type { Atomic } from "../kernel/coroutine.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own entryToFill, fill, fillPage, installAnon, isPrepared, lockRegistered, lockUnderMmapLock, lockVma, mayInstall,
+ *   readSource, refused
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/hugetlb.c, mm/userfaultfd.c
+ * @own copyHugePage, fillHugeEntry, fillHugePage, installHuge, poisonHugeEntry
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,8 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own getStable, isPinned, isStable, lockBoth, move, moveAnonRmap, moveEntry, moveHuge, moveHugeEntry,
+ *   moveLockedFolio, movePresentPte, moveStep, moveSwapEntry, moveZeroPte, readLocked, validateMove
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op, tableObject } from "../kernel/op.js";

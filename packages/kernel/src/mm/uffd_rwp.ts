@@ -1,3 +1,7 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own asksFirst, isRwpAsync, isUffdRwp, setMode, trapped, untrapped
+ */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

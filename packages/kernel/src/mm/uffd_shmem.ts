@@ -1,3 +1,7 @@
+/**
+ * @linux mm/userfaultfd.c, mm/shmem.c
+ * @own fillShmemPage, installFilePage, isOverSize
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

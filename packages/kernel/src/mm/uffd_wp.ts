@@ -1,3 +1,8 @@
+/**
+ * @linux mm/userfaultfd.c
+ * @own changeNonePte, changedPte, installMarker, isUffdWp, isWpAsync, rwprotectRange, withoutUffdWp, wpUsesMarkers,
+ *   writeprotect, writeprotectRange
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/vma.c
+ * @own modifyVma
+ */
 import { Errno } from "../kernel/errno.js";
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";

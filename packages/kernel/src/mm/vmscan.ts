@@ -1,3 +1,8 @@
+/**
+ * @linux mm/vmscan.c
+ * @own addToSwap, freeFrozenFolios, pageoutFile, putbackFolios, reclaimFolios, shrinkFolio, startKswapd,
+ *   unbalancedZone
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

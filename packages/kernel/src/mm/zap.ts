@@ -1,3 +1,8 @@
+/**
+ * @linux mm/memory.c
+ * @own markerStays, namesFilePage, unmapPageRange, usedOfFile, zapDevicePte, zapExclusivePte, zapPageRange,
+ *   zapPresentPte
+ */
 import { SWITCH, type MaySleep, type Atomic } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

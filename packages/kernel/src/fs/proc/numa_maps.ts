@@ -1,3 +1,7 @@
+/**
+ * @linux fs/proc/task_mmu.c
+ * @own addEntry, gatherNumaStats, showNumaMaps
+ */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Op, tableObject } from "../../kernel/op.js";
 import type { Kernel } from "../../kernel.js";

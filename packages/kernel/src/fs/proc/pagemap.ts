@@ -1,3 +1,7 @@
+/**
+ * @linux fs/proc/task_mmu.c, fs/proc/page.c
+ * @own pagemapTable, showsMmapExclusive
+ */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op, tableObject } from "../../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux fs/proc/task_mmu.c
+ * @own categoriesOf, copyRegions, pagemapScan, scanHole, scanHugePmd, scanTable, scanTurn, scanVma
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op, tableObject } from "../../kernel/op.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux fs/proc/task_mmu.c
+ * @own mapsLine, nonPresentPage, showSmaps, vmaKernelPageSize, vmaName
+ */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { isAnonName } from "../../mm/anon_name.js";
