@@ -1,4 +1,4 @@
-import type { Atomic, CollapseControl, Kernel, MaySleep, Scan, UserPatch, Vma } from "@faultline/kernel";
+import type { Atomic, CollapseControl, CollapseRange, Kernel, MaySleep, Scan, UserPatch, Vma } from "@faultline/kernel";
 
 function* nothing(): Atomic<void> {
   yield* [];
@@ -10,9 +10,9 @@ const patch: UserPatch = {
   title: "the notifier call of a collapse",
   apply: (base) => ({
     collapse: {
-      *replaceTable(k: Kernel, vma: Vma, start: number, pmd: number, cc: CollapseControl, folio: number): MaySleep<Scan> {
+      *replaceTable(k: Kernel, vma: Vma, range: CollapseRange, pmd: number, cc: CollapseControl, folio: number): MaySleep<Scan> {
         const silent: Kernel = { ...k, mmuNotifier: { ...k.mmuNotifier, invalidateRangeStart: nothing, invalidateRangeEnd: nothing } };
-        return yield* base.collapse.replaceTable(silent, vma, start, pmd, cc, folio);
+        return yield* base.collapse.replaceTable(silent, vma, range, pmd, cc, folio);
       },
     },
   }),

@@ -14,6 +14,7 @@ import {
   Op,
   PG,
   Prot,
+  Scan,
   ShmemInode,
   SWITCH,
   truncateShmem,
@@ -181,6 +182,17 @@ export class ThreadApi {
 
   *madvise(addr: number, pages: number, advice: Madv): MaySleep<number> {
     return yield* this.k.madvise.doMadvise(this.k, this.mm, addr, pages * 4096, advice);
+  }
+
+  /** khugepaged looks at the 2 MiB around an address. */
+  *khugepagedScan(addr: number): MaySleep<Scan> {
+    const { k, mm } = this;
+    const cc = { isKhugepaged: true, memcg: k.m.current!.memcg, mmapLocked: true };
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const vma = mm.vmaAt(pageOf(addr));
+    const result = vma === null ? Scan.VmaNull : yield* k.collapse.collapseScanPmd(k, vma, pageOf(addr) & -512, cc);
+    if (cc.mmapLocked && !mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    return result;
   }
 
   *mprotect(addr: number, pages: number, prot: number): MaySleep<number> {

@@ -54,6 +54,7 @@ import * as zap from "./mm/zap.js";
 import * as pageIsolation from "./mm/page_isolation.js";
 import * as collapseFile from "./mm/collapse_file.js";
 import * as collapse from "./mm/collapse.js";
+import * as collapseMthp from "./mm/collapse_mthp.js";
 import * as copyRange from "./mm/copy_range.js";
 import * as anonName from "./mm/anon_name.js";
 import * as mdwe from "./mm/mdwe.js";
@@ -120,6 +121,7 @@ export const MAINLINE = {
   clearRefs,
   collapse,
   collapseFile,
+  collapseMthp,
   compaction,
   copyRange,
   devMem,

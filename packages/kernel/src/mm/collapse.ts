@@ -8,10 +8,10 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
+import { Census, Scan, type CollapseControl } from "./collapse_census.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { Gfp, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { Tva } from "./huge_memory.js";
-import type { Memcg } from "./memcontrol.js";
 import type { Vmf } from "./memory.js";
 import { RssKind, ThpDisabled, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -19,57 +19,22 @@ import { NO_PAGE, PG } from "./page.js";
 import { PteMarker } from "./pte_marker.js";
 import { maybeMkwrite, vmPageProt } from "./vm_prot.js";
 
-/** What came of looking at 2 MiB, or of making them one folio; by the names that tracepoints have for it. */
-export enum Scan {
-  Fail,
-  Succeed,
-  NoPteTable,
-  PmdMapped,
-  ExceedNonePte,
-  ExceedSwapPte,
-  ExceedSharedPte,
-  PteNonPresent,
-  PteUffdWp,
-  PageNull,
-  PageAnon,
-  PageCount,
-  PageLru,
-  PageLock,
-  LackReferencedPage,
-  DelPageLru,
-  AnyProcess,
-  VmaNull,
-  VmaCheck,
-  AddressRange,
-  AllocHugePageFail,
-  CgroupChargeFail,
-  PteMappedHugepage,
-  Truncated,
-  PageFilled,
-}
-
-/** One who collapses: khugepaged, or MADV_COLLAPSE, which heeds no limits. */
-export interface CollapseControl {
-  readonly isKhugepaged: boolean;
-  /** Charged with the folio. */
-  readonly memcg: Memcg;
-  /** mmap_lock is still held for reading, as it was at the call. */
-  mmapLocked: boolean;
-}
-
 /** The address space ends, or must not have huge pages: whoever collapses leaves it. */
 export function collapseTestExit(_k: Kernel, mm: Mm): boolean {
   return mm.pgd < 0 || mm.users === 0 || mm.thpDisabled === ThpDisabled.Completely;
 }
 
-/** The VMA of 2 MiB that could be one folio, or why there is none; mmap_lock held. */
-export function revalidateVma(k: Kernel, mm: Mm, start: number, cc: CollapseControl): Vma | Scan {
+/**
+ * The VMA of 2 MiB of which `order` could be one folio, or why there is none; mmap_lock held. Even for less the VMA must span all
+ * of the table, since nobody locks the others that it may map.
+ */
+export function revalidateVma(k: Kernel, mm: Mm, start: number, cc: CollapseControl, order = HPAGE_PMD_ORDER): Vma | Scan {
   if (k.collapse.collapseTestExit(k, mm)) return Scan.AnyProcess;
   const vma = mm.vmaAt(start);
   if (vma === null) return Scan.VmaNull;
   if (start < vma.startVpn || start + HPAGE_PMD_NR > vma.endVpn) return Scan.AddressRange;
   const why = cc.isKhugepaged ? Tva.Khugepaged : Tva.ForcedCollapse;
-  return k.hugeMemory.thpVmaAllowable(k, vma, start, HPAGE_PMD_ORDER, why) ? vma : Scan.VmaCheck;
+  return k.hugeMemory.thpVmaAllowable(k, vma, start, order, why) ? vma : Scan.VmaCheck;
 }
 
 /** The level-1 entry of 2 MiB that are mapped page by page: found, or why not. */
@@ -81,82 +46,32 @@ function* findPteTable(k: Kernel, mm: Mm, start: number): Atomic<number | { read
   return m.pt.isLeaf(pmd) ? { no: Scan.PmdMapped } : pmd;
 }
 
-/** Whether several address spaces map pages of a folio. */
-function mappedShared(k: Kernel, folio: number): boolean {
-  const { memmap } = k.m;
-  for (let page = folio; page < folio + memmap.folioPages(folio); page++) if (memmap.pageMapcount(page) > 1) return true;
-  return false;
-}
-
-/** Entries of 2 MiB, counted as somebody goes over them. */
-class Census {
-  none = 0;
-  swap = 0;
-  shared = 0;
-  referenced = 0;
-  private lastFolio = NO_PAGE;
-  private lastShared = false;
-
-  constructor(
-    private readonly k: Kernel,
-    private readonly cc: CollapseControl,
-    /** A userfaultfd is told of faults, which nothing may keep from it. */
-    private readonly armed: boolean,
-  ) {}
-
-  /** An entry is empty, or for the page of zeros: what forbids it, or null. */
-  countNone(): Scan | null {
-    const { events } = this.k.m.vmstat;
-    if (!this.armed && (!this.cc.isKhugepaged || ++this.none <= this.k.m.thp.khugepaged.maxPtesNone)) return null;
-    events.thp_scan_exceed_none_pte++;
-    return Scan.ExceedNonePte;
-  }
-
-  countSwap(): Scan | null {
-    this.swap++;
-    if (!this.cc.isKhugepaged || this.swap <= this.k.m.thp.khugepaged.maxPtesSwap) return null;
-    this.k.m.vmstat.events.thp_scan_exceed_swap_pte++;
-    return Scan.ExceedSwapPte;
-  }
-
-  countShared(folio: number): Scan | null {
-    if (folio !== this.lastFolio) {
-      this.lastFolio = folio;
-      this.lastShared = mappedShared(this.k, folio);
-    }
-    if (!this.lastShared) return null;
-    this.shared++;
-    if (!this.cc.isKhugepaged || this.shared <= this.k.m.thp.khugepaged.maxPtesShared) return null;
-    this.k.m.vmstat.events.thp_scan_exceed_share_pte++;
-    return Scan.ExceedSharedPte;
-  }
-
-  countReferenced(folio: number, flags: number): void {
-    if (this.cc.isKhugepaged && ((flags & PTE.A) !== 0 || this.k.m.memmap.has(folio, PG.young | PG.referenced))) this.referenced++;
-  }
-}
-
-/** Looks whether 2 MiB of anonymous memory can be collapsed, and does it: mmap_lock is dropped then. */
-export function* collapseScanPmd(k: Kernel, mm: Mm, start: number, cc: CollapseControl): MaySleep<Scan> {
+/** Looks whether 2 MiB of anonymous memory, or parts of it, can be collapsed, and does it: mmap_lock is dropped then. */
+export function* collapseScanPmd(k: Kernel, vma: Vma, start: number, cc: CollapseControl): MaySleep<Scan> {
   const { m } = k;
+  const { mm } = vma;
   const found = yield* findPteTable(k, mm, start);
   if (typeof found !== "number") return found.no;
   const first = m.pt.child(found) * PTRS_PER_TABLE;
-  const census = new Census(k, cc, (mm.vmaAt(start)?.uffd ?? null) !== null);
+  const orders = k.collapseMthp.possibleOrders(k, vma, cc);
+  const onlyWhole = orders.every((order) => order === HPAGE_PMD_ORDER);
+  // Where parts may do, how many entries are empty is asked for each of them.
+  const census = onlyWhole ? new Census(k, cc, vma, HPAGE_PMD_ORDER) : new Census(k, cc, vma, HPAGE_PMD_ORDER, HPAGE_PMD_NR - 1);
   const ptl = m.pt.lockOf(first);
   if (!ptl.tryLock()) yield* ptl.lock();
   let result: Scan | null = null;
-  for (let i = 0; i < HPAGE_PMD_NR && result === null; i++) result = yield* scanEntry(k, first + i, census);
+  for (let i = 0; i < HPAGE_PMD_NR && result === null; i++) result = yield* scanEntry(k, first + i, i, census);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (result !== null) return result;
   const { referenced, swap } = census;
   if (cc.isKhugepaged && (referenced === 0 || (swap > 0 && referenced < HPAGE_PMD_NR / 2))) return Scan.LackReferencedPage;
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   cc.mmapLocked = false;
-  return yield* k.collapse.collapseHugePage(k, mm, start, cc, swap > 0);
+  return yield* k.collapseMthp.collapseParts(k, mm, start, cc, orders, census);
 }
 
 /** What an entry has against being collapsed, or null. Its lock is held. */
-function* scanEntry(k: Kernel, ptep: number, census: Census): Atomic<Scan | null> {
+function* scanEntry(k: Kernel, ptep: number, i: number, census: Census): Atomic<Scan | null> {
   const { m } = k;
   const { memmap } = m;
   if (m.pt.isNone(ptep)) return census.countNone();
@@ -171,10 +86,12 @@ function* scanEntry(k: Kernel, ptep: number, census: Census): Atomic<Scan | null
   const page = memmap.pfnToPage(m.pt.pfn(ptep));
   if (memmap.isZoneDevice(page)) return Scan.PageNull;
   const folio = memmap.folioOf(page);
+  if (census.isLazyfree(folio, flags)) return Scan.PageLazyfree;
   if (!memmap.isAnon(folio)) return Scan.PageAnon;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   const shared = census.countShared(folio);
   if (shared !== null) return shared;
+  census.occupied[i] = 1;
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
   if (!memmap.has(folio, PG.lru)) return Scan.PageLru;
   if (memmap.has(folio, PG.locked)) return Scan.PageLock;
@@ -183,61 +100,71 @@ function* scanEntry(k: Kernel, ptep: number, census: Census): Atomic<Scan | null
   return null;
 }
 
+/** What is made one folio: `1 << order` pages from `start` on, of the 2 MiB from `tableStart` on that one table maps. */
+export interface CollapseRange {
+  readonly mm: Mm;
+  readonly start: number;
+  readonly tableStart: number;
+  readonly order: number;
+}
+
 /**
- * Makes one folio of 2 MiB, which a table maps page by page, and maps it by one entry. The caller has
- * mmap_lock for reading, which is dropped. Nobody else can be in the table when it goes: faults are
- * kept out by mmap_lock and the VMA's lock, reverse walks by the anon_vma's, and walks without locks
- * are waited for.
+ * Makes one folio of what a table maps page by page: of all of it, which is then mapped by one entry, or of a part, which stays
+ * mapped by the table. No lock is held. Nobody else can be in the table while it is out: faults are kept out by mmap_lock and
+ * the VMA's lock, reverse walks by the anon_vma's, and walks without locks are waited for.
  */
-export function* collapseHugePage(k: Kernel, mm: Mm, start: number, cc: CollapseControl, swapin: boolean): MaySleep<Scan> {
-  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+export function* collapseHugePage(k: Kernel, range: CollapseRange, cc: CollapseControl, swapin: boolean): MaySleep<Scan> {
   // Allocating may take long, and wait for reclaim.
-  const folio = yield* k.collapse.allocChargeFolio(k, cc);
+  const folio = yield* k.collapse.allocChargeFolio(k, cc, range.order);
   if (folio < 0) return -folio;
-  const result = yield* collapseInto(k, mm, start, cc, swapin, folio);
+  const result = yield* collapseInto(k, range, cc, swapin, folio);
   if (result !== Scan.Succeed) yield* k.swap.folioPut(k, folio, "alloc");
   return result;
 }
 
-/** A charged folio of 2 MiB; or a negated `Scan`. */
-export function* allocChargeFolio(k: Kernel, cc: CollapseControl): MaySleep<number> {
+/** A charged folio, of 2 MiB unless told; or a negated `Scan`. */
+export function* allocChargeFolio(k: Kernel, cc: CollapseControl, order = HPAGE_PMD_ORDER): MaySleep<number> {
   const { m } = k;
   const { khugepaged } = m.thp;
   const gfp = cc.isKhugepaged ? (khugepaged.defrag ? GFP_TRANSHUGE : GFP_TRANSHUGE_LIGHT | Gfp.KSWAPD_RECLAIM) : GFP_TRANSHUGE;
-  const folio = yield* k.pageAlloc.allocFolio(k, gfp, HPAGE_PMD_ORDER);
+  const folio = yield* k.pageAlloc.allocFolio(k, gfp, order);
+  const whole = order === HPAGE_PMD_ORDER;
   if (folio === NO_PAGE) {
-    m.vmstat.events.thp_collapse_alloc_failed++;
+    if (whole) m.vmstat.events.thp_collapse_alloc_failed++;
+    m.thp.stats(order).collapse_alloc_failed++;
     return -Scan.AllocHugePageFail;
   }
-  m.vmstat.events.thp_collapse_alloc++;
+  if (whole) m.vmstat.events.thp_collapse_alloc++;
+  m.thp.stats(order).collapse_alloc++;
   if (yield* k.memcg.chargeLargeFolio(k, folio, cc.memcg)) {
-    cc.memcg.counters.thpCollapseAlloc++;
+    if (whole) cc.memcg.counters.thpCollapseAlloc++;
     return folio;
   }
   yield* k.swap.folioPut(k, folio, "alloc");
   return -Scan.CgroupChargeFail;
 }
 
-function* collapseInto(k: Kernel, mm: Mm, start: number, cc: CollapseControl, swapin: boolean, folio: number): MaySleep<Scan> {
+function* collapseInto(k: Kernel, range: CollapseRange, cc: CollapseControl, swapin: boolean, folio: number): MaySleep<Scan> {
+  const { mm, tableStart, order } = range;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
-  let vma = k.collapse.revalidateVma(k, mm, start, cc);
-  const found = typeof vma === "number" ? { no: vma } : yield* findPteTable(k, mm, start);
+  let vma = k.collapse.revalidateVma(k, mm, tableStart, cc, order);
+  const found = typeof vma === "number" ? { no: vma } : yield* findPteTable(k, mm, tableStart);
   if (typeof vma === "number" || typeof found !== "number") {
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     return typeof found === "number" ? Scan.Fail : found.no;
   }
   if (swapin) {
-    const result = yield* k.collapse.collapseSwapin(k, mm, vma, start);
+    const result = yield* k.collapse.collapseSwapin(k, vma, range);
     if (result !== Scan.Succeed) return result;
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  vma = k.collapse.revalidateVma(k, mm, start, cc);
+  vma = k.collapse.revalidateVma(k, mm, tableStart, cc, order);
   let result: Scan = typeof vma === "number" ? vma : Scan.Succeed;
   if (typeof vma !== "number") {
     yield* k.memory.vmaStartWrite(k, vma);
-    const pmd = yield* findPteTable(k, mm, start);
-    result = typeof pmd === "number" ? yield* k.collapse.replaceTable(k, vma, start, pmd, cc, folio) : pmd.no;
+    const pmd = yield* findPteTable(k, mm, tableStart);
+    result = typeof pmd === "number" ? yield* k.collapse.replaceTable(k, vma, range, pmd, cc, folio) : pmd.no;
   }
   yield* k.memory.mmapWriteUnlock(k, mm);
   return result;
@@ -245,11 +172,11 @@ function* collapseInto(k: Kernel, mm: Mm, start: number, cc: CollapseControl, sw
 
 /**
  * Faults in what is not there: swap is read, a device's page taken back, a page on its way waited
- * for. mmap_lock stays held where it succeeds, and only there.
+ * for; in less than 2 MiB nothing may be missing. mmap_lock stays held where it succeeds, and only there.
  */
-export function* collapseSwapin(k: Kernel, mm: Mm, vma: Vma, start: number): MaySleep<Scan> {
+export function* collapseSwapin(k: Kernel, vma: Vma, { mm, start, order }: CollapseRange): MaySleep<Scan> {
   const { m } = k;
-  for (let vpn = start; vpn < start + HPAGE_PMD_NR; vpn++) {
+  for (let vpn = start; vpn < start + (1 << order); vpn++) {
     if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
     const ptep = m.pt.lookup(mm.pgd, vpn);
     if (ptep < 0) {
@@ -259,6 +186,11 @@ export function* collapseSwapin(k: Kernel, mm: Mm, vma: Vma, start: number): May
     if (m.point(Op.PteRead, ptep)) yield SWITCH;
     const vmf: Vmf = { vma, vpn, addr: vpn * 4096, flags: FaultFlag.ALLOW_RETRY, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
     if (vmf.origFlags === 0 || ptePresent(vmf.origFlags)) continue;
+    if (order < HPAGE_PMD_ORDER) {
+      m.thp.stats(order).collapse_exceed_swap_pte++;
+      if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+      return Scan.ExceedSwapPte;
+    }
     const fault = yield* k.memory.doSwapPage(k, vmf);
     // With a retry, the lock is gone: all may be different now.
     if ((fault & VmFault.RETRY) !== 0) return Scan.PageLock;
@@ -273,23 +205,33 @@ export function* collapseSwapin(k: Kernel, mm: Mm, vma: Vma, start: number): May
 }
 
 /** Takes the table out, its pages into the folio, and maps that; or puts the table back. All locks but the anon_vma's are held. */
-export function* replaceTable(k: Kernel, vma: Vma, start: number, pmd: number, cc: CollapseControl, folio: number): MaySleep<Scan> {
+export function* replaceTable(k: Kernel, vma: Vma, range: CollapseRange, pmd: number, cc: CollapseControl, folio: number): MaySleep<Scan> {
+  const { start, tableStart, order } = range;
   yield* k.collapse.keepReverseWalksOut(k, vma);
-  const range: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: start + HPAGE_PMD_NR, event: NotifyEvent.CLEAR, owner: null };
-  yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  const node = yield* k.collapse.pmdpCollapseFlush(k, vma, start, pmd);
-  yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+  // Only what changes is told of: the rest of the table comes back as it was before anybody can have missed it.
+  const told: NotifierRange = { mm: vma.mm, startVpn: start, endVpn: start + (1 << order), event: NotifyEvent.CLEAR, owner: null };
+  yield* k.mmuNotifier.invalidateRangeStart(k, told);
+  const node = yield* k.collapse.pmdpCollapseFlush(k, vma, tableStart, pmd);
+  yield* k.mmuNotifier.invalidateRangeEnd(k, told);
   yield* k.collapse.waitForWalksWithoutLocks(k);
   const isolated: number[] = [];
-  const result = yield* k.collapse.isolatePages(k, vma, node, cc, isolated);
+  const result = yield* k.collapse.isolatePages(k, vma, range, node, cc, isolated);
   if (result !== Scan.Succeed) {
-    yield* restoreTable(k, vma, start, pmd, node);
+    yield* restoreTable(k, vma, tableStart, pmd, node);
     yield* k.collapse.letReverseWalksIn(k, vma);
     return result;
   }
+  if (order < HPAGE_PMD_ORDER) {
+    yield* k.collapse.copyPages(k, vma, range, node, folio);
+    yield* k.collapse.releasePages(k, isolated);
+    yield* mapPart(k, vma, range, pmd, node, folio);
+    // Until now: other pages of the table are neither isolated nor locked.
+    yield* k.collapse.letReverseWalksIn(k, vma);
+    return Scan.Succeed;
+  }
   // No reverse walk finds anything here from now on, and who has another way to these pages finds them isolated and locked.
   yield* k.collapse.letReverseWalksIn(k, vma);
-  yield* k.collapse.copyPages(k, vma, start, node, folio);
+  yield* k.collapse.copyPages(k, vma, range, node, folio);
   yield* k.collapse.releasePages(k, isolated);
   yield* mapCollapsed(k, vma, start, pmd, node, folio);
   return Scan.Succeed;
@@ -341,17 +283,24 @@ function* restoreTable(k: Kernel, vma: Vma, start: number, pmd: number, node: nu
 }
 
 /**
- * Locks every folio that the table has and takes it off its list, so that none gets another
+ * Locks every folio that the table has there and takes it off its list, so that none gets another
  * reference. Each then has the caller's at site "isolate"; where it fails, all are let go again.
  */
-export function* isolatePages(k: Kernel, vma: Vma, node: number, cc: CollapseControl, isolated: number[]): MaySleep<Scan> {
+export function* isolatePages(
+  k: Kernel,
+  vma: Vma,
+  { start, order }: CollapseRange,
+  node: number,
+  cc: CollapseControl,
+  isolated: number[],
+): MaySleep<Scan> {
   const { m } = k;
-  const first = node * PTRS_PER_TABLE;
-  const census = new Census(k, cc, vma.uffd !== null);
+  const first = entryOf(node, start);
+  const census = new Census(k, cc, vma, order);
   const ptl = m.pt.lockOf(first);
   if (!ptl.tryLock()) yield* ptl.lock();
   let result: Scan | null = null;
-  for (let i = 0; i < HPAGE_PMD_NR && result === null; i++) result = yield* isolateEntry(k, first + i, census, isolated);
+  for (let i = 0; i < 1 << order && result === null; i++) result = yield* isolateEntry(k, first + i, order, census, isolated);
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   if (result === null && cc.isKhugepaged && census.referenced === 0) result = Scan.LackReferencedPage;
   if (result === null) return Scan.Succeed;
@@ -359,7 +308,7 @@ export function* isolatePages(k: Kernel, vma: Vma, node: number, cc: CollapseCon
   return result;
 }
 
-function* isolateEntry(k: Kernel, ptep: number, census: Census, isolated: number[]): Atomic<Scan | null> {
+function* isolateEntry(k: Kernel, ptep: number, order: number, census: Census, isolated: number[]): Atomic<Scan | null> {
   const { m } = k;
   const { memmap } = m;
   if (m.pt.isNone(ptep)) return census.countNone();
@@ -371,9 +320,11 @@ function* isolateEntry(k: Kernel, ptep: number, census: Census, isolated: number
   const folio = memmap.folioOf(memmap.pfnToPage(m.pt.pfn(ptep)));
   if (memmap.isZoneDevice(folio)) return Scan.PageNull;
   if (!memmap.isAnon(folio)) return Scan.PageAnon;
+  if (census.isLazyfree(folio, flags)) return Scan.PageLazyfree;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   const shared = census.countShared(folio);
   if (shared !== null) return shared;
+  if (order < HPAGE_PMD_ORDER && memmap.folioPages(folio) >= 1 << order) return Scan.PteMappedHugepage;
   census.countReferenced(folio, flags);
   if (isolated.length > 0 && memmap.isLarge(folio) && isolated.includes(folio)) return null;
   if (!(yield* k.folioLock.folioTrylock(k, folio))) return Scan.PageLock;
@@ -381,6 +332,11 @@ function* isolateEntry(k: Kernel, ptep: number, census: Census, isolated: number
   if (refused === null) isolated.push(folio);
   else yield* k.folioLock.folioUnlock(k, folio);
   return refused;
+}
+
+/** The entry for a page in the table that maps the 2 MiB around it. */
+function entryOf(node: number, vpn: number): number {
+  return node * PTRS_PER_TABLE + (vpn % PTRS_PER_TABLE);
 }
 
 /** Whoever has a reference could write to the page, past the copy. */
@@ -392,11 +348,11 @@ export function* isolateLocked(k: Kernel, folio: number): Atomic<Scan | null> {
 }
 
 /** Copies what the table maps, or zeros, and takes the entries out; the old pages lose the mapping, and their reference of it. */
-export function* copyPages(k: Kernel, vma: Vma, start: number, node: number, folio: number): MaySleep<void> {
+export function* copyPages(k: Kernel, vma: Vma, { start, order }: CollapseRange, node: number, folio: number): MaySleep<void> {
   const { m } = k;
   const { memmap } = m;
-  for (let i = 0; i < HPAGE_PMD_NR; i++) {
-    const ptep = node * PTRS_PER_TABLE + i;
+  for (let i = 0; i < 1 << order; i++) {
+    const ptep = entryOf(node, start) + i;
     const none = m.pt.isNone(ptep);
     if (!none && m.point(Op.PteRead, ptep)) yield SWITCH;
     if (none || (m.pt.flags(ptep) & PTE.SPECIAL) !== 0) {
@@ -431,6 +387,25 @@ export function* releasePages(k: Kernel, isolated: readonly number[]): Atomic<vo
     if (k.m.memmap.has(folio, PG.swapcache)) yield* k.swapfile.freeSwapCache(k, folio);
     yield* k.vmscan.putbackFolios(k, [folio]);
   }
+}
+
+/** Entries for each page of a folio that is a part of what the table maps, and the table back in its place. */
+function* mapPart(k: Kernel, vma: Vma, { start, tableStart, order }: CollapseRange, pmd: number, node: number, folio: number): Atomic<void> {
+  const { m } = k;
+  const { memmap } = m;
+  const first = entryOf(node, start);
+  const pages = 1 << order;
+  yield* restoreTable(k, vma, tableStart, pmd, node);
+  const ptl = m.pt.lockOf(first);
+  if (!ptl.tryLock()) yield* ptl.lock();
+  if (m.point(Op.RefGet, folio)) yield SWITCH;
+  memmap.refcount[folio]! += pages - 1;
+  k.rmap.folioAddNewAnonRmap(k, folio, vma, start);
+  yield* k.mlockFolio.folioAddLruVma(k, folio, vma);
+  const flags = maybeMkwrite(vmPageProt(vma.flags), vma.flags) | PTE.D | PTE.SOFT_DIRTY;
+  for (let i = 0; i < pages; i++) yield* k.memory.setPteAt(k, vma.mm, start + i, first + i, flags, memmap.pageToPfn(folio + i));
+  m.refs?.put(folio, "alloc");
+  if (!ptl.tryUnlock()) yield* ptl.unlock();
 }
 
 /** One entry for all, with the table set aside for when it is split. */

@@ -8,7 +8,7 @@ import type { Kernel } from "../kernel.js";
 import { fput } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { xaIsValue } from "./address_space.js";
-import { Scan, type CollapseControl } from "./collapse.js";
+import { Scan, type CollapseControl } from "./collapse_census.js";
 import { Tva } from "./huge_memory.js";
 import { VM, VM_UFFD_PROTECTS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";

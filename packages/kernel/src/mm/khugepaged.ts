@@ -7,17 +7,20 @@ import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { Task, TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
-import { Scan, type CollapseControl } from "./collapse.js";
-import { Tva } from "./huge_memory.js";
+import { HPAGE_PMD_NR } from "../arch/pgtable.js";
+import { Scan, type CollapseControl } from "./collapse_census.js";
 import type { Mm, Vma } from "./mm_types.js";
 
 const NSEC_PER_MSEC = 1_000_000;
 
-/** Whether a VMA may have 2 MiB mapped as one, and has room for it. */
-function mayCollapse(k: Kernel, vma: Vma, why: Tva): boolean {
-  const last = (vma.endVpn - HPAGE_PMD_NR) & -HPAGE_PMD_NR;
-  return last >= vma.startVpn && k.hugeMemory.thpVmaAllowable(k, vma, last, HPAGE_PMD_ORDER, why);
+/** Whether khugepaged may make larger folios in a VMA. */
+function mayScan(k: Kernel, vma: Vma): boolean {
+  return k.collapseMthp.possibleOrders(k, vma, { isKhugepaged: true }).length > 0;
+}
+
+/** Whether khugepaged leaves pages alone that nobody has written since MADV_FREE. */
+export function skipsLazyfree(_k: Kernel): boolean {
+  return true;
 }
 
 /* MADV_COLLAPSE. */
@@ -66,6 +69,7 @@ export function madviseCollapseErrno(_k: Kernel, result: Scan): number {
     case Scan.AddressRange:
     case Scan.PteMappedHugepage:
     case Scan.Truncated:
+    case Scan.PageLazyfree:
       return -Errno.EINVAL;
   }
 }
@@ -78,7 +82,7 @@ export function madviseCollapseErrno(_k: Kernel, result: Scan): number {
 export function* madviseCollapse(k: Kernel, vma: Vma, start: number, end: number): MaySleep<number> {
   const { m } = k;
   const { mm } = vma;
-  if (!mayCollapse(k, vma, Tva.ForcedCollapse)) return -Errno.EINVAL;
+  if (k.collapseMthp.possibleOrders(k, vma, { isKhugepaged: false }).length === 0) return -Errno.EINVAL;
   const cc: CollapseControl = { isKhugepaged: false, memcg: m.current!.memcg, mmapLocked: true };
   yield* k.swap.lruAddDrainAll(k);
   const first = Math.ceil(start / HPAGE_PMD_NR) * HPAGE_PMD_NR;
@@ -113,22 +117,27 @@ export function* madviseCollapse(k: Kernel, vma: Vma, start: number, end: number
 function* scanAt(k: Kernel, mm: Mm, vpn: number, cc: CollapseControl): MaySleep<Scan> {
   const vma = mm.vmaAt(vpn)!;
   if (vma.ops !== null) return yield* k.collapseFile.collapseScanFile(k, vma, vpn, cc);
-  return yield* k.collapse.collapseScanPmd(k, mm, vpn, cc);
+  return yield* k.collapse.collapseScanPmd(k, vma, vpn, cc);
 }
 
 /* Who is looked through. */
 
 /** Whether there is anybody to look through, and it may. */
 function hasWork(k: Kernel): boolean {
-  return k.m.thp.khugepaged.mms.length > 0 && k.m.thp.pmdEnabled;
+  return k.m.thp.khugepaged.mms.length > 0 && anyEnabled(k);
+}
+
+/** Whether anybody may have folios of a size that khugepaged makes. */
+function anyEnabled(k: Kernel): boolean {
+  return k.collapseMthp.khugepagedOrders(k).some((order) => k.m.thp.orderEnabled(order, true));
 }
 
 /** khugepaged looks through an address space from now on, if a VMA of it may be collapsed; mmap_lock or the VMA's is held. */
 export function* khugepagedEnterVma(k: Kernel, vma: Vma): Atomic<void> {
   const { mm } = vma;
   if (k.m.point(Op.Thp, 0)) yield SWITCH;
-  if (mm.khugepaged || !k.m.thp.pmdEnabled) return;
-  if (mayCollapse(k, vma, Tva.Khugepaged)) k.khugepaged.enter(k, mm);
+  if (mm.khugepaged || !anyEnabled(k)) return;
+  if (mayScan(k, vma)) k.khugepaged.enter(k, mm);
 }
 
 /** Announced by the caller. */
@@ -250,7 +259,7 @@ export function* scanMmSlot(k: Kernel, pages: number): MaySleep<Scanned> {
       break;
     }
     const start = Math.max(cursor.vpn, Math.ceil(vma.startVpn / HPAGE_PMD_NR) * HPAGE_PMD_NR);
-    if (start + HPAGE_PMD_NR > vma.endVpn || !mayCollapse(k, vma, Tva.Khugepaged)) {
+    if (start + HPAGE_PMD_NR > vma.endVpn || !mayScan(k, vma)) {
       progress++;
       cursor.vpn = vma.endVpn;
       continue;

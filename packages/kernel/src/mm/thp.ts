@@ -34,6 +34,11 @@ const MTHP_STATS = [
   "swpout",
   "swpout_fallback",
   "zswpout",
+  "collapse_alloc",
+  "collapse_alloc_failed",
+  "collapse_exceed_none_pte",
+  "collapse_exceed_swap_pte",
+  "collapse_exceed_shared_pte",
   "nr_anon",
   "nr_anon_partially_mapped",
 ] as const;
@@ -141,11 +146,6 @@ export class TransparentHugePages {
   setSizeEnabled(order: number, enabled: ThpSizeEnabled): void {
     this.sizes[order] = enabled;
     this.anySmallOrder = this.sizes.some((size, o) => o < HPAGE_PMD_ORDER && size !== "never");
-  }
-
-  /** Whether anybody may have folios of 2 MiB: whether khugepaged has anything to do. */
-  get pmdEnabled(): boolean {
-    return this.orderEnabled(HPAGE_PMD_ORDER, true);
   }
 
   /** Whether folios of this order may be used; `advised`: MADV_HUGEPAGE asked for them. */

@@ -3,6 +3,7 @@ import { ANON_PGOFF_2026 } from "./anon_pgoff_2026.js";
 import { DEVICE_EXCLUSIVE_2025 } from "./device_exclusive_2025.js";
 import { DEVICE_PRIVATE_TRYLOCK_2025, DEVICE_PRIVATE_WAIT_2026 } from "./device_private_fault_2025.js";
 import { DEVICE_PRIVATE_THP_2025 } from "./device_private_thp_2025.js";
+import { KHUGEPAGED_LAZYFREE_2026, KHUGEPAGED_MTHP_2026 } from "./khugepaged_2026.js";
 import { HMM_FAULT_UNLOCKED_2026 } from "./hmm_fault_unlocked_2026.js";
 import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
@@ -17,6 +18,8 @@ export type { Patch, PatchStatus, UserPatch } from "./patch.js";
 
 /** Every upstream change that the project knows of, newest first: the order of undoing. */
 export const PATCHES: readonly Patch[] = [
+  KHUGEPAGED_MTHP_2026,
+  KHUGEPAGED_LAZYFREE_2026,
   HMM_FAULT_UNLOCKED_2026,
   DEVICE_PRIVATE_WAIT_2026,
   ANON_PGOFF_2026,
@@ -40,7 +43,14 @@ export interface Release {
 }
 
 /** What came after 6.18, and after 6.14. */
-const SINCE_2026: readonly Patch[] = [HMM_FAULT_UNLOCKED_2026, DEVICE_PRIVATE_WAIT_2026, ANON_PGOFF_2026, DEVICE_PRIVATE_THP_2025];
+const SINCE_2026: readonly Patch[] = [
+  KHUGEPAGED_MTHP_2026,
+  KHUGEPAGED_LAZYFREE_2026,
+  HMM_FAULT_UNLOCKED_2026,
+  DEVICE_PRIVATE_WAIT_2026,
+  ANON_PGOFF_2026,
+  DEVICE_PRIVATE_THP_2025,
+];
 const SINCE_2025: readonly Patch[] = [...SINCE_2026, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025];
 const namesOf = (patches: readonly Patch[]): string[] => patches.filter((p) => p.status === "modelled").map((p) => p.name);
 const BEFORE_2026 = namesOf(SINCE_2026);
