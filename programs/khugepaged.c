@@ -2,36 +2,7 @@
  * khugepaged: its settings, with what they refuse, and what it makes of memory by them. As root it does
  * the same on any Linux, whose settings it leaves as they were.
  */
-#include "huge.h"
-#include "smaps.h"
-
-#define THP "/sys/kernel/mm/transparent_hugepage/"
-#define KHUGEPAGED THP "khugepaged/"
-
-static long write_text(const char *path, const char *value)
-{
-	int fd = sys_open(path, 1);
-	long n;
-
-	if (fd < 0)
-		fail(path, fd);
-	n = syscall3(__NR_write, fd, value, string_length(value));
-	syscall1(__NR_close, fd);
-	return n;
-}
-
-static void write_number(const char *path, unsigned long n)
-{
-	char digits[24];
-	char *s = digits + sizeof(digits) - 1;
-
-	*s = 0;
-	do {
-		*--s = (char)('0' + n % 10);
-		n /= 10;
-	} while (n != 0);
-	write_text(path, s);
-}
+#include "khugepaged.h"
 
 static void try(const char *name, const char *path, const char *value)
 {
@@ -50,35 +21,6 @@ static void show(const char *what, char *p, size_t size)
 	slurp("/proc/self/smaps");
 	print("%s: Rss %u AnonHugePages %u\n", what, field("Rss:", start, start + size),
 	      field("AnonHugePages:", start, start + size));
-}
-
-static void sleep_ms(long ms)
-{
-	long time[2] = { 0, ms * 1000000 };
-
-	syscall2(__NR_nanosleep, time, 0);
-}
-
-/* Two rounds that have begun after now. */
-static void wait_for_rounds(void)
-{
-	unsigned long rounds = read_number(KHUGEPAGED "full_scans");
-
-	while (read_number(KHUGEPAGED "full_scans") < rounds + 3)
-		sleep_ms(5);
-}
-
-/* 2 MiB, small pages as long as nobody asks for others. */
-static char *map_aligned(void)
-{
-	uintptr_t p = (uintptr_t)map_anonymous(2 * HUGE);
-	uintptr_t aligned = (p + HUGE - 1) & ~(HUGE - 1);
-
-	if (aligned > p)
-		syscall2(__NR_munmap, p, aligned - p);
-	if (aligned < p + HUGE)
-		syscall2(__NR_munmap, aligned + HUGE, p + HUGE - aligned);
-	return (char *)aligned;
 }
 
 static void scan(const char *what, char *p, size_t filled)

@@ -41,3 +41,9 @@ test("huge pages of files go to swap, and come back, as a whole where they can",
   const lines = run.stdout.split("\n");
   expect(lines.slice(lines.findIndex((line) => line.startsWith("paged out")))).toMatchSnapshot();
 });
+
+test("khugepaged makes folios of the sizes that are enabled", () => {
+  const run = runGuest("khugepaged-mthp");
+  expect(run.exitCode).toBe(0);
+  expect(run.stdout.trimEnd().split("\n")).toMatchSnapshot();
+});
