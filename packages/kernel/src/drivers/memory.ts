@@ -1,5 +1,6 @@
 /**
  * @linux drivers/base/memory.c
+ * @omits Groups of blocks, `probe`, `soft_offline_page` and `hard_offline_page` in sysfs.
  * @own onlineStore, onlineTypeFromString, validZones
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

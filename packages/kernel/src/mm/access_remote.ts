@@ -1,5 +1,6 @@
 /**
  * @linux mm/memory.c, mm/process_vm_access.c
+ * @omits Memory of devices that only a driver can read (`generic_access_phys()`).
  * @own readFrame, writeFrame
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

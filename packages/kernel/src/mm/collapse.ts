@@ -1,5 +1,6 @@
 /**
  * @linux mm/khugepaged.c
+ * @omits Pages that cannot be read while copying (`copy_mc_user_highpage()`).
  * @own collapseSwapin, copyPages, flushCollapsed, isolateLocked, isolatePages, keepReverseWalksOut,
  *   letReverseWalksIn, replaceTable, revalidateVma, waitForWalksWithoutLocks
  */

@@ -1,5 +1,6 @@
 /**
  * @linux mm/khugepaged.c
+ * @omits Files that are not in memory: read-only text of a file system (CONFIG_READ_ONLY_THP_FOR_FS).
  * @own collapsePteMapped, tryVmaStartWrite
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,9 @@
 /**
  * @linux mm/compaction.c
+ * @omits kcompactd, and compaction ahead of need (`compaction_proactiveness`).
+ * @omits Deferring after failures (`defer_compaction()`), and hints which pageblocks to skip.
+ * @omits The fast searches of both scanners by way of the free lists (`fast_isolate_freepages()`).
+ * @omits Large folios stay where they are.
  * @own compactBlock, hasBlock, isolateFreePages
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,6 @@
 /**
  * @linux mm/memory.c
+ * @omits Entries of a large folio are copied one by one, where `copy_present_ptes()` takes them as a batch.
  * @own childPte, copyEntry, copyPinnedPage, copyPmd, copyPresentPte, needsCopyForDma, writeProtectSeq
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

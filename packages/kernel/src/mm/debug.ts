@@ -1,5 +1,6 @@
 /**
  * @linux mm/debug.c
+ * @omits `dump_vma()`, `dump_mm()`, and hashed pointers: addresses are those that the machine's layout would have.
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";

@@ -1,5 +1,7 @@
 /**
  * @linux mm/memory.c
+ * @omits `page_mkwrite()`, DAX, and file systems other than tmpfs, hugetlbfs and the read-only files of the host.
+ * @omits fault_around_bytes is 64 KiB and cannot be changed.
  * @own finishCow, mapAround, mapFilePage, pageOf, rangeToMap, releasePage
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

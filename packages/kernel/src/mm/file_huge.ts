@@ -1,5 +1,7 @@
 /**
  * @linux mm/huge_memory.c
+ * @omits Huge entries of files have no table deposited, as on all but powerpc; DAX and file systems that are not
+ *   tmpfs.
  * @own clearFilePmd, doFilePmdFault, freeDetachedTable, setFilePmd, tableIsEmpty, unmapFilePmd
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

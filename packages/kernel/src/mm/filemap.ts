@@ -1,5 +1,10 @@
 /**
  * @linux mm/filemap.c
+ * @omits Reading ahead, writing back, and errors that are kept for fsync(): tmpfs and hugetlbfs have pages, the
+ *   host's files are read page by page and never written.
+ * @omits The page cache is a map from index to page or swap entry, not an xarray: its own memory is not charged, and
+ *   lookups hold no reference to nodes.
+ * @omits Shadow entries of pages that were reclaimed.
  * @own accountShmemThp, addFolio, dropFolio, filemapLockEntry, filemapVmOps, isSecretFolio, mayDropLock
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,7 @@
 /**
  * @linux mm/filemap.c
+ * @omits Waiters have a queue for each folio, rather than one for all whose hashes agree, so that nobody is woken
+ *   for another's sake.
  * @own lockNewFolio, tryFolioLock
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,8 @@
 /**
  * @linux mm/pagewalk.c
+ * @omits `walk_page_range()` and its callbacks are not there: every walker has a loop of its own. This is
+ *   `folio_walk_start()`.
+ * @omits Entries above PMDs.
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import type { SpinLock } from "../kernel/locks.js";

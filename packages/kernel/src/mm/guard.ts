@@ -1,5 +1,6 @@
 /**
  * @linux mm/madvise.c
+ * @omits Linux installs markers under the lock of the VMA where it can; here mmap_lock is held for reading.
  * @own guardInstall, guardRemove, installInTable, installMarkers, isGuardMarker, removeInTable
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

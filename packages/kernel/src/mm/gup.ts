@@ -1,5 +1,8 @@
 /**
  * @linux mm/gup.c
+ * @omits `fixup_user_fault()`, `get_dump_page()`, `memfd_pin_folios()`, the gate page, and PCI_P2PDMA memory.
+ * @omits Refusing a long-term pin of a file with dirty tracking: there is no file system that has any.
+ * @omits A page is faulted in and followed one at a time: of 2 MiB that are mapped as one, too.
  * @own entryPermits, getUserPageFast, getUserPageRemote, gupLocked, gupRange, mustUnshare, signalPending, touchEntry
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

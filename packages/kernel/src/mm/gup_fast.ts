@@ -1,5 +1,7 @@
 /**
  * @linux mm/gup.c
+ * @omits Disabled interrupts: the walk is a section of RCU, which is what holds back the freeing of tables.
+ * @omits Entries that map 2 MiB or more are walked page by page.
  * @own gupFastPte
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,7 @@
 /**
  * @linux mm/gup.c
+ * @omits Secret memory, DAX and CMA as reasons of their own: what may not be pinned for long is what lies in
+ *   ZONE_MOVABLE, is isolated, or belongs to a device.
  * @own allocLongtermTarget, isolateUnpinnable, migrateFromDevices
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

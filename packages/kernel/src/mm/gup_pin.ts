@@ -1,5 +1,7 @@
 /**
  * @linux mm/gup.c
+ * @omits `unpin_user_page_range_dirty_lock()` and `unpin_folios()`.
+ * @omits Checks of CONFIG_DEBUG_VM (`sanity_check_pinned_pages()`).
  * @own pinUserPageFast, setHasPinned
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,6 @@
 /**
  * @linux mm/gup_test.c
+ * @omits Benchmarks report the machine's simulated time, which no cost of GUP's goes into.
  * @own gupTestFlags
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,8 @@
 /**
  * @linux mm/huge_memory.c
+ * @omits Entries of 1 GiB (PUD), DAX, and page frames of drivers in huge entries.
+ * @omits `split_underused_thp`: only folios of which some pages are unmapped are queued.
+ * @omits Boot parameters; sysfs has the settings for all sizes, and for each.
  * @own allocHugeAnonFolio, canReuseHuge, depositTable, getThpDisable, handleHugePmd, hugeUserfault, mapHugeFolio,
  *   mapHugeZero, mmGetHugeZero, mmPutHugeZero, pmdClearFlush, pmdInvalidate, pmdStart, replaceHugeZero,
  *   setThpDisable, shrinkHugeZeroFolio, thpEligible, thpGfp, thpVmaAllowable

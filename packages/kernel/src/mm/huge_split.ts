@@ -1,5 +1,6 @@
 /**
  * @linux mm/huge_memory.c
+ * @omits Folios of file systems, which may have private data or a least order.
  * @own dropBeyondEnd, splitFolio, splitFrozen, splitPieces, splitUnmapped
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

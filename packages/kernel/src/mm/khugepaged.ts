@@ -1,5 +1,7 @@
 /**
  * @linux mm/khugepaged.c
+ * @omits `defrag` of khugepaged, choosing a node by where most pages lie, and the increase of min_free_kbytes while
+ *   it runs.
  * @own doScan, enter, prepareKhugepaged, scanMmSlot, settingsChanged, waitWork, wake
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,6 @@
 /**
  * @linux mm/ksm.c
+ * @omits ksmd: nothing is ever merged. Flags, prctl(2) and the files that say so are there.
  * @own setMergeAny
  */
 import type { MaySleep } from "../kernel/coroutine.js";

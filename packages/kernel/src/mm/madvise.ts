@@ -1,5 +1,8 @@
 /**
  * @linux mm/madvise.c
+ * @omits `can_do_file_pageout()`: MADV_PAGEOUT takes pages of a file also from who may not write to it.
+ * @omits Taking one VMA lock where Linux does (`try_vma_read_lock()`): every advice takes mmap_lock.
+ * @omits MADV_WILLNEED of a file in memory or of the host starts no read of its own.
  * @own adviseRange, adviseStable, changeFlags, coldOrPageout, freeRange, refusesDrop, removeRange, willneed
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

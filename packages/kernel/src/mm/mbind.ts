@@ -1,5 +1,6 @@
 /**
  * @linux mm/mempolicy.c
+ * @omits The policy of shared memory is the mapping's, not the file's.
  * @own allocByPolicy, allocOn, allocOnNode, isZero, migrateQueued, moveFoliosToNode, nodeOfPage, queueVma,
  *   setHomeNode
  */

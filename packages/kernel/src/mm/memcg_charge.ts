@@ -1,5 +1,10 @@
 /**
  * @linux mm/memcontrol.c
+ * @omits Kernel memory, sockets and slab objects: page tables are charged, nothing else of the kernel's.
+ * @omits memory.high throttles nobody; memory.low and memory.min protect nothing.
+ * @omits Statistics are exact at once: there is no rstat, and nothing to flush.
+ * @omits Cgroup v1, memory.oom.group, memory.zswap, writeback by cgroup, and objects that outlive their cgroup
+ *   (`obj_cgroup`).
  * @own chargeFast, chargeLargeFolio, chargePage, setMax, uncharge, unchargePage
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

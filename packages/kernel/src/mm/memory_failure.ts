@@ -1,5 +1,10 @@
 /**
  * @linux mm/memory-failure.c
+ * @omits Errors of hardware: pages are poisoned by MADV_HWPOISON and debugfs only, so that the process is the
+ *   current one.
+ * @omits Signals to the other processes that map the page; `PR_MCE_KILL` and early kill are not heeded.
+ * @omits A poisoned page of a file is unmapped and stays in the file (`me_pagecache_clean()`).
+ * @omits KSM, DAX, page frames of drivers, filters, and statistics by node.
  * @own injectError, leaveLru, memoryFailureHugetlb, poison, retain, softOfflineHugetlb, unmapPoisonedHuge,
  *   unmapPoisonedOne, unpoison
  */

@@ -1,5 +1,8 @@
 /**
  * @linux mm/memory_hotplug.c
+ * @omits Memory that is added or removed: blocks are there from boot, and only go offline and come online.
+ * @omits The memmap is never on the memory itself (`memmap_on_memory`), and zones are chosen without `auto-movable`.
+ * @omits Callbacks of others (`memory_notify()`): nobody can object.
  * @own announceZonelists, emptyRange, isMovableHugetlb, isolate
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,9 @@
 /**
  * @linux mm/mempolicy.c
+ * @omits Cpusets: a policy's nodes are those that are online, and are never rebound.
+ * @omits Policies of files in memory (`shared_policy`): a mapping has its own.
+ * @omits Weights that Linux computes by bandwidth (`weighted_interleave_auto`).
+ * @omits Bulk allocation by policy.
  * @own interleaveNode, modeFlagsError, newPolicy, nextInterleaveNode, nodeList, policyNodes, policyText, samePolicy,
  *   shownNodes, taskNodes, thisNode, vmaNodes
  */

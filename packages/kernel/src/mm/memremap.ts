@@ -1,5 +1,9 @@
 /**
  * @linux mm/memremap.c
+ * @omits Types: device-private and device-coherent memory only; no FS_DAX, GENERIC and PCI_P2PDMA.
+ * @omits The memmap has had room for a device's pages since boot: nothing is hotplugged, there are no sections and
+ *   no `vmem_altmap`, and a map has one range.
+ * @omits `get_dev_pagemap()` and its percpu reference: a map waits for its pages, and for nothing else.
  * @own folioFreed
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,10 @@
 /**
  * @linux mm/migrate.c
+ * @omits Batches: folios are unmapped, copied and mapped one at a time, so that each is flushed for by itself
+ *   (`migrate_pages_batch()`).
+ * @omits Movable pages that are no folios (balloon, zsmalloc).
+ * @omits `buffer_migrate_folio()` and other ways of file systems: files in memory move as anonymous memory does, and
+ *   so do pages of files of the host.
  * @own migrateFileMapping, migrateFolioUndo, trySplit, unmapAndMove
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,9 @@
 /**
  * @linux mm/migrate_device.c
+ * @omits Folios are of one page or of 2 MiB; a large one of another size is split before it moves, as on Linux.
+ * @omits `migrate_device_pfns()`: pages of a device are named by a range only.
+ * @omits Private copies of a file's pages move, pages of files do not, device memory for the page cache being
+ *   nowhere.
  * @own allocSystemPage, behindFolio, collectHole, collectHugeFolio, collectHugePmd, collectLarge, collectPte,
  *   collectPtes, faultHasLock, heldByOthers, insertHugePage, insertedEntry, letFolioGo, migrateArrays,
  *   migrateDevicePage, selectsCompound, selectsPage, splitForMigration, splitSource, takeFolio

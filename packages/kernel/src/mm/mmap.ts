@@ -1,5 +1,10 @@
 /**
  * @linux mm/mmap.c, mm/vma.c
+ * @omits The VMAs of an address space are in a sorted array rather than in a maple tree.
+ * @omits `->mmap()` and `->mmap_prepare()` of drivers, but for those that are here; perf and `special_mapping`s
+ *   other than the vDSO's.
+ * @omits Stacks that grow up, shadow stacks, `MAP_SYNC` on DAX, 32-bit and legacy layouts.
+ * @omits A VMA is merged with one neighbour at a time, the lower one first; `vma_merge()` takes both at once.
  * @own account, checkMapType, doBrk, getUnmappedAlignedArea, getUnmappedAnonArea, indexesContinue, insertVma,
  *   isolateRange, linkFileVma, lockRmap, mayGrowStack, mergeAround, mergeBelow, rangeFree, setBrk, setupStack,
  *   unlinkAnonVma, unlinkFileVma, unlockRmap, unmapRange, vmAreaGone, vmFlagsFor

@@ -1,5 +1,8 @@
 /**
  * @linux mm/mmu_gather.c
+ * @omits One batch of 510 pages: when it is full all is flushed and freed, where Linux chains up to twenty of them.
+ * @omits The level of what was cleared: riscv64 flushes by single pages, or all.
+ * @omits `tlb_remove_table_one()`, for when there is no memory for a batch.
  * @own freeTables, tlbFinish, tlbGather, tlbRemoveEntry, tlbRemovePage
  */
 import type { Atomic } from "../kernel/coroutine.js";

@@ -1,5 +1,8 @@
 /**
  * @linux mm/mprotect.c
+ * @omits Protection keys, and drivers' `->mprotect()`.
+ * @omits Write notification of shared file mappings (`vma_wants_writenotify()`): an entry becomes writable at once,
+ *   or with the next fault, as tmpfs has it.
  * @own changedPresentPte, changedSwapPte, doMprotect
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,6 @@
 /**
  * @linux mm/oom_kill.c
+ * @omits Parts that notifiers would block are reaped, too: no invalidation is refused for that.
  * @own reapMm
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

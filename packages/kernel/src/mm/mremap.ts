@@ -1,5 +1,10 @@
 /**
  * @linux mm/mremap.c
+ * @omits Whole tables are not moved by their upper entry (`move_normal_pmd()`); entries move one by one, 2 MiB that
+ *   are mapped as one at once.
+ * @omits The old address is not rounded down to move more at once (`try_realign_addr()`).
+ * @omits The lock of reverse walks is always taken, where Linux leaves it out if the order of a walk makes it
+ *   needless.
  * @own checkRemap, expandInPlace, flushMoved, mayGrow, mergeApart, moveEach, moveOne, moveTable, movedPte,
  *   movesAlone, remap, remapTo, withoutCtx
  */

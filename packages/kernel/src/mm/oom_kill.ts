@@ -1,5 +1,10 @@
 /**
  * @linux mm/oom_kill.c
+ * @omits The OOM reaper: the memory of a victim goes when its threads do.
+ * @omits `oom_kill_process()` kills one process: not others that share its memory, and not a whole cgroup
+ *   (memory.oom.group).
+ * @omits Cpusets, policies of memory and `vm.panic_on_oom`, `vm.oom_kill_allocating_task`, `vm.oom_dump_tasks`: the
+ *   log has the two lines about the victim, and no list of tasks.
  */
 import { BLOCK, SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";

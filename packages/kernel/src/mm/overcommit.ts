@@ -1,5 +1,6 @@
 /**
  * @linux mm/util.c
+ * @omits The count of promised pages is exact at once, not kept per CPU.
  * @own brkWithinLimit, commitLimit, committedPages, enoughMemory
  */
 import { Cap, capable } from "../kernel/capability.js";

@@ -1,5 +1,12 @@
 /**
  * @linux mm/page_alloc.c
+ * @omits Reserves for high-order atomic allocations, CMA and boosted watermarks.
+ * @omits `should_reclaim_retry()`: sixteen passes without progress, then the OOM killer, whatever the watermarks
+ *   promise.
+ * @omits Per-CPU lists have single pages only, and limits that do not adapt.
+ * @omits Deferred compaction, cpusets, and direct reclaim's own share of what it has freed (`capture_control`).
+ * @omits Bulk and exact allocations, and ranges of contiguous pages other than for gigantic pages.
+ * @omits Checks of pages (`bad_page()`), poisoning, and KASAN's tags.
  * @own allocFast, allocFolio, allocPage, allocSlow, allocTable, drainPcp, drainZonePcp, freeLargeFolio, freeTable,
  *   freeToPcp, freeUnrefPage, prepareNewPage, returnFast, zonesFor
  */

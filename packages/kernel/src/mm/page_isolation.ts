@@ -1,5 +1,6 @@
 /**
  * @linux mm/page_isolation.c
+ * @omits Ranges are whole memory blocks: nothing is isolated for `alloc_contig_range()` or CMA.
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";

@@ -1,5 +1,6 @@
 /**
  * @linux mm/page_vma_mapped.c
+ * @omits Entries above PMDs, and huge pages of hugetlb, which mm/hugetlb.c walks itself here.
  * @own countsAsMigration, entryMaps, releaseWalk, splitAndRestart, startWalk
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";

@@ -1,5 +1,6 @@
 /**
  * @linux mm/gup.c
+ * @omits The range is faulted in page by page; an entry that is there already is passed over without GUP.
  * @own faultinRange, touchPage
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

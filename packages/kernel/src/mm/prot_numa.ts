@@ -1,3 +1,7 @@
+/**
+ * @linux mm/mprotect.c, mm/mempolicy.c
+ * @own changePtes, flushHinted, hintedPte, isHinting, mayHint
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";

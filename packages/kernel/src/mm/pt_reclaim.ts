@@ -1,5 +1,7 @@
 /**
  * @linux mm/memory.c
+ * @omits Linux tries for the locks of both levels, and whoever has found the table looks again; here others are kept
+ *   out by mmap_lock and the lock of the VMA, and the table stays where that would mean to wait.
  * @own reclaimPageTables
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

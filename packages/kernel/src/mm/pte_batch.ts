@@ -1,5 +1,6 @@
 /**
  * @linux mm/util.c, mm/internal.h
+ * @omits Used by mprotect() alone; other walks take entries one by one.
  * @own modifyPteBatch
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";

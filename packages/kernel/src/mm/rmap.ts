@@ -1,5 +1,17 @@
 /**
  * @linux mm/rmap.c
+ * @omits What came of one VMA by fork shares one anon_vma: there are no chains of them (`anon_vma_clone()`,
+ *   `anon_vma_fork()`), and a reverse walk visits more VMAs, parents first.
+ * @omits The VMAs of an anon_vma and of a file are in a list, not in an interval tree: a walk meets those of a file
+ *   in the order in which they were mapped.
+ * @omits `folio_mkclean()`: no file system here writes back, so no entry is write-protected to hear of the next
+ *   store.
+ * @omits Batches: the pages of a large folio are added, removed and unmapped one entry at a time, each with a step
+ *   of its own.
+ * @omits `folio_referenced()` waits for the lock of an anon_vma or file that somebody else has, where Linux lets the
+ *   folio be taken for used, and counts the mappings of all cgroups, also when one is reclaimed from.
+ * @omits `folio_referenced()` asks page tables only: no notifier has `clear_flush_young()`.
+ * @omits Entries above PMDs (`folio_add_file_rmap_pud()`).
  * @own dropMapping, dropPmdMapping, exclusiveMissed, exclusiveReplacePte, exclusiveSupported, expectedRefs,
  *   folioAddNewAnonRmapPmd, folioDupAnonRmapPmd, folioDupAnonRmapPte, folioNotifierRange, lockMissed,
  *   mappedByMmAlone, migratedPte, rssKind, setExclusivePte, setMigrationPte, splitMigrationPmd, splitRmapPmd,

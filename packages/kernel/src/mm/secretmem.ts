@@ -1,5 +1,7 @@
 /**
  * @linux mm/secretmem.c
+ * @omits The kernel's own map of memory: there is none from which a page could be taken, and nothing to flush for
+ *   that.
  * @own evictInode, fillFolio, isSecretmem
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

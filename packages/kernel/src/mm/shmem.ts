@@ -1,5 +1,8 @@
 /**
  * @linux mm/shmem.c
+ * @omits Quotas and casefolding.
+ * @omits Swap-in of large folios: a slot is read by itself.
+ * @omits Shrinking folios beyond the end of files (`shmem_unused_huge_shrink()`).
  * @own beyondEnd, hasData, shmemAllocAndAdd, shmemAllocate, shmemClear, shmemDropIndex, shmemGetPage,
  *   shmemPunchHole, shmemSetSize, shmemSwapin, shmemZeroPages, shmemZeroPart, truncatedMeanwhile, waitForPunch
  */

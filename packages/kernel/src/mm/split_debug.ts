@@ -1,5 +1,6 @@
 /**
  * @linux mm/huge_memory.c
+ * @omits `split_huge_pages_all()` goes over LRU lists, not over all page frames.
  * @own splitAll, splitInFile, splitInProcess
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,8 @@
 /**
  * @linux mm/folio.c
+ * @omits The multi-generational LRU (`lru_gen_add_folio()`).
+ * @omits Deactivation of file pages that are to be invalidated (`deactivate_file_folio()`).
+ * @omits A reference count that overflows is refused to GUP; elsewhere nobody looks.
  * @own batchAdd, batchNewFolio, drainBatch, folioGetUnowned, folioPutUnowned, freeFolio, freeFolios, releaseFolios
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,10 @@
 /**
  * @linux mm/swap_state.c
+ * @omits Readahead by the neighbours in the address space (`swap_vma_readahead()`), which Linux prefers on devices
+ *   without seeks: slots side by side are read.
+ * @omits Large folios come in only where they are in the swap cache still; from the device single pages are read.
+ * @omits zswap, zram and devices that are read synchronously.
+ * @omits Shadow entries (`swap_cache_get_shadow()`).
  * @own servesSlot, swapInFault
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,11 @@
 /**
  * @linux mm/swapfile.c
+ * @omits One swap device, there from boot to the end: no swapon(), no swapoff(), no priorities, no files, no
+ *   discard.
+ * @omits Clusters: the first free slots side by side are taken; nothing is kept per CPU or per order.
+ * @omits Counts of a slot do not overflow into tables of their own.
+ * @omits Taking back the slots of folios in the swap cache when swap is full (`swap_reclaim_full_clusters()`):
+ *   reclaim does it, folio by folio.
  * @own deleteFromSwapCache, freeSwapAndCache, swapFree
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";

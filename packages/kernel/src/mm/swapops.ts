@@ -1,5 +1,6 @@
 /**
  * @linux include/linux/leafops.h
+ * @omits One swap device: real types are 0.
  * @own deviceReadType, deviceWriteType, exclusiveEntriesAreMapped, holdsMapping, isDeviceExclusive, isDevicePrivate,
  *   isHwpoison, isMigration, isReadableMigration, isSwapEntry, isWritableDevicePrivate, isWritableMigration,
  *   makeDevicePrivate, makeHwpoison, makeMigration, makeReadableDevicePrivate, makeReadableExclusiveMigration,

@@ -1,5 +1,17 @@
 /**
  * @linux mm/vmscan.c
+ * @omits The multi-generational LRU: lists are active and inactive, as with `lru_gen` switched off.
+ * @omits Scan counts balanced by what refaults and by `swappiness` (`get_scan_count()`): each list is scanned in
+ *   proportion to its length.
+ * @omits Shadow entries and refaults (mm/workingset.c): a page that comes back is not recognised.
+ * @omits Mapped executable pages of files stay no longer than others; a file's page that was referenced once is kept
+ *   by its entries alone.
+ * @omits memory.low and memory.min protect nothing.
+ * @omits Shrinkers are two: the queue of folios to be split, and the huge page of zeros. There is no slab to shrink.
+ * @omits Throttling (`reclaim_throttle()`), demotion to slower memory, boosted watermarks, and giving up on a node
+ *   that has nothing left.
+ * @omits One kswapd for all nodes, and none of `node_reclaim()`.
+ * @omits Dirty pages of files go to swap; no other file has any.
  * @own addToSwap, freeFrozenFolios, pageoutFile, putbackFolios, reclaimFolios, shrinkFolio, startKswapd,
  *   unbalancedZone
  */

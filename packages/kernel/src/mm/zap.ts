@@ -1,5 +1,7 @@
 /**
  * @linux mm/memory.c
+ * @omits Entries of a large folio are cleared one by one, where `zap_present_folio_ptes()` takes them as a batch.
+ * @omits Address spaces that the OOM reaper has emptied, and hugetlb pages of a dying process, are not told apart.
  * @own markerStays, namesFilePage, unmapPageRange, usedOfFile, zapDevicePte, zapExclusivePte, zapPageRange,
  *   zapPresentPte
  */
