@@ -1,3 +1,10 @@
+/**
+ * @linux kernel/sched/fair.c
+ * @omits Groups of tasks, and pages that are shared by them (`task_numa_group()`).
+ * @omits Tasks are not moved to where their memory is: only memory moves.
+ * @omits The period between two scans stays what it is at first, whatever faults tell.
+ * @own scanPeriodMs, scans, setAccessPid
+ */
 import type { Kernel } from "../kernel.js";
 import { VM, VM_ACCESS, VM_SPECIAL, type Mm, type Vma } from "../mm/mm_types.js";
 import { NUMA_NO_NODE } from "../mm/nodes.js";

@@ -1,3 +1,7 @@
+/**
+ * @linux mm/khugepaged.c
+ * @own collapseParts, khugepagedOrders, possibleOrders
+ */
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import type { MaySleep } from "../kernel/coroutine.js";
 import type { Kernel } from "../kernel.js";
