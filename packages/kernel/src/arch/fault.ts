@@ -1,5 +1,7 @@
 /**
  * @linux arch/riscv/mm/fault.c
+ * @omits Faults of the kernel in its own addresses (`no_context()`, vmalloc): its memory is not in page tables.
+ * @omits Svade: the hardware sets accessed and dirty bits by itself (Svadu).
  * @own accountFault, faultUnderMmapLock, handleUserFault, walkAndFill
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

@@ -1,5 +1,8 @@
 /**
  * @linux arch/riscv/mm/tlbflush.c
+ * @omits ASIDs: a CPU that switches to another address space has nothing cached of it.
+ * @omits Thresholds (`tlb_flush_all_threshold`): a range is flushed as a range, however long.
+ * @omits Interrupts: the fence of another CPU is a request and its completion, as the firmware does it (SBI).
  * @own localFlushPage, prefetchTable
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";

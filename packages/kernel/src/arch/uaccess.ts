@@ -1,5 +1,6 @@
 /**
  * @linux include/linux/uaccess.h
+ * @omits Accesses go page by page in atomic steps; an access that crosses a page is two.
  * @own accessFrame, accessFrameAtomic, atomicUser32, cachedFrame, cmpxchgUser32, copyFromUserAtomic,
  *   copyFromUserPart, copyToUserPart, getUser32, getUser64, keepsTranslation, putUser32, putUser64, translate
  */

@@ -1,5 +1,9 @@
 /**
  * @linux lib/test_hmm.c
+ * @omits Devices are there from boot: no module parameters, and two of coherent memory only where a machine has been
+ *   given some.
+ * @omits The device's own loads, stores and atomics (`device_load32()` and others) are this model's: the driver has
+ *   no engine that would do them.
  * @own createDmirror, deviceAccess32, deviceAtomicAdd32, deviceLoad32, deviceStore32, deviceWrote,
  *   dmirrorCheckExclusive, dmirrorCommand, dmirrorIoctl, dmirrorMakeExclusive, dmirrorMmap, dmirrorOpen,
  *   dmirrorReadMapped, dmirrorRelease, dmirrorSetFlags, initTestHmm, snapshotInvalidate

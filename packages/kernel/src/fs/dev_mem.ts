@@ -1,5 +1,6 @@
 /**
  * @linux drivers/char/mem.c, mm/memory.c
+ * @omits STRICT_DEVMEM is off: RAM can be read, written and mapped. There are no registers of devices.
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";

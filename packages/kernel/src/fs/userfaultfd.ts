@@ -1,5 +1,6 @@
 /**
  * @linux mm/userfaultfd.c
+ * @omits A context's queues change in one step each, where Linux takes the locks of their wait queues.
  * @own beginChange, canUserfault, cancelChange, clearVma, ctxPut, eventWaitCompletion, finishEvent, mustWait,
  *   readMsg, register, registerRange, release, releaseAll, releaseNew, setVma, unregister, unregisterRange,
  *   validateSource

@@ -1,5 +1,6 @@
 /**
  * @linux kernel/time/posix-cpu-timers.c
+ * @omits ITIMER_VIRTUAL and ITIMER_PROF count what the simulation charges, not what a processor would need.
  * @own getCpuTimer, runCpuTimers, setCpuTimer, usedNs
  */
 import type { Kernel } from "../kernel.js";

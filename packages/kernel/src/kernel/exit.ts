@@ -1,5 +1,6 @@
 /**
  * @linux kernel/exit.c
+ * @omits Core dumps, process accounting, and tracers.
  * @own childInfo, exitFiles, futexOwnerDied, reap, startGroupExit
  */
 import { filpClose } from "../fs/file_locks.js";

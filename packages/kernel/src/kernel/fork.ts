@@ -1,5 +1,6 @@
 /**
  * @linux kernel/fork.c
+ * @omits Namespaces, cgroups at birth (CLONE_INTO_CGROUP), tracers, and limits on the number of processes.
  * @own dupVma, mmgetNotZero
  */
 import type { ForkedCtx } from "../fs/userfaultfd_events.js";

@@ -1,5 +1,7 @@
 /**
  * @linux kernel/futex/waitwake.c, kernel/futex/requeue.c
+ * @omits PI futexes.
+ * @omits Hash tables of a process of its own (since 6.16): there is one for all.
  * @own atomicOp, futexKey, readInAtomic, unqueue
  */
 import type { Kernel } from "../kernel.js";

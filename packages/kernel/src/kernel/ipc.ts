@@ -1,5 +1,6 @@
 /**
  * @linux ipc/util.c
+ * @omits Namespaces.
  * @own ipcExisting, ipcOwned, ipcOwner, ipcPermitted, ipcSeq, ipcStat
  */
 import type { Kernel } from "../kernel.js";

@@ -1,5 +1,6 @@
 /**
  * @linux kernel/signal.c, kernel/exit.c
+ * @omits Terminals: what a process group does to one has nobody to see it.
  * @own hasStopped, isOrphaned, jobInfo, killOrphanedGroup, notifyParent
  */
 import type { Kernel } from "../kernel.js";

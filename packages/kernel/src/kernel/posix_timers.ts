@@ -1,5 +1,6 @@
 /**
  * @linux kernel/time/posix-timers.c
+ * @omits Timers by CPU time.
  * @own deleteAll, timerDeliver, timerGet, timerSet, timersAfterAction
  */
 import type { Kernel } from "../kernel.js";

@@ -1,5 +1,7 @@
 /**
  * @linux kernel/rcu/tree.c, kernel/rcu/srcutree.c
+ * @omits A grace period ends with the last reader that was inside when it began, at once where there was none;
+ *   callbacks run in that reader. No expedited and no Tasks RCU.
  * @own tryRcuReadUnlock
  */
 import type { Kernel } from "../kernel.js";

@@ -1,5 +1,6 @@
 /**
  * @linux ipc/shm.c
+ * @omits SHM_LOCK is only noted.
  * @own newFile, newSegment, shmRemove, shmSet, shmTotals, shmUsage
  */
 import { isHugetlbFile, hugetlbFileSetup, type HugetlbInode } from "../fs/hugetlbfs.js";

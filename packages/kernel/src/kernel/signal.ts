@@ -1,5 +1,6 @@
 /**
  * @linux kernel/signal.c
+ * @omits Tracers and core dumps.
  * @own forceSignal, pendingMask, sendToProcess, sendToThread, setBlocked, signalBit, signalName, sigtimedwait
  */
 import type { Kernel } from "../kernel.js";

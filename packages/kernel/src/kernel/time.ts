@@ -1,5 +1,6 @@
 /**
  * @linux kernel/time/hrtimer.c
+ * @omits Clocks run by simulated time: there is no drift, no slack, and no tick.
  * @own getRealTimer, realTimerTaken, setRealTimer, sleepUntil
  */
 import type { Kernel } from "../kernel.js";

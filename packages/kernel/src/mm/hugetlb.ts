@@ -1,5 +1,7 @@
 /**
  * @linux mm/hugetlb.c
+ * @omits Sharing of page tables between address spaces (`huge_pmd_share()`).
+ * @omits Sizes of Svnapot (64 KiB): pools are of 2 MiB and 1 GiB.
  * @own addNewAnonRmap, addRmap, anonPrepare, clearHugeFolio, copyHugeFolio, entryUnchanged, faultMutex,
  *   hugetlbPresent, makeWritable, markMigratable, pagecachePresent, removeRmap, replaceByCopy, unmapFromOthers,
  *   vmaLock

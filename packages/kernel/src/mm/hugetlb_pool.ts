@@ -1,5 +1,8 @@
 /**
  * @linux mm/hugetlb.c
+ * @omits Freeing the memmap of huge pages (`hugetlb_vmemmap`), CMA, and huge pages reserved on the command line.
+ * @omits Limits by cgroup (`hugetlb_cgroup`).
+ * @omits Policies of who writes nr_hugepages_mempolicy; nodes take turns.
  * @own acctMemory, allocFresh, allocGigantic, allocSurplus, available, demote, dequeue, enqueue, freeAround,
  *   gatherSurplus, remove, returnUnusedSurplus, takeFolio, takeRange, updateAndFree
  */

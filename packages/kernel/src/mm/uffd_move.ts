@@ -1,5 +1,7 @@
 /**
  * @linux mm/userfaultfd.c
+ * @omits Entries move one by one, where Linux moves those of one table as a batch with one flush
+ *   (`move_present_ptes()`).
  * @own getStable, isPinned, isStable, lockBoth, move, moveAnonRmap, moveEntry, moveHuge, moveHugeEntry,
  *   moveLockedFolio, movePresentPte, moveStep, moveSwapEntry, moveZeroPte, readLocked, validateMove
  */

@@ -1,5 +1,6 @@
 /**
  * @linux fs/proc/task_mmu.c, fs/proc/page.c
+ * @omits /proc/kpageflags and its like are in `fs/proc/page.ts`, which overlays cannot replace.
  * @own pagemapTable, showsMmapExclusive
  */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";

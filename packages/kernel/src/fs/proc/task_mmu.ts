@@ -1,5 +1,6 @@
 /**
  * @linux fs/proc/task_mmu.c
+ * @omits Reading maps under the VMAs' own locks: mmap_lock is held while a file's contents are made.
  * @own mapsLine, nonPresentPage, showSmaps, vmaKernelPageSize, vmaName
  */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
