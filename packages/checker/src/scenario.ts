@@ -350,6 +350,21 @@ export class ThreadApi {
     return this.k.m.nodes.of(frame);
   }
 
+  /** Marks what is in a frame as idle, by /sys/kernel/mm/page_idle/bitmap: what it answers, 8 for the word written. */
+  *markIdle(frame: number): MaySleep<number> {
+    const pfn = this.k.m.memmap.pageToPfn(frame);
+    return yield* this.k.pageIdle.bitmapWrite(this.k, wordOfBit(pfn % 64), Math.floor(pfn / 64) * 8);
+  }
+
+  /** Whether what is in a frame has been marked as idle, and not used since. */
+  *isIdle(frame: number): MaySleep<boolean> {
+    const pfn = this.k.m.memmap.pageToPfn(frame);
+    // Only what was written is looked at: the others of the word are not marked.
+    const word = new Uint8Array(8);
+    yield* this.k.pageIdle.bitmapRead(this.k, word, Math.floor(pfn / 64) * 8);
+    return (word[(pfn % 64) >> 3]! & (1 << (pfn & 7))) !== 0;
+  }
+
   /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */
   *reclaim(pages: number): MaySleep<number> {
     return yield* this.k.vmscan.memoryReclaim(this.k, this.k.m.current!.memcg, pages);
@@ -597,6 +612,13 @@ export class ThreadApi {
     if (typeof frame !== "number") throw new ScenarioSignal(`signal ${frame.signo} (code ${frame.code}) at 0x${frame.addr.toString(16)}`);
     return (frame << 10) + ((addr % 4096) >> 2);
   }
+}
+
+/** Eight bytes with one bit set. */
+function wordOfBit(bit: number): Uint8Array {
+  const word = new Uint8Array(8);
+  word[bit >> 3] = 1 << (bit & 7);
+  return word;
 }
 
 /** @throws ScenarioError unless it is the address of an aligned 32-bit word, mapped or not */

@@ -28,6 +28,7 @@ import * as memcg from "./mm/memcg_charge.js";
 import * as memremap from "./mm/memremap.js";
 import * as migrateDevice from "./mm/migrate_device.js";
 import * as memory from "./mm/memory.js";
+import * as pageIdle from "./mm/page_idle.js";
 import * as numaBalancing from "./kernel/numa_balancing.js";
 import * as numaFault from "./mm/numa_fault.js";
 import * as protNuma from "./mm/prot_numa.js";
@@ -185,6 +186,7 @@ export const MAINLINE = {
   overcommit,
   pageAlloc,
   pageIo,
+  pageIdle,
   pageIsolation,
   pageVmaMapped,
   pagemap,

@@ -5,6 +5,7 @@ import { addText } from "./sysfs_file.js";
 import { addHugepages } from "./sysfs_hugetlb.js";
 import { addMemoryBlocks } from "./sysfs_memory.js";
 import { addMmSettings, addNodes } from "./sysfs_node.js";
+import { addPageIdle } from "./sysfs_page_idle.js";
 import { ThpSysfs } from "./sysfs_thp.js";
 
 const SYSFS_MAGIC = 0x62656572;
@@ -30,6 +31,7 @@ export class Sysfs extends PseudoFs {
       addText(this, system.dir("cpu"), name, (k) => `${cpuList(k.m.config.cpus)}\n`);
     }
     addNodes(this, m, system.dir("node"));
+    addPageIdle(this, this.root.dir("kernel").dir("mm"));
     addMmSettings(this, m, this.root.dir("kernel").dir("mm"));
   }
 }

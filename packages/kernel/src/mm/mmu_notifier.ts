@@ -45,6 +45,14 @@ export interface NotifierRange {
 export interface MmuNotifier {
   invalidateRangeStart?(k: Kernel, range: NotifierRange): MaySleep<void>;
   invalidateRangeEnd?(k: Kernel, range: NotifierRange): MaySleep<void>;
+  /**
+   * Whether the subscriber has used [startVpn, endVpn) since it was last asked: it forgets that, and (`clearFlushYoung`) its
+   * translations too where it could not tell otherwise. These and `testYoung`, which forgets nothing, are called with spinlocks
+   * held. Subscribers without them have used nothing.
+   */
+  clearFlushYoung?(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean>;
+  clearYoung?(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean>;
+  testYoung?(k: Kernel, mm: Mm, vpn: number): Atomic<boolean>;
   /** The address space is going away, or the subscription is; both may call at the same time. */
   release?(k: Kernel, mm: Mm): MaySleep<void>;
   /** After `mmuNotifierPut`, once nobody can be calling any more. */
@@ -245,6 +253,33 @@ function* eachNotifier(k: Kernel, mm: Mm, call: (notifier: MmuNotifier) => MaySl
   yield* k.rcu.srcuReadLock(k, k.m.notifierSrcu);
   for (const notifier of mm.notifiers) yield* call(notifier) ?? [];
   yield* k.rcu.srcuReadUnlock(k, k.m.notifierSrcu);
+}
+
+/* Reclaim, and idle page tracking, ask who has used memory: devices among them, as KVM's guests. */
+
+/** Whether a subscriber has used a range lately; they forget it (mmu_notifier_clear_flush_young()). Under page-table locks. */
+export function* clearFlushYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
+  return yield* anyYoung(k, mm, (notifier) => notifier.clearFlushYoung?.(k, mm, startVpn, endVpn));
+}
+
+/** The same without a flush: what they have cached may be used unnoticed (mmu_notifier_clear_young()). */
+export function* clearYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
+  return yield* anyYoung(k, mm, (notifier) => notifier.clearYoung?.(k, mm, startVpn, endVpn));
+}
+
+/** Whether a subscriber has used a page lately; nobody forgets it (mmu_notifier_test_young()). */
+export function* testYoung(k: Kernel, mm: Mm, vpn: number): Atomic<boolean> {
+  return yield* anyYoung(k, mm, (notifier) => notifier.testYoung?.(k, mm, vpn));
+}
+
+function* anyYoung(k: Kernel, mm: Mm, ask: (notifier: MmuNotifier) => Atomic<boolean> | undefined): Atomic<boolean> {
+  k.m.touches(Op.NotifierActive, mm.id);
+  if (mm.notifiers.length === 0) return false;
+  let young = false;
+  yield* k.rcu.srcuReadLock(k, k.m.notifierSrcu);
+  for (const notifier of mm.notifiers) if ((yield* ask(notifier) ?? []) === true) young = true;
+  yield* k.rcu.srcuReadUnlock(k, k.m.notifierSrcu);
+  return young;
 }
 
 /**

@@ -48,14 +48,14 @@ export function zonesFor(k: Kernel, gfp: number, nodes: AllocNodes | null): read
 /** Counts an allocation from a zone, where the first of `list` was wanted (zone_statistics()). */
 function countNuma(k: Kernel, zone: Zone, list: readonly Zone[], nodes: AllocNodes | null): void {
   const hit = list[0]!.node === zone.node;
-  if (hit) zone.numa.hit++;
+  if (hit) zone.numaStats.hit++;
   else {
-    zone.numa.miss++;
-    list[0]!.numa.foreign++;
+    zone.numaStats.miss++;
+    list[0]!.numaStats.foreign++;
   }
-  if (hit && nodes !== null && nodes.interleaved) zone.numa.interleave++;
-  if (zone.node === k.m.nodes.ofCpu(k.m.cpu)) zone.numa.local++;
-  else zone.numa.other++;
+  if (hit && nodes !== null && nodes.interleaved) zone.numaStats.interleave++;
+  if (zone.node === k.m.nodes.ofCpu(k.m.cpu)) zone.numaStats.local++;
+  else zone.numaStats.other++;
 }
 
 /**

@@ -338,9 +338,9 @@ function mappingsIn(k: Kernel, folio: number, vma: Vma): number {
 export const LOCKED_VMA = -1;
 
 /**
- * How many mappings have used the folio since it was last asked: clears their accessed bits.
- * Not flushed from the TLBs: a stale bit costs reclaim some precision, nothing else. LOCKED_VMA
- * where a locked VMA maps it: then it is marked so, if all of it is in there.
+ * How many mappings have used the folio since it was last asked, by CPUs or by devices: clears their accessed bits, and makes
+ * devices forget. One more where idle page tracking has found it used. Not flushed from the TLBs: a stale bit costs reclaim some
+ * precision, nothing else. LOCKED_VMA where a locked VMA maps it: then it is marked so, if all of it is in there.
  */
 export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   const { m } = k;
@@ -358,8 +358,14 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
     while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
       if (!ptePresent(m.pt.flags(walk.entry))) continue;
       const old = yield* k.memory.ptepModify(k, vma.mm, walk.vpn, walk.entry, (flags) => flags & ~PTE.A);
-      if ((old & PTE.A) !== 0) referenced++;
+      const device = yield* k.mmuNotifier.clearFlushYoung(k, vma.mm, walk.vpn, walk.huge ? walk.vpn + HPAGE_PMD_NR : walk.vpn + 1);
+      if ((old & PTE.A) !== 0 || device) referenced++;
     }
+    if (!m.memmap.has(folio, PG.idle | PG.young)) return true;
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    if (referenced > 0) m.memmap.clear(folio, PG.idle);
+    if (m.memmap.has(folio, PG.young)) referenced++;
+    m.memmap.clear(folio, PG.young);
     return true;
   });
   return referenced;

@@ -277,6 +277,7 @@ export function* folioMarkAccessed(k: Kernel, folio: number): Atomic<void> {
     else memmap.set(folio, PG.active);
     memmap.clear(folio, PG.referenced);
   }
+  if (memmap.has(folio, PG.idle)) memmap.clear(folio, PG.idle);
 }
 
 /** Takes a folio off its LRU list for reclaim or migration; false when it is on none. */

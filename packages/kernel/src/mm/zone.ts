@@ -66,7 +66,7 @@ export class Zone {
   pcpDisabled = 0;
   isolatedPageblocks = 0;
   readonly compact = new CompactScanners();
-  readonly numa: NumaStats = { hit: 0, miss: 0, foreign: 0, interleave: 0, local: 0, other: 0 };
+  readonly numaStats: NumaStats = { hit: 0, miss: 0, foreign: 0, interleave: 0, local: 0, other: 0 };
 
   constructor(
     m: Machine,

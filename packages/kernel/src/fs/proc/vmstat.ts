@@ -66,12 +66,12 @@ export function zoneCounters(zone: Zone, use: ZoneUse): Counter[] {
     ["nr_mlock", use.mlocked],
     ["nr_zspages", 0],
     ["nr_free_cma", 0],
-    ["numa_hit", zone.numa.hit],
-    ["numa_miss", zone.numa.miss],
-    ["numa_foreign", zone.numa.foreign],
-    ["numa_interleave", zone.numa.interleave],
-    ["numa_local", zone.numa.local],
-    ["numa_other", zone.numa.other],
+    ["numa_hit", zone.numaStats.hit],
+    ["numa_miss", zone.numaStats.miss],
+    ["numa_foreign", zone.numaStats.foreign],
+    ["numa_interleave", zone.numaStats.interleave],
+    ["numa_local", zone.numaStats.local],
+    ["numa_other", zone.numaStats.other],
   ];
 }
 
@@ -202,5 +202,5 @@ export function numastat(k: Kernel, node: number): string {
     ["local_node", "local"],
     ["other_node", "other"],
   ];
-  return lines(rows.map(([name, of]) => [name, k.m.zones.ofNode(node).reduce((sum, zone) => sum + zone.numa[of], 0)]));
+  return lines(rows.map(([name, of]) => [name, k.m.zones.ofNode(node).reduce((sum, zone) => sum + zone.numaStats[of], 0)]));
 }
