@@ -16,11 +16,11 @@ class Young implements MmuNotifier {
   young = false;
   readonly asked: string[] = [];
 
-  *clearFlushYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
+  *clearFlushYoung(_k: Kernel, _mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
     return yield* this.answer(`clear_flush_young ${endVpn - startVpn}`, true);
   }
 
-  *clearYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
+  *clearYoung(_k: Kernel, _mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
     return yield* this.answer(`clear_young ${endVpn - startVpn}`, true);
   }
 
