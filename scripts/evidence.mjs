@@ -1,11 +1,12 @@
 // Writes docs/evidence.json: which kernel functions are reached by what, for docs/fidelity.md.
 //
-//   node scripts/evidence.mjs [--selftests DIR] [--seconds N] [KIND...]
+//   node scripts/evidence.mjs [--selftests DIR] [--seconds N] [KIND|KIND/RUN...]
 //   node scripts/evidence.mjs --prune
 //
 // A KIND is one of difftest, programs, reproducer, scenarios, selftests, hmm-tests; all by default, the last
 // two only with a folder that has the kernel's selftests as static riscv64 ELF files (docs/selftests.md says how to
-// build them; those of older kernels in folders 6.1 and 6.12 in it). Kinds that are not named stay as they were. A run
+// build them; those of older kernels in folders 6.1 and 6.12 in it). Kinds that are not named stay as they were, and
+// KIND/RUN adds one run to what was measured before. A run
 // that fails, or takes longer than N seconds, 120 by default, counts for nothing, and is named. --prune runs nothing, and
 // drops functions that are gone.
 import { spawnSync } from "node:child_process";
@@ -57,25 +58,49 @@ function reached({ args, status: expected = 0 }) {
   }
 }
 
-/** A kind of evidence: its runs, and for each function some of those that reach it. */
-function measure(kind, list) {
-  const results = new Map();
+/** What each of some runs reaches; what fails is left out, and named. */
+function results(kind, list) {
+  const found = new Map();
   for (const run of list) {
     if (run.needs !== undefined && !existsSync(run.needs)) continue;
     const functions = reached(run);
-    if (functions === null) process.stderr.write(`${kind}: ${run.name} failed, and counts for nothing\n`);
-    else results.set(run.name, functions);
+    if (functions === null) process.stderr.write(`${kind}/${run.name}: failed, and counts for nothing\n`);
+    else found.set(run.name, functions);
   }
+  return found;
+}
+
+function sorted(functions) {
+  return Object.fromEntries(Object.entries(functions).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** A kind of evidence: its runs, and for each function some of those that reach it, and how many more do. */
+function measure(kind, list) {
+  const found = results(kind, list);
   const byFunction = new Map();
-  for (const [name, functions] of results) {
+  for (const [name, functions] of found) {
     for (const fn of functions) byFunction.set(fn, [...(byFunction.get(fn) ?? []), name]);
   }
   const functions = {};
-  for (const [fn, names] of [...byFunction].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const fewestFirst = names.toSorted((a, b) => results.get(a).size - results.get(b).size);
+  for (const [fn, names] of byFunction) {
+    const fewestFirst = names.toSorted((a, b) => found.get(a).size - found.get(b).size);
     functions[fn] = names.length > NAMED ? [...fewestFirst.slice(0, NAMED), names.length - NAMED] : fewestFirst;
   }
-  return { runs: [...results.keys()], functions };
+  return { runs: [...found.keys()], functions: sorted(functions) };
+}
+
+/** The same with one run more. */
+function add(before, kind, run) {
+  if (before.runs.includes(run.name)) throw new Error(`${kind}/${run.name} has been measured: measure all of ${kind} anew`);
+  const [reach] = results(kind, [run]).values();
+  if (reach === undefined) return before;
+  const functions = { ...before.functions };
+  for (const fn of reach) {
+    const known = functions[fn] ?? [];
+    const more = typeof known.at(-1) === "number" ? known.at(-1) : 0;
+    functions[fn] = known.length < NAMED ? [...known, run.name] : [...known.slice(0, NAMED), more + 1];
+  }
+  return { runs: [...before.runs, run.name], functions: sorted(functions) };
 }
 
 /** One function a line, so that a change of one is a change of one line. */
@@ -97,15 +122,26 @@ function save() {
 }
 
 const kinds = values.prune ? {} : runs(ROOT, values.selftests);
-for (const kind of positionals) {
-  if (kinds[kind] !== undefined) continue;
-  process.stderr.write(`${kind}: no such kind of evidence, or it needs --selftests\n`);
-  process.exit(1);
-}
 for (const [kind, list] of Object.entries(kinds)) {
   if (positionals.length > 0 && !positionals.includes(kind)) continue;
   evidence[kind] = measure(kind, list);
   save();
   process.stderr.write(`${kind}: ${evidence[kind].runs.length} runs reach ${Object.keys(evidence[kind].functions).length} of ${assembled.size} functions\n`);
+}
+for (const wish of positionals) {
+  const [kind, name] = wish.split("/");
+  if (name === undefined && kinds[kind] !== undefined) continue;
+  const run = kinds[kind]?.find((one) => one.name === name);
+  if (run === undefined || evidence[kind] === undefined) {
+    process.stderr.write(`${wish}: no such kind of evidence or run, or it needs --selftests\n`);
+    process.exitCode = 1;
+    continue;
+  }
+  try {
+    evidence[kind] = add(evidence[kind], kind, run);
+  } catch (error) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  }
 }
 save();

@@ -1,9 +1,7 @@
 /**
  * @linux mm/migrate_device.c
- * @omits Folios are of one page or of 2 MiB; a large one of another size is split before it moves, as on Linux.
  * @omits `migrate_device_pfns()`: pages of a device are named by a range only.
- * @omits Private copies of a file's pages move, pages of files do not, device memory for the page cache being
- *   nowhere.
+ * @omits Entries of pages that others map as well are flushed one by one, where Linux flushes once for a table.
  * @own allocSystemPage, behindFolio, collectHole, collectHugeFolio, collectHugePmd, collectLarge, collectPte,
  *   collectPtes, faultHasLock, heldByOthers, insertHugePage, insertedEntry, letFolioGo, migrateArrays,
  *   migrateDevicePage, selectsCompound, selectsPage, splitForMigration, splitSource, takeFolio

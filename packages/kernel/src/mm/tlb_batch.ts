@@ -1,7 +1,5 @@
 /**
  * @linux mm/rmap.c, arch/riscv/mm/tlbflush.c
- * @omits `should_defer_flush()` defers always; Linux flushes at once where no other CPU has the address space, which
- *   nobody can tell.
  * @own isFlushPending, ptepClearDeferred
  */
 import type { Kernel } from "../kernel.js";
