@@ -110,6 +110,8 @@ import * as sem from "./kernel/sem.js";
 import * as shm from "./kernel/shm.js";
 import * as signal from "./kernel/signal.js";
 import * as time from "./kernel/time.js";
+import * as device from "./drivers/device_core.js";
+import * as deviceMemory from "./drivers/device_memory.js";
 import * as testHmm from "./drivers/test_hmm.js";
 import * as testHmmMemory from "./drivers/test_hmm_memory.js";
 import { Ftrace } from "./kernel/ftrace.js";
@@ -128,6 +130,8 @@ export const MAINLINE = {
   devMem,
   cpuTimers,
   debug,
+  device,
+  deviceMemory,
   exec,
   exit,
   fault,

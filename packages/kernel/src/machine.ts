@@ -39,7 +39,8 @@ import { GupTest } from "./mm/gup_test.js";
 import { Hugetlb } from "./mm/hstate.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
-import type { Dmirror, DmirrorDevice } from "./drivers/dmirror.js";
+import type { Device } from "./drivers/device.js";
+import type { DeviceMirror } from "./drivers/device_mirror.js";
 import type { UserfaultfdCtx } from "./fs/userfaultfd_ctx.js";
 import type { Vfs } from "./fs/vfs.js";
 
@@ -128,9 +129,10 @@ export class Machine {
   readonly tasks = new TaskTable();
   readonly processes = new Map<number, Process>();
   readonly mms: Mm[] = [];
-  readonly dmirrors: DmirrorDevice[] = [];
-  /** The open files of the test devices, from their making to their release. */
-  readonly mirrors: Dmirror[] = [];
+  /** All devices of drivers, by number. */
+  readonly devices: Device[] = [];
+  /** What they mirror of address spaces, from the making of a mirror to `k.device.mirrorFree`. */
+  readonly mirrors: DeviceMirror[] = [];
   /** Every userfaultfd context that somebody refers to. */
   readonly userfaultfds: UserfaultfdCtx[] = [];
   nextUserfaultfdId = 1;

@@ -109,6 +109,25 @@ export enum Event {
   FuncEntry,
   /** function: left by the current task */
   FuncExit,
+
+  /** interval notifier, sequence: somebody begins to read the CPU's page tables for a mirror */
+  IntervalReadBegin,
+  /** interval notifier, sequence, retry (0 or 1): and asks whether what he has read still holds */
+  IntervalReadRetry,
+  /** interval notifier, sequence: a callback says that what was read before does not */
+  IntervalSetSeq,
+  /** interval notifier, start vpn, end vpn, NotifyEvent, on behalf of a driver (0 or 1), done (0 or 1): a callback has returned */
+  IntervalInvalidated,
+  /** interval notifier, vpn, page, write (1) and atomic (2): a translation is entered in a device's table */
+  DeviceMap,
+  /** interval notifier, start vpn, end vpn: translations are dropped */
+  DeviceUnmap,
+  /** interval notifier: its mirror is no more */
+  MirrorFree,
+  /** device, files of it that are still open */
+  DeviceClose,
+  /** mm: every subscriber has been told that the address space goes away */
+  MmRelease,
 }
 
 /** Why `TlbFlush` happens, numbered as enum tlb_flush_reason. */

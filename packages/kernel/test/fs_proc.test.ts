@@ -52,7 +52,7 @@ test("smaps and smaps_rollup, also while a device holds the pages exclusively an
     expect(rollup.split("\n")[0]!.indexOf("[rollup]")).toBe(73);
     expect(rollup).toContain("Pss_Anon:             32 kB\nPss_File:              0 kB\nPss_Shmem:             0 kB\nShared_Clean:");
 
-    const dmirror = new Dmirror(k, k.testHmm.createDmirror(k, 0), mm);
+    const dmirror = new Dmirror(k, k.testHmm.initTestHmm(k, 1)[0]!, mm);
     yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
     mm.mmapLock.tryRead();
     expect(yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, addr / PAGE, addr / PAGE + 8)).toBe(0);

@@ -49,7 +49,7 @@ function* migrate(k: Kernel, mm: Mm, addr: number, mode = MigrateMode.SYNC): May
 }
 
 function* exclusive(k: Kernel, mm: Mm, addr: number): MaySleep<Dmirror> {
-  const dmirror = new Dmirror(k, k.testHmm.createDmirror(k, 0), mm);
+  const dmirror = new Dmirror(k, k.testHmm.initTestHmm(k, 1)[0]!, mm);
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, addr / 4096, addr / 4096 + 1);

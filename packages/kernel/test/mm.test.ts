@@ -66,7 +66,7 @@ test("who subscribes during an invalidation waits for its end, and for that of t
   runTask(k, function* (mm) {
     const range: NotifierRange = { mm, startVpn: 16, endVpn: 17, event: NotifyEvent.CLEAR, owner: null };
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
-    const dmirror = new Dmirror(k, k.testHmm.createDmirror(k, 0), mm);
+    const dmirror = new Dmirror(k, k.testHmm.initTestHmm(k, 1)[0]!, mm);
     yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
     expect(dmirror.notifier.invalidateSeq).toBe(mm.invalidateSeq);
     yield* k.mmuNotifier.invalidateRangeStart(k, range);

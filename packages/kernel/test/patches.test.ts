@@ -106,7 +106,7 @@ function* exclusive(
   const addr = yield* k.mmap.doMmap(k, mm, 0, pages * 4096, Prot.READ | Prot.WRITE, flags, null, 0);
   for (let i = 0; i < pages; i++) yield* k.uaccess.putUser32(k, addr + i * 4096, i + 1);
   yield* spoil(addr);
-  const dmirror = new Dmirror(k, k.testHmm.createDmirror(k, 0), mm);
+  const dmirror = new Dmirror(k, k.testHmm.initTestHmm(k, 1)[0]!, mm);
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const result = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, addr / 4096, addr / 4096 + pages);

@@ -11,7 +11,7 @@ function* story(k: Kernel, mm: Mm): MaySleep<Record<string, unknown>> {
   expect(addr).toBeGreaterThan(0);
   for (let i = 0; i < PAGES; i++) yield* k.uaccess.putUser32(k, addr + i * 4096, i + 1);
   const populated = mm.rss[RssKind.anon];
-  const device = k.testHmm.createDmirror(k, 0);
+  const device = k.testHmm.initTestHmm(k, 1)[0]!;
   const dmirror = new Dmirror(k, device, mm);
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();

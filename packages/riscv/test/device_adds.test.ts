@@ -28,7 +28,7 @@ function startDevice(machine: LinuxMachine, strace: readonly string[]): { added:
       if (mapped !== undefined) counter = Number(/= (0x[0-9a-f]+)$/.exec(mapped)![1]);
     }
     const mm = [...m.processes.values()].find((p) => p.comm === "counter")!.mm!;
-    const dmirror = new Dmirror(k, m.dmirrors[0]!, mm);
+    const dmirror = new Dmirror(k, m.devices[0]!, mm);
     yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
     for (let i = 0; i < ADDITIONS; i++) {
       const old = yield* k.testHmm.deviceAtomicAdd32(k, dmirror, counter, 1);

@@ -1,4 +1,4 @@
-import { Dmirror, type Machine } from "@faultline/kernel";
+import type { Machine } from "@faultline/kernel";
 import { DamageError } from "./codec.js";
 import { parseObject } from "./head.js";
 
@@ -140,20 +140,15 @@ function* tablesOf(m: Machine): Generator<[string, Table]> {
   for (const name of COLUMNS) yield [`memmap.${name}`, m.memmap[name].subarray(0, pages)];
   yield ["pageTables", m.pt.words];
   yield ["swap.count", m.swap.count];
-  const seen = new Set<Dmirror>();
-  for (const { files } of m.processes.values()) {
-    for (const [, file] of files.entries()) {
-      if (!(file.data instanceof Dmirror) || seen.has(file.data)) continue;
-      seen.add(file.data);
-      const { device, mm, table } = file.data;
-      const words = new Uint32Array(table.size * 2);
-      let i = 0;
-      for (const [vpn, { page, atomic, write }] of table) {
-        words[i++] = vpn;
-        words[i++] = (page << 2) | (atomic ? 2 : 0) | (write ? 1 : 0);
-      }
-      yield [`device.${device.id}.mm.${mm.id}.${seen.size}`, words];
+  let mirrors = 0;
+  for (const { device, mm, table } of m.mirrors) {
+    const words = new Uint32Array(table.size * 2);
+    let i = 0;
+    for (const [vpn, { page, atomic, write }] of table) {
+      words[i++] = vpn;
+      words[i++] = (page << 2) | (atomic ? 2 : 0) | (write ? 1 : 0);
     }
+    yield [`device.${device.id}.mm.${mm.id}.${++mirrors}`, words];
   }
 }
 

@@ -177,4 +177,19 @@ export const EVENTS: readonly EventInfo[] = [
 
   info(Event.FuncEntry, "faultline:funcgraph_entry", { func: "function" }, "a task enters a kernel function"),
   info(Event.FuncExit, "faultline:funcgraph_exit", { func: "function" }, "and leaves it"),
+
+  info(Event.IntervalReadBegin, "faultline:mmu_interval_read_begin", { notifier: "int", seq: "int" }, "a driver begins to read the CPU's page tables for a mirror"),
+  info(Event.IntervalReadRetry, "faultline:mmu_interval_read_retry", { notifier: "int", seq: "int", retry: "int" }, "and asks whether what it has read still holds"),
+  info(Event.IntervalSetSeq, "faultline:mmu_interval_set_seq", { notifier: "int", seq: "int" }, "an invalidate callback says that it does not"),
+  info(
+    Event.IntervalInvalidated,
+    "faultline:mmu_interval_invalidated",
+    { notifier: "int", start: "vpn", end: "vpn", event: "int", owned: "int", done: "int" },
+    "an invalidate callback has returned; owned: on behalf of a driver",
+  ),
+  info(Event.DeviceMap, "faultline:device_map", { notifier: "int", vpn: "vpn", page: "page", access: "int" }, "a translation is entered in a device's table; access: 1 write, 2 atomic"),
+  info(Event.DeviceUnmap, "faultline:device_unmap", { notifier: "int", start: "vpn", end: "vpn" }, "translations are dropped from a device's table"),
+  info(Event.MirrorFree, "faultline:mirror_free", { notifier: "int" }, "a device's mirror of an address space is no more"),
+  info(Event.DeviceClose, "faultline:device_close", { device: "device", open: "int" }, "a file of a device is closed; open: how many are left"),
+  info(Event.MmRelease, "faultline:mmu_notifier_release", { mm: "mm" }, "all subscribers have been told that an address space goes away"),
 ].sort((a, b) => a.event - b.event);

@@ -115,7 +115,7 @@ export class Tracer implements EventSink, LockObserver {
         // The thread is in it, or has just left it.
         return m.current?.thread.syscall || this.names.get(kind, id);
       case NameKind.Device:
-        return m.dmirrors.find((device) => device.id === id)?.name;
+        return m.devices[id]?.name;
     }
   }
 

@@ -1,3 +1,6 @@
+import type { Machine } from "../machine.js";
+import { Event } from "../trace.js";
+
 /** One translation of a device: a page, and what the device may do with it. */
 export interface DeviceEntry {
   readonly page: number;
@@ -13,12 +16,19 @@ const NODE_ENTRIES = 1 << NODE_SHIFT;
 
 /**
  * A device's own page table: nodes of 64 entries, found by the upper bits of the virtual page
- * number. An entry is 0, or (page + 1) << 2 with its permissions below.
+ * number. An entry is 0, or (page + 1) << 2 with its permissions below. It is shared state: whoever reads or changes it has
+ * announced that (Op.DeviceLookup, Op.DeviceTable) with the number of its notifier, as the functions of `k.device` do.
  */
 export class DeviceTable {
   private readonly nodes = new Map<number, Int32Array>();
   /** Valid translations. */
   size = 0;
+
+  constructor(
+    private readonly m: Machine | null = null,
+    /** Of the notifier of the mirror that it belongs to. */
+    private readonly id = 0,
+  ) {}
 
   get(vpn: number): DeviceEntry | undefined {
     const raw = this.nodes.get(vpn >>> NODE_SHIFT)?.[vpn & (NODE_ENTRIES - 1)] ?? 0;
@@ -30,6 +40,7 @@ export class DeviceTable {
     let node = this.nodes.get(key);
     if (node === undefined) this.nodes.set(key, (node = new Int32Array(NODE_ENTRIES)));
     if (node[vpn & (NODE_ENTRIES - 1)] === 0) this.size++;
+    this.m?.sink?.emit(Event.DeviceMap, this.id, vpn, entry.page, (entry.write ? WRITE : 0) | (entry.atomic ? ATOMIC : 0));
     node[vpn & (NODE_ENTRIES - 1)] =
       ((entry.page + 1) << 2) | (entry.write ? WRITE : 0) | (entry.atomic ? ATOMIC : 0);
   }
@@ -37,6 +48,7 @@ export class DeviceTable {
   /** Drops the translations of [start, end). */
   invalidate(start: number, end: number): void {
     if (this.size === 0) return;
+    this.m?.sink?.emit(Event.DeviceUnmap, this.id, start, end, 0);
     // Of a range that is larger than what the device maps, only the nodes that exist are visited.
     if (end - start > this.nodes.size * NODE_ENTRIES) {
       for (const key of this.nodes.keys()) this.invalidateNode(key, start, end);

@@ -4,26 +4,39 @@
  *   given some.
  * @omits The device's own loads, stores and atomics (`device_load32()` and others) are this model's: the driver has
  *   no engine that would do them.
- * @own createDmirror, deviceAccess32, deviceAtomicAdd32, deviceLoad32, deviceStore32, deviceWrote,
+ * @own deviceAccess32, deviceAtomicAdd32, deviceLoad32, deviceStore32, deviceWrote,
  *   dmirrorCheckExclusive, dmirrorCommand, dmirrorIoctl, dmirrorMakeExclusive, dmirrorMmap, dmirrorOpen,
  *   dmirrorReadMapped, dmirrorRelease, dmirrorSetFlags, initTestHmm, snapshotInvalidate
  */
-import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
-import { Errno } from "../kernel/errno.js";
-import { Op, tableObject } from "../kernel/op.js";
-import type { Kernel } from "../kernel.js";
-import type { CharDevice, FileOps, OpenFile } from "../fs/vfs.js";
-import { ptePresent } from "../arch/pgtable.js";
-import { Event } from "../trace.js";
-import { HmmPfn, type HmmRange } from "../mm/hmm.js";
-import { MemoryType } from "../mm/dev_pagemap.js";
-import { VmFault } from "../mm/fault_flags.js";
-import type { Vma } from "../mm/mm_types.js";
-import type { VmOps } from "../mm/vm_ops.js";
-import { NotifyEvent, type IntervalNotifier, type NotifierRange } from "../mm/mmu_notifier.js";
-import { Gfp, GFP_KERNEL } from "../mm/gfp.js";
-import { NO_PAGE, PG } from "../mm/page.js";
-import { Dmirror, DmirrorDevice } from "./dmirror.js";
+import {
+  Device,
+  driver,
+  Errno,
+  Event,
+  Gfp,
+  GFP_KERNEL,
+  HmmPfn,
+  MemoryType,
+  NO_PAGE,
+  NotifyEvent,
+  Op,
+  PG,
+  ptePresent,
+  SWITCH,
+  tableObject,
+  VmFault,
+  type DeviceFileOps,
+  type Driver,
+  type HmmRange,
+  type IntervalNotifier,
+  type Kernel,
+  type MaySleep,
+  type NotifierRange,
+  type OpenFile,
+  type Vma,
+  type VmOps,
+} from "../driver.js";
+import { Dmirror } from "./dmirror.js";
 
 /** Commands of struct hmm_dmirror_cmd {addr, ptr, npages, cpages, faults}, _IOWR('H', n). */
 export enum Dcmd {
@@ -71,37 +84,35 @@ export interface DmirrorCmd {
   faults: number;
 }
 
-/** Test device `id`: 0 and 1 have device-private memory, 2 and 3 device-coherent. */
-export function createDmirror(k: Kernel, id: number): DmirrorDevice {
-  const chunkPages = k.m.config.deviceMemory?.chunk ?? 0;
-  const type = id < 2 ? MemoryType.DEVICE_PRIVATE : MemoryType.DEVICE_COHERENT;
-  return (k.m.dmirrors[id] = new DmirrorDevice(k, id, `hmm_dmirror${id}`, type, chunkPages));
-}
-
-/** Creates the test devices and registers their nodes; device-coherent ones only where there is memory for each. */
-export function initTestHmm(k: Kernel, count: number): void {
-  for (let i = 0; i < count; i++) {
-    const { coherent = 0, chunk = 0 } = k.m.config.deviceMemory ?? {};
-    if (i >= 2 && coherent < (i - 1) * chunk) break;
-    const device = k.testHmm.createDmirror(k, i);
-    const node: CharDevice = {
-      name: device.name,
-      rdev: (240 << 8) | i,
-      ops: DMIRROR_OPS,
-      open: (kernel, file) => kernel.testHmm.dmirrorOpen(kernel, file, device),
-    };
-    k.m.vfs.registerDevice(node);
-  }
-}
-
-const DMIRROR_OPS: FileOps = {
+const DMIRROR_FOPS: DeviceFileOps = {
+  open: (k, file, device) => k.testHmm.dmirrorOpen(k, file, device),
   mmap: (k, _file, vma) => k.testHmm.dmirrorMmap(k, vma),
   ioctl: (k, file, cmd, arg) => k.testHmm.dmirrorIoctl(k, file.data as Dmirror, cmd, arg),
   release: (k, file) => k.testHmm.dmirrorRelease(k, file.data as Dmirror),
 };
 
+/** The test driver with so many devices: 0 and 1 have device-private memory, all others device-coherent. */
+function testHmm(count: number): Driver {
+  return driver({
+    name: "test_hmm",
+    devices: Array.from({ length: count }, (_, i) => ({ name: `hmm_dmirror${i}`, memory: i < 2 ? MemoryType.DEVICE_PRIVATE : MemoryType.DEVICE_COHERENT })),
+    file: DMIRROR_FOPS,
+    invalidate: (k, mirror, range, seq) => k.testHmm.dmirrorIntervalInvalidate(k, mirror as Dmirror, range, seq),
+    memory: { migrateToRam: (k, vmf) => k.testHmmMemory.devmemFault(k, vmf) },
+    lockClass: "dmirror",
+  });
+}
+
+/** Registers the test driver with up to `count` devices: device-coherent ones only where there is memory for each. */
+export function initTestHmm(k: Kernel, count: number): Device[] {
+  const { coherent = 0, chunk = 0 } = k.m.config.deviceMemory ?? {};
+  let devices = Math.min(count, 2);
+  while (devices < count && coherent >= (devices - 1) * chunk) devices++;
+  return k.device.registerDriver(k, testHmm(devices));
+}
+
 /** A new mirror of the current task's address space. */
-export function* dmirrorOpen(k: Kernel, file: OpenFile, device: DmirrorDevice): MaySleep<number> {
+export function* dmirrorOpen(k: Kernel, file: OpenFile, device: Device): MaySleep<number> {
   const { mm } = k.m.current!;
   if (mm === null) return -Errno.EINVAL;
   const dmirror = new Dmirror(k, device, mm);
@@ -115,8 +126,7 @@ export function* dmirrorRelease(k: Kernel, dmirror: Dmirror): MaySleep<void> {
   yield* k.testHmmMemory.evictDevice(k, dmirror.device);
   yield* k.mmuNotifier.intervalRemove(k, dmirror.notifier);
   dmirror.table.clear();
-  const { mirrors } = k.m;
-  mirrors.splice(mirrors.indexOf(dmirror), 1);
+  yield* k.device.mirrorFree(k, dmirror);
 }
 
 /** The CPU side is about to change: the device's translations of the range go first. */
@@ -129,8 +139,7 @@ export function* dmirrorIntervalInvalidate(
   // A migration that it does itself: most of the range may be in the device already, or stay where it is.
   const own = range.event === NotifyEvent.MIGRATE && range.owner === dmirror.device && dmirror.migrations > 0;
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
-  k.m.touches(Op.NotifierSeqSet, dmirror.notifier.id);
-  dmirror.notifier.invalidateSeq = seq;
+  k.mmuNotifier.intervalSetSeq(k, dmirror.notifier, seq);
   if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
   k.m.sink?.emit(Event.DeviceInvalidate, dmirror.device.id, range.startVpn, range.endVpn, range.event);
   if (!own) dmirror.table.invalidate(range.startVpn, range.endVpn);
@@ -376,7 +385,7 @@ export function* dmirrorFault(
       // Its own memory is reported as it is, whatever was asked for.
       denied = write && (flags & HmmPfn.WRITE) === 0;
       if (denied) return;
-      dmirror.table.set(vpn + i, { page: k.testHmmMemory.backingPage(k, range.pages[i]!), write, atomic: false });
+      dmirror.table.set(vpn + i, { page: k.deviceMemory.backingPage(k, range.pages[i]!), write, atomic: false });
     });
     if (error !== 0) return error;
     if (denied) return -Errno.EFAULT;
@@ -472,12 +481,12 @@ export function* snapshotInvalidate(
 ): MaySleep<boolean> {
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   if (k.m.point(Op.NotifierSeqSet, notifier.id)) yield SWITCH;
-  notifier.invalidateSeq = seq;
+  k.mmuNotifier.intervalSetSeq(k, notifier, seq);
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return true;
 }
 
-function snapshotByte(k: Kernel, device: DmirrorDevice, flags: number, page: number): number {
+function snapshotByte(k: Kernel, device: Device, flags: number, page: number): number {
   const { memmap, pgmaps } = k.m;
   if ((flags & HmmPfn.ERROR) !== 0) return Prot.ERROR;
   if ((flags & HmmPfn.VALID) === 0) return Prot.NONE;

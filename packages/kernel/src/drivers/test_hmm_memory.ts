@@ -1,99 +1,36 @@
 /**
  * @linux lib/test_hmm.c
- * @own allocAndCopyToDevice, allocAndCopyToSystem, allocateChunk, backingPage, devmemAlloc, devmemFault,
- *   devmemFolioSplit, devmemFree, dropTranslations, evictDevice, fromDeviceSelect, mapMigrated,
- *   migrateRangeToDevice, migrateRangeToSystem, migrationBegins, nextRange, removeChunks, takeFree, toDeviceSelect
+ * @own allocAndCopyToDevice, allocAndCopyToSystem, devmemAlloc, devmemFault, dropTranslations, evictDevice,
+ *   fromDeviceSelect, mapMigrated, migrateRangeToDevice, migrateRangeToSystem, migrationBegins, nextRange,
+ *   removeChunks, toDeviceSelect
  */
-import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
-import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
-import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
-import { MemoryType, type DevPagemapOps } from "../mm/dev_pagemap.js";
-import { VmFault } from "../mm/fault_flags.js";
-import { GFP_HIGHUSER, GFP_TRANSHUGE } from "../mm/gfp.js";
-import type { Vmf } from "../mm/memory.js";
-import { migrateArrays, MigratePfn, MigrateVmaSelect, type MigrateDevice, type MigrateVma } from "../mm/migrate_device.js";
-import { VM, type Mm } from "../mm/mm_types.js";
-import { NO_PAGE } from "../mm/page.js";
-import { chunksMax, type Dmirror, type DmirrorDevice } from "./dmirror.js";
+import {
+  Errno,
+  GFP_TRANSHUGE,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_ORDER,
+  MemoryType,
+  migrateArrays,
+  MigratePfn,
+  MigrateVmaSelect,
+  NO_PAGE,
+  Op,
+  SWITCH,
+  VM,
+  VmFault,
+  type Atomic,
+  type Device,
+  type Kernel,
+  type MaySleep,
+  type MigrateDevice,
+  type MigrateVma,
+  type Mm,
+  type Vmf,
+} from "../driver.js";
+import type { Dmirror } from "./dmirror.js";
 import type { DmirrorCmd } from "./test_hmm.js";
 
-/*
- * Memory of the test devices. That of a device-coherent one is memory as any other. A device-private page has none of
- * its own: a frame of RAM, its backing page, which only the driver knows of, is what the device reads and writes. It
- * stands in `private` of a folio's first page; the backing page has the device's in its own.
- */
-
-const DEVMEM_OPS: DevPagemapOps = {
-  folioFree: (k, folio, pages) => k.testHmmMemory.devmemFree(k, folio, pages),
-  migrateToRam: (k, vmf) => k.testHmmMemory.devmemFault(k, vmf),
-  folioSplit: (k, original, folio) => k.testHmmMemory.devmemFolioSplit(k, original, folio),
-};
-
-/** The page with the contents of a page: of device-private memory its backing page, of other memory the page itself. */
-export function backingPage(k: Kernel, page: number): number {
-  const { memmap } = k.m;
-  if (!memmap.isDevicePrivate(page)) return page;
-  const folio = memmap.folioOf(page);
-  return memmap.private[folio]! + (page - folio);
-}
-
-/* Allocation. */
-
-/** More memory for a device; false where there is no room, or memory has come meanwhile and is used up again. */
-export function* allocateChunk(k: Kernel, device: DmirrorDevice): MaySleep<boolean> {
-  if (!device.chunkLock.tryLock()) yield* device.chunkLock.lock();
-  const room = device.chunks.length < chunksMax(device);
-  const pgmap = room ? yield* k.memremap.memremapPages(k, device.type, device, DEVMEM_OPS, device.chunkPages) : null;
-  if (pgmap !== null) {
-    device.chunks.push(pgmap);
-    if (!device.lock.tryLock()) yield* device.lock.lock();
-    const { firstPage: first, pages } = pgmap;
-    // Lower pages are taken first.
-    for (let page = first + pages - 1; page >= first; page--) {
-      const start = page - (HPAGE_PMD_NR - 1);
-      const whole = device.type === MemoryType.DEVICE_PRIVATE && start >= first && k.m.memmap.pageToPfn(start) % HPAGE_PMD_NR === 0;
-      if (whole) device.freeFolios.push((page = start));
-      else device.freePages.push(page);
-    }
-    if (!device.lock.tryUnlock()) yield* device.lock.unlock();
-  }
-  if (!device.chunkLock.tryUnlock()) yield* device.chunkLock.unlock();
-  return pgmap !== null;
-}
-
-/** Takes a free part of 2^order pages of a device's memory, order being 0 or 9; NO_PAGE without. */
-export function* takeFree(k: Kernel, device: DmirrorDevice, order: number): MaySleep<number> {
-  for (;;) {
-    if (!device.lock.tryLock()) yield* device.lock.lock();
-    let page: number | undefined;
-    if (order > 0) page = device.freeFolios.pop();
-    else {
-      page = device.freePages.pop();
-      if (page === undefined && (page = device.freeFolios.pop()) !== undefined) {
-        for (let i = HPAGE_PMD_NR - 1; i > 0; i--) device.freePages.push(page + i);
-      }
-    }
-    if (!device.lock.tryUnlock()) yield* device.lock.unlock();
-    if (page !== undefined) return page;
-    if (!(yield* k.testHmmMemory.allocateChunk(k, device))) return NO_PAGE;
-    if (k.m.retries.again("dmirror_alloc_page")) yield SWITCH;
-  }
-}
-
-/** Frames for the contents of device-private memory, side by side: the first one; NO_PAGE when memory is out. */
-function* allocBacking(k: Kernel, order: number): MaySleep<number> {
-  if (order === 0) return yield* k.pageAlloc.allocPage(k, GFP_HIGHUSER);
-  const folio = yield* k.pageAlloc.allocFolio(k, GFP_TRANSHUGE, order);
-  // Each is freed by itself, when its page of the device is.
-  if (folio !== NO_PAGE) k.pageAlloc.splitPage(k, folio);
-  return folio;
-}
-
-function* freeBacking(k: Kernel, first: number, pages: number): Atomic<void> {
-  for (let page = first; page < first + pages; page++) yield* k.swap.folioPut(k, page, "alloc");
-}
+/* Memory of the test devices: see `DevicePool`. */
 
 /** Whether the next allocation was to fail; it is only once. */
 function consumeFailure(dmirror: Dmirror | null): boolean {
@@ -102,56 +39,9 @@ function consumeFailure(dmirror: Dmirror | null): boolean {
   return true;
 }
 
-/** A folio of a device's memory: locked, with a reference at site "alloc"; NO_PAGE when there is none. */
+/** A folio of a device's memory: locked, with a reference at site "alloc"; NO_PAGE when there is none, or it was to fail. */
 export function* devmemAlloc(k: Kernel, dmirror: Dmirror, order: number): MaySleep<number> {
-  const { m } = k;
-  const { device } = dmirror;
-  if (consumeFailure(dmirror)) return NO_PAGE;
-  const isPrivate = device.type === MemoryType.DEVICE_PRIVATE;
-  // Those of the other type hand out single pages only.
-  if (order > 0 && !isPrivate) return NO_PAGE;
-  const backing = isPrivate ? yield* allocBacking(k, order) : NO_PAGE;
-  if (isPrivate && backing === NO_PAGE) return NO_PAGE;
-  const folio = yield* k.testHmmMemory.takeFree(k, device, order);
-  if (folio === NO_PAGE) {
-    if (isPrivate) yield* freeBacking(k, backing, 1 << order);
-    return NO_PAGE;
-  }
-  k.memremap.zoneDeviceFolioInit(k, folio, order);
-  if (isPrivate) {
-    m.memmap.private[folio] = backing;
-    for (let i = 0; i < 1 << order; i++) {
-      m.memmap.private[backing + i] = folio + i;
-      // It is the device's from here on, not this task's.
-      m.refs?.put(backing + i, "alloc");
-    }
-  }
-  return folio;
-}
-
-/** Nobody refers to a folio of a device any more. Its order is gone already; `pages` of it were one. */
-export function* devmemFree(k: Kernel, folio: number, pages: number): Atomic<void> {
-  const { m } = k;
-  const { memmap } = m;
-  const device = m.pgmaps.of(folio)!.owner as DmirrorDevice;
-  if (memmap.isDevicePrivate(folio)) {
-    const backing = memmap.private[folio]!;
-    memmap.private[folio] = 0;
-    for (let i = 0; i < pages; i++) {
-      memmap.private[backing + i] = 0;
-      yield* k.swap.folioPutUnowned(k, backing + i);
-    }
-  }
-  if (!device.lock.tryLock()) yield* device.lock.lock();
-  if (pages === HPAGE_PMD_NR) device.freeFolios.push(folio);
-  else device.freePages.push(folio);
-  if (!device.lock.tryUnlock()) yield* device.lock.unlock();
-}
-
-/** A large folio has been split. */
-export function devmemFolioSplit(k: Kernel, original: number, folio: number): void {
-  const { memmap } = k.m;
-  if (memmap.isDevicePrivate(folio)) memmap.private[folio] = memmap.private[original]! + (folio - original);
+  return consumeFailure(dmirror) ? NO_PAGE : yield* k.deviceMemory.deviceAllocFolio(k, dmirror.device, order);
 }
 
 /* To the device. */
@@ -233,7 +123,7 @@ function* copyToDevice(k: Kernel, { vma, srcFlags, dst, dstFlags }: MigrateVma, 
   const { m } = k;
   const first = Math.floor(i / HPAGE_PMD_NR) * HPAGE_PMD_NR;
   for (let j = 0; j < pages; j++) {
-    const backing = k.testHmmMemory.backingPage(k, folio + j);
+    const backing = k.deviceMemory.backingPage(k, folio + j);
     if (from === NO_PAGE) m.ram.clear(backing);
     else {
       if (m.point(Op.FrameRead, from + j)) yield SWITCH;
@@ -255,7 +145,7 @@ export function* mapMigrated(k: Kernel, dmirror: Dmirror, { startVpn, src, srcFl
   for (let i = 0; i < src.length; i++) {
     if ((srcFlags[i]! & MigratePfn.MIGRATE) === 0 || dst[i] === NO_PAGE) continue;
     const pages = (dstFlags[i]! & MigratePfn.COMPOUND) !== 0 ? HPAGE_PMD_NR : 1;
-    const page = k.testHmmMemory.backingPage(k, dst[i]!);
+    const page = k.deviceMemory.backingPage(k, dst[i]!);
     const write = (dstFlags[i]! & MigratePfn.WRITE) !== 0;
     for (let j = 0; j < pages; j++) dmirror.table.set(startVpn + i + j, { page: page + j, write, atomic: false });
   }
@@ -293,13 +183,13 @@ function movedPages({ srcFlags }: MigrateVma): number {
   return moved;
 }
 
-export function fromDeviceSelect({ type }: DmirrorDevice): number {
-  if (type === MemoryType.DEVICE_COHERENT) return MigrateVmaSelect.DEVICE_COHERENT;
+export function fromDeviceSelect({ memory }: Device): number {
+  if (memory!.type === MemoryType.DEVICE_COHERENT) return MigrateVmaSelect.DEVICE_COHERENT;
   return MigrateVmaSelect.DEVICE_PRIVATE | MigrateVmaSelect.COMPOUND;
 }
 
 /** 0, or an errno: then what did not move is where it was. */
-export function* migrateRangeToSystem(k: Kernel, dmirror: Dmirror | null, device: DmirrorDevice, args: MigrateVma): MaySleep<number> {
+export function* migrateRangeToSystem(k: Kernel, dmirror: Dmirror | null, device: Device, args: MigrateVma): MaySleep<number> {
   let error = yield* k.migrateDevice.migrateVmaSetup(k, args);
   if (error !== 0) return error;
   error = yield* k.testHmmMemory.allocAndCopyToSystem(k, dmirror, device, args, args);
@@ -312,7 +202,7 @@ export function* migrateRangeToSystem(k: Kernel, dmirror: Dmirror | null, device
  * A page of RAM for each of the device that moves, with its contents. In an address space the device's translations go
  * first: nobody else tells it, since it migrates itself. 0, or -ENOMEM when a single page finds no room.
  */
-export function* allocAndCopyToSystem(k: Kernel, dmirror: Dmirror | null, device: DmirrorDevice, args: MigrateDevice, range: MigrateVma | null): MaySleep<number> {
+export function* allocAndCopyToSystem(k: Kernel, dmirror: Dmirror | null, device: Device, args: MigrateDevice, range: MigrateVma | null): MaySleep<number> {
   const { src, srcFlags } = args;
   for (let i = 0; i < src.length; i++) {
     if (src[i] === NO_PAGE || (srcFlags[i]! & MigratePfn.MIGRATE) === 0 || !k.m.memmap.isZoneDevice(src[i]!)) continue;
@@ -345,13 +235,13 @@ function* copyToSystem(k: Kernel, { dst, dstFlags }: MigrateDevice, i: number, f
 }
 
 function* copyFrame(k: Kernel, to: number, from: number): Atomic<void> {
-  const backing = k.testHmmMemory.backingPage(k, from);
+  const backing = k.deviceMemory.backingPage(k, from);
   if (k.m.point(Op.FrameRead, backing)) yield SWITCH;
   k.m.ram.copy(to, backing);
 }
 
 /** What a device's open files translate of a range of an address space goes. */
-export function* dropTranslations(k: Kernel, device: DmirrorDevice, mm: Mm, vpn: number, pages: number): MaySleep<void> {
+export function* dropTranslations(k: Kernel, device: Device, mm: Mm, vpn: number, pages: number): MaySleep<void> {
   for (const mirror of k.m.mirrors) {
     if (mirror.device !== device || mirror.mm !== mm) continue;
     if (!mirror.mutex.tryLock()) yield* mirror.mutex.lock();
@@ -365,8 +255,8 @@ export function* dropTranslations(k: Kernel, device: DmirrorDevice, mm: Mm, vpn:
 export function* devmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { m } = k;
   const { vma } = vmf;
-  const device = m.pgmaps.of(vmf.page)!.owner as DmirrorDevice;
-  const dmirror = m.mirrors.find((mirror) => mirror.device === device && mirror.mm === vma.mm) ?? null;
+  const device = m.pgmaps.of(vmf.page)!.owner as Device;
+  const dmirror = (m.mirrors.find((mirror) => mirror.device === device && mirror.mm === vma.mm) as Dmirror | undefined) ?? null;
   const huge = m.pt.isHuge(vmf.ptep);
   const pages = huge ? HPAGE_PMD_NR : 1;
   const startVpn = vmf.vpn & -pages;
@@ -383,8 +273,8 @@ export function* devmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
 const EVICT_TRIES = 16;
 
 /** Brings all back that is in a device's memory, from whichever address spaces, as far as nobody holds it. */
-export function* evictDevice(k: Kernel, device: DmirrorDevice): MaySleep<void> {
-  for (const pgmap of [...device.chunks]) {
+export function* evictDevice(k: Kernel, device: Device): MaySleep<void> {
+  for (const pgmap of [...device.memory!.chunks]) {
     for (let tries = 0; pgmap.used > 0 && tries < EVICT_TRIES; tries++) {
       const args: MigrateDevice = { ...migrateArrays(pgmap.pages), cpages: 0, faultPage: NO_PAGE };
       yield* k.migrateDevice.migrateDeviceRange(k, args, pgmap.firstPage, pgmap.pages);
@@ -397,19 +287,20 @@ export function* evictDevice(k: Kernel, device: DmirrorDevice): MaySleep<void> {
 }
 
 /** RELEASE: a device's memory is emptied, and taken away from it. */
-export function* removeChunks(k: Kernel, device: DmirrorDevice): MaySleep<void> {
+export function* removeChunks(k: Kernel, device: Device): MaySleep<void> {
+  const pool = device.memory!;
   yield* k.testHmmMemory.evictDevice(k, device);
-  if (!device.chunkLock.tryLock()) yield* device.chunkLock.lock();
-  const chunks = device.chunks.splice(0);
-  if (!device.lock.tryLock()) yield* device.lock.lock();
-  device.freePages.length = 0;
-  device.freeFolios.length = 0;
-  if (!device.lock.tryUnlock()) yield* device.lock.unlock();
+  if (!pool.chunkLock.tryLock()) yield* pool.chunkLock.lock();
+  const chunks = pool.chunks.splice(0);
+  if (!pool.lock.tryLock()) yield* pool.lock.lock();
+  pool.freePages.length = 0;
+  pool.freeFolios.length = 0;
+  if (!pool.lock.tryUnlock()) yield* pool.lock.unlock();
   for (const pgmap of chunks) yield* k.memremap.memunmapPages(k, pgmap);
-  if (!device.lock.tryLock()) yield* device.lock.lock();
+  if (!pool.lock.tryLock()) yield* pool.lock.lock();
   // What was still in use then has come back to lists of memory that is gone.
-  device.freePages.length = 0;
-  device.freeFolios.length = 0;
-  if (!device.lock.tryUnlock()) yield* device.lock.unlock();
-  if (!device.chunkLock.tryUnlock()) yield* device.chunkLock.unlock();
+  pool.freePages.length = 0;
+  pool.freeFolios.length = 0;
+  if (!pool.lock.tryUnlock()) yield* pool.lock.unlock();
+  if (!pool.chunkLock.tryUnlock()) yield* pool.chunkLock.unlock();
 }

@@ -1,4 +1,5 @@
 import { Errno } from "../kernel/errno.js";
+import type { DriverFile } from "../drivers/device.js";
 import type { Kernel } from "../kernel.js";
 import { parseInteger, PseudoFs, TextFile, type Store } from "./pseudo.js";
 import { addSysctlNumber } from "./proc/sysctl_number.js";
@@ -28,6 +29,12 @@ export class Debugfs extends PseudoFs {
     for (const [name, key] of NUMA_BALANCING) addSysctlNumber(balancing, name, { min: 0, max: 2 ** 32 - 1, get: (k) => k.m.numa[key], set: (k, value) => void (k.m.numa[key] = value) });
     this.root.add("gup_test", new GupTestFile(this));
     this.root.add("split_huge_pages", new TextFile(this, { mode: 0o200, store: splitHugePages }));
+  }
+
+  /** At boot: a directory of a driver's, with its files. */
+  register(name: string, files: Readonly<Record<string, DriverFile>>): void {
+    const dir = this.root.dir(name, 0o755);
+    for (const [file, settings] of Object.entries(files)) dir.add(file, new TextFile(this, settings));
   }
 }
 

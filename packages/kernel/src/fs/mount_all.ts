@@ -38,7 +38,10 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   const tmpfs = (mode: number): Tmpfs => new Tmpfs(m, "tmpfs", "rw,relatime", dev++, half, mode);
   const root = tmpfs(0o755);
   const devtmpfs = new Devtmpfs(dev++, halfKb);
-  const tree: MountTree = new MountTree(root, uts, (device) => devtmpfs.register(device));
+  const tree: MountTree = new MountTree(root, uts, {
+    registerDevice: (device) => devtmpfs.register(device),
+    registerDebugfs: (name, files) => debugfs.register(name, files),
+  });
   tree.mount("/dev", root.mkdirAtBoot("dev", 0o755), devtmpfs);
   const procfs = new Procfs(dev++, uts, options.cmdline ?? "", () => tree.mounts);
   tree.mount("/proc", root.mkdirAtBoot("proc", 0o555), procfs);
@@ -47,7 +50,8 @@ export function mountAll(k: Kernel, options: MountOptions): StdStreams {
   tree.mount("/sys/fs/cgroup", sysfs.cgroup, new CgroupFs(m, dev++));
   tree.mount("/dev/shm", devtmpfs.root.dir("shm", 0o1777), tmpfs(0o1777));
   tree.mount("/tmp", root.mkdirAtBoot("tmp", 0o1777), tmpfs(0o1777));
-  tree.mount("/sys/kernel/debug", sysfs.debug, new Debugfs(dev++));
+  const debugfs = new Debugfs(dev++);
+  tree.mount("/sys/kernel/debug", sysfs.debug, debugfs);
   m.vfs = tree;
   m.hugetlb.firstAnonDev = FIRST_ANON_DEV + 60;
   return new StdStreams(options);

@@ -3,6 +3,7 @@ import { capable, Cap } from "../kernel/capability.js";
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Mutex } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
+import type { DriverFile } from "../drivers/device.js";
 import type { Kernel } from "../kernel.js";
 import { withoutPrivileges } from "./attr.js";
 import { vfsFallocate } from "./fallocate.js";
@@ -124,7 +125,8 @@ export class MountTree implements Vfs {
   constructor(
     rootFs: FileSystem,
     readonly uts: UtsName,
-    private readonly addDevice: (device: CharDevice) => void,
+    /** Where drivers add what they have. */
+    private readonly drivers: Pick<Vfs, "registerDevice" | "registerDebugfs">,
   ) {
     this.root = { name: "", inode: rootFs.root, parent: null };
     this.mounts.push({ path: "/", fs: rootFs });
@@ -198,7 +200,11 @@ export class MountTree implements Vfs {
   }
 
   registerDevice(device: CharDevice): void {
-    this.addDevice(device);
+    this.drivers.registerDevice(device);
+  }
+
+  registerDebugfs(name: string, files: Readonly<Record<string, DriverFile>>): void {
+    this.drivers.registerDebugfs(name, files);
   }
 
   private *start(k: Kernel, path: string, base: OpenFile | null): MaySleep<PathNode | number> {

@@ -8,6 +8,7 @@ import type { Vma } from "../mm/mm_types.js";
 import { releaseFileLocks, type InodeLocks } from "./file_locks.js";
 import type { FileOwner } from "./file_owner.js";
 import type { FileSystem } from "./namei.js";
+import type { DriverFile } from "../drivers/device.js";
 import type { HostNode } from "./host_fs.js";
 import type { UserBytes } from "./user_bytes.js";
 
@@ -428,6 +429,8 @@ export interface Vfs {
   umount(k: Kernel, path: string, detach: boolean): MaySleep<number>;
   /** Adds /dev/NAME. */
   registerDevice(device: CharDevice): void;
+  /** Adds files of a driver's in /sys/kernel/debug/NAME. */
+  registerDebugfs(name: string, files: Readonly<Record<string, DriverFile>>): void;
   /** Opens a path for the current task; the reference is the caller's. */
   open(k: Kernel, path: string, flags: number, mode: number, base?: OpenFile | null): MaySleep<OpenFile | number>;
   /**

@@ -36,14 +36,17 @@ export class Ftrace {
   /** The modules with every function wrapped, to be called instead. */
   instrument(modules: KernelModules): KernelModules {
     const traced: Record<string, unknown> = {};
-    for (const [module, members] of Object.entries(modules)) {
-      const copies: Record<string, unknown> = {};
-      for (const [name, member] of Object.entries(members as Readonly<Record<string, unknown>>)) {
-        copies[name] = isFunction(member) ? this.wrap(this.names.push(snakeCase(name)) - 1, member) : member;
-      }
-      traced[module] = copies;
-    }
+    for (const [module, members] of Object.entries(modules)) traced[module] = this.follow(members);
     return traced as unknown as KernelModules;
+  }
+
+  /** The same for the functions of one module. */
+  follow(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const copies: Record<string, unknown> = {};
+    for (const [name, member] of Object.entries(members)) {
+      copies[name] = isFunction(member) ? this.wrap(this.names.push(snakeCase(name)) - 1, member) : member;
+    }
+    return copies;
   }
 
   private wrap(id: number, fn: AnyFunction): AnyFunction {

@@ -282,8 +282,17 @@ export class Mutex {
     return this.sem.id;
   }
 
+  get cls(): string {
+    return this.sem.cls;
+  }
+
   get isLocked(): boolean {
     return this.sem.isLocked;
+  }
+
+  /** Who holds it; null for nobody. */
+  get owner(): Task | null {
+    return this.sem.writer;
   }
 
   tryLock(): boolean {

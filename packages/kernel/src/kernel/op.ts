@@ -70,6 +70,7 @@ export enum Op {
   Userfault, // userfaultfd context: its queues, and whether the address space is changing under it
   RcuRead, // 0 for RCU, or the number of an SRCU domain: a section begins, or ends unnoticed
   RcuPeriod, // the same: a grace period begins or ends
+  Device, // device: who has it open, and the jobs of its engine
 }
 
 /** What objects are counted in: numbers of different spaces have nothing to do with each other. */
@@ -107,6 +108,7 @@ export enum Space {
   Inode,
   Userfault,
   Rcu,
+  Device,
 }
 
 /** The space of each operation, by its number. */
@@ -175,6 +177,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.Userfault]: Space.Userfault,
   [Op.RcuRead]: Space.Rcu,
   [Op.RcuPeriod]: Space.Rcu,
+  [Op.Device]: Space.Device,
 } satisfies Record<Op, Space>);
 
 /** Operations that change nothing that their own kind would see. All others write. */

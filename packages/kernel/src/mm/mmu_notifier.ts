@@ -126,7 +126,9 @@ export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void>
   const outer = task.invalidating;
   task.invalidating = mm;
   for (const notifier of mm.intervals) {
-    if (overlaps(notifier, range.startVpn, range.endVpn)) yield* notifier.invalidate(k, range, seq);
+    if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
+    const done = yield* notifier.invalidate(k, range, seq);
+    k.m.sink?.emit(Event.IntervalInvalidated, notifier.id, range.startVpn, range.endVpn, range.event, range.owner === null ? 0 : 1, done ? 1 : 0);
   }
   task.invalidating = outer;
 }
@@ -155,13 +157,23 @@ export function* intervalReadBegin(k: Kernel, notifier: IntervalNotifier): MaySl
   if (invalidating) {
     while (mm.invalidateSeq === seq) yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_read_begin", mm.id);
   }
+  k.m.sink?.emit(Event.IntervalReadBegin, notifier.id, seq, 0, 0);
   return seq;
 }
 
 /** True when an invalidation came since `readBegin` gave `seq`. Under the driver's lock to be final. */
 export function* intervalReadRetry(k: Kernel, notifier: IntervalNotifier, seq: number): Atomic<boolean> {
   if (k.m.point(Op.NotifierSeqRead, notifier.id)) yield SWITCH;
-  return notifier.invalidateSeq !== seq;
+  const retry = notifier.invalidateSeq !== seq;
+  k.m.sink?.emit(Event.IntervalReadRetry, notifier.id, seq, retry ? 1 : 0, 0);
+  return retry;
+}
+
+/** What an invalidate callback calls, under the driver's lock: who reads the page tables just now is to begin again. */
+export function intervalSetSeq(k: Kernel, notifier: IntervalNotifier, seq: number): void {
+  k.m.touches(Op.NotifierSeqSet, notifier.id);
+  k.m.sink?.emit(Event.IntervalSetSeq, notifier.id, seq, 0, 0);
+  notifier.invalidateSeq = seq;
 }
 
 /** Like `intervalReadRetry`, without a lock: a hint that reading on is pointless. */
@@ -240,12 +252,14 @@ export function* mmuNotifierRelease(k: Kernel, mm: Mm): MaySleep<void> {
     yield* k.mmuNotifier.intervalsStart(k, range);
     yield* k.mmuNotifier.intervalsEnd(k, range);
   }
-  if (mm.notifiers.length === 0) return;
-  yield* eachNotifier(k, mm, (notifier) => notifier.release?.(k, mm));
-  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
-  mm.notifiers = [];
-  // An unregister that came too late to find itself on the list waits for the same.
-  yield* k.rcu.synchronizeSrcu(k, k.m.notifierSrcu);
+  if (mm.notifiers.length > 0) {
+    yield* eachNotifier(k, mm, (notifier) => notifier.release?.(k, mm));
+    if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+    mm.notifiers = [];
+    // An unregister that came too late to find itself on the list waits for the same.
+    yield* k.rcu.synchronizeSrcu(k, k.m.notifierSrcu);
+  }
+  k.m.sink?.emit(Event.MmRelease, mm.id, 0, 0, 0);
 }
 
 /** Calls each subscription of an address space, as the list was when it began. */

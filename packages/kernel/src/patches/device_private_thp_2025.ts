@@ -2,7 +2,7 @@ import type { Atomic } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import type { Kernel, KernelModules, Overlay } from "../kernel.js";
 import { MemoryType } from "../mm/dev_pagemap.js";
-import type { DmirrorDevice } from "../drivers/dmirror.js";
+import type { Device } from "../drivers/device.js";
 import { MigrateVmaSelect } from "../mm/migrate_device.js";
 import { NO_PAGE } from "../mm/page.js";
 import type { Patch } from "./patch.js";
@@ -27,8 +27,8 @@ function undo(_base: KernelModules): Overlay {
     testHmmMemory: {
       MIGRATE_BATCH: OLD_BATCH,
       toDeviceSelect: (): number => MigrateVmaSelect.SYSTEM,
-      fromDeviceSelect: ({ type }: DmirrorDevice): number =>
-        type === MemoryType.DEVICE_COHERENT ? MigrateVmaSelect.DEVICE_COHERENT : MigrateVmaSelect.DEVICE_PRIVATE,
+      fromDeviceSelect: ({ memory }: Device): number =>
+        memory!.type === MemoryType.DEVICE_COHERENT ? MigrateVmaSelect.DEVICE_COHERENT : MigrateVmaSelect.DEVICE_PRIVATE,
     },
   };
 }

@@ -5,6 +5,7 @@ import {
   hostFile,
   initialLimits,
   Machine,
+  MemoryType,
   mountAll,
   O,
   OpenFile,
@@ -16,6 +17,7 @@ import {
   Task,
   type Choices,
   type DeviceMemory,
+  type Driver,
   type FrameMemory,
   type HostNode,
   type HostStreams,
@@ -54,6 +56,8 @@ export interface LinuxOptions {
   /** Memory that a test device gets at a time, in pages, a multiple of 512; 256 MiB unless given. */
   readonly deviceChunkPages?: number;
   readonly overlays?: readonly OverlayFactory[];
+  /** Drivers besides the test driver. */
+  readonly drivers?: readonly Driver[];
   /** Keeps each task's stack of kernel functions (`m.ftrace`); makes the kernel slower. */
   readonly ftrace?: boolean;
   /** Keeps for each page who allocated it, with the chain of kernel functions; implies `ftrace`. */
@@ -123,10 +127,11 @@ const PRIVATE_CHUNKS = 6;
 /** What a machine can address: 4 GiB, RAM and device-coherent memory. */
 const FRAMES_MAX = 1 << 20;
 
-/** Room for the memory of the test devices beside so much RAM. */
-function deviceMemory(frames: number, chunk = CHUNK_PAGES): DeviceMemory {
-  const coherent = Math.min(COHERENT_DEVICES, Math.floor((FRAMES_MAX - frames) / chunk));
-  return { coherent: coherent * chunk, private: PRIVATE_CHUNKS * chunk, chunk };
+/** Room for the memory of the test devices, and of those of drivers, beside so much RAM. */
+function deviceMemory(frames: number, drivers: readonly Driver[], chunk = CHUNK_PAGES): DeviceMemory {
+  const having = (type: MemoryType): number => drivers.flatMap(({ devices }) => devices).filter(({ memory }) => memory === type).length;
+  const coherent = Math.min(COHERENT_DEVICES + having(MemoryType.DEVICE_COHERENT), Math.floor((FRAMES_MAX - frames) / chunk));
+  return { coherent: coherent * chunk, private: (PRIVATE_CHUNKS + having(MemoryType.DEVICE_PRIVATE)) * chunk, chunk };
 }
 
 /** A machine with a kernel, init, the operator's shell and one program. */
@@ -158,7 +163,7 @@ export class LinuxMachine implements GuestHost {
         seed: options.seed,
         tlbEntries: options.tlbEntries ?? 1024,
         checking: false,
-        deviceMemory: deviceMemory(frames, options.deviceChunkPages),
+        deviceMemory: deviceMemory(frames, options.drivers ?? [], options.deviceChunkPages),
         pageOwner: options.pageOwner === true,
         ...(options.frameMemory === undefined ? {} : { memory: options.frameMemory }),
       },
@@ -186,6 +191,7 @@ export class LinuxMachine implements GuestHost {
     }
     this.programFile = placeProgram(this.k, options);
     this.k.testHmm.initTestHmm(this.k, TEST_DEVICES);
+    for (const driver of options.drivers ?? []) this.k.device.loadDriver(this.k, driver);
     this.k.pageIo.startSwapDisk(this.k);
     this.k.vmscan.startKswapd(this.k);
     this.k.khugepaged.prepareKhugepaged(this.k);

@@ -37,11 +37,10 @@ export class ScenarioGuests {
 
   /**
    * Processors and file systems for one machine, on which nothing has run yet.
-   * @param devices how many of /dev/hmm_dmirror0 and on there are
    * @param write gets what a thread, by its name, writes to its standard output and standard error
    */
-  machine(k: Kernel, devices: number, write: (thread: string, bytes: Uint8Array) => void): ScenarioGuestMachine {
-    return new ScenarioGuestMachine(k, this, devices, write);
+  machine(k: Kernel, write: (thread: string, bytes: Uint8Array) => void): ScenarioGuestMachine {
+    return new ScenarioGuestMachine(k, this, write);
   }
 }
 
@@ -65,11 +64,9 @@ class ScenarioGuestMachine {
   constructor(
     private readonly k: Kernel,
     private readonly guests: ScenarioGuests,
-    devices: number,
     write: (thread: string, bytes: Uint8Array) => void,
   ) {
     this.streams = mountAll(k, { write: (_fd, bytes) => write(k.m.current!.process!.comm, bytes) });
-    k.testHmm.initTestHmm(k, devices);
   }
 
   /**
