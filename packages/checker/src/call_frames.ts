@@ -77,9 +77,9 @@ export class CallFrames {
     return followed as unknown as KernelModules;
   }
 
-  /** Copies of functions; all else as it is. */
-  follow(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, isFunction(member) ? this.wrap(member) : member]));
+  /** Copies of functions; all else as it is. `opaque`: nothing is forgotten of what they see. */
+  follow(members: Readonly<Record<string, unknown>>, opaque = false): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, isFunction(member) ? this.wrap(member, opaque) : member]));
   }
 
   /** The sequence numbers that a task holds. */
@@ -88,7 +88,7 @@ export class CallFrames {
   }
 
   /** A function that is followed when it is called. */
-  private wrap(fn: AnyFunction): AnyFunction {
+  private wrap(fn: AnyFunction, opaque: boolean): AnyFunction {
     const id = ++this.functions;
     if (LOCK_PAIRS.has(fn.name)) this.pairs.add(id);
     const tries = fn.name.startsWith("try");
@@ -97,7 +97,7 @@ export class CallFrames {
     if (Object.getPrototypeOf(fn) === GENERATOR) {
       wrapped = function* (this: unknown, ...args: unknown[]): Generator<unknown, unknown, unknown> {
         if (!frames.seen.running) return yield* fn.apply(this, args) as Generator<unknown, unknown, unknown>;
-        const frame = frames.enter(id, args, tries);
+        const frame = frames.enter(id, args, tries, opaque);
         const result: unknown = yield* fn.apply(this, args) as Generator<unknown, unknown, unknown>;
         frames.leave(id, frame, result);
         return result;
@@ -105,7 +105,7 @@ export class CallFrames {
     } else {
       wrapped = function (this: unknown, ...args: unknown[]): unknown {
         if (!frames.seen.running) return fn.apply(this, args);
-        const frame = frames.enter(id, args, tries);
+        const frame = frames.enter(id, args, tries, opaque);
         const result = fn.apply(this, args);
         frames.leave(id, frame, result);
         return result;
@@ -124,7 +124,7 @@ export class CallFrames {
     };
   }
 
-  private enter(id: number, args: readonly unknown[], tries: boolean): Frame {
+  private enter(id: number, args: readonly unknown[], tries: boolean, opaque: boolean): Frame {
     const { values, seen } = this;
     const { lo: callerLo, hi: callerHi } = seen;
     values.begin();
@@ -133,7 +133,7 @@ export class CallFrames {
     seen.add(values.lo);
     seen.add(values.hi);
     const { lo, hi } = seen;
-    const frame = { callerLo, callerHi, lo, hi, args, opaque: values.opaque, tries, sequences: values.sequences.length === 0 ? NO_SEQUENCES : [...values.sequences], turns: 0 };
+    const frame = { callerLo, callerHi, lo, hi, args, opaque: opaque || values.opaque, tries, sequences: values.sequences.length === 0 ? NO_SEQUENCES : [...values.sequences], turns: 0 };
     this.stack().push(frame);
     return frame;
   }

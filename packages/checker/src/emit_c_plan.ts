@@ -82,8 +82,9 @@ export function planRace(scenario: Scenario, violation: Violation, whole: Calls)
     return {
       name,
       ident: idents[thread]!,
-      executor: "cpu" in on ? `CPU ${on.cpu}` : `device ${on.device}`,
-      cpu: "cpu" in on ? on.cpu : cpus + on.device,
+      executor: "cpu" in on ? `CPU ${on.cpu}` : typeof on.device === "string" ? on.device : `device ${on.device}`,
+      // Of a driver's device nothing is written that would run.
+      cpu: "cpu" in on ? on.cpu : typeof on.device === "string" ? 0 : cpus + on.device,
       late: (calls.threads[name] ?? []).length === 0,
       calls: all.map((statement, call) => ({
         statement,

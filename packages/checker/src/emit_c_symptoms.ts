@@ -41,6 +41,7 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   leak: { look: "memory that is not free after the program (MemFree in /proc/meminfo falls from run to run)", options: ["CONFIG_DEBUG_KMEMLEAK=y"] },
   "lock-order": { look: '"possible circular locking dependency detected"', options: ["CONFIG_PROVE_LOCKING=y"] },
   "atomic-sleep": { look: '"BUG: sleeping function called from invalid context", "BUG: scheduling while atomic"', options: ["CONFIG_DEBUG_ATOMIC_SLEEP=y"] },
+  "notifier-protocol": { look: "nothing by itself: what a device does with a stale translation shows as words that this program finds wrong", options: [] },
   "notifier-recursion": { look: `"possible recursive locking detected"; else ${HANGS}`, options: HANG_OPTIONS },
   deadlock: { look: HANGS, options: HANG_OPTIONS },
   livelock: { look: HANGS, options: HANG_OPTIONS },

@@ -37,7 +37,7 @@ export class EndStates extends Hash64 implements ChangeListener {
     this.comparable = false;
     if (this.tried >= TRIAL && this.met * 2 < this.tried) return false;
     const { m } = this.world;
-    if (m.memmap.nrPages > PAGES_MAX || (m.swapDisk !== null && !m.swapDisk.isIdle)) return false;
+    if (m.memmap.nrPages > PAGES_MAX || (m.swapDisk !== null && !m.swapDisk.isIdle) || m.devices.some(({ engine }) => engine?.isIdle === false)) return false;
     this.tried++;
     this.comparable = true;
     this.begin();

@@ -1,4 +1,4 @@
-import { NO_PAGE, PG, PTE, VM, type DeviceEntry, type Dmirror, type Kernel, type Mm } from "@faultline/kernel";
+import { NO_PAGE, PG, PTE, VM, type DeviceEntry, type DeviceMirror, type Kernel, type Mm } from "@faultline/kernel";
 import type { Finding } from "./violation.js";
 
 /**
@@ -7,7 +7,7 @@ import type { Finding } from "./violation.js";
  * device-exclusive one. While a driver migrates, or memory of the device is on its way, a migration entry will do: the
  * device has the page, or had it, and its driver sees to that.
  */
-export function unbacked(k: Kernel, mirror: Dmirror, vpn: number, { page, write, atomic }: DeviceEntry): string | null {
+export function unbacked(k: Kernel, mirror: DeviceMirror, vpn: number, { page, write, atomic }: DeviceEntry): string | null {
   const { mm } = mirror;
   const { m, swapops } = k;
   const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
@@ -15,7 +15,7 @@ export function unbacked(k: Kernel, mirror: Dmirror, vpn: number, { page, write,
   if (flags === 0) return "the CPU's entry is empty";
   if (swapops.isMigration(k, flags)) return migratesItself(k, mirror, page) ? null : "the CPU's entry is a migration entry";
   if (swapops.isDevicePrivate(k, flags)) {
-    const backing = k.testHmmMemory.backingPage(k, m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
+    const backing = k.deviceMemory.backingPage(k, m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
     if (backing !== page) return `the CPU's entry is for device-private memory whose backing page is frame ${backing}`;
     if (atomic) return "the CPU's entry is a device-private one";
     return write && !swapops.isWritableDevicePrivate(k, flags) ? "the CPU's entry is read-only" : null;
@@ -36,15 +36,22 @@ export function devicePageOf(k: Kernel, frame: number): number {
   if (memmap.has(frame, PG.swapcache | PG.buddy | PG.hugetlb)) return NO_PAGE;
   const own = memmap.private[frame]!;
   if (!memmap.isDevicePrivate(own) || pgmaps.of(own) === undefined) return NO_PAGE;
-  return k.testHmmMemory.backingPage(k, own) === frame ? own : NO_PAGE;
+  return k.deviceMemory.backingPage(k, own) === frame ? own : NO_PAGE;
 }
 
 /** Whether a mirror may be moving a frame itself: it says so, or the frame is memory of a device that somebody refers to, or has the contents of some. */
-function migratesItself(k: Kernel, { migrations }: Dmirror, page: number): boolean {
+function migratesItself(k: Kernel, { migrations }: DeviceMirror, page: number): boolean {
   const { memmap } = k.m;
   if (migrations > 0) return true;
   const own = memmap.isZoneDevice(page) ? page : devicePageOf(k, page);
   return own !== NO_PAGE && memmap.refcount[memmap.folioOf(own)]! > 0;
+}
+
+/** Whether the CPU's entry is one of a page on its way. */
+export function onItsWay(k: Kernel, { mm }: DeviceMirror, vpn: number): boolean {
+  const { m, swapops } = k;
+  const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
+  return ptep >= 0 && swapops.isMigration(k, m.pt.flags(ptep));
 }
 
 /** How a device maps a page, in a word. */
@@ -56,7 +63,7 @@ export function howMapped(entry: DeviceEntry): string {
  * An entry has just been written: under the lock of its table, and devices dropped before what it
  * no longer backs. What a device enters meanwhile, the notifier's sequence tells it to drop again.
  */
-export function entryWritten(k: Kernel, mirrors: readonly Dmirror[], ptep: number, vpn: number): Finding | null {
+export function entryWritten(k: Kernel, mirrors: readonly DeviceMirror[], ptep: number, vpn: number): Finding | null {
   const { m } = k;
   const task = m.current?.comm ?? "nobody";
   const lock = m.pt.lockIfAny(ptep);
@@ -79,7 +86,7 @@ export function entryWritten(k: Kernel, mirrors: readonly Dmirror[], ptep: numbe
 }
 
 /** The device that has a page besides `owner`, where one of the two has it exclusively; null when there is none. */
-export function otherOwner(mirrors: readonly Dmirror[], owner: Dmirror, entry: DeviceEntry): Dmirror | null {
+export function otherOwner(mirrors: readonly DeviceMirror[], owner: DeviceMirror, entry: DeviceEntry): DeviceMirror | null {
   for (const other of mirrors) {
     if (other === owner || other.table.size === 0) continue;
     for (const [, theirs] of other.table) if (theirs.page === entry.page && (theirs.atomic || entry.atomic)) return other;

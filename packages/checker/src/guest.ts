@@ -6,10 +6,9 @@ import type { Executor, Kernel, MaySleep } from "@faultline/kernel";
  */
 export interface Guests {
   /**
-   * For one machine, on which nothing has run yet. `devices`: how many test devices are in /dev.
-   * `write` gets what a thread's program writes to its standard output and standard error.
+   * For one machine, on which nothing has run yet, with all but its devices in /dev. `write` gets what a thread's program writes to its standard output and standard error.
    */
-  machine(k: Kernel, devices: number, write: (thread: string, bytes: Uint8Array) => void): GuestMachine;
+  machine(k: Kernel, write: (thread: string, bytes: Uint8Array) => void): GuestMachine;
 }
 
 /** The programs of one machine. What it keeps from one execution to the next is part of the checkpoint. */

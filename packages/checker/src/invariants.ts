@@ -15,7 +15,7 @@ import {
   xaIsValue,
   ZoneId,
   type DeviceEntry,
-  type Dmirror,
+  type DeviceMirror,
   type EventSink,
   type Executor,
   type Kernel,
@@ -23,11 +23,12 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
-import { devicePageOf, entryWritten, hintsWrongly, howMapped, missedByRmap, notGranted, otherOwner, unbacked } from "./entry_rules.js";
+import { devicePageOf, entryWritten, hintsWrongly, howMapped, missedByRmap, notGranted, onItsWay, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { hugetlbBooks } from "./hugetlb_books.js";
 import { lruBooks } from "./lru_books.js";
 import { deviceBooks } from "./device_books.js";
+import { NotifierRules } from "./notifier_rules.js";
 import { uffdBooks } from "./uffd_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
 
@@ -58,10 +59,11 @@ export class Invariants implements EventSink {
   private readonly at: { task: Task | null; op: Op; object: number }[] = [];
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
+  private readonly notifiers: NotifierRules;
 
   constructor(
     private readonly k: Kernel,
-    private readonly mirrors: readonly Dmirror[],
+    private readonly mirrors: readonly DeviceMirror[],
     private readonly locks: LockOrder,
     private readonly report: (finding: Finding) => void,
   ) {
@@ -69,6 +71,8 @@ export class Invariants implements EventSink {
     this.mapped = new Int32Array(nrPages);
     this.referenced = new Int32Array(nrPages);
     this.swapEntries = new Uint8Array(k.m.swap.slots);
+    this.notifiers = new NotifierRules(k.m, mirrors, (mirror, vpn) => onItsWay(k, mirror, vpn), report);
+    locks.onRelease = (task, id) => this.notifiers.released(task, id);
   }
 
   boot(): void {
@@ -79,6 +83,7 @@ export class Invariants implements EventSink {
   begin(): void {
     if (this.freedVmas.length > 0) this.freedVmas.length = 0;
     if (this.migrating.size > 0) this.migrating.clear();
+    this.notifiers.begin();
     for (const at of this.at) if (at !== undefined) at.task = null;
   }
 
@@ -109,7 +114,7 @@ export class Invariants implements EventSink {
     this.fail("use-after-free", `${task} reaches entry ${ptep % PTRS} of a page table that has been freed`);
   }
 
-  emit(event: Event, a: number, b: number, c: number, d: number): void {
+  emit(event: Event, a: number, b: number, c: number, d: number, e?: number, f?: number): void {
     switch (event) {
       case Event.UserAccess:
         return this.userAccess(a, b, c);
@@ -132,6 +137,7 @@ export class Invariants implements EventSink {
         if (this.freedVmas.includes(a)) this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
         return;
       default:
+        this.notifiers.emit(event, a, b, c, d, e, f);
     }
   }
 
@@ -274,7 +280,7 @@ export class Invariants implements EventSink {
     }
   }
 
-  private deviceEntry(mirror: Dmirror, vpn: number, entry: DeviceEntry, when: string): void {
+  private deviceEntry(mirror: DeviceMirror, vpn: number, entry: DeviceEntry, when: string): void {
     const other = otherOwner(this.mirrors, mirror, entry);
     if (other !== null) {
       this.fail("exclusive-access", `${mirror.device.name} and ${other.device.name} both map ${this.frame(entry.page)} ${when}, one of them exclusively`, { page: entry.page, vpn, mm: mirror.mm.id });

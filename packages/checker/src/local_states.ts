@@ -236,6 +236,7 @@ export class LocalStates implements Seen, SharedStateListener {
         values.add(0, write ? offset : -offset);
       }
     }
+    for (const { id, engine } of this.m.devices) if (engine !== null) this.observeDevice(id);
     values.add(0, batches.disabled);
     values.add(0, this.m.memoryBlocks.migrateRatelimit.printed);
     this.keyOfQueues();
@@ -665,7 +666,7 @@ export class LocalStates implements Seen, SharedStateListener {
         // Only how sequence numbers relate matters: see `keyOfSequences`.
         return;
       case Space.DeviceTable:
-        return this.observeDevice(object);
+        return this.observeDeviceTable(object);
       case Space.SwapMap:
         this.see(this.swapCount[object]!);
         return;
@@ -714,6 +715,8 @@ export class LocalStates implements Seen, SharedStateListener {
         return;
       case Space.Userfault:
         return this.observeUserfaultfd(object);
+      case Space.Device:
+        return this.observeDevice(object);
       case Space.Thp:
         for (const folio of m.thp.deferredSplit) this.see(folio);
         return;
@@ -788,9 +791,15 @@ export class LocalStates implements Seen, SharedStateListener {
     if (lock === undefined) this.history();
     else if (cls === "lruvec") this.observeLru(lock);
     else if (VMA_LOCKS.has(cls)) for (const mm of this.m.mms) this.observeVmas(mm);
+    else if (cls === "device_mirror") this.observeMirror(id);
     else if (cls === "zone") this.observeZones();
     else if (cls === "swap") this.observeSwap();
     else if (!TRANSPARENT_LOCKS.has(cls)) this.history();
+  }
+
+  /** What a driver keeps for a mirror is guarded by its mutex. */
+  private observeMirror(lock: number): void {
+    for (const { mutex, data } of this.m.mirrors) if (mutex.id === lock) this.seeAny(data);
   }
 
   private observeZones(): void {
@@ -873,6 +882,17 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(-1);
   }
 
+  private observeDevice(id: number): void {
+    const { opened, engine, data } = this.m.devices[id]!;
+    this.see(opened);
+    this.seeAny(data);
+    if (engine === null) return;
+    // Who waits for a job knows its number: how many there were is told apart.
+    this.see(engine.queued);
+    this.see(engine.done);
+    for (const job of engine.queue) this.seeAny(job);
+  }
+
   private observeNotifiers(mm: Mm): void {
     this.see(mm.activeInvalidations);
     this.see(mm.invalidateSeq & 1);
@@ -880,7 +900,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(mm.deferredIntervals.length);
   }
 
-  private observeDevice(id: number): void {
+  private observeDeviceTable(id: number): void {
     for (const { notifier, table, migrations } of this.m.mirrors) {
       if (notifier.id !== id) continue;
       this.see(table.size);

@@ -53,7 +53,11 @@ export class LockOrder implements LockObserver {
     this.order(this.listOf(task), this.classOf(cls));
   }
 
+  /** Who else wants to know that a task releases a lock. */
+  onRelease: ((task: Task, id: number) => void) | null = null;
+
   released(task: Task, cls: string, id: number): void {
+    this.onRelease?.(task, id);
     const c = this.classOf(cls);
     if (remove(this.listOf(task), c, id)) return;
     // Handed over: the one who took it is another (a page that the disk has read).

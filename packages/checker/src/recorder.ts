@@ -1,4 +1,4 @@
-import { Event, Op, Space, SPACE_OF, type Dmirror, type EventSink, type Kernel, type LockObserver, type Machine, type Task } from "@faultline/kernel";
+import { Event, Op, Space, SPACE_OF, type DeviceMirror, type EventSink, type Kernel, type LockObserver, type Machine, type Task } from "@faultline/kernel";
 import { CallLog } from "./calls.js";
 import { LockHolders } from "./holders.js";
 import { describeRepetition } from "./repetition.js";
@@ -68,7 +68,7 @@ export class ExecutionRecorder implements EventSink, LockObserver {
   ) {}
 
   /** A machine has been built; `checker` is told of its locks too. */
-  listen(k: Kernel, mirrors: readonly Dmirror[], checker: LockObserver): LockObserver {
+  listen(k: Kernel, mirrors: readonly DeviceMirror[], checker: LockObserver): LockObserver {
     this.m = k.m;
     this.checker = checker;
     this.holders = new LockHolders(k.m);

@@ -1,4 +1,4 @@
-import { FrameMemory, type EventSink, type OverlayFactory } from "@faultline/kernel";
+import { FrameMemory, type Driver, type EventSink, type OverlayFactory } from "@faultline/kernel";
 import { BoundedExploration } from "./bounded.js";
 import { CallFrames } from "./call_frames.js";
 import type { Calls } from "./calls.js";
@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly overlays?: readonly OverlayFactory[];
   /** Runs the threads of the scenario that are programs. */
   readonly guests?: Guests;
+  /** Drivers besides those of the scenario, or in the place of one of the same name. */
+  readonly drivers?: readonly Driver[];
   /** Rules that are not checked, to see what else comes of breaking them. */
   readonly ignore?: readonly ViolationKind[];
   /** Points after which an execution is called a livelock. */
@@ -123,12 +125,13 @@ export class Runner {
   }
 
   private build(recorder: ExecutionRecorder | null): { world: World; invariants: Invariants } {
-    const { overlays, guests } = this.options;
+    const { overlays, guests, drivers } = this.options;
     const follower = recorder === null && this.strategy instanceof PlannedExecution ? new CallFrames() : undefined;
     this.states = null;
     const world = new World(this.scenario, {
       ...(overlays === undefined ? {} : { overlays }),
       ...(guests === undefined ? {} : { guests }),
+      ...(drivers === undefined ? {} : { drivers }),
       ...(this.memory === null ? {} : { memory: this.memory }),
       ...(follower === undefined ? {} : { follower }),
       ...(recorder === null ? {} : { ftrace: true, calls: recorder.calls }),

@@ -21,6 +21,8 @@ import {
   VM,
   ZoneId,
   type Atomic,
+  type Device,
+  type Driver,
   type FillRequest,
   type Kernel,
   type MaySleep,
@@ -28,6 +30,10 @@ import {
   type Mm,
   type UserfaultfdCtx,
 } from "@faultline/kernel";
+import { DeviceFiles, DriverApi } from "./driver_api.js";
+import { ScenarioError } from "./scenario_error.js";
+
+export { ScenarioError } from "./scenario_error.js";
 
 /** FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. */
 const PUNCH_HOLE = 3;
@@ -42,16 +48,19 @@ export interface ScenarioMachine {
   readonly cpus?: number;
   /** NUMA nodes that CPUs and frames are divided among, 1 to 4; 1 by default. Nothing is scanned but by `numaScan`. */
   readonly nodes?: number;
-  /** Test devices, each with an engine that runs device threads; 1 by default. */
+  /** Test devices, each with an engine that runs device threads; 1 by default, 0 where there are drivers. */
   readonly devices?: number;
-  /** Pages of memory of each device: device-private of the first two, device-coherent of the others; none by default. */
+  /**
+   * Pages of memory of each device; none by default. Of the test devices the first two have device-private memory, the others
+   * device-coherent; those of drivers what their driver says.
+   */
   readonly devicePages?: number;
 }
 
 /** A thread of a scenario, on an executor of its own. */
 export interface ScenarioThread<S> {
-  /** The CPU it is pinned to, or the device whose engine it is. */
-  readonly on: { readonly cpu: number } | { readonly device: number };
+  /** The CPU it is pinned to, or the device whose engine it is: a test device's number, or the name of a driver's. */
+  readonly on: { readonly cpu: number } | { readonly device: number | string };
   run(t: ThreadApi, s: S): MaySleep<unknown>;
 }
 
@@ -78,6 +87,8 @@ interface GuestArguments<S> {
 export interface Scenario<S = unknown> {
   readonly title: string;
   readonly machine?: ScenarioMachine;
+  /** Drivers that the machine has besides those of `--driver`, of which one takes the place of its namesake here. */
+  readonly drivers?: readonly Driver[];
   /** Runs on CPU 0. What it returns is handed to the threads and to `check`. */
   setup(t: ThreadApi): MaySleep<S>;
   readonly threads: Readonly<Record<string, ScenarioThread<S> | ScenarioGuest<S>>>;
@@ -89,9 +100,6 @@ export interface Scenario<S = unknown> {
 export function scenario<S>(s: Scenario<S>): Scenario<S> {
   return s;
 }
-
-/** A scenario that cannot be run as it is written: the message says why. */
-export class ScenarioError extends Error {}
 
 /** What runs alone, after the threads, does not come to its end. */
 export class EndlessError extends Error {
@@ -110,13 +118,16 @@ export class ScenarioSignal extends ScenarioError {}
  * What a scenario thread can do: the system calls, loads and stores of a program, and the
  * operations of a device. Addresses and lengths are in bytes.
  */
-export class ThreadApi {
+export class ThreadApi extends DriverApi {
   constructor(
-    readonly k: Kernel,
-    readonly mm: Mm,
+    k: Kernel,
+    mm: Mm,
     /** The open test devices, by number: each mirrors the scenario's address space. */
     readonly devices: readonly Dmirror[],
-  ) {}
+    private readonly deviceFiles = new DeviceFiles(),
+  ) {
+    super(k, mm, deviceFiles);
+  }
 
   /** New private anonymous memory, readable and writable; its address. */
   *mmap(pages: number): MaySleep<number> {
@@ -217,9 +228,20 @@ export class ThreadApi {
     const mm = m.mms.find(({ id }) => id === child);
     if (mm === undefined || mm === this.mm) throw new ScenarioError(`inChild: there is no child ${child}`);
     yield* this.use(mm);
-    const result = yield* body(new ThreadApi(this.k, mm, []));
+    const result = yield* body(new ThreadApi(this.k, mm, [], this.deviceFiles));
     yield* this.use(this.mm);
     return result;
+  }
+
+  /**
+   * Ends a child, as exit(2) of its only task does: its address space goes, whoever mirrors it.
+   * @throws ScenarioError where there is no such child
+   */
+  *exit(child: number): MaySleep<void> {
+    const { m } = this.k;
+    const mm = m.mms.find(({ id }) => id === child);
+    if (mm === undefined || mm === this.mm) throw new ScenarioError(`exit: there is no child ${child}`);
+    yield* this.k.fork.mmput(this.k, mm);
   }
 
   private *use(mm: Mm): Atomic<void> {
@@ -633,9 +655,8 @@ function pageOf(addr: number): number {
   return addr / 4096;
 }
 
-/** Opens test device `id` on an address space, as open("/dev/hmm_dmirror…") does. */
-export function* openDevice(k: Kernel, mm: Mm, id: number): MaySleep<Dmirror> {
-  const device = k.m.dmirrors[id] ?? k.testHmm.createDmirror(k, id);
+/** Opens a test device on an address space, as open("/dev/hmm_dmirror…") does. */
+export function* openTestDevice(k: Kernel, mm: Mm, device: Device): MaySleep<Dmirror> {
   const dmirror = new Dmirror(k, device, mm);
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   return dmirror;

@@ -1,4 +1,4 @@
-import { NO_PAGE, PG, PTE, ptePresent, type Dmirror, type Kernel, type Mm } from "@faultline/kernel";
+import { NO_PAGE, PG, PTE, ptePresent, type DeviceMirror, type Kernel, type Mm } from "@faultline/kernel";
 import type { LockHolders } from "./holders.js";
 import type { About } from "./violation.js";
 
@@ -92,7 +92,7 @@ export class StateWatch {
 
   constructor(
     private readonly k: Kernel,
-    private readonly mirrors: readonly Dmirror[],
+    private readonly mirrors: readonly DeviceMirror[],
     private readonly about: About,
     private readonly holders: LockHolders,
   ) {
@@ -162,7 +162,7 @@ export class StateWatch {
     };
   }
 
-  private device({ device, notifier, table }: Dmirror): DeviceState {
+  private device({ device, notifier, table }: DeviceMirror): DeviceState {
     let found = this.vpn < 0 ? undefined : table.get(this.vpn);
     if (this.vpn < 0 && this.page !== NO_PAGE) for (const [, entry] of table) if (entry.page === this.page) found = entry;
     return {

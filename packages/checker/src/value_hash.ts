@@ -1,4 +1,4 @@
-import { Dmirror, Machine, Memmap, type Kernel } from "@faultline/kernel";
+import { DeviceMirror, Machine, Memmap, type Kernel } from "@faultline/kernel";
 import { Hash64, hashOf } from "./hash64.js";
 
 const DEPTH_MAX = 4;
@@ -77,7 +77,7 @@ export class ValueHash extends Hash64 {
         this.word(name);
         return this.number((value as Locked).lock.id);
       case Shape.Mirror:
-        return this.number((value as Dmirror).notifier.id);
+        return this.number((value as DeviceMirror).notifier.id);
       case Shape.Words: {
         const words = value as ArrayLike<number>;
         this.word(words.length);
@@ -130,7 +130,7 @@ interface Locked {
 
 function shapeOf(value: object): Shape {
   if (value instanceof Machine || value instanceof Memmap) return Shape.Nothing;
-  if (value instanceof Dmirror) return Shape.Mirror;
+  if (value instanceof DeviceMirror) return Shape.Mirror;
   if (ArrayBuffer.isView(value)) return Shape.Words;
   if (Array.isArray(value) || value instanceof Set || value instanceof Map) return Shape.List;
   if (value.constructor === Object) return Shape.Contents;

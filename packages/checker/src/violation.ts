@@ -46,6 +46,8 @@ export type ViolationKind =
   | "lock-order"
   /** A task slept, or called what may sleep, with a spinlock or inside an RCU section. */
   | "atomic-sleep"
+  /** A driver does not do what the protocol of its notifiers asks, which the message says in words. */
+  | "notifier-protocol"
   /** An invalidate callback reads the address space that is being invalidated. */
   | "notifier-recursion"
   | "deadlock"
@@ -83,6 +85,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   leak: "when all is over, nothing is locked, held or allocated any more",
   "lock-order": "locks are always nested in the same order",
   "atomic-sleep": "nobody sleeps, or calls what may, with a spinlock held or inside an RCU read-side section",
+  "notifier-protocol": "a driver drops in its callback, and enters, under its lock, only what mmu_interval_read_retry() has not refused",
   "notifier-recursion": "no invalidate callback reads what is being invalidated",
   deadlock: "there is always somebody who can go on",
   livelock: "whoever retries comes to an end once others have had their turn",

@@ -75,6 +75,7 @@ const VERBS: Record<Op, string> = {
   [Op.Userfault]: "state of %",
   [Op.RcuRead]: "RCU read section",
   [Op.RcuPeriod]: "RCU grace period",
+  [Op.Device]: "files and jobs of %",
 };
 
 function objectOf(m: Machine, space: Space, object: number): string {
@@ -108,6 +109,8 @@ function objectOf(m: Machine, space: Space, object: number): string {
       return `inode ${object}`;
     case Space.Userfault:
       return `userfaultfd ${object}`;
+    case Space.Device:
+      return m.devices[object]?.name ?? `device ${object}`;
     case Space.Memcg:
       return `memcg ${object}`;
     default:

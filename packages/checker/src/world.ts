@@ -1,6 +1,9 @@
 import {
   assembleKernel,
+  fput,
+  instrumentDriver,
   Machine,
+  MemoryType,
   PG,
   Ratelimit,
   Retries,
@@ -11,7 +14,9 @@ import {
   Task,
   ThreadState,
   type Choices,
+  type Device,
   type Dmirror,
+  type Driver,
   type Executor,
   type FrameMemory,
   type Kernel,
@@ -26,8 +31,9 @@ import {
 import type { CallFrames } from "./call_frames.js";
 import type { CallLog } from "./calls.js";
 import { Checkpoint, type ChangeListener } from "./checkpoint.js";
+import { DeviceFiles } from "./driver_api.js";
 import { GuestOutput, type GuestMachine, type Guests } from "./guest.js";
-import { EndlessError, openDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioThread } from "./scenario.js";
+import { EndlessError, openTestDevice, ScenarioError, ScenarioSignal, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioThread } from "./scenario.js";
 import { SharedState } from "./shared_state.js";
 import { SEQUENCE_BASE } from "./value_hash.js";
 
@@ -104,6 +110,8 @@ export interface WorldOptions {
   readonly calls?: CallLog;
   /** Runs the threads that are programs. */
   readonly guests?: Guests;
+  /** Besides the scenario's own, or in the place of one of the same name. */
+  readonly drivers?: readonly Driver[];
 }
 
 /** One machine with a scenario on it, from boot to exit. */
@@ -112,7 +120,10 @@ export class World {
   readonly k: Kernel;
   mm!: Mm;
   private readonly memcg: Memcg;
+  /** The test devices, and their open files. */
+  private readonly testDevices: readonly Device[];
   readonly mirrors: Dmirror[] = [];
+  private readonly files = new DeviceFiles();
   private readonly choices = new SwitchedChoices();
   private readonly undisturbed: Undisturbed;
   /** Null where no thread is a program. */
@@ -144,7 +155,9 @@ export class World {
     readonly options: WorldOptions = {},
   ) {
     const { overlays, memory, ftrace, follower, guests: runtime } = options;
-    const { frames = FRAMES, swapSlots = 0, cpus = 2, nodes = 1, devices = 1, devicePages = 0 } = scenario.machine ?? {};
+    const drivers = driversOf(scenario, options.drivers);
+    const { frames = FRAMES, swapSlots = 0, cpus = 2, nodes = 1, devices = drivers.length > 0 ? 0 : 1, devicePages = 0 } = scenario.machine ?? {};
+    const having = (type: MemoryType): number => drivers.flatMap((driver) => driver.devices).filter(({ memory: kind }) => kind === type).length;
     const programs = Object.entries(scenario.threads).filter(([, thread]) => "elf" in thread);
     if (programs.length > 0 && runtime === undefined) throw new ScenarioError(`thread '${programs[0]![0]}' is a program, and nothing here runs programs`);
     this.m = new Machine(
@@ -157,7 +170,11 @@ export class World {
         seed: 1,
         tlbEntries: programs.length > 0 ? GUEST_TLB_ENTRIES : TLB_ENTRIES,
         checking: true,
-        deviceMemory: { private: Math.min(devices, 2) * devicePages, coherent: Math.max(0, devices - 2) * devicePages, chunk: devicePages },
+        deviceMemory: {
+          private: (Math.min(devices, 2) + having(MemoryType.DEVICE_PRIVATE)) * devicePages,
+          coherent: (Math.max(0, devices - 2) + having(MemoryType.DEVICE_COHERENT)) * devicePages,
+          chunk: devicePages,
+        },
         ...(memory === undefined ? {} : { memory }),
       },
       this.choices,
@@ -169,7 +186,13 @@ export class World {
     for (let i = 0; i < devices; i++) this.m.sched.addExecutor(`device ${i}`, true, 1);
     if (swapSlots > 0) startSwapDisk(this.k);
     this.memcg = this.m.memcgs.create(this.m.memcgs.root, "scenario");
-    this.guests = programs.length === 0 ? null : runtime!.machine(this.k, devices, (thread, bytes) => this.output.write(thread, bytes));
+    this.guests = programs.length === 0 ? null : runtime!.machine(this.k, (thread, bytes) => this.output.write(thread, bytes));
+    this.testDevices = this.k.testHmm.initTestHmm(this.k, devices);
+    for (const driver of drivers) {
+      // What a driver's functions do is not known; that they may keep something from one look to the next is.
+      const added = this.k.device.loadDriver(this.k, follower === undefined ? driver : instrumentDriver(driver, (functions) => follower.follow(functions, true)));
+      for (const device of added) device.executor ??= this.m.sched.addExecutor(device.name, true, 1);
+    }
   }
 
   get runsPrograms(): boolean {
@@ -179,7 +202,6 @@ export class World {
   /** An address space on every CPU, the devices opened on it, then the scenario's own setup. */
   setup(): void {
     const { k, m } = this;
-    const { devices = 1 } = this.scenario.machine ?? {};
     const world = this;
     const stuck = this.alone(this.task("setup", m.sched.executors[0]!), m.sink !== null, function* (): MaySleep<void> {
       const mm = yield* k.mmap.mmAlloc(k);
@@ -188,8 +210,8 @@ export class World {
       if (world.options.follower !== undefined) mm.invalidateSeq += SEQUENCE_BASE;
       m.current!.mm = mm;
       for (const e of m.sched.executors) if (!e.isDevice) m.switchMm(e, mm);
-      for (let i = 0; i < devices; i++) world.mirrors.push(yield* openDevice(k, mm, i));
-      world.api = new ThreadApi(k, mm, world.mirrors);
+      for (const device of world.testDevices) world.mirrors.push(yield* openTestDevice(k, mm, device));
+      world.api = new ThreadApi(k, mm, world.mirrors, world.files);
       const { follower, calls } = world.options;
       if (follower !== undefined) Object.assign(world.api, follower.follow(methodsOf(ThreadApi.prototype)));
       world.state = yield* generatorOf(world.scenario.setup(calls?.hearSetup(world.api) ?? world.api), "setup");
@@ -199,7 +221,7 @@ export class World {
     });
     if (stuck !== null) throw new ScenarioError(stuck.message);
     this.threads = Object.entries(this.scenario.threads).map(([name, thread]) => {
-      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : `device ${thread.on.device}`;
+      const where = "cpu" in thread.on ? `CPU ${thread.on.cpu}` : typeof thread.on.device === "string" ? thread.on.device : `device ${thread.on.device}`;
       const executor = m.sched.executors.find((e) => e.name === where);
       if (executor === undefined) throw new ScenarioError(`thread '${name}' is to run on ${where}, which the machine does not have`);
       return { name, thread, executor, task: "elf" in thread ? null : this.task(name, executor) };
@@ -233,7 +255,7 @@ export class World {
     }
     this.slots = m.swap.saveContents();
     // As `restore` leaves it: the first execution on a machine is like all others.
-    m.swapDisk?.idle();
+    this.idle();
     // Frames and slots that are free now are written before anybody reads them.
     const mine: object[] = [this.tables, pt, this.frames, this.slots, this.shared, this.k, this.scenario];
     for (const more of [this.options.follower, this.options.guests]) if (more !== undefined) mine.push(more);
@@ -251,9 +273,15 @@ export class World {
     this.checkpoint = checkpoint;
     this.compared = false;
     this.m.pt.restore(this.tables!);
-    this.m.swapDisk?.idle();
+    this.idle();
     for (const { frame, words } of this.frames) this.m.ram.words.set(words, frame << 10);
     this.m.swap.restoreContents(this.slots);
+  }
+
+  /** Those that work through queues of requests have none. */
+  private idle(): void {
+    this.m.swapDisk?.idle();
+    for (const { engine } of this.m.devices) engine?.idle();
   }
 
   /** Tells what has changed since `save`, but for page tables, frames and slots; until more does, `restore` is quick. */
@@ -292,7 +320,7 @@ export class World {
   /** The scenario's own check, then exit: the devices are closed, the address space torn down. */
   finish(): string | null {
     this.compared = false;
-    const { k, mm, mirrors, scenario } = this;
+    const { k, mm, mirrors, files, scenario } = this;
     let answer: string | null = null;
     const { state } = this;
     const api = this.options.calls?.hearCheck(this.api) ?? this.api;
@@ -307,6 +335,7 @@ export class World {
     }
     const stuck = this.alone(this.exiter, false, function* (): MaySleep<void> {
       for (const mirror of mirrors) yield* k.testHmm.dmirrorRelease(k, mirror);
+      for (const file of files.open) if (file !== null) yield* fput(k, file);
       for (const ctx of [...k.m.userfaultfds]) yield* k.userfaultfd.release(k, ctx);
       for (const each of [mm, ...k.m.mms.filter((other) => other !== mm)]) yield* k.mmap.exitMmap(k, each);
       // What waits in batches is held by nobody else now.
@@ -364,10 +393,19 @@ export class World {
   }
 }
 
-/** The methods of a class, by name. */
+/** The methods of a class and of what it extends, by name. */
 function methodsOf(prototype: object): Record<string, unknown> {
-  const names = Object.getOwnPropertyNames(prototype).filter((name) => name !== "constructor");
-  return Object.fromEntries(names.map((name) => [name, (prototype as Record<string, unknown>)[name]]));
+  const methods: Record<string, unknown> = {};
+  for (let of = prototype; of !== Object.prototype; of = Object.getPrototypeOf(of) as object) {
+    for (const name of Object.getOwnPropertyNames(of)) if (name !== "constructor") methods[name] ??= (of as Record<string, unknown>)[name];
+  }
+  return methods;
+}
+
+/** The drivers of a scenario, those that somebody asks for besides behind them or in their place. */
+function driversOf({ drivers = [] }: Scenario, besides: readonly Driver[] = []): readonly Driver[] {
+  const kept = drivers.map((driver) => besides.find(({ name }) => name === driver.name) ?? driver);
+  return [...kept, ...besides.filter((driver) => !kept.includes(driver))];
 }
 
 function* nothing(): MaySleep<void> {}

@@ -1,0 +1,74 @@
+import { fput, MapFlag, O, Prot, SWITCH, Op, type Kernel, type MaySleep, type Mm, type OpenFile } from "@faultline/kernel";
+import { ScenarioError } from "./scenario_error.js";
+
+/** What stands for the list of descriptors among numbers of inodes: none has it. */
+const DESCRIPTORS = 0;
+
+/** Open files of devices of drivers, by their numbers: a scenario's descriptors. */
+export class DeviceFiles {
+  readonly open: (OpenFile | null)[] = [];
+}
+
+/** What a scenario does with the devices of drivers: those of `--driver`, and of its own `drivers`. */
+export class DriverApi {
+  constructor(
+    readonly k: Kernel,
+    readonly mm: Mm,
+    private readonly files: DeviceFiles,
+  ) {}
+
+  /**
+   * Opens /dev/NAME for the address space: a descriptor, or a negated errno.
+   * @throws ScenarioError where there is no such device
+   */
+  *open(name: string): MaySleep<number> {
+    const { k, files } = this;
+    const device = k.m.devices.find((one) => one.name === name);
+    if (device === undefined) {
+      const names = k.m.devices.map((one) => one.name);
+      throw new ScenarioError(`open: there is no device '${name}'${names.length === 0 ? ": give its driver with --driver" : `: there are ${names.join(", ")}`}`);
+    }
+    const file = yield* k.device.openDevice(k, device, O.RDWR);
+    if (k.m.point(Op.Inode, DESCRIPTORS)) yield SWITCH;
+    return typeof file === "number" ? file : files.open.push(file) - 1;
+  }
+
+  /** Closes a descriptor of `open`. */
+  *close(fd: number): MaySleep<void> {
+    if (this.k.m.point(Op.Inode, DESCRIPTORS)) yield SWITCH;
+    const file = this.file(fd);
+    this.files.open[fd] = null;
+    yield* fput(this.k, file);
+  }
+
+  /** ioctl(2): `arg` is a number, or the address of what the driver copies in and out. What the driver returns. */
+  *ioctl(fd: number, cmd: number, arg: number): MaySleep<number> {
+    return yield* this.k.device.deviceIoctl(this.k, this.file(fd), cmd, arg);
+  }
+
+  /**
+   * Has the device do something by itself, one of its driver's `operations`: what that returns.
+   * @throws ScenarioError where the driver has no such operation
+   */
+  *engine(fd: number, operation: string, ...args: number[]): MaySleep<number> {
+    const file = this.file(fd);
+    const { driver } = this.k.m.devices.find(({ name }) => file.path === `/dev/${name}`)!;
+    const act = driver.operations?.[operation];
+    if (act === undefined) {
+      throw new ScenarioError(`engine: driver ${driver.name} has no operation '${operation}': there are ${Object.keys(driver.operations ?? {}).join(", ") || "none"}`);
+    }
+    return yield* act(this.k, file, ...args);
+  }
+
+  /** mmap(2) of a device, shared and from its beginning: the address, or a negated errno. */
+  *mmapDevice(fd: number, pages: number): MaySleep<number> {
+    const { k, mm } = this;
+    return yield* k.mmap.doMmap(k, mm, 0, pages * 4096, Prot.READ | Prot.WRITE, MapFlag.SHARED, this.file(fd), 0);
+  }
+
+  private file(fd: number): OpenFile {
+    const file = this.files.open[fd] ?? null;
+    if (file === null) throw new ScenarioError(`there is no open file ${fd}`);
+    return file;
+  }
+}

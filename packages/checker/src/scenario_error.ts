@@ -1,0 +1,2 @@
+/** A scenario that cannot be run as it is written: the message says why. */
+export class ScenarioError extends Error {}
