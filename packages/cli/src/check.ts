@@ -10,6 +10,7 @@ import type { KernelOptions } from "./kernel_options.js";
 import { shellQuote } from "./values.js";
 
 export interface CheckOptions extends KernelOptions {
+  readonly driver: readonly string[];
   readonly strategy: StrategyName;
   readonly preemptions?: number;
   readonly retries?: number;
@@ -66,7 +67,7 @@ export async function check(file: string, options: CheckOptions): Promise<number
 }
 
 function wishOf(file: string, options: CheckOptions): CheckWish {
-  const { strategy, preemptions, retries, depth, seed, replay, trace, emitC, seconds = Infinity, release, without, patch } = options;
+  const { strategy, preemptions, retries, depth, seed, replay, trace, emitC, seconds = Infinity, release, without, patch, driver } = options;
   const samples = strategy === "pct" || strategy === "walk" || strategy === "random";
   const refuse = (option: string): UserError => new UserError(`--${option} has no meaning with --strategy ${strategy}`);
   if (preemptions !== undefined && samples) throw refuse("preemptions");
@@ -79,6 +80,7 @@ function wishOf(file: string, options: CheckOptions): CheckWish {
     release,
     without,
     patch,
+    driver,
     preemptions: preemptions ?? Infinity,
     ...(retries === undefined ? {} : { retries }),
     ...(samples ? { sampling: { policy: strategy, ...(seed === undefined ? {} : { seed }), ...(depth === undefined ? {} : { depth }) } } : {}),

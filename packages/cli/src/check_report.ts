@@ -2,6 +2,9 @@ import { formatSchedule, raceDiagram, RULES, stateTable, type Report, type Viola
 import type { CheckResult, CheckWish } from "./check_run.js";
 import { shellQuote } from "./values.js";
 
+/** What a command is made of that shows a violation again. */
+type ReplayedWish = Pick<CheckWish, "file" | "release" | "without" | "patch"> & Partial<Pick<CheckWish, "driver">>;
+
 /** What `--json` prints: one object. A replay has explored nothing, and has no figures. */
 export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, violation, rate }: CheckResult): string {
   const explored =
@@ -37,7 +40,7 @@ export function jsonOfViolation(violation: Violation): object {
 /** What a person reads. */
 export function describeCheck(wish: CheckWish, strategy: string, result: CheckResult): string {
   const { report, title, violation } = result;
-  const kernel = [wish.release, ...wish.without.map((name) => `--without ${name}`), ...wish.patch.map((file) => `--patch ${file}`)];
+  const kernel = [wish.release, ...wish.without.map((name) => `--without ${name}`), ...wish.patch.map((file) => `--patch ${file}`), ...wish.driver.map((file) => `--driver ${file}`)];
   const lines = [title, `  kernel      ${kernel.join(" ")}`, ...(report === null ? ["  strategy    replay of one schedule"] : explored(strategy, result, report)), ""];
   if (violation === null) lines.push("Nothing found.");
   else lines.push(...describeViolation(wish, violation));
@@ -55,7 +58,7 @@ function explored(strategy: string, { rate, interrupted, violation }: CheckResul
   ];
 }
 
-export function describeViolation(wish: Pick<CheckWish, "file" | "release" | "without" | "patch">, violation: Violation): string[] {
+export function describeViolation(wish: ReplayedWish, violation: Violation): string[] {
   const { kind, message, decisions, preemptions } = violation;
   return [
     `VIOLATION (${kind}): ${message}`,
@@ -71,10 +74,11 @@ export function describeViolation(wish: Pick<CheckWish, "file" | "release" | "wi
 }
 
 /** The command that shows a violation again. */
-export function commandThatReplays(wish: Pick<CheckWish, "file" | "release" | "without" | "patch">, { decisions }: Violation): string {
+export function commandThatReplays(wish: ReplayedWish, { decisions }: Violation): string {
   const words = ["faultline", "check", wish.file, "--release", wish.release];
   for (const name of wish.without) words.push("--without", name);
   for (const file of wish.patch) words.push("--patch", file);
+  for (const file of wish.driver ?? []) words.push("--driver", file);
   words.push("--replay", formatSchedule(decisions));
   return words.map(shellQuote).join(" ");
 }

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { Explorer, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
 import { runSearch } from "./check_search.js";
+import { loadDrivers, type LoadedDriver } from "./driver_file.js";
 import { EmittedFile } from "./emit_c_file.js";
 import { firstLine, UserError } from "./failure.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
@@ -16,6 +17,8 @@ import { UserModule } from "./user_module.js";
 /** What is to be explored, and for how long. */
 export interface CheckWish extends KernelOptions {
   readonly file: string;
+  /** Files of the user's own drivers. */
+  readonly driver: readonly string[];
   /** Infinity: every order that can differ. */
   readonly preemptions: number;
   /** Turns of a retry loop in one call beyond which an execution is followed no further. */
@@ -67,6 +70,9 @@ export interface CheckResult {
 /** A result, or what the user can put right, a line each. */
 export type CheckOutcome = { readonly result: CheckResult } | { readonly complaints: readonly string[] };
 
+/** What the user has written besides the scenario. */
+type UsersModule = LoadedPatch | LoadedDriver;
+
 /** A scenario, ready to be explored. */
 export interface Prepared {
   readonly scenario: Scenario;
@@ -88,28 +94,30 @@ export interface Prepared {
  * @throws UserError naming the file and what is wrong with it
  */
 export async function prepare(wish: CheckWish): Promise<Prepared> {
-  const loaded = await loadScenario(new UserModule("scenario", wish.file));
+  const drivers = await loadDrivers(wish.driver);
+  const loaded = await loadScenario(new UserModule("scenario", wish.file), drivers.map(({ driver }) => driver));
   const { overlays, loaded: patches } = await overlaysOf(wish);
+  const users: readonly UsersModule[] = [...patches, ...drivers];
   const { scenario, guests } = loaded;
   const { sampling, preemptions, retries, executions: executionsMax } = wish;
   return {
     scenario,
-    files: [...loaded.programs, ...patches.flatMap(({ sources }) => sources)],
-    options: { overlays, ...(guests === undefined ? {} : { guests }) },
+    files: [...loaded.programs, ...users.flatMap(({ sources }) => sources)],
+    options: { overlays, drivers: drivers.map(({ driver }) => driver), ...(guests === undefined ? {} : { guests }) },
     search: { executionsMax, preemptions, retries, sampling },
     guarded: (run) => {
       try {
         return run();
       } catch (error) {
         const stack = error instanceof Error ? (error.stack ?? "") : "";
-        const culprit = culpritOf(stack, loaded, patches);
+        const culprit = culpritOf(stack, loaded, users);
         if (culprit !== null) throw new UserError(`${culprit} ${firstLine(error)}`);
         if (error instanceof ScenarioError) throw new UserError(`scenario ${wish.file}:${placeIn(stack, loaded.path)} ${firstLine(error)}`);
         throw error;
       }
     },
     notTheUsers: ({ kind, message }) => {
-      const culprit = kind === "engine" ? culpritOf(message, loaded, patches) : null;
+      const culprit = kind === "engine" ? culpritOf(message, loaded, users) : null;
       if (culprit !== null) throw new UserError(`${culprit} threw in a schedule: ${firstLine(message)}`);
     },
   };
@@ -215,11 +223,14 @@ class ViolationRecording {
 }
 
 /** Whose code threw, and where, by the innermost frame of the stack; null for the engine's own. */
-function culpritOf(stack: string, scenario: LoadedScenario, patches: readonly LoadedPatch[]): string | null {
+function culpritOf(stack: string, scenario: LoadedScenario, users: readonly UsersModule[]): string | null {
   const frame = stack.split("\n").find((line) => /^\s+at /.test(line)) ?? "";
   if (frame.includes(scenario.path)) return `scenario ${scenario.file}:${placeIn(frame, scenario.path)}`;
-  const patch = patches.find(({ path }) => frame.includes(path));
-  return patch === undefined ? null : `patch ${patch.file}:${placeIn(frame, patch.path)}`;
+  for (const user of users) {
+    const source = user.sources.find((path) => frame.includes(path));
+    if (source !== undefined) return `${"driver" in user ? "driver" : "patch"} ${user.file}:${placeIn(frame, source)}`;
+  }
+  return null;
 }
 
 /** The innermost line of a file that a stack names, as " line 7:"; empty where it names none. Columns are those of the JavaScript. */

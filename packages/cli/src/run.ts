@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
+import { loadDrivers, type LoadedDriver } from "./driver_file.js";
 import { openMount, type Mount } from "./host_mount.js";
 import { Interrupt } from "./interrupt.js";
 import { Recording, type RunDescription } from "./recording.js";
@@ -13,6 +14,8 @@ import type { LoadedPatch } from "./patch_file.js";
 import { formatSize, shellQuote } from "./values.js";
 
 export interface RunOptions extends KernelOptions {
+  /** Files of the user's own drivers. */
+  readonly driver: readonly string[];
   readonly memory: number;
   readonly swap: number;
   readonly cpus: number;
@@ -95,6 +98,7 @@ export function replayCommand(options: RunOptions, program: string, args: readon
   const words = ["faultline", "run", "--release", options.release];
   for (const name of options.without) words.push("--without", name);
   for (const file of options.patch) words.push("--patch", file);
+  for (const file of options.driver) words.push("--driver", file);
   words.push("--memory", formatSize(options.memory), "--swap", formatSize(options.swap));
   words.push("--cpus", String(options.cpus), "--nodes", String(options.nodes), "--seed", String(options.seed));
   if (options.likeHost === true) words.push("--like-host");
@@ -116,6 +120,7 @@ function headOf(program: string, args: readonly string[], options: RunOptions): 
 export async function run(path: string, args: readonly string[], options: RunOptions): Promise<number> {
   const program = readProgram(path);
   const { overlays, loaded } = await overlaysOf(options);
+  const drivers = await loadDrivers(options.driver);
   const recording = options.trace === undefined ? null : new Recording(options.trace, options.traceFunctions === true, headOf(path, args, options));
   const host = options.likeHost === true ? new LikeHost() : null;
   const interrupt = new Interrupt();
@@ -139,6 +144,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
       nodes: options.nodes,
       seed: options.seed,
       overlays,
+      drivers: drivers.map(({ driver }) => driver),
       ftrace: recording?.functions ?? false,
       pageOwner: wantsPageOwner(options),
       release: `${options.release}.0`,
@@ -182,7 +188,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
   } catch (error) {
     if (error instanceof UserError) throw error;
     recording?.abandon();
-    stderr.text(describeEngineFailure(error, linux, loaded, replayCommand(options, path, args)));
+    stderr.text(describeEngineFailure(error, linux, [...loaded, ...drivers], replayCommand(options, path, args)));
     return EXIT_FAULTLINE;
   } finally {
     interrupt.dispose();
@@ -202,10 +208,10 @@ export async function run(path: string, args: readonly string[], options: RunOpt
   return exitCodeOf(result);
 }
 
-function describeEngineFailure(error: unknown, linux: LinuxMachine, loaded: readonly LoadedPatch[], replay: string): string {
+function describeEngineFailure(error: unknown, linux: LinuxMachine, loaded: readonly (LoadedPatch | LoadedDriver)[], replay: string): string {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   const culprit = loaded.find((p) => stack.includes(p.path));
-  if (culprit !== undefined) return `faultline: patch ${culprit.file}: threw while the program ran: ${firstLine(error)}\n`;
+  if (culprit !== undefined) return `faultline: ${"driver" in culprit ? "driver" : "patch"} ${culprit.file}: threw while the program ran: ${firstLine(error)}\n`;
   const { m } = linux;
   const task = m.current === null ? "no task" : `${m.current.comm}[${m.current.id}]`;
   const where = `after ${(m.now() / 1e9).toFixed(9)} s of machine time, ${m.executor?.name ?? "no CPU"}, ${task}`;

@@ -27,9 +27,9 @@ export class SavedFile {
     files: readonly string[],
     private readonly warn: (line: string) => void,
   ) {
-    const { file, release, without, patch, preemptions, retries, sampling } = wish;
+    const { file, release, without, patch, driver, preemptions, retries, sampling } = wish;
     const folder = process.env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state");
-    const name = hashOf([resolve(file), release, ...without, ...patch.map((name) => resolve(name)), String(preemptions), String(retries), JSON.stringify(sampling ?? null)]);
+    const name = hashOf([resolve(file), release, ...without, ...patch.map((name) => resolve(name)), ...driver.map((name) => resolve(name)), String(preemptions), String(retries), JSON.stringify(sampling ?? null)]);
     this.path = join(folder, "faultline", `check-${name}`);
     this.fingerprint = hashOf([...files.map((path) => readFileSync(path)), ...ownCode()]);
   }

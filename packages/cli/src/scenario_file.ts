@@ -1,6 +1,8 @@
 import { dirname, relative, resolve } from "node:path";
 import type { Guests, Scenario } from "@faultline/checker";
+import type { Driver } from "@faultline/kernel";
 import { ScenarioGuests, type GuestProgram } from "@faultline/riscv";
+import { driverFault } from "./driver_file.js";
 import { UserError } from "./failure.js";
 import { readProgram } from "./run.js";
 import { UserModule } from "./user_module.js";
@@ -23,9 +25,9 @@ export interface LoadedScenario {
  * Loads a scenario: a module whose default export is one.
  * @throws UserError naming the file and what is wrong with it
  */
-export async function loadScenario(module: UserModule): Promise<LoadedScenario> {
+export async function loadScenario(module: UserModule, besides: readonly Driver[] = []): Promise<LoadedScenario> {
   const exported = await module.load();
-  const wrong = faultOf(exported);
+  const wrong = faultOf(exported, besides);
   if (wrong !== null) throw module.complaint(wrong);
   const scenario = exported as Scenario;
   const programs = readPrograms(module, scenario);
@@ -59,10 +61,10 @@ function isWhole(value: unknown, [min, max]: readonly [number, number]): boolean
 }
 
 /** What makes it no scenario, or null. The compiler has not looked at JavaScript, and sees no numbers. */
-function faultOf(exported: unknown): string | null {
+function faultOf(exported: unknown, besides: readonly Driver[]): string | null {
   if (exported === undefined || (isObject(exported) && Object.keys(exported).length === 0)) return "it has no default export: write export default scenario({ … })";
   if (!isObject(exported)) return "its default export is no scenario";
-  const { title, machine = {}, setup, threads, check } = exported;
+  const { title, machine = {}, setup, threads, check, drivers = [] } = exported;
   if (typeof title !== "string") return "its title must be a string";
   if (typeof setup !== "function") return "its setup must be a generator function";
   if (check !== undefined && typeof check !== "function") return "its check must be a generator function";
@@ -73,22 +75,33 @@ function faultOf(exported: unknown): string | null {
     const value = machine[name];
     if (value !== undefined && !isWhole(value, range)) return `its machine.${name} must be a whole number from ${range[0]} to ${range[1]}`;
   }
+  if (!Array.isArray(drivers)) return "its drivers must be an array";
+  for (const driver of drivers) {
+    const fault = driverFault(driver);
+    if (fault !== null) return `of one of its drivers: ${fault}`;
+  }
+  const all = [...(drivers as readonly Driver[]), ...besides];
+  const named = all.flatMap((driver) => driver.devices.map(({ name }) => name));
   if (!isObject(threads) || Object.keys(threads).length === 0) return "it has no threads";
   for (const [name, thread] of Object.entries(threads)) {
-    const fault = isObject(thread) ? threadFault(thread, machine) : "must be { on, *run(t, s) }";
+    const fault = isObject(thread) ? threadFault(thread, machine, named) : "must be { on, *run(t, s) }";
     if (fault !== null) return `thread '${name}' ${fault}`;
   }
   return null;
 }
 
-function threadFault({ on, run, elf }: Properties, machine: Properties): string | null {
+function threadFault({ on, run, elf }: Properties, machine: Properties, named: readonly string[]): string | null {
   const program = elf !== undefined;
   if (program && run !== undefined) return "has both run and elf: it is one or the other";
   if (program && (typeof elf !== "string" || elf === "")) return "has an elf that is no name of a file";
   if (!program && typeof run !== "function") return "has no run: a generator function";
   if (!isObject(on) || "cpu" in on === "device" in on) return "must say where it runs: on: { cpu } or { device }";
   if (program && !("cpu" in on)) return "is a program, and must be on: { cpu }";
-  const { cpus = 2, devices = 1 } = machine;
+  const { cpus = 2, devices = named.length > 0 ? 0 : 1 } = machine;
+  if (typeof on["device"] === "string") {
+    if (named.includes(on["device"])) return null;
+    return `is to run on device '${on["device"]}', and ${named.length === 0 ? "there is no driver: give it with --driver" : `drivers have ${named.join(", ")}`}`;
+  }
   const [kind, number, count] = "cpu" in on ? ["CPU", on["cpu"], cpus as number] : ["device", on["device"], devices as number];
   if (isWhole(number, [0, count - 1])) return null;
   return `is to run on ${kind} ${String(number)}, and the machine has ${count === 0 ? "none" : count === 1 ? `only ${kind} 0` : `${kind}s 0 to ${count - 1}`}`;

@@ -6,7 +6,7 @@ import { createJiti } from "jiti";
 import { firstLine, UserError } from "./failure.js";
 
 /** What a user's module imports of Faultline's, in whatever folder it is. */
-const PACKAGES = ["@faultline/kernel", "@faultline/checker"];
+const PACKAGES = ["@faultline/kernel/driver", "@faultline/kernel", "@faultline/checker"];
 
 /** Where this installation has a package. */
 function entryOf(name: string): string {

@@ -12,6 +12,7 @@ describe("a failure of the engine itself", () => {
       release: "6.14",
       without: ["per-vma-locks"],
       patch: ["my patch.ts"],
+      driver: [],
       memory: 2 ** 31,
       swap: 3 * 2 ** 20,
       cpus: 2,

@@ -1,0 +1,163 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import mirror from "../../../scenarios/drivers/mirror.js";
+import { driverFault } from "../src/driver_file.js";
+import { faultline, prebuilt, ROOT, withFiles } from "./command.js";
+
+const DRIVERS = join(ROOT, "scenarios/drivers");
+const MIRROR = join(ROOT, prebuilt("mirror"));
+const RACE = join(ROOT, "scenarios/driver-mirror-vs-dontneed.ts");
+
+const GOOD = `
+import { driver, Errno } from "@faultline/kernel/driver";
+
+export default driver({
+  name: "refuse",
+  devices: [{ name: "mirror0", mode: 0o666 }],
+  file: {
+    *ioctl(k) {
+      k.m.dmesg.print("refused");
+      return -Errno.EACCES;
+    },
+  },
+  debugfs: {
+    said: {
+      *show() {
+        return "hello from a driver\\n";
+      },
+    },
+  },
+});
+`;
+
+const head = 'import { driver } from "@faultline/kernel/driver";\n';
+const js = (text: string): string => `export default ${text};\n`;
+
+const BAD = {
+  "throws.ts": 'throw new Error("kaput");\nexport {};\n',
+  "nothing.ts": "export const name = 1;\n",
+  "syntax.ts": "export default = ;\n",
+  "import.ts": 'import { nothing } from "@faultline/kernel/driver";\nexport default nothing;\n',
+  "types.ts": `${head}export default driver({ name: "x", devices: [{ name: "x0" }], file: { ioctl: 3 } });\n`,
+  "fields.ts": `${head}export default driver({ name: "x", devices: [{ name: "x0" }] });\n`,
+  "shape.js": js("3"),
+};
+
+/** What the compiler lets pass, in JavaScript that is. */
+const FAULTY: readonly unknown[] = [
+  { name: "Not This", devices: [{ name: "x0" }], file: {} },
+  { name: "x", devices: [], file: {} },
+  { name: "x", devices: [{ name: "a/b" }], file: {} },
+  { name: "x", devices: [{ name: "hmm_dmirror0" }], file: {} },
+  { name: "x", devices: [{ name: "x0" }, { name: "x0" }], file: {} },
+  { name: "x", devices: [{ name: "x0", mode: 4096 }], file: {} },
+  { name: "x", devices: [{ name: "x0", memory: "much" }], file: {} },
+  { name: "x", devices: [{ name: "x0" }], file: { open: 1 } },
+  { name: "x", devices: [{ name: "x0" }], file: {}, invalidate: true },
+  { name: "x", devices: [{ name: "x0" }], file: {}, operations: { go: 1 } },
+  { name: "x", devices: [{ name: "x0" }], file: {}, colour: "red" },
+];
+
+describe("--driver", () => {
+  test("the driver of docs/drivers.md serves a program", () => {
+    expect(faultline(["run", "--driver", join(DRIVERS, "mirror.ts"), MIRROR])).toEqual({
+      status: 0,
+      stdout:
+        "the CPU writes 1, the device reads 1\nthe CPU writes 2, the device reads 2\nthe device writes 3: 0, the CPU reads 3\n" +
+        "after MADV_DONTNEED the device reads 0\nafter munmap() it gets -14\n",
+      stderr: "",
+    });
+  });
+
+  test("without it there is no device", () => {
+    expect(faultline(["run", MIRROR])).toEqual({ status: 1, stdout: "open /dev/mirror0 failed: errno 2\n", stderr: "" });
+  });
+
+  test("one is loaded from whatever folder it is in, with files of its own", () => {
+    withFiles({ "mine.ts": GOOD }, (folder) => {
+      const args = ["run", "--dmesg", "--driver", "mine.ts", "--before", "cat /sys/kernel/debug/refuse/said", MIRROR];
+      const { status, stdout, stderr } = faultline(args, { cwd: folder });
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/^hello from a driver\nthe CPU writes 1, the device reads -13\n/);
+      expect(stderr).toMatch(/refused\n/);
+    });
+  });
+
+  test("a bad one is refused in one line that names it", () => {
+    withFiles(BAD, (folder) => {
+      const said = ["missing.ts", ...Object.keys(BAD)].map((name) => {
+        const { status, stdout, stderr } = faultline(["run", "--driver", name, MIRROR], { cwd: folder });
+        expect({ name, status, stdout }).toEqual({ name, status: 125, stdout: "" });
+        expect(stderr).toMatch(/^faultline: [^\n]+\n$/);
+        return stderr.trimEnd();
+      });
+      expect(said).toMatchInlineSnapshot(`
+        [
+          "faultline: driver missing.ts: no such file",
+          "faultline: driver throws.ts: cannot be loaded: kaput",
+          "faultline: driver nothing.ts: it has no default export: write export default driver({ … })",
+          "faultline: driver syntax.ts: 1:16: Expression expected.",
+          "faultline: driver import.ts: 1:10: Module '"@faultline/kernel/driver"' has no exported member 'nothing'.",
+          "faultline: driver types.ts: 2:71: Type 'number' is not assignable to type '(k: Kernel, file: OpenFile, cmd: number, arg: number) => MaySleep<number>'.",
+          "faultline: driver fields.ts: 2:23: Argument of type '{ name: string; devices: { name: string; }[]; }' is not assignable to parameter of type 'Driver'. Property 'file' is missing in type '{ name: string; devices: { name: string; }[]; }' but required in type 'Driver'.",
+          "faultline: driver shape.js: its default export is no driver",
+        ]
+      `);
+    });
+  });
+
+  test("what is wrong with one is said in words", () => {
+    expect(FAULTY.map(driverFault)).toMatchInlineSnapshot(`
+      [
+        "its name must be a word of lower-case letters, digits and _",
+        "its devices must be an array of { name }, with one at least",
+        "the name of a device must be letters, digits, - and _",
+        "there is a device hmm_dmirror0 already",
+        "it has two devices x0",
+        "the mode of device x0 must be a number up to 0o777",
+        "the memory of device x0 must be a MemoryType",
+        "file.open must be a function",
+        "its invalidate must be a generator function",
+        "operations.go must be a generator function",
+        "a driver has no 'colour': there are name, devices, file, invalidate, memory, execute, operations, debugfs, lockClass",
+      ]
+    `);
+    expect(driverFault(mirror)).toBeNull();
+  });
+
+  test("so are two that cannot be there at once", () => {
+    withFiles({ "one.js": js('{ name: "x", devices: [{ name: "x0" }], file: {} }'), "two.js": js('{ name: "y", devices: [{ name: "x0" }], file: {} }') }, (folder) => {
+      const both = (other: string): unknown => faultline(["run", "--driver", "one.js", "--driver", other, MIRROR], { cwd: folder }).stderr;
+      expect(both("two.js")).toBe("faultline: driver two.js: one.js has a device x0 already\n");
+      expect(both("one.js")).toBe("faultline: driver one.js: one.js is a driver x already\n");
+    });
+  });
+
+  test("one that throws is blamed by name, in a program and in a scenario", () => {
+    const boom = readFileSync(join(DRIVERS, "mirror.ts"), "utf8").replace("const mirror = file.data as DeviceMirror;\n    const { mutex }", 'if (k.m.now() >= 0) throw new Error("boom");\n    const mirror = file.data as DeviceMirror;\n    const { mutex }');
+    withFiles({ "boom.ts": boom }, (folder) => {
+      expect(faultline(["run", "--driver", "boom.ts", MIRROR], { cwd: folder })).toEqual({ status: 125, stdout: "", stderr: "faultline: driver boom.ts: threw while the program ran: boom\n" });
+      const { status, stdout, stderr } = faultline(["check", RACE, "--driver", "boom.ts", "--workers", "1"], { cwd: folder });
+      expect({ status, stdout }).toEqual({ status: 125, stdout: "" });
+      expect(stderr).toMatch(/^faultline: driver boom\.ts: line \d+: threw in a schedule: Error: boom\n$/);
+    });
+  });
+
+  test("check has it in the place of the scenario's own, and says how to see it again", () => {
+    const { status, stdout } = faultline(["check", RACE, "--driver", "scenarios/drivers/broken/no-retry.ts", "--workers", "1"]);
+    expect(status).toBe(1);
+    expect(stdout).toContain("kernel      7.3 --driver scenarios/drivers/broken/no-retry.ts\n");
+    expect(stdout).toContain("VIOLATION (notifier-protocol): device enters frame");
+    const again = /^ {2}faultline (check .*)$/m.exec(stdout)![1]!.split(" ");
+    expect(again).toContain("--driver");
+    expect(faultline(again).stdout).toContain("VIOLATION (notifier-protocol): device enters frame");
+  });
+
+  test("a scenario whose device is not there is told what to do", () => {
+    const scenario = 'import { scenario } from "@faultline/checker";\nexport default scenario({ title: "x", *setup() {}, threads: { a: { on: { device: "mine" }, *run() {} } } });\n';
+    withFiles({ "mine.ts": scenario }, (folder) => {
+      expect(faultline(["check", "mine.ts"], { cwd: folder }).stderr).toBe("faultline: scenario mine.ts: thread 'a' is to run on device 'mine', and there is no driver: give it with --driver\n");
+    });
+  });
+});
