@@ -32,10 +32,10 @@ export default scenario({
   },
 
   *check(t, s) {
-    const { m, testHmm } = t.k;
-    const owners = m.mirrors.filter(({ table }) => table.get(s.page / 4096)?.atomic === true).length;
+    const { testHmm } = t.k;
+    const owners = t.devices.filter(({ table }) => table.get(s.page / 4096)?.atomic === true).length;
     if (owners !== Math.min(s.taken, 1)) return `${s.taken} devices were given the page, and ${owners} have it`;
-    for (const mirror of m.mirrors) yield* testHmm.deviceAtomicAdd32(t.k, mirror, s.page, 10);
+    for (const mirror of t.devices) yield* testHmm.deviceAtomicAdd32(t.k, mirror, s.page, 10);
     const value = yield* t.load32(s.page);
     return value === 21 ? null : `an update is lost: the word is ${value} instead of 21`;
   },

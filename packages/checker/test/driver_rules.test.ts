@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { driver, NotifyEvent, type Driver, type MaySleep } from "@faultline/kernel";
+import { describe, expect, test } from "vitest";
+import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
+import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
+import vsDontneed from "../../../scenarios/driver-mirror-vs-dontneed.js";
+
+const SCENARIOS = new URL("../../../scenarios/", import.meta.url);
+const BROKEN = new URL("drivers/broken/", SCENARIOS);
+
+interface Found {
+  readonly scenario: string;
+  readonly kind: string;
+  readonly message: string;
+}
+
+const found = JSON.parse(readFileSync(new URL("found.json", BROKEN), "utf8")) as Readonly<Record<string, Found>>;
+
+async function load<T>(url: URL): Promise<T> {
+  return ((await import(fileURLToPath(url))) as { default: T }).default;
+}
+
+describe("a driver that breaks one rule of the notifiers' protocol", () => {
+  test("stands in the list, each", () => {
+    const files = readdirSync(BROKEN).filter((file) => file.endsWith(".ts"));
+    expect(Object.keys(found).sort()).toEqual(files.map((file) => file.slice(0, -3)).sort());
+  });
+
+  test.each(Object.entries(found))("%s: the report says which", async (name, { scenario, kind, message }) => {
+    const broken = await load<Driver>(new URL(`${name}.ts`, BROKEN));
+    const race = await load<Scenario>(new URL(`${scenario}.ts`, SCENARIOS));
+    const { violation } = explore(race, { drivers: [broken] });
+    expect(violation).toMatchObject({ kind });
+    expect(violation!.message).toContain(message);
+    // And it is the same once more.
+    expect(replay(race, violation!.decisions, { drivers: [broken] })?.message).toBe(violation!.message);
+  });
+});
+
+describe("the last file is closed", () => {
+  test("and a mirror is left", () => {
+    const forgetful = mirrorDriver({
+      *release(k, file) {
+        yield* k.mmuNotifier.intervalRemove(k, (file.data as { notifier: never }).notifier);
+      },
+    });
+    const { violation } = explore(vsDontneed, { drivers: [forgetful] });
+    expect(violation).toMatchObject({ kind: "notifier-protocol" });
+    expect(violation!.message).toMatch(/^mirror0 still maps frame \d+ at page 0x[\da-f]+ after its last file has been closed \(release\)$/);
+  });
+
+  test("but for one that is open still, all is well", () => {
+    const { violation, complete } = explore(
+      { ...(vsDontneed as Scenario), *setup(t) {
+        yield* t.close(yield* t.open("mirror0"));
+        return yield* vsDontneed.setup(t);
+      } },
+      { drivers: [mirrorDriver({ release: mirrorRelease })] },
+    );
+    expect(violation).toBeNull();
+    expect(complete).toBe(true);
+  });
+});
+
+test("a driver may ignore what it does itself, and nothing else", () => {
+  const ignores = mirrorDriver({
+    *invalidate(k, own, range, seq) {
+      return range.event === NotifyEvent.CLEAR ? true : yield* mirrorInvalidate(k, own, range, seq);
+    },
+  });
+  expect(explore(vsDontneed as Scenario, { drivers: [ignores] }).violation).toMatchObject({ kind: "notifier-protocol" });
+});
+
+test("what is said of a device that is not there, or cannot do what is asked", () => {
+  const complaint = (act: (t: ThreadApi) => MaySleep<unknown>) => (): unknown =>
+    explore({ title: "asks for what is not there", drivers: [mirror], setup: act, threads: { nobody: { on: { cpu: 0 }, *run() {} } } });
+  expect(complaint((t) => t.open("nothing"))).toThrow("open: there is no device 'nothing': there are mirror0");
+  expect(complaint((t) => t.close(3))).toThrow("there is no open file 3");
+  expect(
+    complaint(function* (t) {
+      yield* t.engine(yield* t.open("mirror0"), "dance");
+    }),
+  ).toThrow("engine: driver mirror has no operation 'dance': there are load32, store32");
+});
+
+test("the same driver twice is a mistake, another of its name takes its place", () => {
+  const other = driver({ name: "other", devices: [{ name: "mirror0" }], file: {} });
+  expect(() => explore(vsDontneed as Scenario, { drivers: [other] })).toThrow("there is a device mirror0 already");
+});
