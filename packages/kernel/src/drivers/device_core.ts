@@ -1,3 +1,8 @@
+/**
+ * @linux drivers/char/misc.c
+ * @own createDevice, deviceInvalidate, deviceIoctl, deviceLoad32, deviceLookup, deviceMap, deviceRelease, deviceStore32,
+ *   deviceUnmap, engineThread, loadDriver, mirrorFree, openDevice, opened, queueJob, registerDriver, waitJob
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";

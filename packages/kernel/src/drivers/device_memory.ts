@@ -1,3 +1,7 @@
+/**
+ * @linux lib/test_hmm.c
+ * @own allocateChunk, backingPage, deviceAllocFolio, deviceCopyPage, deviceFolioFree, deviceFolioSplit, takeFree
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Mutex, SpinLock } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
