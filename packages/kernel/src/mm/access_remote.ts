@@ -83,14 +83,15 @@ class Cursor {
     this.left = vectors.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** The next stretch, of at most so many bytes. */
+  /** The next stretch, of at most so many bytes, within a page. */
   next(max: number): IoVec {
     while (this.vectors[this.index]!.length === this.offset) {
       this.index++;
       this.offset = 0;
     }
     const { address, length } = this.vectors[this.index]!;
-    return { address: address + this.offset, length: Math.min(max, length - this.offset) };
+    const at = address + this.offset;
+    return { address: at, length: Math.min(max, length - this.offset, PAGE_SIZE - (at % PAGE_SIZE)) };
   }
 
   advance(bytes: number): void {
@@ -132,6 +133,7 @@ function* copyVector(k: Kernel, mm: Mm, address: number, length: number, cursor:
 function* copyPage(k: Kernel, page: number, offset: number, length: number, cursor: Cursor, write: boolean): MaySleep<number> {
   let done = 0;
   while (done < length && cursor.left > 0) {
+    // Page by page of the local memory: what is written may be what is read next, where a process does it to itself.
     const part = cursor.next(length - done);
     let copied: number;
     if (write) {
