@@ -183,8 +183,8 @@ export function* moveEach(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> 
     const i = mm.findVmaIndex(vpn);
     const vma = i < 0 ? undefined : mm.vmas[i];
     if (vma === undefined || vma.startVpn >= end) break;
-    // mmap_lock would have to be dropped to tell of it, or the address be another: one alone can move, not one of several.
-    if ((vma.uffd !== null || vma.isHugetlb) && (vpn > r.start || vma.endVpn < end)) return -Errno.EFAULT;
+    // mmap_lock would have to be dropped to tell of it: one alone can move, not one of several.
+    if (vma.uffd !== null && (vpn > r.start || vma.endVpn < end)) return -Errno.EFAULT;
     const from = Math.max(vpn, vma.startVpn);
     const pages = Math.min(end, vma.endVpn) - from;
     const one: RemapRequest = { start: from, oldPages: pages, oldEnd: from + pages, newPages: pages, flags: r.flags, newStart: r.newStart + (from - r.start) };
