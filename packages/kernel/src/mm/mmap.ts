@@ -366,11 +366,14 @@ export function* unlockRmap(_k: Kernel, vma: Vma): MaySleep<void> {
 }
 
 /** A VMA has left its address space. */
-export function* removeVma(k: Kernel, vma: Vma): MaySleep<void> {
+export function* removeVma(k: Kernel, vma: Vma, later: OpenFile[] | null = null): MaySleep<void> {
   vma.detached = true;
   if (vma.isHugetlb) yield* k.hugetlbVma.closeVma(k, vma);
   if (vma.ops?.close !== undefined) yield* vma.ops.close(k);
-  if (vma.file !== null) yield* fput(k, vma.file);
+  if (vma.file !== null) {
+    if (later !== null) later.push(vma.file);
+    else yield* fput(k, vma.file);
+  }
   yield* k.mmap.vmAreaFree(k, vma);
 }
 
@@ -461,19 +464,22 @@ export function* doMmap(
     backing = shmemZeroSetup(k, pages * 4096);
   }
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, backing, pgoff);
+  const replaced: OpenFile[] = [];
+  const result = yield* k.mmap.mmapRegion(k, mm, addr, pages, prot, flags, backing, pgoff, replaced);
   const events = k.uffdEvents.takeEvents(k, mm);
   yield* k.memory.mmapWriteUnlock(k, mm);
   // The mapping has a reference of its own.
   if (backing !== file) yield* fput(k, backing!);
   yield* k.uffdEvents.tellEvents(k, events);
-  if (result < 0) return result;
   // NONBLOCK is for what the page cache has, and takes the effect of POPULATE for everything else.
   const populate = (mm.defFlags & VM.LOCKED) !== 0 || (flags & MapFlag.LOCKED) !== 0 || (flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE;
-  if (populate) yield* k.populate.mmPopulate(k, mm, result / 4096, result / 4096 + pages, true);
+  if (populate && result >= 0) yield* k.populate.mmPopulate(k, mm, result / 4096, result / 4096 + pages, true);
+  // On the way back to the program: until then what was mapped there has its pages, and what it has reserved.
+  for (const gone of replaced) yield* fput(k, gone);
   return result;
 }
 
+/** The call itself, under mmap_lock for writing: the address, or a negated errno. Files whose mappings it has replaced go to `replaced`. */
 export function* mmapRegion(
   k: Kernel,
   mm: Mm,
@@ -483,6 +489,7 @@ export function* mmapRegion(
   flags: number,
   file: OpenFile | null,
   pgoff: number,
+  replaced: OpenFile[],
 ): MaySleep<number> {
   let start: number;
   if ((flags & (MapFlag.FIXED | MapFlag.FIXED_NOREPLACE)) !== 0) {
@@ -522,7 +529,7 @@ export function* mmapRegion(
   // Address space that nobody can write, or that came with MAP_NORESERVE, promises no memory.
   if ((vmFlags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, mm, pages)) return -Errno.ENOMEM;
   if (!isFree) {
-    const error = yield* k.mmap.unmapRange(k, mm, start, start + pages);
+    const error = yield* k.mmap.unmapRange(k, mm, start, start + pages, EventRank.Unmap, replaced);
     if (error !== 0) return error;
   }
 
@@ -621,8 +628,11 @@ export function* cutOut(k: Kernel, mm: Mm, start: number, end: number): MaySleep
   return 0;
 }
 
-/** Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or what `cutOut` answers, with nothing unmapped. */
-export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank = EventRank.Unmap): MaySleep<number> {
+/**
+ * Unmaps [start, end), splitting what sticks out; mmap_lock is held for writing. 0, or what `cutOut` answers, with nothing
+ * unmapped. References to files go to `later`, where it is given, for the caller to drop.
+ */
+export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank = EventRank.Unmap, later: OpenFile[] | null = null): MaySleep<number> {
   const error = yield* k.mmap.cutOut(k, mm, start, end);
   if (error !== 0) return error;
   const [from, to] = indexesOf(mm, start, end);
@@ -664,7 +674,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank 
   const ceiling = i < 0 ? USER_VPN_END : mm.vmas[i]!.startVpn;
   yield* k.zap.freePgtables(k, tlb, mm, floor, ceiling);
   yield* k.mmGather.tlbFinish(k, tlb);
-  for (const vma of gone) yield* k.mmap.removeVma(k, vma);
+  for (const vma of gone) yield* k.mmap.removeVma(k, vma, later);
   return 0;
 }
 
@@ -754,6 +764,7 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
     const gap = below === undefined || (below.flags & VM_ACCESS) === 0 || (below.flags & VM.GROWSDOWN) !== 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {
       yield* k.memory.vmaStartWrite(k, vma);
+      yield* k.rmap.anonVmaPrepare(k, vma);
       if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
       k.mmap.account(k, vma, vma.startVpn - vpn);
       vma.pgoff -= vma.startVpn - vpn;
