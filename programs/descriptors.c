@@ -6,7 +6,6 @@
 #include <linux/eventpoll.h>
 
 #define SHOW(what, call) print("%s: %d\n", what, (long)(call))
-#define O_DIRECT_PIPE 040000
 #define FIONREAD_ 0x541b
 
 struct pollfd_ {
@@ -92,7 +91,7 @@ static void pipes(void)
 	SHOW("too large", syscall3(__NR_fcntl, ends[0], F_SETPIPE_SZ, 0x80000001));
 	SHOW("not a pipe", syscall3(__NR_fcntl, 99, F_SETPIPE_SZ, 4096));
 
-	new_pipe(O_NONBLOCK | O_DIRECT_PIPE);
+	new_pipe(O_NONBLOCK | O_DIRECT);
 	syscall3(__NR_write, ends[1], "abc", 3);
 	syscall3(__NR_write, ends[1], "defgh", 5);
 	SHOW("a packet", syscall3(__NR_read, ends[0], buffer, 100));
@@ -326,6 +325,27 @@ static void infos(void)
 	info("userfaultfd", (int)syscall1(__NR_userfaultfd, O_NONBLOCK));
 }
 
+/* Who takes O_DIRECT: on opening, and later. */
+static void direct(void)
+{
+	static const char *const paths[] = { "/dev/null", "/dev/shm", "/proc/version", "/proc/self/fd/120", "/proc/self/fd/121" };
+
+	syscall3(__NR_dup3, syscall2(__NR_memfd_create, "direct", 0), 120, 0);
+	SHOW("memfd, O_DIRECT", syscall3(__NR_fcntl, 120, F_SETFL, O_DIRECT));
+	syscall3(__NR_dup3, syscall4(__NR_openat, AT_FDCWD, "/dev/shm", 020200002 | O_DIRECT, 0600), 121, 0);
+	SHOW("flags", syscall3(__NR_fcntl, 121, F_GETFL, 0) & O_DIRECT);
+	SHOW("O_DIRECT", syscall3(__NR_fcntl, 121, F_SETFL, 0));
+	SHOW("flags", syscall3(__NR_fcntl, 121, F_GETFL, 0) & O_DIRECT);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		long fd = sys_open(paths[i], O_RDONLY);
+		long other = sys_open(paths[i], O_RDONLY | O_DIRECT);
+
+		print("%s: %d %d\n", paths[i], other < 0 ? other : 0, syscall3(__NR_fcntl, fd, F_SETFL, O_DIRECT));
+	}
+	new_pipe(0);
+	SHOW("pipe", syscall3(__NR_fcntl, ends[0], F_SETFL, O_DIRECT));
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
@@ -334,5 +354,6 @@ int main(int argc, char **argv, char **envp)
 	epolls();
 	splicing();
 	infos();
+	direct();
 	return 0;
 }

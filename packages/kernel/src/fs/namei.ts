@@ -400,8 +400,11 @@ export class MountTree implements Vfs {
     if (writes && (inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
     const ops = inode.kind === "directory" ? DIRECTORY_OPS : inode.ops;
     if (ops === undefined) return -Errno.ENXIO;
+    const takesDirect = ops.directRead !== undefined || ops.ignoresDirect === true;
+    if ((flags & O.DIRECT) !== 0 && !takesDirect) return -Errno.EINVAL;
     const file = new OpenFile(path, inode, ops, status | O.LARGEFILE);
     file.node = node;
+    file.takesDirect = takesDirect;
     if (inode.open !== undefined) {
       const error = yield* inode.open(k, file);
       if (error < 0) return error;

@@ -123,6 +123,8 @@ export interface FileOps {
   showFdinfo?(file: OpenFile): string;
   /** How often what `poll` says may have become so anew: for those who are told once of each change (EPOLLET). */
   changes?(): number;
+  /** Whether it takes O_DIRECT, and does the same all the same. */
+  readonly ignoresDirect?: boolean;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
   readonly stream?: boolean;
   /** Of a stream for which lseek(2) does nothing all the same, and says so with 0. */
@@ -137,6 +139,8 @@ export class OpenFile {
   data: unknown = null;
   /** Where path resolution found it: what openat() with it as directory starts from. */
   node: PathNode | null = null;
+  /** Whether O_DIRECT means something, as opening it has found out: not of a memfd, until it is opened by its path. */
+  takesDirect = false;
   /** Opening it has made the file. */
   created = false;
   /** Whom F_SETOWN has named; null for nobody. */

@@ -233,6 +233,7 @@ function* writePages(k: Kernel, file: OpenFile, from: Uint8Array | UserBytes, po
 /** Regular files in memory. */
 export const SHMEM_FILE_OPS: FileOps = {
   iter: { from: "pages", to: true },
+  ignoresDirect: true,
   read: readPages,
   readUser: readPages,
   write: writePages,

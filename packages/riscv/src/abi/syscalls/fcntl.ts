@@ -189,6 +189,8 @@ const fcntl: Handler = function* (t, [fd, command, argument]) {
     case Fcntl.GETFL:
       return file.flags;
     case Fcntl.SETFL:
+      // Of a pipe it means packets.
+      if ((value & O.DIRECT) !== 0 && !file.takesDirect && file.inode.kind !== "pipe") return -Errno.EINVAL;
       file.flags = (file.flags & ~SETTABLE) | (value & SETTABLE);
       return 0;
     case Fcntl.GETLK:
