@@ -191,6 +191,8 @@ export function* changeHugePmd(k: Kernel, vma: Vma, vpn: number, pmd: number, wp
 export function changedPresentPte(k: Kernel, vma: Vma, old: number, pfn: number): number {
   const kept = old & (PTE.A | PTE.D | PTE.SPECIAL | PTE.SOFT_DIRTY | PTE.UFFD_WP);
   const next = (vmPageProt(vma.flags) & ~PTE.A) | kept;
+  // Shared memory has W by its protection, or else waits for a write fault.
+  if ((vma.flags & VM.SHARED) !== 0) return next;
   return k.mprotect.canChangePteWritable(k, vma, k.m.memmap.pfnToPage(pfn), next) ? next | PTE.W : next;
 }
 
