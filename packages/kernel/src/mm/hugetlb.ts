@@ -244,9 +244,8 @@ export function* hugetlbNoPage(k: Kernel, vmf: HugeVmf): MaySleep<number> {
   const ptl = m.pt.lockOf(entry);
   if (!ptl.tryLock()) yield* ptl.lock();
   if (m.point(Op.PteRead, entry)) yield SWITCH;
-  m.touches(Op.Inode, inode.ino);
-  // Who takes the file's end away takes what is mapped there, too, once the file says that it is shorter.
-  if (!m.pt.same(entry, vmf.origFlags, vmf.origPfn) || index >= Math.floor(inode.size / h.bytes)) {
+  // What the file has beyond its end is mapped, too: who makes it shorter waits for vma_lock.
+  if (!m.pt.same(entry, vmf.origFlags, vmf.origPfn)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
     yield* k.folioLock.folioUnlock(k, folio);
     if (!cached && !shared) yield* k.hugetlbReserve.restoreReserveOnError(k, vma, vpn, folio);

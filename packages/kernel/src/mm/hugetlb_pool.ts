@@ -271,7 +271,12 @@ export function* acctMemory(k: Kernel, h: Hstate, delta: number): MaySleep<numbe
   else {
     if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
     error = yield* k.hugetlbPool.gatherSurplus(k, h, delta);
-    return error;
+    if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
+  }
+  if (delta > 0 && error === 0 && delta > h.freeHugePages) {
+    // More than there are free where this task may have them: so it is when others have been promised fewer than none.
+    unused = k.hugetlbPool.returnUnusedSurplus(k, h, delta);
+    error = -Errno.ENOMEM;
   }
   if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
   for (const folio of unused) yield* k.hugetlbPool.updateAndFree(k, folio);
