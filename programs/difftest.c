@@ -663,7 +663,7 @@ static long clear_refs(char what)
 
 /*
  * What one process does with the memory of another: `c` says which, ESRCH where there is none, and where it is its own
- * and the bytes go to where they have yet to be read.
+ * and the bytes of a page go to where they have yet to be read.
  */
 static long with_other(const struct operation *op, char *at, unsigned long length)
 {
@@ -672,9 +672,8 @@ static long with_other(const struct operation *op, char *at, unsigned long lengt
 	uintptr_t there[2] = { (uintptr_t)address(op->d), length };
 	long fd, result;
 
-	uintptr_t from = op->kind == PEEK ? there[0] : here[0], to = op->kind == PEEK ? here[0] : there[0];
 
-	if (!alive[other] || (op->kind != PADVISE && other == self && from < to && to < from + length))
+	if (!alive[other] || (op->kind == PEEK && other == self && here[0] > there[0] && here[0] < there[0] + PAGE_SIZE))
 		return -3;
 	if (op->kind != PADVISE)
 		return syscall6(op->kind == PEEK ? __NR_process_vm_readv : __NR_process_vm_writev, pids[other], (long)here, 1, (long)there, 1, 0);
