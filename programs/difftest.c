@@ -672,7 +672,6 @@ static long with_other(const struct operation *op, char *at, unsigned long lengt
 	uintptr_t there[2] = { (uintptr_t)address(op->d), length };
 	long fd, result;
 
-
 	if (!alive[other] || (op->kind == PEEK && other == self && here[0] > there[0] && here[0] < there[0] + PAGE_SIZE))
 		return -3;
 	if (op->kind != PADVISE)

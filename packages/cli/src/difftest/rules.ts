@@ -18,7 +18,7 @@ export const LEFT_OUT: readonly { readonly what: string; readonly reason: string
   { what: "PROT_EXEC alone", reason: "x86_64 lets such memory be read unless it has protection keys; riscv64 does not" },
   { what: "PAGE_IS_WRITTEN", reason: "since 7.3 PAGEMAP_SCAN says it only of memory that a userfaultfd has for write protection; hosts are older" },
   { what: "UFFDIO_REGISTER without UFFDIO_REGISTER_MODE_WP of what has been registered with it", reason: "since 7.3 it answers EBUSY; hosts are older" },
-  { what: "process_vm_readv() and process_vm_writev() where 2 MiB are mapped as one", reason: "x86_64 notes in such an entry that it was used only when it was written through" },
+  { what: "process_vm_readv(), process_vm_writev() and MADV_POPULATE_READ where 2 MiB are mapped as one", reason: "x86_64 notes in such an entry that it was used only when it was written through" },
   { what: "process_vm_readv() within a page, over what it has yet to read", reason: "how many bytes are read ahead depends on the processor" },
   { what: "clear_refs of accessed bits", reason: "it flushes no TLB, and what a CPU has still cached sets no bit" },
   { what: "MADV_HWPOISON and MADV_SOFT_OFFLINE", reason: "the host would lose the memory" },
