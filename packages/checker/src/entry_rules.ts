@@ -54,6 +54,14 @@ export function onItsWay(k: Kernel, { mm }: DeviceMirror, vpn: number): boolean 
   return ptep >= 0 && swapops.isMigration(k, m.pt.flags(ptep));
 }
 
+/** Nothing is there, or what is there for 2 MiB has just been made invalid: swap entries for 2 MiB are these two alone. */
+function isTakenOut(k: Kernel, ptep: number): boolean {
+  const { pt } = k.m;
+  if (pt.isNone(ptep)) return true;
+  const flags = pt.flags(ptep);
+  return pt.isHuge(ptep) && (flags & (PTE.V | PTE.PROT_NONE)) === 0 && !k.swapops.isMigration(k, flags) && !k.swapops.isDevicePrivate(k, flags);
+}
+
 /** How a device maps a page, in a word. */
 export function howMapped(entry: DeviceEntry): string {
   return entry.atomic ? "exclusively" : entry.write ? "writable" : "readable";
@@ -78,7 +86,7 @@ export function entryWritten(k: Kernel, mirrors: readonly DeviceMirror[], ptep: 
     const wrong = unbacked(k, mirror, vpn, entry);
     if (wrong === null) continue;
     // Its driver takes memory of the device back, or gives it away, and has not come to the device's own table yet.
-    if (m.pt.isNone(ptep) && mm.activeInvalidations > 0 && migratesItself(k, mirror, entry.page)) continue;
+    if (isTakenOut(k, ptep) && mm.activeInvalidations > 0 && migratesItself(k, mirror, entry.page)) continue;
     const what = `${device.name} maps frame ${entry.page} ${howMapped(entry)} at page 0x${vpn.toString(16)}`;
     return { kind: "device-table", about: { page: entry.page, vpn, mm: mm.id }, message: `${task} changes the entry, and no notifier has made the device drop its own: ${what}, but ${wrong}` };
   }
