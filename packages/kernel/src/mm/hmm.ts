@@ -1,8 +1,6 @@
 /**
  * @linux mm/hmm.c
  * @omits Mapping for DMA: `hmm_dma_map_pfn()` and its companions, HMM_PFN_DMA_MAPPED and the P2PDMA flags.
- * @omits Where a whole table is missing, Linux faults all of its range in before it looks at the notifier's sequence
- *   again; here it looks after each page.
  * @omits The order that comes with an entry is 0, or that of 2 MiB; of other huge pages too.
  * @omits The timeout of `hmm_range_fault_unlocked_timeout()`: the caller counts its tries.
  * @own faultPage, walkPte, walkRange
@@ -155,7 +153,11 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
   return 0;
 }
 
-/** Faults one page in, with mmap_lock held throughout. */
+/**
+ * Faults one page in, with mmap_lock held throughout.
+ * @omits Where a whole table is missing, Linux faults all of its range in before it looks at the notifier's sequence
+ *   again; here it looks after each page.
+ */
 export function* faultPage(k: Kernel, range: HmmRange, vma: Vma, vpn: number, write: boolean): MaySleep<WalkResult> {
   if (write && (vma.flags & VM.WRITE) === 0) return { error: -Errno.EPERM, vpn };
   const mayUnlock = range.unlocked ? FaultFlag.ALLOW_RETRY | FaultFlag.KILLABLE : 0;

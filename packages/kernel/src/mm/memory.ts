@@ -1,11 +1,9 @@
 /**
  * @linux mm/memory.c
  * @omits Three levels of tables (Sv39): no P4D and no PUD entries.
- * @omits Swapping in a large folio at once (`alloc_swap_folio()`): a fault reads single pages, and maps one.
  * @omits `page_mkwrite()` and `pfn_mkwrite()`: a write to a file's page needs no permission of a file system.
  * @omits Raw page frames in entries (`vmf_insert_pfn()`, `remap_pfn_range()`) but for /dev/mem.
- * @omits `print_bad_pte()`, spurious faults of kernels without fault handling in hardware, and perf's count of
- *   faults.
+ * @omits `print_bad_pte()`, and perf's count of faults.
  * @omits `process_huge_page()`: 2 MiB are cleared and copied in one step, from the first page to the last.
  * @own allocAnonFolioFast, devicePrivateLocked, devicePrivateStayed, doDevicePrivate, exclusivePteWritability,
  *   handlePmdFault, handlePresentPte, installTable, mapLargeAnonFolio, pteLockUnchanged, ptepModify,

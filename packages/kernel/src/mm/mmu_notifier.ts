@@ -1,7 +1,6 @@
 /**
  * @linux mm/mmu_notifier.c
- * @omits `clear_flush_young()`, `clear_young()`, `test_young()` and `arch_invalidate_secondary_tlbs()`: a
- *   subscription has the start and the end of an invalidation, `release` and `free_notifier`.
+ * @omits `arch_invalidate_secondary_tlbs()`.
  * @omits Invalidations that must not block (`mmu_notifier_range_blockable()`): every one may sleep.
  * @omits Interval notifiers of two passes (`invalidate_start` and `finish`).
  * @omits Intervals are in a list, not in a tree: they are told in the order in which they came.

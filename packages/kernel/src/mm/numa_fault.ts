@@ -1,7 +1,5 @@
 /**
  * @linux mm/memory.c, mm/migrate.c, mm/mempolicy.c
- * @omits Groups of tasks (`task_numa_group()`), and pages that are moved because tasks share them.
- * @omits Tasks are not moved to where their memory is: only memory moves.
  * @own allocMisplacedDst, cpuPidOf, hasRoom, hintOf, hintUnchanged, moveMisplaced, rebuildMapping, rebuildPte,
  *   rebuiltPte, shouldMigrate
  */

@@ -8,9 +8,6 @@
  *   store.
  * @omits Batches: the pages of a large folio are added, removed and unmapped one entry at a time, each with a step
  *   of its own.
- * @omits `folio_referenced()` waits for the lock of an anon_vma or file that somebody else has, where Linux lets the
- *   folio be taken for used, and counts the mappings of all cgroups, also when one is reclaimed from.
- * @omits `folio_referenced()` asks page tables only: no notifier has `clear_flush_young()`.
  * @omits Entries above PMDs (`folio_add_file_rmap_pud()`).
  * @own dropMapping, dropPmdMapping, exclusiveMissed, exclusiveReplacePte, exclusiveSupported, expectedRefs,
  *   folioAddNewAnonRmapPmd, folioDupAnonRmapPmd, folioDupAnonRmapPte, folioNotifierRange, lockMissed,
@@ -341,6 +338,8 @@ export const LOCKED_VMA = -1;
  * How many mappings have used the folio since it was last asked, by CPUs or by devices: clears their accessed bits, and makes
  * devices forget. One more where idle page tracking has found it used. Not flushed from the TLBs: a stale bit costs reclaim some
  * precision, nothing else. LOCKED_VMA where a locked VMA maps it: then it is marked so, if all of it is in there.
+ * @omits Giving up where the lock of an anon_vma or a file is contended: it waits.
+ * @omits The cgroup that is reclaimed for: uses by others count as well.
  */
 export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   const { m } = k;
@@ -675,6 +674,7 @@ export function exclusiveSupported(k: Kernel, folio: number): number {
 /**
  * The entry no longer maps the page that GUP found (reclaim or migration was faster): try again,
  * rather than fail with an EBUSY that the caller could only retry as well.
+ * @evidence documentation: the changelog of "mm/rmap: avoid -EBUSY from make_device_exclusive()"
  */
 export function* exclusiveMissed(k: Kernel): MaySleep<number> {
   yield* k.m.sched.condResched();

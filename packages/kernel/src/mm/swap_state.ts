@@ -2,7 +2,7 @@
  * @linux mm/swap_state.c
  * @omits Readahead by the neighbours in the address space (`swap_vma_readahead()`), which Linux prefers on devices
  *   without seeks: slots side by side are read.
- * @omits Large folios come in only where they are in the swap cache still; from the device single pages are read.
+ * @omits Reading a large folio at once (`swapin_alloc_folio()` of an order): single pages are read.
  * @omits zswap, zram and devices that are read synchronously.
  * @omits Shadow entries (`swap_cache_get_shadow()`).
  * @own servesSlot, swapInFault
@@ -131,7 +131,11 @@ export function servesSlot(k: Kernel, folio: number, offset: number): boolean {
   return memmap.has(folio, PG.swapcache) && index >= 0 && index < memmap.folioPages(folio);
 }
 
-/** A fault on a swap entry. */
+/**
+ * A fault on a swap entry.
+ * @omits Mapping all of a large folio that the swap cache has: one page is mapped.
+ * @omits Copying at once what a write finds shared: the access faults again.
+ */
 export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;

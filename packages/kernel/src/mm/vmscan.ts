@@ -4,8 +4,7 @@
  * @omits Scan counts balanced by what refaults and by `swappiness` (`get_scan_count()`): each list is scanned in
  *   proportion to its length.
  * @omits Shadow entries and refaults (mm/workingset.c): a page that comes back is not recognised.
- * @omits Mapped executable pages of files stay no longer than others; a file's page that was referenced once is kept
- *   by its entries alone.
+ * @omits Executable pages of files that are mapped are not favoured.
  * @omits memory.low and memory.min protect nothing.
  * @omits Shrinkers are two: the queue of folios to be split, and the huge page of zeros. There is no slab to shrink.
  * @omits Throttling (`reclaim_throttle()`), demotion to slower memory, boosted watermarks, and giving up on a node
