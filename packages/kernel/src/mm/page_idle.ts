@@ -1,3 +1,7 @@
+/**
+ * @linux mm/page_idle.c
+ * @own clearYoungPte, isIdle
+ */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
