@@ -205,7 +205,6 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   if (((mm.vmaAt(start)?.flags ?? 0) & VM.SEALED) !== 0) return -Errno.EPERM;
   if (mm.vmas.length + MOVE_MAP_COUNT >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
   const keepsOld = (flags & Mremap.DONTUNMAP) !== 0;
-  if (keepsOld && !k.overcommit.mayExpandVm(k, mm, mm.vmaAt(start)?.flags ?? 0, newPages)) return -Errno.ENOMEM;
   if ((flags & Mremap.FIXED) !== 0) {
     const error = yield* k.mmap.unmapRange(k, mm, r.newStart, r.newStart + newPages, EventRank.MadeRoom);
     if (error !== 0) return error;
@@ -222,6 +221,8 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
   // Both may have cut the mapping.
   const vma = mm.vmaAt(start);
   if (vma === null || start + oldPages > vma.endVpn) return -Errno.EFAULT;
+  // What was in the way counts no more.
+  if (keepsOld && !k.overcommit.mayExpandVm(k, mm, vma.flags, newPages)) return -Errno.ENOMEM;
   if (keepsOld && (vma.flags & VM.ACCOUNT) !== 0 && !k.overcommit.enoughMemory(k, mm, newPages)) return -Errno.ENOMEM;
   // Of an area of huge pages nothing but FIXED comes here: it cannot grow, nor be left behind.
   const to = (flags & Mremap.FIXED) !== 0 ? r.newStart : k.mmap.getUnmappedAnonArea(k, mm, r.newStart, newPages);
