@@ -9,8 +9,8 @@ import { parseOutput, type Output } from "./output.js";
 
 const MEMORY_BYTES = 2 ** 27;
 const NATIVE_TIMEOUT_MS = 60_000;
-/** Of the CPUs, many times more than any list takes. */
-const TURNS_MAX = 2_000_000_000;
+/** Of the CPUs, between two operations: many times more than a whole list takes. */
+const TURNS_MAX = 5_000_000;
 /**
  * khugepaged scans when the first process asks for huge pages, and every ten seconds after. Where a list is by
  * then is up to the scheduler on either side, so it looks at one range, collapses what is full, and sleeps.
@@ -72,7 +72,12 @@ export class GuestSide {
       before: [...host.lines, ...KHUGEPAGED_SLEEPS],
       operatorOutput: host.around(ignored),
     });
-    const result = linux.runFor(TURNS_MAX);
+    let printed: number;
+    let result;
+    do {
+      printed = out.length;
+      result = linux.runFor(TURNS_MAX);
+    } while (result === null && out.length > printed);
     const text = Buffer.concat(out).toString("latin1");
     if (result === null) throw new Error(`difftest goes on for ever as a guest, after ${text.slice(-200)}`);
     if (result.end === "stuck") throw new Error(`difftest is stuck as a guest: ${result.stuck.join("; ")}`);
