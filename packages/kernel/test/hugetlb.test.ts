@@ -60,6 +60,19 @@ test("PROCMAP_QUERY tells the size of huge pages", () => {
   });
 });
 
+test("a dump asks the file for what is not mapped, page by page", () => {
+  const k = makeKernel({ frames: 8192 });
+  runTask(k, function* (mm) {
+    yield* k.hugetlbPool.setMaxHugePages(k, k.m.hugetlb.defaultHstate, 3);
+    const addr = yield* k.mmap.doMmap(k, mm, 0, 3 * HUGE, RW, MapFlag.SHARED | MapFlag.ANONYMOUS | MapFlag.HUGETLB, null, 0);
+    yield* k.uaccess.putUser32(k, addr + 2 * HUGE, 1);
+    const vma = mm.vmaAt(addr / 4096)!;
+    const present: boolean[] = [];
+    for (let i = 0; i < 3; i++) present.push(yield* k.hugetlb.pagecachePresent(k, vma, (addr + i * HUGE) / 4096 + 5));
+    expect(present).toEqual([false, false, true]);
+  });
+});
+
 describe("a pinned huge page", () => {
   test("stays its owner's when that forks: the child gets a copy at once", () => {
     const k = makeKernel({ frames: 8192 });
