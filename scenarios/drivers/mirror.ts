@@ -41,7 +41,9 @@ function* readAndMap(k: Kernel, mirror: DeviceMirror, vpn: number, write: boolea
     if (error === 0) {
       if (!mutex.tryLock()) yield* mutex.lock();
       const stale = yield* k.mmuNotifier.intervalReadRetry(k, notifier, range.notifierSeq);
-      if (!stale) yield* k.device.deviceMap(k, mirror, vpn, { page: range.pages[0]!, write, atomic: false });
+      // Of memory of the device's own, where its contents are.
+      const page = k.deviceMemory.backingPage(k, range.pages[0]!);
+      if (!stale) yield* k.device.deviceMap(k, mirror, vpn, { page, write, atomic: false });
       if (!mutex.tryUnlock()) yield* mutex.unlock();
       if (!stale) return 0;
     }

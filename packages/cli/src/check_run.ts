@@ -3,7 +3,7 @@ import { dirname, resolve } from "node:path";
 import { Explorer, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
 import { runSearch } from "./check_search.js";
-import { loadDrivers, type LoadedDriver } from "./driver_file.js";
+import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
 import { EmittedFile } from "./emit_c_file.js";
 import { firstLine, UserError } from "./failure.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
@@ -90,11 +90,11 @@ export interface Prepared {
 }
 
 /**
- * Loads a scenario, and the kernel that it is to run on.
+ * Loads a scenario, and the kernel that it is to run on. `modules`: of drivers that have been checked.
  * @throws UserError naming the file and what is wrong with it
  */
-export async function prepare(wish: CheckWish): Promise<Prepared> {
-  const drivers = await loadDrivers(wish.driver);
+export async function prepare(wish: CheckWish, modules = wish.driver.map((file) => new UserModule("driver", file))): Promise<Prepared> {
+  const drivers = await loadDrivers(modules);
   const loaded = await loadScenario(new UserModule("scenario", wish.file), drivers.map(({ driver }) => driver));
   const { overlays, loaded: patches } = await overlaysOf(wish);
   const users: readonly UsersModule[] = [...patches, ...drivers];
@@ -129,8 +129,9 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const module = new UserModule("scenario", wish.file);
     const typeErrors = module.typeErrors();
     if (typeErrors.length > 0) return { complaints: typeErrors.map((error) => module.complaint(error).message) };
+    const drivers = checkDrivers(wish.driver);
     control.begin();
-    const prepared = await prepare(wish);
+    const prepared = await prepare(wish, drivers);
     const { scenario } = prepared;
     const recorder = wish.trace === undefined ? null : new ViolationRecording(wish.trace, scenario, wish);
     const emitted = wish.emitC === undefined ? null : new EmittedFile(wish.emitC, wish);

@@ -17,16 +17,27 @@ const TAKEN = /^(?:hmm_dmirror\d+|null|zero|full|random|urandom|mem|userfaultfd|
 const DRIVERS_MAX = 14;
 
 /**
- * Loads drivers of the user's own: modules whose default export is a `Driver`.
+ * Drivers of the user's own that the compiler has nothing to say against, and that have not run yet.
  * @throws UserError naming the file and what is wrong with it
  */
-export async function loadDrivers(files: readonly string[]): Promise<LoadedDriver[]> {
-  const loaded: LoadedDriver[] = [];
-  for (const file of files) {
+export function checkDrivers(files: readonly string[]): UserModule[] {
+  return files.map((file) => {
     const module = new UserModule("driver", file);
-    const complain = (problem: string): UserError => module.complaint(problem);
     const [typeError] = module.typeErrors();
-    if (typeError !== undefined) throw complain(typeError);
+    if (typeError !== undefined) throw module.complaint(typeError);
+    return module;
+  });
+}
+
+/**
+ * Loads drivers: modules whose default export is a `Driver`.
+ * @throws UserError naming the file and what is wrong with it
+ */
+export async function loadDrivers(modules: readonly UserModule[]): Promise<LoadedDriver[]> {
+  const loaded: LoadedDriver[] = [];
+  for (const module of modules) {
+    const { file } = module;
+    const complain = (problem: string): UserError => module.complaint(problem);
     const exported = await module.load();
     const wrong = driverFault(exported);
     if (wrong !== null) throw complain(wrong);
@@ -37,7 +48,7 @@ export async function loadDrivers(files: readonly string[]): Promise<LoadedDrive
       if (same !== undefined) throw complain(`${other.file} has a device ${same.name} already`);
     }
     if (loaded.length === DRIVERS_MAX) throw complain(`there can be ${DRIVERS_MAX} drivers, and this is one more`);
-    loaded.push({ file, path: module.path, sources: module.sources, driver });
+    loaded.push({ file, path: module.path, sources: [module.path, ...module.sources], driver });
   }
   return loaded;
 }

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
-import { loadDrivers, type LoadedDriver } from "./driver_file.js";
+import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
 import { openMount, type Mount } from "./host_mount.js";
 import { Interrupt } from "./interrupt.js";
 import { Recording, type RunDescription } from "./recording.js";
@@ -120,7 +120,7 @@ function headOf(program: string, args: readonly string[], options: RunOptions): 
 export async function run(path: string, args: readonly string[], options: RunOptions): Promise<number> {
   const program = readProgram(path);
   const { overlays, loaded } = await overlaysOf(options);
-  const drivers = await loadDrivers(options.driver);
+  const drivers = await loadDrivers(checkDrivers(options.driver));
   const recording = options.trace === undefined ? null : new Recording(options.trace, options.traceFunctions === true, headOf(path, args, options));
   const host = options.likeHost === true ? new LikeHost() : null;
   const interrupt = new Interrupt();
