@@ -6,7 +6,7 @@ const patch: UserPatch = {
   title: "mmu_notifier_clear_young() in idle page tracking",
   apply: () => ({
     mmuNotifier: {
-      *clearYoung(): Atomic<boolean> {
+      *mmuNotifierClearYoung(): Atomic<boolean> {
         yield* [];
         return false;
       },

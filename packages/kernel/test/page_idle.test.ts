@@ -53,7 +53,7 @@ test("reclaim, and idle page tracking, count what a device has used as used", ()
     expect(yield* k.rmap.folioReferenced(k, folio)).toBe(1);
     expect(yield* k.rmap.folioReferenced(k, folio)).toBe(0);
     device.young = true;
-    expect([yield* k.mmuNotifier.testYoung(k, mm, addr / 4096), device.young]).toEqual([true, true]);
+    expect([yield* k.mmuNotifier.mmuNotifierTestYoung(k, mm, addr / 4096), device.young]).toEqual([true, true]);
     expect([yield* k.rmap.folioReferenced(k, folio), device.young]).toEqual([1, false]);
     device.young = true;
     yield* mark(k, folio);

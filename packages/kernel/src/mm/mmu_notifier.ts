@@ -271,17 +271,17 @@ function* eachNotifier(k: Kernel, mm: Mm, call: (notifier: MmuNotifier) => MaySl
 /* Reclaim, and idle page tracking, ask who has used memory: devices among them, as KVM's guests. */
 
 /** Whether a subscriber has used a range lately; they forget it (mmu_notifier_clear_flush_young()). Under page-table locks. */
-export function* clearFlushYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
+export function* mmuNotifierClearFlushYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
   return yield* anyYoung(k, mm, (notifier) => notifier.clearFlushYoung?.(k, mm, startVpn, endVpn));
 }
 
 /** The same without a flush: what they have cached may be used unnoticed (mmu_notifier_clear_young()). */
-export function* clearYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
+export function* mmuNotifierClearYoung(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<boolean> {
   return yield* anyYoung(k, mm, (notifier) => notifier.clearYoung?.(k, mm, startVpn, endVpn));
 }
 
 /** Whether a subscriber has used a page lately; nobody forgets it (mmu_notifier_test_young()). */
-export function* testYoung(k: Kernel, mm: Mm, vpn: number): Atomic<boolean> {
+export function* mmuNotifierTestYoung(k: Kernel, mm: Mm, vpn: number): Atomic<boolean> {
   return yield* anyYoung(k, mm, (notifier) => notifier.testYoung?.(k, mm, vpn));
 }
 

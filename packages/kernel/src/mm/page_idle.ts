@@ -59,7 +59,7 @@ export function* pageIdleClearPteRefsOne(k: Kernel, folio: number, vma: Vma, vpn
   while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
     if (yield* k.pageIdle.clearYoungPte(k, vma, walk.vpn, walk.entry)) referenced = true;
     const end = walk.huge ? walk.vpn + HPAGE_PMD_NR : walk.vpn + 1;
-    if (yield* k.mmuNotifier.clearYoung(k, vma.mm, walk.vpn, end)) referenced = true;
+    if (yield* k.mmuNotifier.mmuNotifierClearYoung(k, vma.mm, walk.vpn, end)) referenced = true;
   }
   if (!referenced) return true;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;

@@ -357,7 +357,7 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
     while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
       if (!ptePresent(m.pt.flags(walk.entry))) continue;
       const old = yield* k.memory.ptepModify(k, vma.mm, walk.vpn, walk.entry, (flags) => flags & ~PTE.A);
-      const device = yield* k.mmuNotifier.clearFlushYoung(k, vma.mm, walk.vpn, walk.huge ? walk.vpn + HPAGE_PMD_NR : walk.vpn + 1);
+      const device = yield* k.mmuNotifier.mmuNotifierClearFlushYoung(k, vma.mm, walk.vpn, walk.huge ? walk.vpn + HPAGE_PMD_NR : walk.vpn + 1);
       if ((old & PTE.A) !== 0 || device) referenced++;
     }
     if (!m.memmap.has(folio, PG.idle | PG.young)) return true;
