@@ -114,6 +114,28 @@ static void asked(const char *what, char *p)
 	print("%s: %d mode %x nodes %x\n", what, result, (unsigned long)mode, nodes[0]);
 }
 
+/* The policy of a file in memory is its own: who maps it elsewhere has it, too. */
+static void shared(long nodes)
+{
+	int fd = (int)syscall3(__NR_memfd_create, "shared", 0, 0);
+	char *p;
+	char *q;
+
+	syscall3(__NR_ftruncate, fd, PAGES * PAGE_SIZE, 0);
+	p = (char *)syscall6(__NR_mmap, 0, PAGES * PAGE_SIZE, RW, MAP_SHARED, fd, 0);
+	q = (char *)syscall6(__NR_mmap, 0, PAGES * PAGE_SIZE, RW, MAP_SHARED, fd, 0);
+	print("half of a file: %d\n", syscall6(__NR_mbind, (long)p, PAGES / 2 * PAGE_SIZE, MPOL_BIND, (long)&nodes, 65, 0));
+	asked("by the other mapping", q + PAGE_SIZE);
+	asked("the other half", q + PAGES / 2 * PAGE_SIZE);
+	print("its second page: %d\n", syscall6(__NR_mbind, (long)(q + PAGE_SIZE), PAGE_SIZE, MPOL_PREFERRED, (long)&nodes, 65, 0));
+	asked("by the first", p + PAGE_SIZE);
+	asked("behind it", p + 2 * PAGE_SIZE);
+	touch(q);
+	where("its pages", q);
+	print("by default again: %d\n", syscall6(__NR_mbind, (long)p, PAGES * PAGE_SIZE, MPOL_DEFAULT, 0, 0, 0));
+	asked("by the other mapping", q + PAGE_SIZE);
+}
+
 static void one(void)
 {
 	static const struct {
@@ -190,6 +212,7 @@ static void one(void)
 	print(" %d", syscall4(__NR_set_mempolicy_home_node, q + 1, PAGE_SIZE, 0, 0));
 	print(" %d\n", syscall4(__NR_set_mempolicy_home_node, q, 0, 0, 0));
 	maps("with a home", p);
+	shared(1);
 	policy(MPOL_INTERLEAVE, 1);
 	print("next: %d", syscall5(__NR_get_mempolicy, &node, 0, 0, 0, MPOL_F_NODE));
 	print(" %d\n", (long)node);
@@ -254,6 +277,7 @@ static void two(void)
 	touch(p);
 	maps("relative", p);
 	p = map();
+	shared(2);
 	print("of the task: %d\n", policy(MPOL_BIND, 2));
 	touch(p);
 	maps("of the task", p);

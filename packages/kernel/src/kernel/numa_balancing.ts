@@ -6,10 +6,9 @@
  * @own scanPeriodMs, scans, setAccessPid
  */
 import type { Kernel } from "../kernel.js";
-import { VM, VM_ACCESS, VM_SPECIAL, type Mm, type Vma } from "../mm/mm_types.js";
+import { VM, VM_ACCESS, type Mm, type Vma } from "../mm/mm_types.js";
 import { NUMA_NO_NODE } from "../mm/nodes.js";
 import type { HintFault } from "../mm/numa_fault.js";
-import { MpolFlag } from "../mm/mempolicy.js";
 import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Op } from "./op.js";
 import type { Task } from "./sched.js";
@@ -161,9 +160,8 @@ function forgetPids(k: Kernel, mm: Mm, numa: VmaNuma): void {
  * can only be read of a file (each node may have its own use of a library), and what nobody may access.
  */
 export function scans(k: Kernel, vma: Vma): boolean {
-  if (!k.mbind.vmaMigratable(k, vma) || vma.isHugetlb || vma.ops?.isMixedMap === true || (vma.flags & VM_SPECIAL & VM.PFNMAP) !== 0) return false;
-  const policy = k.mempolicy.getVmaPolicy(k, vma);
-  if (policy !== null && (policy.flags & MpolFlag.NUMA_BALANCING) === 0) return false;
+  if (!k.mbind.vmaMigratable(k, vma) || vma.isHugetlb || vma.ops?.isMixedMap === true) return false;
+  if (!k.mempolicy.vmaPolicyMof(k, vma)) return false;
   if (vma.file !== null && (vma.flags & (VM.READ | VM.WRITE)) === (VM.READ as number)) return false;
   return (vma.flags & VM_ACCESS) !== 0;
 }

@@ -1,8 +1,7 @@
 /**
  * @linux mm/mempolicy.c
- * @omits The policy of shared memory is the mapping's, not the file's.
  * @own allocByPolicy, allocOn, allocOnNode, isZero, migrateQueued, moveFoliosToNode, nodeOfPage, queueVma,
- *   setHomeNode
+ *   setHomeNode, setPolicy
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
@@ -15,6 +14,7 @@ import { MigrateMode } from "./migrate_mode.js";
 import { VM, type Mm, type Vma } from "./mm_types.js";
 import { NUMA_NO_NODE } from "./nodes.js";
 import { PG } from "./page.js";
+import { shmemInode } from "./shmem_inode.js";
 import type { NewFolio } from "./migrate.js";
 
 /** MPOL_MF_*: what is done with pages that lie where they should not. */
@@ -71,11 +71,22 @@ export function* mbindRange(k: Kernel, mm: Mm, start: number, end: number, polic
     const vma = mm.vmaAt(vpn);
     if (vma === null) return -Errno.EFAULT;
     const stop = Math.min(end, vma.endVpn);
-    const part = yield* k.vma.modifyVma(k, mm, vma, vpn, stop, vma.flags, policy);
-    if (typeof part === "number") return part;
+    const error = yield* k.mbind.setPolicy(k, mm, vma, vpn, stop, policy);
+    if (error !== 0) return error;
     vpn = stop;
   }
   return 0;
+}
+
+/** Gives a part of a VMA a policy, and of a file in memory the pages that it maps: 0 or a negated errno. */
+export function* setPolicy(k: Kernel, mm: Mm, vma: Vma, start: number, end: number, policy: Mempolicy | null): MaySleep<number> {
+  const inode = vma.ops?.isShmem === true ? shmemInode(vma.file) : null;
+  if (inode !== null) {
+    if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
+    inode.policy.set(vma.linearIndex(start), vma.linearIndex(end), policy);
+  }
+  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, vma.flags, policy);
+  return typeof part === "number" ? part : 0;
 }
 
 /** set_mempolicy_home_node(2): 0; -ENOENT where no VMA of the range has a policy, -EOPNOTSUPP for one that has no home. */
@@ -93,8 +104,7 @@ export function* setHomeNode(k: Kernel, mm: Mm, start: number, end: number, home
         result = -Errno.EOPNOTSUPP;
         break;
       }
-      const part = yield* k.vma.modifyVma(k, mm, vma, from, stop, vma.flags, { ...policy, homeNode });
-      result = typeof part === "number" ? part : 0;
+      result = yield* k.mbind.setPolicy(k, mm, vma, from, stop, { ...policy, homeNode });
       if (result < 0) break;
     }
     vpn = stop;

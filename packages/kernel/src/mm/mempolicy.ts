@@ -1,17 +1,19 @@
 /**
  * @linux mm/mempolicy.c
  * @omits Cpusets: a policy's nodes are those that are online, and are never rebound.
- * @omits Policies of files in memory (`shared_policy`): a mapping has its own.
+ * @omits The mount option `mpol` of tmpfs.
  * @omits Weights that Linux computes by bandwidth (`weighted_interleave_auto`).
  * @omits Bulk allocation by policy.
- * @own interleaveNode, modeFlagsError, newPolicy, nextInterleaveNode, nodeList, policyNodes, policyText, samePolicy,
+ * @own interleaveIndex, interleaveNode, modeFlagsError, newPolicy, nextInterleaveNode, nodeList, ownPolicy, policyNodes, policyText, samePolicy,
  *   shownNodes, taskNodes, thisNode, vmaNodes
  */
 import { Errno } from "../kernel/errno.js";
+import { Op } from "../kernel/op.js";
 import type { Task } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
 import type { Vma } from "./mm_types.js";
 import { NUMA_NO_NODE, Nodes } from "./nodes.js";
+import { shmemInode } from "./shmem_inode.js";
 
 /** MPOL_*, as the ABI has them (Documentation/admin-guide/mm/numa_memory_policy.rst). */
 export enum Mpol {
@@ -112,16 +114,38 @@ export function samePolicy(a: Mempolicy | null, b: Mempolicy | null): boolean {
   return a.mode === b.mode && a.flags === b.flags && a.nodes === b.nodes && a.homeNode === b.homeNode && stored;
 }
 
-/** The policy for a page of a VMA: its own, or that of the task. */
-export function getVmaPolicy(k: Kernel, vma: Vma): Mempolicy | null {
-  return vma.policy ?? k.m.current!.thread.mempolicy;
+/** The policy that was set for a page of a VMA: the file's, where it maps one in memory, else its own; null for none. */
+export function ownPolicy(k: Kernel, vma: Vma, vpn: number): Mempolicy | null {
+  const inode = vma.ops?.isShmem === true ? shmemInode(vma.file) : null;
+  if (inode === null) return vma.policy;
+  k.m.touches(Op.Inode, inode.ino);
+  return inode.policy.lookup(vma.linearIndex(vpn));
+}
+
+/** The policy for a page of a VMA: what was set for it, or that of the task. */
+export function getVmaPolicy(k: Kernel, vma: Vma, vpn: number): Mempolicy | null {
+  return k.mempolicy.ownPolicy(k, vma, vpn) ?? k.m.current!.thread.mempolicy;
+}
+
+/** Whether balancing may move what is in a VMA (vma_policy_mof()): not what was put in place, nor files in memory unless they were told so. */
+export function vmaPolicyMof(k: Kernel, vma: Vma): boolean {
+  const own = k.mempolicy.ownPolicy(k, vma, vma.startVpn);
+  if (vma.ops?.isShmem === true) return own !== null && (own.flags & MpolFlag.NUMA_BALANCING) !== 0;
+  const policy = own ?? k.m.current!.thread.mempolicy;
+  return policy === null || (policy.flags & MpolFlag.NUMA_BALANCING) !== 0;
 }
 
 /** Where the memory for a page of a VMA, or for a folio of an order around it, is to come from; null where there is no choice. */
 export function vmaNodes(k: Kernel, vma: Vma, vpn: number, order = 0): AllocNodes | null {
   if (k.m.nodes.count === 1) return null;
-  const policy = k.mempolicy.getVmaPolicy(k, vma);
-  return policy === null ? null : k.mempolicy.policyNodes(k, policy, vma.linearIndex(vpn) >> order);
+  const policy = k.mempolicy.getVmaPolicy(k, vma, vpn);
+  return policy === null ? null : k.mempolicy.policyNodes(k, policy, k.mempolicy.interleaveIndex(k, vma, vpn, order));
+}
+
+/** Where in the turns of nodes a page is: files in memory begin at different ones. */
+export function interleaveIndex(_k: Kernel, vma: Vma, vpn: number, order: number): number {
+  const inode = vma.ops?.isShmem === true ? shmemInode(vma.file) : null;
+  return (inode?.ino ?? 0) + (vma.linearIndex(vpn) >> order);
 }
 
 /** Where memory of the current task's that is no VMA's is to come from; null for the node that it runs on. */

@@ -201,7 +201,7 @@ export function* mpolMisplaced(k: Kernel, vma: Vma, vpn: number, folio: number, 
   const { m } = k;
   const here = m.nodes.ofCpu(m.cpu);
   const current = m.nodes.of(folio);
-  const policy = k.mempolicy.getVmaPolicy(k, vma);
+  const policy = k.mempolicy.getVmaPolicy(k, vma, vpn);
   if (policy === null) {
     if (current === here) return NUMA_NO_NODE;
     return (yield* k.numaFault.shouldMigrate(k, folio, here)) ? here : NUMA_NO_NODE;
@@ -209,7 +209,7 @@ export function* mpolMisplaced(k: Kernel, vma: Vma, vpn: number, folio: number, 
   // Who has said where memory is to be, and not that it may move, is not moved.
   if ((policy.flags & MpolFlag.NUMA_BALANCING) === 0) return NUMA_NO_NODE;
   if (policy.mode !== Mpol.BIND && policy.mode !== Mpol.PREFERRED_MANY) {
-    const { node } = k.mempolicy.policyNodes(k, policy, vma.linearIndex(vpn) >> (huge ? 9 : 0));
+    const { node } = k.mempolicy.policyNodes(k, policy, k.mempolicy.interleaveIndex(k, vma, vpn, huge ? 9 : 0));
     return node === current ? NUMA_NO_NODE : node;
   }
   if ((policy.nodes & (1 << here)) === 0 || current === here) return NUMA_NO_NODE;

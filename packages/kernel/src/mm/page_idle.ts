@@ -1,6 +1,6 @@
 /**
  * @linux mm/page_idle.c
- * @own clearYoungPte, isIdle
+ * @own bitmapRead, bitmapWrite, clearYoungPte, isIdle
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";

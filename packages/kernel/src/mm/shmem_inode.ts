@@ -3,6 +3,7 @@ import { WaitQueue } from "../kernel/sched.js";
 import type { Machine } from "../machine.js";
 import type { OpenFile } from "../fs/vfs.js";
 import type { AddressSpace, MappingHost } from "./address_space.js";
+import { SharedPolicy } from "./shared_policy.js";
 
 /** F_SEAL_*: what can be done to a memfd no more. */
 export enum Seal {
@@ -64,6 +65,8 @@ export interface HolePunch {
 /** A file in memory: of a tmpfs, a memfd, or what stands behind shared anonymous memory. */
 export class ShmemInode implements MappingHost {
   readonly ino: number;
+  /** Where its pages are to be. */
+  readonly policy = new SharedPolicy();
   size = 0;
   nlink = 1;
   uid = 0;

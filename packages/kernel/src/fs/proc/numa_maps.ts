@@ -34,7 +34,7 @@ export function* showNumaMaps(k: Kernel, mm: Mm): MaySleep<string> {
   for (const vma of mm.vmas) {
     const stats = new NumaStats();
     yield* k.numaMaps.gatherNumaStats(k, vma, stats);
-    text += numaLine(vma, vma.policy ?? owner?.thread.mempolicy ?? null, stats);
+    text += numaLine(vma, k.mempolicy.ownPolicy(k, vma, vma.startVpn) ?? owner?.thread.mempolicy ?? null, stats);
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   yield* k.fork.mmput(k, mm);

@@ -109,7 +109,7 @@ const get_mempolicy: Handler = function* (t, [address, mask, maxNode, where, fla
     const vpn = Math.floor(where! / PAGE_SIZE);
     const vma = mm.vmaAt(vpn);
     if (vma === null) return -Errno.EFAULT;
-    policy = vma.policy;
+    policy = k.mempolicy.ownPolicy(k, vma, vpn);
     if ((what & MpolF.NODE) !== 0) {
       // The node of a page that is there, or is brought in for it.
       if ((yield* k.uaccess.getUser64(k, Math.floor(where! / 8) * 8)) === null) return -Errno.EFAULT;
@@ -236,7 +236,7 @@ const migrate_pages: Handler = function* (t, [pid, maxNode, from, to]) {
 const MODES = F.oneOf({ 0: "MPOL_DEFAULT", 1: "MPOL_PREFERRED", 2: "MPOL_BIND", 3: "MPOL_INTERLEAVE", 4: "MPOL_LOCAL", 5: "MPOL_PREFERRED_MANY", 6: "MPOL_WEIGHTED_INTERLEAVE" });
 
 export const NUMA: readonly (readonly [number, Syscall])[] = [
-  [235, call("mbind", [F.POINTER, F.SIZE, MODES, F.POINTER, F.SIZE, F.flags([[1, "MPOL_MF_STRICT"], [2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], mbind, "the policy of shared memory is the mapping's, not the file's")],
+  [235, call("mbind", [F.POINTER, F.SIZE, MODES, F.POINTER, F.SIZE, F.flags([[1, "MPOL_MF_STRICT"], [2, "MPOL_MF_MOVE"], [4, "MPOL_MF_MOVE_ALL"]])], mbind)],
   [236, call("get_mempolicy", [F.OUT, F.OUT, F.SIZE, F.POINTER, F.flags([[1, "MPOL_F_NODE"], [2, "MPOL_F_ADDR"], [4, "MPOL_F_MEMS_ALLOWED"]])], get_mempolicy)],
   [237, call("set_mempolicy", [MODES, F.POINTER, F.SIZE], set_mempolicy)],
   [238, call("migrate_pages", [F.INT, F.SIZE, F.POINTER, F.POINTER], migrate_pages)],
