@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { benchmark, exploration } from "@faultline/checker";
 import { resolvePatches } from "@faultline/kernel";
-import { LinuxMachine, parseElf, warmUp } from "@faultline/riscv";
+import { LinuxMachine, warmUp } from "@faultline/riscv";
 import Table from "cli-table3";
 import { createJiti } from "jiti";
 import { besideSpin, check } from "./spin.mjs";
@@ -43,7 +43,6 @@ function guest(name, args) {
     swapBytes: 0,
     cpus: 1,
     seed: 1,
-    image: parseElf(bytes),
     bytes,
     path: `/${name}`,
     argv: [name, ...args],

@@ -103,7 +103,6 @@ export function ran(name: string, args: readonly string[], base64: string, seed:
     swapBytes: 32 * 2 ** 20,
     cpus: 2,
     seed,
-    image: parseElf(bytes),
     bytes,
     path: `/bin/${name}`,
     argv: [name, ...args],

@@ -352,7 +352,7 @@ export class Invariants implements EventSink {
   afterExit(): void {
     const { m } = this.k;
     this.trackedReferences(true);
-    const missing = this.freeAtBoot - this.freeFrames();
+    const missing = this.freeAtBoot - this.freeFrames() - this.cachedPages();
     if (missing !== 0) {
       const left: string[] = [];
       for (let page = 0; page < m.memmap.nrPages; page++) {
@@ -361,6 +361,20 @@ export class Invariants implements EventSink {
       this.fail("leak", `${missing} frames are not free after everything has exited: ${left.join(", ") || "none has references"}`);
     }
     if (m.swap.used !== 0) this.fail("leak", `${m.swap.used} swap slots are in use after everything has exited`);
+  }
+
+  /** Pages that stay in memory for the next one to read their files; nobody else has a reference to them. */
+  private cachedPages(): number {
+    const { memmap, mappings } = this.k.m;
+    let pages = 0;
+    for (const { host, entries } of mappings.all()) {
+      if (host.cached !== true) continue;
+      for (const page of entries.values()) {
+        pages++;
+        if (memmap.refcount[page] !== 1) this.fail("leak", `${this.frame(page)}, of a file that nobody has mapped, is still held${this.heldText(page)}`, { page });
+      }
+    }
+    return pages;
   }
 
   private tableBooks(mm: Mm): void {

@@ -190,7 +190,7 @@ async function runAsGuest(
   for (;;) {
     const result = linux.runFor(TURNS);
     if (result !== null) {
-      if (linux.loadError !== 0) throw new UserError("the machine is too small for the program (--memory)");
+      if (linux.loadFailure !== null) throw new UserError("the machine is too small for the program (--memory)");
       if (result.end === "stuck") throw new UserError(`as a guest it is stuck for good: ${result.stuck.join("; ")}`);
       const { status } = result;
       const end = status === null ? "status 0" : "signal" in status ? signalName(status.signal) : `status ${status.code}`;

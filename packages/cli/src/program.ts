@@ -102,7 +102,7 @@ function buildProgram(finish: (status: number) => void): Command {
   const command = (name: string): Command => program.command(name).helpOption("-h, --help", "print this help");
 
   command("run")
-    .description("run a static riscv64 Linux program")
+    .description("run a riscv64 Linux program")
     .argument("<PROGRAM>", "a statically linked riscv64 ELF file")
     .argument("[ARGS...]", "its arguments")
     .usage("[options] PROGRAM [ARGS...]")

@@ -1,7 +1,8 @@
 import { readFileSync, statSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, posix } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
+import { describeErrno, Errno } from "@faultline/kernel";
+import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type LoadFailure, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
 import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
@@ -116,6 +117,24 @@ function headOf(program: string, args: readonly string[], options: RunOptions): 
   return { program, args, release, without, patches: patch, memory, swap, cpus, seed, before: before.map(text), lines: lines.map(text) };
 }
 
+/** In one line, why a program could not be loaded. */
+function describeLoadFailure({ errno, interpreter }: LoadFailure, path: string, { memory }: RunOptions): string {
+  if (errno === Errno.ENOMEM) return `a machine of ${formatSize(memory)} is too small for ${basename(path)}`;
+  if (interpreter === null) return `${path} cannot be loaded: ${describeErrno(errno)}`;
+  const name = printable(interpreter);
+  const folder = printable(posix.dirname(interpreter));
+  const way = `--mount FOLDER:${folder} with the folder of this computer that has it (Debian: ${DEBIAN_SYSROOT}), or link it with -static`;
+  if (errno === Errno.ENOENT) return `${path} is dynamically linked, and the guest has no ${name}: ${way}`;
+  return `${path} is dynamically linked, and ${name} cannot run it: ${describeErrno(errno)}`;
+}
+
+/** Where Debian's libc6-riscv64-cross has the interpreter and the libraries. */
+const DEBIAN_SYSROOT = "/usr/riscv64-linux-gnu/lib";
+
+function printable(path: string): string {
+  return path.replaceAll(/[^\x20-\x7e]/g, "?");
+}
+
 /** Runs a program on a machine; returns the command's exit status. */
 export async function run(path: string, args: readonly string[], options: RunOptions): Promise<number> {
   const program = readProgram(path);
@@ -197,9 +216,7 @@ export async function run(path: string, args: readonly string[], options: RunOpt
   }
   if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
   if (result === null) return interrupt.raised ? EXIT_INTERRUPTED : EXIT_BROKEN_PIPE;
-  if (linux.loadError !== 0) {
-    throw new UserError(`a machine of ${formatSize(options.memory)} is too small for ${basename(path)}`);
-  }
+  if (linux.loadFailure !== null) throw new UserError(describeLoadFailure(linux.loadFailure, path, options));
   if (result.end === "stuck") {
     stderr.text("faultline: every thread is stuck for good:\n");
     for (const line of result.stuck) stderr.text(`  ${line}\n`);

@@ -152,6 +152,6 @@ ${pc.bold("Try next:")}
       programs/prebuilt/exclusive-check 64
   ${run} --do 'cat /proc/$PID/smaps' programs/prebuilt/exclusive-swap 64
   npx faultline patches          what can be undone, one by one, with --without
-  npx faultline run --help       any static riscv64 Linux program will do
+  npx faultline run --help       any riscv64 Linux program will do
 `;
 }

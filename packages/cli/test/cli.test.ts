@@ -25,7 +25,7 @@ describe("what the command says of itself", () => {
         -h, --help                            print this help
 
       Commands:
-        run [options] <PROGRAM> [ARGS...]     run a static riscv64 Linux program
+        run [options] <PROGRAM> [ARGS...]     run a riscv64 Linux program
         check [options] <SCENARIO.ts>         explore the schedules of a scenario, and
                                               check each of them
         fuzz [options]                        run random programs on random schedules,
@@ -45,7 +45,7 @@ describe("what the command says of itself", () => {
     expect(faultline(["run", "--help"]).stdout).toMatchInlineSnapshot(`
       "Usage: faultline run [options] PROGRAM [ARGS...]
 
-      run a static riscv64 Linux program
+      run a riscv64 Linux program
 
       Arguments:
         PROGRAM                 a statically linked riscv64 ELF file

@@ -133,23 +133,43 @@ describe("bad input: one line that says what and why, status 125", () => {
   });
 
   test("a machine too small for the program", () => {
-    // A program whose only segment is far larger in the file than the machine: a copy of hello, padded.
-    const elf = Buffer.from(readFileSync(join(ROOT, HELLO)));
-    const size = 8 * 2 ** 20;
-    const big = Buffer.concat([elf, Buffer.alloc(size)]);
-    const phoff = Number(big.readBigUInt64LE(32));
-    const phnum = big.readUInt16LE(56);
-    for (let i = 0; i < phnum; i++) {
-      const at = phoff + 56 * i;
-      // The last segment grows to the end of the file.
-      if (big.readUInt32LE(at) !== 1 || Number(big.readBigUInt64LE(at + 8)) < 0x2000) continue;
-      const length = BigInt(big.length) - big.readBigUInt64LE(at + 8);
-      big.writeBigUInt64LE(length, at + 32);
-      big.writeBigUInt64LE(length, at + 40);
-    }
-    withFiles({ big }, (folder) => {
-      expect(faultline(["run", join(folder, "big")]).stdout).toBe("hello from a riscv64 program\n");
-      expect(complaint(["run", "--memory", "4M", "--swap", "0", "big"], folder)).toBe("a machine of 4M is too small for big");
+    // A copy of hello whose last segment has 64 GiB of zeros behind it, or is much longer in the file.
+    const elf = readFileSync(join(ROOT, HELLO));
+    const phoff = Number(elf.readBigUInt64LE(32));
+    let last = phoff;
+    for (let i = 0; i < elf.readUInt16LE(56); i++) if (elf.readUInt32LE(phoff + 56 * i) === 1) last = phoff + 56 * i;
+    const zeros = Buffer.from(elf);
+    zeros.writeBigUInt64LE(2n ** 36n, last + 40);
+    const long = Buffer.concat([elf, Buffer.alloc(8 * 2 ** 20)]);
+    const length = BigInt(long.length) - long.readBigUInt64LE(last + 8);
+    long.writeBigUInt64LE(length, last + 32);
+    long.writeBigUInt64LE(length, last + 40);
+    withFiles({ zeros, long }, (folder) => {
+      expect(complaint(["run", "--memory", "4M", "--swap", "0", "zeros"], folder)).toBe("a machine of 4M is too small for zeros");
+      // What is not touched of a file needs no memory.
+      expect(faultline(["run", "--memory", "4M", "--swap", "0", join(folder, "long")]).stdout).toBe("hello from a riscv64 program\n");
+    });
+  });
+
+  test("a program whose interpreter is not among the guest's files", () => {
+    const elf = readFileSync(join(ROOT, HELLO));
+    const interpreter = Buffer.from("/lib/ld-linux-riscv64-lp64d.so.1\0");
+    const dynamic = (name: Buffer): Buffer => {
+      const file = Buffer.concat([elf, name]);
+      const phoff = Number(file.readBigUInt64LE(32));
+      for (let at = phoff; at < phoff + 56 * file.readUInt16LE(56); at += 56) {
+        if (file.readUInt32LE(at) !== 0x6474e551) continue;
+        file.writeUInt32LE(3, at);
+        file.writeBigUInt64LE(BigInt(elf.length), at + 8);
+        file.writeBigUInt64LE(BigInt(name.length), at + 32);
+      }
+      return file;
+    };
+    withFiles({ dynamic: dynamic(interpreter), itself: dynamic(Buffer.from("/proc/self/status\0")) }, (folder) => {
+      expect(complaint(["run", "dynamic"], folder)).toBe(
+        "dynamic is dynamically linked, and the guest has no /lib/ld-linux-riscv64-lp64d.so.1: --mount FOLDER:/lib with the folder of this computer that has it (Debian: /usr/riscv64-linux-gnu/lib), or link it with -static",
+      );
+      expect(complaint(["run", "itself"], folder)).toBe("itself is dynamically linked, and /proc/self/status cannot run it: EACCES (Permission denied)");
     });
   });
 

@@ -7,7 +7,7 @@ export { disassemble } from "./isa/disassemble.js";
 export type { OperandName, Operands } from "./isa/formats.js";
 export { CSR_NAMES, F_NAMES, X_NAMES } from "./isa/registers.js";
 export { decode, encode, INSTRUCTIONS, instructionSize, type Decoded, type Extension, type Instruction } from "./isa/table.js";
-export { exitCodeOf, LinuxMachine, MountError, type HostMount, type LinuxOptions, type LinuxResult } from "./abi/linux.js";
+export { exitCodeOf, LinuxMachine, MountError, type HostMount, type LinuxOptions, type LoadFailure, type LinuxResult } from "./abi/linux.js";
 export { ScenarioGuests, type GuestProgram } from "./abi/scenario_guests.js";
 export { parseOperatorLine, type OperatorLine, type OperatorOutput } from "./abi/operator.js";
 export { SYSCALLS } from "./abi/syscalls/table.js";

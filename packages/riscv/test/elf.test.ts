@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { interpreterPath } from "../src/elf/load.js";
 import { ElfError, parseElf } from "../src/index.js";
 import { writeElf, type ElfSpec } from "./elf-file.js";
 
@@ -23,10 +24,15 @@ function patched(...changes: [offset: number, ...bytes: number[]][]): Uint8Array
 const segment = (change: object): Uint8Array =>
   writeElf({ ...GOOD, segments: [{ vaddr: 0x10000, bytes: CODE, flags: 5, ...change }] });
 
+const text = new TextEncoder();
+/** A program whose PT_INTERP holds a text. */
+const dynamic = (name: string): Uint8Array =>
+  writeElf({ ...GOOD, segments: [...GOOD.segments, { vaddr: 0x30000, bytes: text.encode(name), flags: 4, type: 3 }] });
+
 describe("parseElf", () => {
   it("describes an executable", () => {
     const image = parseElf(writeElf(GOOD));
-    expect(image).toMatchObject({ type: "exec", entry: 0x10010, phdr: 0, phentsize: 56, phnum: 2, execStack: true });
+    expect(image).toMatchObject({ type: "exec", entry: 0x10010, phdr: 0, phentsize: 56, phnum: 2, interpreter: null, execStack: false });
     expect(image.segments).toEqual([
       { vaddr: 0x10000, memsz: 64, offset: 4096, filesz: 64, read: true, write: false, exec: true, align: 4096 },
       { vaddr: 0x20ff0, memsz: 0x3000, offset: 0x1ff0, filesz: 32, read: true, write: true, exec: false, align: 4096 },
@@ -52,11 +58,19 @@ describe("parseElf", () => {
     const stack = (flags: number): ElfSpec => ({
       ...GOOD, segments: [...GOOD.segments, { vaddr: 0, bytes: new Uint8Array(0), flags, type: 0x6474e551 }],
     });
+    // On riscv a stack is not executable unless a program says so.
+    expect(parseElf(writeElf(GOOD)).execStack).toBe(false);
     expect(parseElf(writeElf(stack(6))).execStack).toBe(false);
     expect(parseElf(writeElf(stack(7))).execStack).toBe(true);
   });
 
-  const text = new TextEncoder();
+  it("reads PT_INTERP", () => {
+    const file = dynamic("/lib/ld.so\0");
+    const image = parseElf(file);
+    expect(interpreterPath(file, image)).toBe("/lib/ld.so");
+    expect(interpreterPath(writeElf(GOOD), parseElf(writeElf(GOOD)))).toBeNull();
+  });
+
   it.each<[why: string, file: Uint8Array, message: string]>([
     ["empty", new Uint8Array(0), "is not an ELF file"],
     ["a script", text.encode("#!/bin/sh\necho hello, this is long enough\n"), "is not an ELF file"],
@@ -71,8 +85,9 @@ describe("parseElf", () => {
     ["an unknown machine", writeElf({ ...GOOD, machine: 9999 }), "is for machine 9999, not riscv64"],
     ["an object file", writeElf({ ...GOOD, type: 1 }), "is not an executable but a relocatable object (.o); link it"],
     ["a core dump", writeElf({ ...GOOD, type: 4 }), "is not an executable but a core dump"],
-    ["dynamic", writeElf({ ...GOOD, segments: [...GOOD.segments, { vaddr: 0x30000, bytes: text.encode("/lib/ld-linux-riscv64-lp64d.so.1\0"), flags: 4, type: 3 }] }),
-      "is dynamically linked (wants /lib/ld-linux-riscv64-lp64d.so.1); link it with -static"],
+    ["no interpreter's name", dynamic("\0\0"), "has a name of its interpreter that is empty, too long or without an end"],
+    ["an interpreter's name without an end", dynamic("/lib/ld.so"), "has a name of its interpreter that is empty, too long or without an end"],
+    ["an interpreter's name too long", dynamic(`/${"l".repeat(4095)}\0`), "has a name of its interpreter that is empty, too long or without an end"],
     ["no program headers", patched([56, 0, 0]), "has no program headers"],
     ["odd program headers", patched([54, 32, 0]), "has program headers of 32 bytes, not 56"],
     ["nothing to load", segment({ type: 4 }), "has nothing to load"],

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { exitCodeOf, LinuxMachine, parseElf, parseOperatorLine, type LinuxOptions, type LinuxResult, type OperatorLine } from "../src/index.js";
+import { exitCodeOf, LinuxMachine, parseOperatorLine, type LinuxOptions, type LinuxResult, type OperatorLine } from "../src/index.js";
 
 const PREBUILT = fileURLToPath(new URL("../../../programs/prebuilt/", import.meta.url));
 
@@ -48,7 +48,6 @@ export function runGuest(name: string, settings: GuestSettings = {}): GuestRun {
     swapBytes: 64 * 2 ** 20,
     cpus: 2,
     seed: 1,
-    image: parseElf(bytes),
     bytes,
     path: `/bin/${name}`,
     argv: [name, ...(args ?? [])],

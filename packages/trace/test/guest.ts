@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { LinuxMachine, parseElf, type LinuxOptions } from "@faultline/riscv";
+import { LinuxMachine, type LinuxOptions } from "@faultline/riscv";
 
 /** A small machine with one of programs/prebuilt on it. */
 export function guest(name: string, args: readonly string[] = [], options: Partial<LinuxOptions> = {}): LinuxMachine {
@@ -10,7 +10,6 @@ export function guest(name: string, args: readonly string[] = [], options: Parti
     swapBytes: 16 * 2 ** 20,
     cpus: 2,
     seed: 1,
-    image: parseElf(bytes),
     bytes,
     path: name,
     argv: [name, ...args],

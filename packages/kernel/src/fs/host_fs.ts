@@ -52,6 +52,8 @@ export function hostFile(bytes: Uint8Array, mode: number): HostNode {
 
 /** What FUSE file systems, virtiofs among them, answer in statfs(2). */
 const FUSE_SUPER_MAGIC = 0x65735546;
+/** 128 KiB, as every block or FUSE device has it (read_ahead_kb). */
+const READ_AHEAD_PAGES = 32;
 
 /** Files of the host, shared read-only as virtiofs shares them. Its root may be a single file. */
 export class HostFs implements FileSystem {
@@ -66,6 +68,8 @@ export class HostFs implements FileSystem {
     readonly source: string,
     readonly dev: number,
     root: HostNode,
+    /** Pages that a fault reads at a time. */
+    readonly readAheadPages = READ_AHEAD_PAGES,
   ) {
     this.root = new HostInode(this, root, this.allocateIno());
   }
@@ -83,6 +87,7 @@ export class HostInode implements Inode, ReadsFolios {
   readonly kind: InodeKind;
   readonly rdev = 0;
   readonly readOnly = true;
+  readonly cached = true;
   readonly mode: number;
   readonly size: number;
   readonly ops = HOST_FILE_OPS;
@@ -106,6 +111,10 @@ export class HostInode implements Inode, ReadsFolios {
 
   get dev(): number {
     return this.fs.dev;
+  }
+
+  get readAheadPages(): number {
+    return this.fs.readAheadPages;
   }
 
   get atimeNs(): number {

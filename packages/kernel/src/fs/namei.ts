@@ -169,7 +169,7 @@ export class MountTree implements Vfs {
     return 0;
   }
 
-  mountHost(path: string, source: string, root: HostNode): PathNode | null {
+  mountHost(path: string, source: string, root: HostNode, readAheadPages?: number): PathNode | null {
     const names = components(path);
     let at: PathNode | null = names.length === 0 ? null : this.root;
     while (at !== null && names.length > 0) {
@@ -185,7 +185,7 @@ export class MountTree implements Vfs {
       // A program may lie in what is shared already.
       if (kind === "file" && node.inode instanceof HostInode) return node;
       if (node.inode.kind !== kind) return null;
-      const fs = new HostFs(source, FIRST_ANON_DEV + this.mounts.length, root);
+      const fs = new HostFs(source, FIRST_ANON_DEV + this.mounts.length, root, readAheadPages);
       this.mount(pathOf(node), inode, fs);
       return { ...node, inode: fs.root };
     }
@@ -390,14 +390,15 @@ export class MountTree implements Vfs {
     if (inode.kind === "directory" && (writes || (flags & O.TRUNC) !== 0)) return -Errno.EISDIR;
     const refused = inode.permission?.(flags) ?? 0;
     if (refused < 0) return refused;
-    if (writes && inode.readOnly === true) return -Errno.EROFS;
+    const truncates = (flags & O.TRUNC) !== 0 && inode.kind === "file";
+    if ((writes || truncates) && inode.readOnly === true) return -Errno.EROFS;
     if (!created) {
       const wanted = (writes || (flags & O.TRUNC) !== 0 ? May.WRITE : 0) | ((flags & O.ACCMODE) !== O.WRONLY ? May.READ : 0);
       const forbidden = inodePermission(k, inode, wanted);
       if (forbidden < 0) return forbidden;
     }
     if ((flags & O.NOATIME) !== 0 && !ownsInode(k, inode)) return -Errno.EPERM;
-    if (writes && (inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
+    if ((writes || truncates) && (inode.writers ?? 0) < 0) return -Errno.ETXTBSY;
     const ops = inode.kind === "directory" ? DIRECTORY_OPS : inode.ops;
     if (ops === undefined) return -Errno.ENXIO;
     const takesDirect = ops.directRead !== undefined || ops.ignoresDirect === true;
@@ -411,7 +412,7 @@ export class MountTree implements Vfs {
     }
     file.created = created;
     if (writes && inode.writers !== undefined) inode.writers++;
-    if ((flags & O.TRUNC) !== 0 && !created && inode.kind === "file" && inode.truncate !== undefined) {
+    if (truncates && !created && inode.truncate !== undefined) {
       const error = yield* inode.truncate(k, 0);
       if (error < 0) {
         yield* this.put(k, file);

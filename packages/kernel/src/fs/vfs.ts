@@ -422,9 +422,10 @@ export interface Vfs {
   readonly uts: UtsName;
   /**
    * Before anything runs: shares a directory or a single file of the host, read-only, making what is
-   * missing of the path. Null where that cannot be: in /proc, say, or below a file.
+   * missing of the path. Null where that cannot be: in /proc, say, or below a file. `readAheadPages`
+   * is how many pages a fault reads that finds none; 32 unless given.
    */
-  mountHost(path: string, source: string, root: HostNode): PathNode | null;
+  mountHost(path: string, source: string, root: HostNode, readAheadPages?: number): PathNode | null;
   /** Covers a directory with a new file system; `dev` is the device number that it is to have. */
   mountAt(k: Kernel, path: string, make: (dev: number) => FileSystem, base?: OpenFile | null): MaySleep<number>;
   /** The device number for a file system that is not mounted yet. */

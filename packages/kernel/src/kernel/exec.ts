@@ -18,8 +18,6 @@ import { TaskState, WaitQueue } from "./sched.js";
 
 /** Longest name of a thread, in bytes. */
 const TASK_COMM_LEN = 15;
-/** Kernel memory that one read of a program takes at a time, in bytes. */
-const READ_CHUNK = 128 * 1024;
 
 /** A program is executed no more, for one `openExec` or `getExec`. */
 export function* releaseExec(k: Kernel, file: OpenFile): MaySleep<void> {
@@ -34,26 +32,18 @@ export function getExec(k: Kernel, file: OpenFile): OpenFile {
   return k.m.vfs.get(file);
 }
 
-/** All that is in a file, or a negated errno. */
-export function* readAll(k: Kernel, file: OpenFile): MaySleep<Uint8Array | number> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for (;;) {
-    const chunk = new Uint8Array(READ_CHUNK);
-    const n = yield* k.m.vfs.read(k, file, chunk, length);
+/** What a file has from `offset` (bytes) on, as much of `length` bytes as there is; or a negated errno. */
+export function* readPart(k: Kernel, file: OpenFile, offset: number, length: number): MaySleep<Uint8Array | number> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const n = yield* k.m.vfs.read(k, file, bytes.subarray(done), offset + done);
     if (n < 0) return n;
     if (n === 0) break;
-    parts.push(chunk.subarray(0, n));
-    length += n;
+    done += n;
     if (k.m.signals.fatalPending(k.m.current!)) return -Errno.EINTR;
   }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return bytes.subarray(0, done);
 }
 
 /**

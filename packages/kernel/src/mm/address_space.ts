@@ -10,6 +10,8 @@ export interface MappingHost {
   size: number;
   /** Its pages are mapped, and nothing else: reclaim, migration and get_user_pages() leave them alone. */
   readonly secret?: true;
+  /** Its pages are copies of what lies elsewhere: they stay when nobody has the file open, until their memory is wanted. */
+  readonly cached?: true;
   /** Reclaim has taken pages that were zeros yet: the file has holes there again. */
   reclaimed?(pages: number): void;
 }

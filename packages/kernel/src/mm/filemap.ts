@@ -14,8 +14,9 @@ import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { xaIsValue, type AddressSpace } from "./address_space.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
-import { GFP_ANON_FOLIO } from "./gfp.js";
+import { Gfp, GFP_ANON_FOLIO } from "./gfp.js";
 import type { Vmf } from "./memory.js";
+import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import type { VmOps } from "./vm_ops.js";
 
@@ -165,18 +166,20 @@ export interface ReadsFolios {
   readFolio(k: Kernel, folio: number, index: number): MaySleep<number>;
   /** GFP_HIGHUSER_MOVABLE and its like; that unless given. */
   readonly gfp?: number;
+  /** What a fault that finds nothing reads around its page (read_ahead_kb), in pages; that page alone unless given. */
+  readonly readAheadPages?: number;
 }
 
 /**
  * The page at an index of a file that is read from somewhere, its folio locked, up to date, and referenced at
  * `site`; a negated errno otherwise. `read` is told where it had to be read.
  */
-export function* readMappingPage(k: Kernel, mapping: AddressSpace, source: ReadsFolios, index: number, site: string): MaySleep<{ readonly page: number; readonly read: boolean } | number> {
+export function* readMappingPage(k: Kernel, mapping: AddressSpace, source: ReadsFolios, index: number, site: string, gfp = source.gfp ?? GFP_ANON_FOLIO): MaySleep<{ readonly page: number; readonly read: boolean } | number> {
   const { m } = k;
   for (;;) {
     const page = yield* k.filemap.filemapLockEntry(k, mapping, index, site);
     if (page >= 0) return { page, read: false };
-    const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, source.gfp ?? GFP_ANON_FOLIO);
+    const folio = yield* k.memory.allocAnonFolio(k, m.current!.memcg, gfp);
     if (folio === NO_PAGE) return -Errno.ENOMEM;
     m.refs?.put(folio, "alloc");
     m.refs?.get(folio, site);
@@ -200,6 +203,27 @@ export function* readMappingPage(k: Kernel, mapping: AddressSpace, source: Reads
   }
 }
 
+/**
+ * A fault that has found nothing reads what lies around it, too: half of it before the page, half behind; all of it
+ * behind where MADV_SEQUENTIAL says so, nothing with MADV_RANDOM. What there is no memory for is left.
+ */
+export function* mmapReadAround(k: Kernel, vma: Vma, source: ReadsFolios, index: number): MaySleep<void> {
+  const { m } = k;
+  const pages = source.readAheadPages ?? 0;
+  if (pages === 0 || (vma.flags & VM.RAND_READ) !== 0) return;
+  const mapping = vma.mapping!;
+  const first = (vma.flags & VM.SEQ_READ) !== 0 ? index : Math.max(0, index - (pages >> 1));
+  const end = Math.min(first + pages, Math.ceil(mapping.host.size / 4096));
+  const gfp = (source.gfp ?? GFP_ANON_FOLIO) | Gfp.NORETRY | Gfp.NOWARN;
+  for (let at = first; at < end; at++) {
+    if (m.point(Op.PageCacheRead, mapping.object(at))) yield SWITCH;
+    if (at === index || mapping.at(at) !== NO_PAGE) continue;
+    const found = yield* k.filemap.readMappingPage(k, mapping, source, at, "fault", gfp);
+    if (typeof found === "number") return;
+    yield* k.fileFault.releasePage(k, found.page);
+  }
+}
+
 /** Mappings of files that are read from somewhere, and never written back. */
 export function filemapVmOps(source: ReadsFolios): VmOps {
   return {
@@ -209,11 +233,14 @@ export function filemapVmOps(source: ReadsFolios): VmOps {
       const index = vmf.vma.linearIndex(vmf.vpn);
       if (k.m.point(Op.Inode, mapping.host.ino)) yield SWITCH;
       if (index >= Math.ceil(mapping.host.size / 4096)) return VmFault.SIGBUS;
+      if (k.m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
+      const missing = mapping.at(index) === NO_PAGE;
+      if (missing) yield* k.filemap.mmapReadAround(k, vmf.vma, source, index);
       const found = yield* k.filemap.readMappingPage(k, mapping, source, index, "fault");
       if (found === -Errno.ENOMEM) return VmFault.OOM;
       if (typeof found === "number") return VmFault.SIGBUS;
       vmf.page = found.page;
-      return found.read ? VmFault.MAJOR : 0;
+      return missing ? VmFault.MAJOR : 0;
     },
   };
 }

@@ -719,11 +719,12 @@ export function* setBrk(k: Kernel, mm: Mm, brk: number): MaySleep<number> {
  * Maps the initial stack, 132 KiB as exec leaves it, and returns the address above it. It grows on
  * demand up to `limit` bytes (RLIMIT_STACK).
  */
-export function* setupStack(k: Kernel, mm: Mm, limit: number): MaySleep<number> {
+export function* setupStack(k: Kernel, mm: Mm, limit: number, executable = false): MaySleep<number> {
   mm.stackLimitPages = Math.floor(Math.min(limit, USER_VPN_END * 4096) / 4096);
   const top = USER_VPN_END - 1 - k.m.choices.pick("stack", 1 << 11);
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
-  const flags = VM.READ | VM.WRITE | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN | VM.ACCOUNT | VM.SOFTDIRTY;
+  const access = VM.READ | VM.WRITE | (executable ? VM.EXEC : 0);
+  const flags = access | VM.MAYREAD | VM.MAYWRITE | VM.MAYEXEC | VM.GROWSDOWN | VM.ACCOUNT | VM.SOFTDIRTY;
   const vma = mm.newVma(top - 33, top, flags, top - 33, "[stack]");
   vma.lockSeq = mm.lockSeq;
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;

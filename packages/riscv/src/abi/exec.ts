@@ -1,13 +1,15 @@
 import { Errno, MapFlag, PAGE_SIZE, Prot, ROOT_CREDENTIALS, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
-import type { ElfImage, ElfSegment } from "../elf/load.js";
+import type { ElfImage } from "../elf/load.js";
+import type { Program } from "./executable.js";
+import { mapElf, pageDown, pageUp, USER_END, type Mapped } from "./map_elf.js";
 import { FRAME_SIZE } from "./signal_frame.js";
 import { bytesOf, setI64, structBytes } from "./user.js";
 
 /** Where a position-independent program goes, before randomisation: two thirds of the address space. */
 const ELF_ET_DYN_BASE = 0x2a_aaaa_a000;
-/** Pages over which a load address, and the gap before the heap, are drawn. */
+/** Pages over which a load address, and the gap before the heap, are drawn: 1 GiB each. */
 const LOAD_RANDOM_PAGES = 1 << 18;
-const BRK_RANDOM_PAGES = 1 << 13;
+const BRK_RANDOM_PAGES = 1 << 18;
 
 /** Auxiliary vector entries. */
 enum At {
@@ -37,16 +39,15 @@ const HWCAP = [..."imafdc"].reduce((bits, letter) => bits | (1 << (letter.charCo
 
 /** A program, and what it is given: byte strings. */
 export interface ExecArguments {
-  readonly image: ElfImage;
-  readonly bytes: Uint8Array;
+  readonly program: Program;
   /** As AT_EXECFN shows it. */
   readonly path: string;
-  /** As maps shows it. */
-  readonly exe: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];
   /** RLIMIT_STACK in bytes. */
   readonly stackLimit: number;
+  /** Fills in at once what is mapped of files. */
+  readonly populate?: boolean;
 }
 
 /** Where a program starts. */
@@ -55,6 +56,8 @@ export interface Entry {
   readonly sp: number;
   /** What was added to the addresses of a position-independent program. */
   readonly bias: number;
+  /** Where its interpreter lies; 0 for none. */
+  readonly interpreter: number;
 }
 
 /** Bytes of arguments and environment: what a stack limit allows, their pointers counted (since 4.13). */
@@ -64,40 +67,31 @@ export function argumentSpace(stackLimit: number, count: number): number {
 const ARGUMENT_SPACE_MAX = 6 * 1024 * 1024;
 const ARGUMENT_SPACE_MIN = 32 * PAGE_SIZE;
 
-function pageDown(address: number): number {
-  return Math.floor(address / PAGE_SIZE) * PAGE_SIZE;
-}
-
-function pageUp(address: number): number {
-  return Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
-}
-
-function protOf(segment: ElfSegment): number {
-  return (segment.read ? Prot.READ : 0) | (segment.write ? Prot.WRITE : 0) | (segment.exec ? Prot.EXEC : 0);
-}
-
 /**
- * Builds a program's address space in the current task's empty mm: segments, bss, heap, stack,
- * [vdso]. What Linux maps from the file is private memory here, filled at once and named after
- * the file, so that program text is ordinary anonymous memory to reclaim.
- * Returns where to start, or a negated errno.
+ * Builds a program's address space in the current task's empty mm: segments, heap, interpreter, stack,
+ * [vdso]. Returns where to start, or a negated errno.
  */
-export function* loadProgram(k: Kernel, mm: Mm, program: ExecArguments): MaySleep<Entry | number> {
-  const { image } = program;
+export function* loadProgram(k: Kernel, mm: Mm, what: ExecArguments): MaySleep<Entry | number> {
+  const { program, populate = false } = what;
+  const { image, interpreter } = program;
   const { choices } = k.m;
-  const stackTop = yield* k.mmap.setupStack(k, mm, program.stackLimit);
+  const stackTop = yield* k.mmap.setupStack(k, mm, what.stackLimit, image.execStack);
   if (stackTop < 0) return stackTop;
-  const bias = image.type === "dyn" ? ELF_ET_DYN_BASE + choices.pick("load address", LOAD_RANDOM_PAGES) * PAGE_SIZE : 0;
-  const brk = yield* mapSegments(k, mm, program, bias);
-  if (brk < 0) return brk;
-  mm.startBrk = mm.brk = pageUp(brk) + choices.pick("brk", BRK_RANDOM_PAGES) * PAGE_SIZE;
+  // What has no interpreter may be one itself, and keeps out of the way of the programs that it runs.
+  const beside = image.type === "dyn" && interpreter === null;
+  const drawn = image.type === "dyn" && !beside ? ELF_ET_DYN_BASE + choices.pick("load address", LOAD_RANDOM_PAGES) * PAGE_SIZE : null;
+  const mapped = yield* mapElf(k, mm, program, drawn, populate);
+  if (typeof mapped === "number") return mapped;
+  noteLayout(mm, image, mapped);
+  const linker = interpreter === null ? null : yield* mapElf(k, mm, interpreter, null, populate, true);
+  if (typeof linker === "number") return linker;
+  const end = Math.max(0, ...image.segments.map(({ vaddr, memsz }) => mapped.bias + vaddr + memsz));
+  mm.startBrk = mm.brk = pageUp(beside ? ELF_ET_DYN_BASE : end) + choices.pick("brk", BRK_RANDOM_PAGES) * PAGE_SIZE;
 
   const vdso = yield* mapVdso(k, mm);
   if (vdso < 0) return vdso;
   mm.vdso = vdso;
-  const sp = yield* buildStack(k, mm, program, stackTop, bias);
-  if (sp < 0) return sp;
-  return { pc: bias + image.entry, sp, bias };
+  return yield* startAt(k, mm, what, stackTop, mapped.bias, linker?.bias ?? 0);
 }
 
 /** Bytes of the stack of a program that has come second into an address space. */
@@ -108,100 +102,46 @@ const SECOND_STACK = 32 * PAGE_SIZE;
  * the program's entry: with a stack of its own, which does not grow. `loaded`: the same program,
  * of which text and data are there; null for another one.
  */
-export function* loadBeside(k: Kernel, mm: Mm, program: ExecArguments, loaded: Entry | null): MaySleep<Entry | number> {
-  const bias = loaded?.bias ?? (program.image.type === "dyn" ? ELF_ET_DYN_BASE : 0);
-  if (loaded === null) {
-    const end = yield* mapSegments(k, mm, program, bias);
-    if (end < 0) return end;
-  }
+export function* loadBeside(k: Kernel, mm: Mm, what: ExecArguments, loaded: Entry | null): MaySleep<Entry | number> {
+  const mapped = loaded ?? (yield* mapElf(k, mm, what.program, null, what.populate ?? false));
+  if (typeof mapped === "number") return mapped;
   const stack = yield* k.mmap.doMmap(k, mm, 0, SECOND_STACK, Prot.READ | Prot.WRITE, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
   if (stack < 0) return stack;
-  const sp = yield* buildStack(k, mm, program, stack + SECOND_STACK, bias);
+  return yield* startAt(k, mm, what, stack + SECOND_STACK, mapped.bias, 0);
+}
+
+/** Fills the stack, whose top is given; where to start then, or a negated errno. */
+function* startAt(k: Kernel, mm: Mm, what: ExecArguments, top: number, bias: number, interpreter: number): MaySleep<Entry | number> {
+  const { program } = what;
+  const sp = yield* buildStack(k, mm, what, top, bias, interpreter);
   if (sp < 0) return sp;
-  return { pc: bias + program.image.entry, sp, bias };
+  const pc = program.interpreter === null ? bias + program.image.entry : interpreter + program.interpreter.image.entry;
+  return pc < USER_END ? { pc, sp, bias, interpreter } : -Errno.EINVAL;
 }
 
 /** True when a segment would come to lie on what is mapped already. */
 export function overlapsMapped(mm: Mm, image: ElfImage): boolean {
-  const bias = image.type === "dyn" ? ELF_ET_DYN_BASE : 0;
+  if (image.type === "dyn") return false;
   return image.segments.some(({ vaddr, memsz }) => {
-    const next = mm.vmas[mm.findVmaIndex(pageDown(bias + vaddr) / PAGE_SIZE)];
-    return memsz > 0 && next !== undefined && next.startVpn < pageUp(bias + vaddr + memsz) / PAGE_SIZE;
+    const next = mm.vmas[mm.findVmaIndex(pageDown(vaddr) / PAGE_SIZE)];
+    return memsz > 0 && next !== undefined && next.startVpn < pageUp(vaddr + memsz) / PAGE_SIZE;
   });
 }
 
-/** Maps and fills the segments; where the last one ends, or a negated errno. */
-function* mapSegments(k: Kernel, mm: Mm, program: ExecArguments, bias: number): MaySleep<number> {
-  let brk = 0;
-  for (const segment of program.image.segments) {
-    if (segment.memsz === 0) continue;
-    const error = yield* mapSegment(k, mm, program, segment, bias);
-    if (error < 0) return error;
-    const end = bias + segment.vaddr + segment.memsz;
-    brk = Math.max(brk, end);
-    noteLayout(mm, segment, bias);
-  }
-  return brk;
-}
-
-function noteLayout(mm: Mm, segment: ElfSegment, bias: number): void {
-  const start = bias + segment.vaddr;
-  const end = start + segment.filesz;
-  if (segment.exec) {
-    if (mm.startCode === 0) mm.startCode = start;
-    mm.endCode = Math.max(mm.endCode, end);
-  } else if (segment.write) {
-    if (mm.startData === 0) mm.startData = start;
-    mm.endData = Math.max(mm.endData, end);
-  }
-}
-
-/** Maps one segment: the pages that the file fills under its name, pure bss without one. */
-function* mapSegment(k: Kernel, mm: Mm, program: ExecArguments, segment: ElfSegment, bias: number): MaySleep<number> {
-  const start = bias + segment.vaddr;
-  const mapStart = pageDown(start);
-  const fileEnd = segment.filesz === 0 ? mapStart : pageUp(start + segment.filesz);
-  const memEnd = pageUp(start + segment.memsz);
-  const prot = protOf(segment);
-  if (fileEnd > mapStart) {
-    const error = yield* mapFixed(k, mm, mapStart, fileEnd - mapStart, Prot.READ | Prot.WRITE);
-    if (error < 0) return error;
-    nameVma(mm, mapStart, program.exe);
-    // A page holds what the file has around the segment too, as far as it is mapped for it.
-    const lead = start - mapStart;
-    const source = program.bytes.subarray(segment.offset - Math.min(lead, segment.offset), segment.offset + segment.filesz);
-    const copied = yield* copyPages(k, start - Math.min(lead, segment.offset), source);
-    if (copied < 0) return copied;
-    if (prot !== (Prot.READ | Prot.WRITE)) {
-      const protectedAs = yield* k.mprotect.doMprotect(k, mm, mapStart, fileEnd - mapStart, prot);
-      if (protectedAs < 0) return protectedAs;
-    }
-  }
-  return memEnd > fileEnd ? yield* mapFixed(k, mm, fileEnd, memEnd - fileEnd, prot) : 0;
-}
-
-function* mapFixed(k: Kernel, mm: Mm, address: number, length: number, prot: number): MaySleep<number> {
-  return yield* k.mmap.doMmap(k, mm, address, length, prot, MapFlag.PRIVATE | MapFlag.FIXED | MapFlag.ANONYMOUS, null, 0);
+/** What /proc/PID/stat says of where a program lies. */
+function noteLayout(mm: Mm, { segments }: ElfImage, { bias }: Mapped): void {
+  const code = segments.filter(({ exec }) => exec);
+  const endOf = (some: ElfImage["segments"]): number => Math.max(0, ...some.map(({ vaddr, filesz }) => bias + vaddr + filesz));
+  mm.startCode = code.length === 0 ? 0 : bias + Math.min(...code.map(({ vaddr }) => vaddr));
+  mm.endCode = endOf(code);
+  mm.startData = Math.max(0, ...segments.map(({ vaddr }) => bias + vaddr));
+  mm.endData = endOf(segments);
 }
 
 /** Nobody else has this address space yet, so no lock is taken. */
 function nameVma(mm: Mm, address: number, name: string): void {
   const vma = mm.vmaAt(address / PAGE_SIZE);
   if (vma !== null) vma.name = name;
-}
-
-/** Copies to user memory, leaving pages alone that are zero anyhow. */
-function* copyPages(k: Kernel, address: number, bytes: Uint8Array): MaySleep<number> {
-  for (let done = 0; done < bytes.length; ) {
-    const n = Math.min(bytes.length - done, PAGE_SIZE - ((address + done) % PAGE_SIZE));
-    const part = bytes.subarray(done, done + n);
-    if (part.some((byte) => byte !== 0)) {
-      const error = yield* k.uaccess.copyToUser(k, address + done, part);
-      if (error < 0) return error;
-    }
-    done += n;
-  }
-  return 0;
 }
 
 /** `li a7, 139; ecall`: what a handler returns to. riscv has no SA_RESTORER. */
@@ -218,12 +158,13 @@ function* mapVdso(k: Kernel, mm: Mm): MaySleep<number> {
 }
 
 /** Strings at the top, then auxiliary vector, environment, arguments and their count at sp. */
-function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bias: number): MaySleep<number> {
-  const { image, argv, env } = program;
+function* buildStack(k: Kernel, mm: Mm, what: ExecArguments, top: number, bias: number, interpreter: number): MaySleep<number> {
+  const { argv, env } = what;
+  const { image } = what.program;
   const cred = k.m.current!.process?.cred ?? ROOT_CREDENTIALS;
-  const strings = [...argv, ...env, program.path].map((text) => bytesOf(`${text}\0`));
+  const strings = [...argv, ...env, what.path].map((text) => bytesOf(`${text}\0`));
   const bytes = strings.reduce((sum, s) => sum + s.length, 0);
-  if (bytes > argumentSpace(program.stackLimit, argv.length + env.length)) return -Errno.E2BIG;
+  if (bytes > argumentSpace(what.stackLimit, argv.length + env.length)) return -Errno.E2BIG;
   // The last eight bytes below the top stay zero.
   const base = top - 8 - bytes;
   const block = new Uint8Array(bytes);
@@ -249,7 +190,7 @@ function* buildStack(k: Kernel, mm: Mm, program: ExecArguments, top: number, bia
     [At.PHDR, image.phdr === 0 ? 0 : bias + image.phdr],
     [At.PHENT, image.phentsize],
     [At.PHNUM, image.phnum],
-    [At.BASE, 0],
+    [At.BASE, interpreter],
     [At.FLAGS, 0],
     [At.ENTRY, bias + image.entry],
     [At.UID, cred.uid],

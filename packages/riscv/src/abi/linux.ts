@@ -2,15 +2,11 @@ import {
   assembleKernel,
   Errno,
   FileTable,
-  hostFile,
   initialLimits,
   Machine,
   MemoryType,
   mountAll,
-  O,
-  OpenFile,
   PAGE_SIZE,
-  pathOf,
   Process,
   Rlimit,
   SignalHandlers,
@@ -23,18 +19,21 @@ import {
   type HostStreams,
   type Kernel,
   type MaySleep,
+  type OpenFile,
   type OverlayFactory,
   type PathNode,
   type ResourceLimit,
   type StdStreams,
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
-import type { ElfImage } from "../elf/load.js";
+import { interpreterPath, parseElf } from "../elf/load.js";
 import { cpuContexts, type CpuContext } from "./cpu_context.js";
 import { loadProgram } from "./exec.js";
+import { readHead, readProgram, releaseInterpreter } from "./executable.js";
 import type { GuestHost } from "./guest_host.js";
 import { GuestThread } from "./guest_thread.js";
 import { OperatorShell, type OperatorLine, type OperatorOutput } from "./operator.js";
+import { openPlaced, placeFile } from "./place_file.js";
 import { Strace } from "./strace.js";
 import { byteString } from "./user.js";
 
@@ -66,8 +65,7 @@ export interface LinuxOptions {
   readonly release?: string;
   readonly choices?: Choices;
   readonly frameMemory?: FrameMemory;
-  /** The program, its name as the guest sees it, arguments (argv[0] included) and environment. */
-  readonly image: ElfImage;
+  /** The program's file, its name as the guest sees it, arguments (argv[0] included) and environment. */
   readonly bytes: Uint8Array;
   readonly path: string;
   readonly argv: readonly string[];
@@ -106,6 +104,12 @@ export class MountError extends Error {
   constructor(readonly path: string) {
     super(`nothing can be mounted at ${path}`);
   }
+}
+
+/** Why a program could not be loaded. `interpreter`: the path, a byte string, of the one that it could not be had with. */
+export interface LoadFailure {
+  readonly errno: number;
+  readonly interpreter: string | null;
 }
 
 export interface LinuxResult {
@@ -148,10 +152,14 @@ export class LinuxMachine implements GuestHost {
   private readonly streams: StdStreams;
   /** The program as the guest's files have it. */
   private readonly programFile: OpenFile;
-  private execError = 0;
+  /** The path of the program's interpreter, a byte string. */
+  private readonly interpreter: string | null;
+  private execFailure: LoadFailure | null = null;
   private started = false;
 
+  /** @throws ElfError for a program that cannot be run, MountError, RangeError where there is no memory for the machine */
   constructor(readonly options: LinuxOptions) {
+    this.interpreter = interpreterPath(options.bytes, parseElf(options.bytes));
     const frames = options.memoryBytes / PAGE_SIZE;
     this.m = new Machine(
       {
@@ -189,7 +197,7 @@ export class LinuxMachine implements GuestHost {
     for (const { path, source, root } of options.mounts ?? []) {
       if (m.vfs.mountHost(byteString(path), byteString(source), root) === null) throw new MountError(path);
     }
-    this.programFile = placeProgram(this.k, options);
+    this.programFile = openPlaced(placeProgram(this.k, options));
     this.k.testHmm.initTestHmm(this.k, TEST_DEVICES);
     for (const driver of options.drivers ?? []) this.k.device.loadDriver(this.k, driver);
     this.k.pageIo.startSwapDisk(this.k);
@@ -248,27 +256,29 @@ export class LinuxMachine implements GuestHost {
     const { k, m, options } = this;
     const { task } = thread;
     const mm = yield* k.mmap.mmAlloc(k);
-    if (mm === null) return this.execFailed(thread, -Errno.ENOMEM);
+    if (mm === null) return this.execFailed(thread, -Errno.ENOMEM, null);
     task.mm = mm;
     task.process!.mm = mm;
     m.switchMm(m.executor!, mm);
-    const { image, bytes, path, argv, env } = options;
+    const { path, argv, env } = options;
+    const head = yield* readHead(k, this.programFile);
+    const program = typeof head === "number" ? head : yield* readProgram(k, this.programFile, head);
+    if (typeof program === "number") return this.execFailed(thread, program, this.interpreter);
     const entry = yield* loadProgram(k, mm, {
-      image,
-      bytes,
+      program,
       path: byteString(path),
-      exe: this.programFile.path,
       argv: argv.map(byteString),
       env: env.map(byteString),
       stackLimit: Number(task.process!.limits[Rlimit.STACK]!.current),
     });
-    if (typeof entry === "number") return this.execFailed(thread, entry);
+    yield* releaseInterpreter(k, program);
+    if (typeof entry === "number") return this.execFailed(thread, entry, null);
     thread.enter(entry);
     return true;
   }
 
-  private execFailed(thread: GuestThread, error: number): boolean {
-    this.execError = -error;
+  private execFailed(thread: GuestThread, error: number, interpreter: string | null): boolean {
+    this.execFailure = { errno: -error, interpreter };
     thread.exiting = 9;
     return false;
   }
@@ -279,9 +289,9 @@ export class LinuxMachine implements GuestHost {
     if (process === this.program && process.zombie) this.m.sched.halt();
   }
 
-  /** Error number with which loading the program failed, for want of memory; 0 if it did not. */
-  get loadError(): number {
-    return this.execError;
+  /** Why the program could not be loaded; null if it could. */
+  get loadFailure(): LoadFailure | null {
+    return this.execFailure;
   }
 
   /** Runs until the program has ended, the operator has shut down, or nothing can go on. */
@@ -327,15 +337,10 @@ function absolute(path: string): string {
   return `/${parts.join("/")}`;
 }
 
-/** Puts the program where its path says, or where no file can be there, at the top; opened, to be executed. */
-function placeProgram({ m }: Kernel, { path, bytes }: LinuxOptions): OpenFile {
-  const root = hostFile(bytes, 0o755);
+/** Puts the program where its path says, or where no file can be there, at the top. */
+function placeProgram(k: Kernel, { path, bytes }: LinuxOptions): PathNode {
   const name = path.slice(path.lastIndexOf("/") + 1);
-  const place = (at: string): PathNode | null => m.vfs.mountHost(byteString(at), byteString(name), root);
-  const node = place(absolute(path)) ?? place(`/${name}`)!;
-  const file = new OpenFile(pathOf(node), node.inode, node.inode.ops!, O.RDONLY);
-  file.node = node;
-  return file;
+  return placeFile(k, absolute(path), bytes) ?? placeFile(k, `/${name}`, bytes)!;
 }
 
 /** Frames that the kernel itself occupies. */

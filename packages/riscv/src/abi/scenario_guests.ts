@@ -15,11 +15,13 @@ import {
   type StdStreams,
 } from "@faultline/kernel";
 import { HartGroup } from "../cpu/group.js";
-import type { ElfImage } from "../elf/load.js";
+import type { ElfImage, ElfSegment } from "../elf/load.js";
 import { cpuContexts, type CpuContext } from "./cpu_context.js";
 import { loadBeside, loadProgram, overlapsMapped, type Entry } from "./exec.js";
+import type { Program } from "./executable.js";
 import type { GuestHost } from "./guest_host.js";
 import { GuestThread } from "./guest_thread.js";
+import { openPlaced, placeFile } from "./place_file.js";
 import { byteString } from "./user.js";
 
 /** A program that has been read. */
@@ -46,6 +48,7 @@ export class ScenarioGuests {
 
 interface Loaded {
   readonly elf: string;
+  readonly program: Program;
   readonly process: Process;
   readonly entry: Entry;
 }
@@ -77,25 +80,36 @@ class ScenarioGuestMachine {
     const { k } = this;
     const { m } = k;
     const mm = m.current!.mm!;
-    const program = this.guests.programs.get(elf)!;
+    const { bytes, image } = this.guests.programs.get(elf)!;
     const same = [...this.loaded.values()].find((other) => other.elf === elf);
     const free = m.zones.freePages() + m.zones.pcpPages();
-    const needed = (same === undefined ? filePages(program.image) : 0) + FRAMES_BESIDES;
+    const needed = (same === undefined ? filePages(image) : 0) + FRAMES_BESIDES;
     if (needed > free) return `needs ${needed} frames of RAM, and ${free} are free: its scenario's machine.frames must be larger`;
-    if (same === undefined && overlapsMapped(mm, program.image)) {
+    if (same === undefined && overlapsMapped(mm, image)) {
       return "is linked to addresses that are in use already: link it elsewhere (-Wl,-Ttext-segment=ADDRESS)";
     }
+    if (image.interpreter !== null) return "is dynamically linked: link it with -static";
+    const exe = `/${elf.slice(elf.lastIndexOf("/") + 1)}`;
+    const program = same?.program ?? this.place(exe, bytes, image);
+    if (program === null) return "has the name of something else at the top of the guest's files: give it another";
     const process = new Process(m.sched.allocateTaskId(), thread, null, new FileTable(), new SignalHandlers(), m.current!.memcg, false, initialLimits(m));
-    const exe = byteString(`/${elf.slice(elf.lastIndexOf("/") + 1)}`);
-    const what = { ...program, path: exe, exe, argv: [exe, ...args.map(byteString)], env: [], stackLimit: STACK_LIMIT };
+    const path = byteString(exe);
+    // Its pages are there when the threads begin: which of them faults text in is not what is explored.
+    const what = { program, path, argv: [path, ...args.map(byteString)], env: [], stackLimit: STACK_LIMIT, populate: true };
     const entry = this.loaded.size === 0 ? yield* loadProgram(k, mm, what) : yield* loadBeside(k, mm, what, same?.entry ?? null);
     if (typeof entry === "number") return `cannot be loaded: ${entry === -Errno.ENOMEM ? "out of memory" : `errno ${-entry}`}`;
     process.mm = mm;
     mm.users++;
     m.processes.set(process.pid, process);
     this.streams.install(process.files);
-    this.loaded.set(thread, { elf, process, entry });
+    this.loaded.set(thread, { elf, program, process, entry });
     return null;
+  }
+
+  /** A program as a file of the guest's; null where there can be none. RAM is small, so only what is mapped is read. */
+  private place(path: string, bytes: Uint8Array, image: ElfImage): Program | null {
+    const node = placeFile(this.k, path, bytes, 0);
+    return node === null ? null : { file: openPlaced(node), image, interpreter: null };
   }
 
   /** An execution begins. */
@@ -154,7 +168,8 @@ class Harts implements GuestHost {
   }
 }
 
-/** Frames that the file's part of a program takes. */
+/** Frames that the file's part of a program takes: its page cache, and copies of what can be written. */
 function filePages({ segments }: ElfImage): number {
-  return segments.reduce((sum, { vaddr, filesz }) => sum + Math.ceil((vaddr + filesz) / PAGE_SIZE) - Math.floor(vaddr / PAGE_SIZE), 0);
+  const pages = ({ vaddr, filesz }: ElfSegment): number => Math.ceil((vaddr + filesz) / PAGE_SIZE) - Math.floor(vaddr / PAGE_SIZE);
+  return segments.reduce((sum, one) => sum + pages(one) * (one.write ? 2 : 1), 0);
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the headers of a statically linked riscv64 executable (System V gABI, "Object Files";
- * RISC-V ELF psABI). Only describes the file: mapping it is the kernel's work.
+ * Reads the headers of a riscv64 executable (System V gABI, "Object Files"; RISC-V ELF psABI). Only
+ * describes the file: mapping it is the kernel's work.
  */
 
 /** A file that cannot be run; the message is one line that says why. */
@@ -24,26 +24,46 @@ export interface ElfSegment {
 }
 
 export interface ElfImage {
-  /** `exec` is loaded at its addresses; `dyn` (a static PIE) anywhere. */
-  readonly type: "exec" | "dyn";
+  /** `exec` is loaded at its addresses; `dyn` (a PIE, an interpreter) anywhere; `other`, which `parseElf` refuses, nowhere. */
+  readonly type: "exec" | "dyn" | "other";
   readonly entry: number;
-  /** Address of the program headers in memory, for AT_PHDR; 0 if no segment contains them. */
+  /** Address of the program headers in memory, for AT_PHDR, relative to the load bias; 0 if no segment contains them. */
   readonly phdr: number;
   /** For AT_PHENT and AT_PHNUM. */
   readonly phentsize: number;
   readonly phnum: number;
-  /** PT_LOAD segments, ascending and not overlapping. */
+  /** PT_LOAD segments; ascending and not overlapping in what `parseElf` takes. */
   readonly segments: readonly ElfSegment[];
-  /** Whether the stack is to be executable: no PT_GNU_STACK, or one that says so. */
+  /** Where the file has the path of its interpreter (PT_INTERP), in bytes; null in what is statically linked. */
+  readonly interpreter: { readonly offset: number; readonly size: number } | null;
+  /** Whether the stack is to be executable: a PT_GNU_STACK that says so. */
   readonly execStack: boolean;
 }
 
-const EHDR_SIZE = 64;
-const PHDR_SIZE = 56;
+/** Where a file has its program headers. */
+export interface ElfHeader {
+  readonly type: ElfImage["type"];
+  readonly entry: number;
+  /** In bytes, of the file. */
+  readonly phoff: number;
+  readonly phentsize: number;
+  readonly phnum: number;
+}
+
+/** Bytes of a header, and of a program header. */
+export const EHDR_SIZE = 64;
+export const PHDR_SIZE = 56;
+/** Longest path of an interpreter, with its NUL, in bytes. */
+export const INTERPRETER_MAX = 4096;
 const PAGE = 4096;
 /** Sv39 user addresses end here. */
 const ADDRESS_END = 2 ** 38;
 
+/** As many program headers as the kernel loads: 64 KiB of them. */
+export const PHNUM_MAX = Math.floor(65536 / PHDR_SIZE);
+
+const MAGIC = [0x7f, 0x45, 0x4c, 0x46];
+const ELFCLASS64 = 2;
 const ET_EXEC = 2;
 const ET_DYN = 3;
 const FILE_TYPES: ReadonlyMap<number, string> = new Map([
@@ -67,48 +87,86 @@ interface ProgramHeader extends ElfSegment {
   readonly type: number;
 }
 
-/** @throws ElfError, and nothing else, whatever the bytes are */
-export function parseElf(bytes: Uint8Array): ElfImage {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { type, entry, phoff, phnum } = readHeader(bytes, view);
-  const headers = readProgramHeaders(view, phoff, phnum);
-
-  const interpreter = headers.find((header) => header.type === PT_INTERP);
-  if (interpreter) {
-    const name = printable(bytes.subarray(interpreter.offset, interpreter.offset + interpreter.filesz));
-    throw new ElfError(`is dynamically linked (wants ${name}); link it with -static`);
-  }
-
-  const segments = headers.filter((header) => header.type === PT_LOAD).map(toSegment);
-  checkSegments(segments, bytes.length, type === ET_DYN);
-  if (!segments.some((one) => one.exec && entry >= one.vaddr && entry < one.vaddr + one.memsz)) {
-    throw new ElfError(`has its entry point ${hex(entry)} outside of any executable segment`);
-  }
-
-  const stack = headers.find((header) => header.type === PT_GNU_STACK);
-  const holder = segments.find(
-    (one) => phoff >= one.offset && phoff + phnum * PHDR_SIZE <= one.offset + one.filesz,
-  );
+/** As little as the kernel wants of a header (at least EHDR_SIZE bytes) before it reads on; null for what is no ELF file for riscv64. */
+export function elfHeader(head: Uint8Array): ElfHeader | null {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  if (!hasMagic(head) || head[4] !== ELFCLASS64 || view.getUint16(18, true) !== EM_RISCV) return null;
   return {
-    type: type === ET_DYN ? "dyn" : "exec",
+    type: typeOf(view),
+    entry: readU64(view, 24),
+    phoff: readU64(view, 32),
+    phentsize: view.getUint16(54, true),
+    phnum: view.getUint16(56, true),
+  };
+}
+
+/** A file by its header and its program headers, which are taken as they are. */
+export function elfImage({ type, entry, phoff, phnum }: ElfHeader, programHeaders: Uint8Array): ElfImage {
+  const view = new DataView(programHeaders.buffer, programHeaders.byteOffset, programHeaders.byteLength);
+  return imageOf({ type, entry, phoff, phentsize: PHDR_SIZE, phnum }, readProgramHeaders(view, 0, phnum));
+}
+
+function imageOf({ type, entry, phoff, phnum }: ElfHeader, headers: readonly ProgramHeader[]): ElfImage {
+  const segments = headers.filter((header) => header.type === PT_LOAD).map(toSegment);
+  const holder = segments.find((one) => phoff >= one.offset && phoff < one.offset + one.filesz);
+  const interpreter = headers.find((header) => header.type === PT_INTERP);
+  const stack = headers.findLast((header) => header.type === PT_GNU_STACK);
+  return {
+    type,
     entry,
     phdr: holder ? holder.vaddr + (phoff - holder.offset) : 0,
     phentsize: PHDR_SIZE,
     phnum,
     segments,
-    execStack: stack?.exec ?? true,
+    interpreter: interpreter === undefined ? null : { offset: interpreter.offset, size: interpreter.filesz },
+    execStack: stack?.exec ?? false,
   };
 }
 
-function readHeader(bytes: Uint8Array, view: DataView): { type: number; entry: number; phoff: number; phnum: number } {
-  const magic = [0x7f, 0x45, 0x4c, 0x46];
-  if (bytes.length < 4 || magic.some((byte, index) => bytes[index] !== byte)) throw new ElfError("is not an ELF file");
+/** @throws ElfError, and nothing else, whatever the bytes are */
+export function parseElf(bytes: Uint8Array): ElfImage {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const header = readHeader(bytes, view);
+  const image = imageOf(header, readProgramHeaders(view, header.phoff, header.phnum));
+  const { type, entry, segments } = image;
+  checkSegments(segments, bytes.length, type === "dyn");
+  if (!segments.some((one) => one.exec && entry >= one.vaddr && entry < one.vaddr + one.memsz)) {
+    throw new ElfError(`has its entry point ${hex(entry)} outside of any executable segment`);
+  }
+  if (image.interpreter !== null && (interpreterPath(bytes, image) ?? "") === "") {
+    throw new ElfError("has a name of its interpreter that is empty, too long or without an end");
+  }
+  return image;
+}
+
+/** The path of a file's interpreter, a byte string; null where it has none, or where that is no path. */
+export function interpreterPath(bytes: Uint8Array, { interpreter }: ElfImage): string | null {
+  return interpreter === null ? null : pathIn(bytes.subarray(interpreter.offset, interpreter.offset + interpreter.size), interpreter.size);
+}
+
+/** The path that PT_INTERP has, of so many bytes; null where it is none. */
+export function pathIn(bytes: Uint8Array, size: number): string | null {
+  if (size < 2 || size > INTERPRETER_MAX || bytes.length < size || bytes[size - 1] !== 0) return null;
+  return String.fromCharCode(...bytes.subarray(0, bytes.indexOf(0)));
+}
+
+function typeOf(view: DataView): ElfImage["type"] {
+  const type = view.getUint16(16, true);
+  return type === ET_DYN ? "dyn" : type === ET_EXEC ? "exec" : "other";
+}
+
+function hasMagic(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && MAGIC.every((byte, index) => bytes[index] === byte);
+}
+
+function readHeader(bytes: Uint8Array, view: DataView): ElfHeader {
+  if (!hasMagic(bytes)) throw new ElfError("is not an ELF file");
   if (bytes.length < 20) throw new ElfError("is truncated within the ELF header");
   const machine = view.getUint16(18, bytes[5] !== 2);
   if (machine !== EM_RISCV) {
     throw new ElfError(`is for ${MACHINES.get(machine) ?? `machine ${String(machine)}`}, not riscv64`);
   }
-  if (bytes[4] !== 2) throw new ElfError("is a 32-bit program; 64-bit riscv is needed");
+  if (bytes[4] !== ELFCLASS64) throw new ElfError("is a 32-bit program; 64-bit riscv is needed");
   if (bytes[5] !== 1) throw new ElfError("is big endian; riscv64 Linux is little endian");
   if (bytes.length < EHDR_SIZE) throw new ElfError("is truncated within the ELF header");
 
@@ -122,7 +180,8 @@ function readHeader(bytes: Uint8Array, view: DataView): { type: number; entry: n
   if (phentsize !== PHDR_SIZE) throw new ElfError(`has program headers of ${String(phentsize)} bytes, not ${String(PHDR_SIZE)}`);
   const phoff = readU64(view, 32);
   if (phoff + phnum * PHDR_SIZE > bytes.length) throw new ElfError("is truncated: its program headers lie beyond the end of the file");
-  return { type, entry: readU64(view, 24), phoff, phnum };
+  if (phnum > PHNUM_MAX) throw new ElfError(`has ${String(phnum)} program headers, more than are loaded (${String(PHNUM_MAX)})`);
+  return { type: typeOf(view), entry: readU64(view, 24), phoff, phentsize, phnum };
 }
 
 function readProgramHeaders(view: DataView, phoff: number, phnum: number): ProgramHeader[] {
@@ -175,14 +234,4 @@ function readU64(view: DataView, at: number): number {
 
 function hex(value: number): string {
   return `0x${value.toString(16)}`;
-}
-
-/** A path out of a file that may hold anything: cut at its NUL, kept to printable ASCII. */
-function printable(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes.subarray(0, 256)) {
-    if (byte === 0) break;
-    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "?";
-  }
-  return text === "" ? "an interpreter" : text;
 }

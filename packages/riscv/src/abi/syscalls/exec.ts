@@ -1,23 +1,20 @@
 import { Errno, inheritedMdwe, PAGE_SIZE, Rlimit, Sig, SI, type MaySleep, type OpenFile } from "@faultline/kernel";
-import { ElfError, parseElf, type ElfImage } from "../../elf/load.js";
 import { argumentSpace, loadProgram } from "../exec.js";
+import { readHead, readProgram, releaseInterpreter, type Program } from "../executable.js";
 import type { GuestThread } from "../guest_thread.js";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, pathAt } from "./fs.js";
 import { int, type Handler } from "./syscall.js";
 
 /** Only asks whether a file may be executed (since 6.14). */
 const AT_EXECVE_CHECK = 0x10000;
-/** What is looked at of a file to know what runs it, in bytes. */
-const BINPRM_BUF_SIZE = 256;
 /** Interpreters that are scripts themselves, at most. */
 const MAX_INTERPRETERS = 5;
 /** Longest argument, with its NUL. */
 const MAX_ARG_STRLEN = 32 * PAGE_SIZE;
 
-interface Program {
-  readonly file: OpenFile;
-  readonly bytes: Uint8Array;
-  readonly image: ElfImage;
+/** A program, and what it is called with once scripts have led to it. */
+interface Called {
+  readonly program: Program;
   readonly argv: readonly string[];
 }
 
@@ -44,33 +41,32 @@ function isScript(bytes: Uint8Array): boolean {
 }
 
 /** `#!INTERPRETER ARGUMENT`, as the first line of a script has it; null where it names no interpreter. */
-function parseScript(bytes: Uint8Array): { interpreter: string; argument: string | null } | null {
-  const head = String.fromCharCode(...bytes.subarray(2, BINPRM_BUF_SIZE));
-  const end = head.indexOf("\n");
-  const line = (end < 0 ? head : head.slice(0, end)).replaceAll(/^[ \t]+|[ \t]+$/g, "");
+function parseScript(head: Uint8Array): { interpreter: string; argument: string | null } | null {
+  const text = String.fromCharCode(...head.subarray(2));
+  const end = text.indexOf("\n");
+  const line = (end < 0 ? text : text.slice(0, end)).replaceAll(/^[ \t]+|[ \t]+$/g, "");
   // The name may go on behind what is looked at.
-  if (end < 0 && bytes.length >= BINPRM_BUF_SIZE && !/[^ \t][ \t\0]/.test(head)) return null;
+  if (end < 0 && !text.includes("\0") && !/[^ \t][ \t\0]/.test(text)) return null;
   const [, interpreter, argument] = /^([^ \t\0]+)[ \t]*([^\0]*)/.exec(line) ?? [];
   return interpreter === undefined ? null : { interpreter, argument: argument === "" ? null : argument! };
 }
 
 /**
- * The ELF file that a program comes down to, by way of interpreters, opened for its caller; a negated
+ * The ELF file that a program comes down to, by way of scripts, opened for its caller; a negated
  * errno otherwise. `path` is what an interpreter is told; null where it could not open it.
  */
-function* findProgram(t: GuestThread, first: OpenFile, path: string | null, argv: readonly string[]): MaySleep<Program | number> {
+function* findProgram(t: GuestThread, first: OpenFile, path: string | null, argv: readonly string[]): MaySleep<Called | number> {
   const { k } = t;
   let file = first;
   let name = path;
   let args = argv;
   for (let depth = 0; ; depth++) {
-    const bytes = yield* k.exec.readAll(k, file);
-    const image = typeof bytes === "number" || isScript(bytes) ? null : parseProgram(bytes);
-    if (typeof bytes !== "number" && image !== null) return { file, bytes, image, argv: args };
+    const head = yield* readHead(k, file);
+    const script = typeof head === "number" || !isScript(head) ? null : parseScript(head);
+    const program = typeof head === "number" ? head : isScript(head) ? -Errno.ENOEXEC : yield* readProgram(k, file, head);
+    if (typeof program !== "number") return { program, argv: args };
     yield* k.exec.releaseExec(k, file);
-    if (typeof bytes === "number") return bytes;
-    const script = isScript(bytes) ? parseScript(bytes) : null;
-    if (script === null) return -Errno.ENOEXEC;
+    if (script === null) return program;
     if (name === null) return -Errno.ENOENT;
     const { interpreter, argument } = script;
     const next = yield* k.m.vfs.openExec(k, interpreter, null, true);
@@ -82,15 +78,6 @@ function* findProgram(t: GuestThread, first: OpenFile, path: string | null, argv
       yield* k.exec.releaseExec(k, file);
       return -Errno.ELOOP;
     }
-  }
-}
-
-function parseProgram(bytes: Uint8Array): ElfImage | null {
-  try {
-    return parseElf(bytes);
-  } catch (error) {
-    if (error instanceof ElfError) return null;
-    throw error;
   }
 }
 
@@ -116,12 +103,14 @@ function* exec(t: GuestThread, { file, path, inaccessible, comm, check }: Found,
     return typeof argv === "number" ? argv : typeof env === "number" ? env : 0;
   }
   // Programs may rely on there being a first argument (since 5.18).
-  const program = yield* findProgram(t, file, inaccessible ? null : path, argv.length === 0 ? [""] : argv);
-  if (typeof program === "number") return program;
-  const mm = fits(t, [...program.argv, ...env, path]) ? yield* k.mmap.mmAlloc(k) : -Errno.E2BIG;
+  const found = yield* findProgram(t, file, inaccessible ? null : path, argv.length === 0 ? [""] : argv);
+  if (typeof found === "number") return found;
+  const { program } = found;
+  const mm = fits(t, [...found.argv, ...env, path]) ? yield* k.mmap.mmAlloc(k) : -Errno.E2BIG;
   const error = mm === null ? -Errno.ENOMEM : typeof mm === "number" ? mm : yield* k.exec.deThread(k);
   if (mm === null || typeof mm === "number" || error < 0) {
     if (mm !== null && typeof mm !== "number") yield* k.mmap.exitMmap(k, mm);
+    yield* releaseInterpreter(k, program);
     yield* k.exec.releaseExec(k, program.file);
     return error;
   }
@@ -129,12 +118,13 @@ function* exec(t: GuestThread, { file, path, inaccessible, comm, check }: Found,
   const mdwe = inheritedMdwe(t.task.mm!);
   yield* k.exec.execMmap(k, mm);
   yield* k.exec.beginNewExec(k, program.file, comm);
-  const entry = yield* loadProgram(k, mm, { ...program, path, exe: program.file.path, env, stackLimit: stackLimitOf(t) });
+  const entry = yield* loadProgram(k, mm, { program, path, argv: found.argv, env, stackLimit: stackLimitOf(t) });
+  yield* releaseInterpreter(k, program);
   if (typeof entry === "number") {
     k.signal.forceSignal(k, { signo: Sig.SIGSEGV, code: SI.KERNEL, addr: 0 });
     return entry;
   }
-  // The loader writes text, and then makes it executable.
+  // [vdso] is written, and then made executable.
   mm.mdwe = mdwe;
   t.enter(entry);
   t.keepRegisters = true;
