@@ -13,10 +13,11 @@ import { shmemFileSetup } from "../mm/shmem_file.js";
 import type { VmOps } from "../mm/vm_ops.js";
 import type { Machine } from "../machine.js";
 import { capable, Cap } from "./capability.js";
-import type { MaySleep } from "./coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { ipcExisting, IpcIds, ipcOwned, ipcOwner, ipcPermitted, IPC_CREAT, IPC_PRIVATE, type IpcPerm } from "./ipc.js";
-import { rlimit, Rlimit } from "./rlimit.js";
+import { Op } from "./op.js";
+import { rlimit, Rlimit, rlimitPages } from "./rlimit.js";
 
 /** Flags of shmget(2). */
 export enum ShmGet {
@@ -51,6 +52,8 @@ export interface ShmSegment extends IpcPerm {
   atimeNs: number;
   dtimeNs: number;
   ctimeNs: number;
+  /** The user for whom what SHM_LOCK has locked counts; null while it is not locked. */
+  lockedBy: number | null;
 }
 
 /** All segments of a machine. */
@@ -118,7 +121,7 @@ export function* newSegment(k: Kernel, key: number, size: number, flags: number)
   if (typeof file === "number") return file;
   const segment: ShmSegment = {
     id: shm.allocateId(), key, mode: flags & 0o777, ...ipcOwner(k), size, file,
-    nattch: 0, cpid: m.current!.process!.pid, lpid: 0, atimeNs: 0, dtimeNs: 0, ctimeNs: m.now(),
+    nattch: 0, cpid: m.current!.process!.pid, lpid: 0, atimeNs: 0, dtimeNs: 0, ctimeNs: m.now(), lockedBy: null,
   };
   // What /proc/PID/maps shows as the inode is the id.
   Object.assign(file.inode, { ino: segment.id });
@@ -171,7 +174,7 @@ function* count(k: Kernel, segment: ShmSegment, n: number): MaySleep<void> {
   if (n < 0) segment.dtimeNs = m.now();
   const gone = shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* fput(k, segment.file);
+  if (gone) yield* k.shm.destroySegment(k, segment);
 }
 
 /** The file that an attachment maps: the segment's inode under operations that count. */
@@ -227,7 +230,7 @@ export function* shmat(k: Kernel, mm: Mm, id: number, addr: number, flags: numbe
   }
   const gone = shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* fput(k, segment.file);
+  if (gone) yield* k.shm.destroySegment(k, segment);
   return result === -Errno.EEXIST ? -Errno.EINVAL : result;
 }
 
@@ -267,11 +270,15 @@ export function* shmRemove(k: Kernel, id: number): MaySleep<number> {
   }
   const gone = error === 0 && shm.forgetUnused(segment!);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* fput(k, segment!.file);
+  if (gone) yield* k.shm.destroySegment(k, segment!);
   return error;
 }
 
-/** SHM_LOCK and SHM_UNLOCK: noted, without effect. Huge pages are never swapped. -EINVAL, -EPERM. */
+/**
+ * SHM_LOCK and SHM_UNLOCK: whether reclaim leaves the segment's pages alone. Those that are there already go to the
+ * unevictable list when reclaim meets them. What is locked counts against RLIMIT_MEMLOCK of the user who has locked it.
+ * Huge pages are never swapped. -EINVAL, -EPERM, -ENOMEM.
+ */
 export function* shmLock(k: Kernel, id: number, locked: boolean): MaySleep<number> {
   const { m } = k;
   const { shm } = m;
@@ -279,9 +286,59 @@ export function* shmLock(k: Kernel, id: number, locked: boolean): MaySleep<numbe
   const segment = shm.byId(id);
   let error = segment === undefined ? -Errno.EINVAL : ipcOwned(k, segment, Cap.IPC_LOCK);
   if (error === 0 && locked && rlimit(m, Rlimit.MEMLOCK) === 0n && !capable(k, Cap.IPC_LOCK)) error = -Errno.EPERM;
-  if (error === 0 && !isHugetlbFile(segment!.file)) segment!.mode = locked ? segment!.mode | SHM_LOCKED : segment!.mode & ~SHM_LOCKED;
+  const changes = error === 0 && !isHugetlbFile(segment!.file) && (segment!.lockedBy === null) === locked;
+  if (changes) error = locked ? yield* k.shm.lockSegment(k, segment!) : yield* k.shm.unlockSegment(k, segment!);
+  const rescued = changes && !locked ? segment!.file : null;
+  if (rescued !== null) m.vfs.get(rescued);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
+  if (rescued !== null) {
+    yield* k.mlockFolio.rescueMapping(k, rescued.inode.mapping!);
+    yield* fput(k, rescued);
+  }
   return error;
+}
+
+/** Under the lock: 0, or -ENOMEM where the user may not lock so much. */
+export function* lockSegment(k: Kernel, segment: ShmSegment): MaySleep<number> {
+  const { m } = k;
+  const { uid } = m.current!.process!.cred;
+  const pages = Math.ceil(segment.file.inode.size / 4096);
+  if (m.point(Op.Stats, 0)) yield SWITCH;
+  const sum = (m.lockedByUser.get(uid) ?? 0) + pages;
+  if (sum > rlimitPages(m, Rlimit.MEMLOCK) && !capable(k, Cap.IPC_LOCK)) return -Errno.ENOMEM;
+  m.lockedByUser.set(uid, sum);
+  segment.lockedBy = uid;
+  segment.mode |= SHM_LOCKED;
+  yield* setUnevictable(k, segment, true);
+  return 0;
+}
+
+/** Under the lock: the pages may be reclaimed, and count for nobody. */
+export function* unlockSegment(k: Kernel, segment: ShmSegment): MaySleep<number> {
+  const { m } = k;
+  const uid = segment.lockedBy;
+  if (uid === null) return 0;
+  if (m.point(Op.Stats, 0)) yield SWITCH;
+  m.lockedByUser.set(uid, (m.lockedByUser.get(uid) ?? 0) - Math.ceil(segment.file.inode.size / 4096));
+  segment.lockedBy = null;
+  segment.mode &= ~SHM_LOCKED;
+  yield* setUnevictable(k, segment, false);
+  return 0;
+}
+
+/** What reclaim is to do with the pages of a segment. */
+function* setUnevictable(k: Kernel, { file }: ShmSegment, unevictable: boolean): Atomic<void> {
+  const { m } = k;
+  const mapping = file.inode.mapping!;
+  if (m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+  for (const entry of mapping.entries.values()) if (entry >= 0) m.touches(Op.PageFlags, m.memmap.folioOf(entry));
+  mapping.unevictable = unevictable;
+}
+
+/** A segment is gone: so is its file, but for who maps it yet. */
+export function* destroySegment(k: Kernel, segment: ShmSegment): MaySleep<void> {
+  yield* k.shm.unlockSegment(k, segment);
+  yield* fput(k, segment.file);
 }
 
 /** IPC_SET: the owner and the permission bits. -EINVAL, -EPERM. */

@@ -28,6 +28,8 @@ export class AddressSpace {
   /** Indexes that the objects of one address space have room for; more of them share. */
   static readonly OBJECTS = 2 ** 28;
   readonly entries = new Map<number, number>();
+  /** Reclaim leaves the pages alone (AS_UNEVICTABLE): those of secret memory, and of a segment that SHM_LOCK has locked. */
+  unevictable = false;
   /** i_mmap: the VMAs that map a part of the file, whatever has become of their pages. Guarded by `lock`. */
   readonly vmas = new Set<Vma>();
   readonly lock: RwSem;

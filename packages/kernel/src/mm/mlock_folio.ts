@@ -5,6 +5,7 @@
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import type { AddressSpace } from "./address_space.js";
 import { MlockBatch } from "./folio_batch.js";
 import { VM, VM_SPECIAL, type Vma } from "./mm_types.js";
 import type { Lruvec } from "./lruvec.js";
@@ -19,7 +20,35 @@ import { lruvecAddFolio, lruvecDelFolio } from "./swap.js";
 
 /** Whether reclaim may take a folio. */
 export function folioEvictable(k: Kernel, folio: number): boolean {
-  return !k.m.memmap.has(folio, PG.mlocked) && !k.filemap.isSecretFolio(k, folio);
+  const { memmap } = k.m;
+  return !memmap.has(folio, PG.mlocked) && !(memmap.isFile(folio) && k.filemap.folioMapping(k, folio)?.unevictable === true);
+}
+
+/**
+ * Pages of a file that reclaim may take again come back from the unevictable list, unless they are locked otherwise. Pages
+ * that come into the file meanwhile are not looked at, nor is any further one once the file is unevictable again.
+ */
+export function* rescueMapping(k: Kernel, mapping: AddressSpace): Atomic<void> {
+  const { m } = k;
+  for (const index of mapping.indexesIn(0, Infinity)) {
+    const page = yield* k.filemap.filemapGetEntry(k, mapping, index, "find_get_entries");
+    if (page < 0) continue;
+    const folio = m.memmap.folioOf(page);
+    const { lruvec } = m.memcgs.get(m.memmap.memcg[folio]!);
+    if (!lruvec.lock.tryLock()) yield* lruvec.lock.lock();
+    if (m.point(Op.PageFlags, folio)) yield SWITCH;
+    const pages = m.memmap.folioPages(folio);
+    if (page === folio) m.vmstat.events.unevictable_pgs_scanned += pages;
+    if (m.memmap.has(folio, PG.lru) && m.memmap.has(folio, PG.unevictable) && k.mlockFolio.folioEvictable(k, folio)) {
+      lruvecDelFolio(k, lruvec, folio);
+      m.memmap.clear(folio, PG.unevictable);
+      lruvecAddFolio(k, lruvec, folio, false);
+      m.vmstat.events.unevictable_pgs_rescued += pages;
+    }
+    if (!lruvec.lock.tryUnlock()) yield* lruvec.lock.unlock();
+    yield* k.swap.folioPut(k, folio, "find_get_entries");
+    if (mapping.unevictable) return;
+  }
 }
 
 /** A locked VMA maps a folio that is on a list, or on its way to one. */
@@ -151,7 +180,8 @@ function munlockListed(k: Kernel, lruvec: Lruvec, folio: number): void {
     if (listed || !memmap.has(folio, PG.unevictable)) vmstat.events.unevictable_pgs_munlocked += pages;
     else vmstat.events.unevictable_pgs_stranded += pages;
   }
-  if (!listed || !memmap.has(folio, PG.unevictable)) return;
+  // Whether it may be reclaimed can be known only now that it is not locked any more.
+  if (!listed || !memmap.has(folio, PG.unevictable) || !k.mlockFolio.folioEvictable(k, folio)) return;
   lruvecDelFolio(k, lruvec, folio);
   memmap.clear(folio, PG.unevictable);
   lruvecAddFolio(k, lruvec, folio, false);

@@ -45,6 +45,7 @@ class SecretmemInode implements Inode, MappingHost {
   ) {
     this.ino = m.nextPipeIno++;
     this.mapping = m.mappings.create(this);
+    this.mapping.unevictable = true;
     this.atimeNs = this.mtimeNs = this.ctimeNs = m.now();
   }
 

@@ -55,6 +55,7 @@ export const VM_EVENTS = [
   "htlb_buddy_alloc_success",
   "htlb_buddy_alloc_fail",
   "unevictable_pgs_culled",
+  "unevictable_pgs_scanned",
   "unevictable_pgs_rescued",
   "unevictable_pgs_mlocked",
   "unevictable_pgs_munlocked",

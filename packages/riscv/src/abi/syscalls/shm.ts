@@ -88,7 +88,7 @@ const SHM_COMMAND = F.oneOf({ 0: "IPC_RMID", 1: "IPC_SET", 2: "IPC_STAT", 3: "IP
 
 export const SHM: readonly (readonly [number, Syscall])[] = [
   [194, call("shmget", [F.HEX, F.SIZE, F.OCTAL], shmget)],
-  [195, call("shmctl", [F.INT, SHM_COMMAND, F.OUT], shmctl, "SHM_LOCK is only noted")],
+  [195, call("shmctl", [F.INT, SHM_COMMAND, F.OUT], shmctl)],
   [196, call("shmat", [F.INT, F.POINTER, F.OCTAL], shmat, "", "address")],
   [197, call("shmdt", [F.POINTER], shmdt)],
 ];
