@@ -9,3 +9,9 @@ test("pipes, eventfds, epolls and spliced pages are what they are on Linux", asy
   const { m } = run.machine;
   expect(m.memmap.mapcount.every((count) => count === 0)).toBe(true);
 });
+
+test.each([1, 2, 3])("FIFOs wait for each other, and are read and written, as on Linux (seed %i)", async (seed) => {
+  const run = runGuest("fifo", { seed });
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/fifo.txt");
+  expect(run.exitCode).toBe(0);
+});

@@ -63,7 +63,7 @@ class EventPoll {
         continue;
       }
       one.now = pollFile(one.file) & one.events & ~PRIVATE_BITS;
-      const changes = one.file.ops.changes?.() ?? 0;
+      const changes = one.file.ops.changes?.(one.file) ?? 0;
       const tell = (one.events & Epoll.ET) === 0 || changes !== one.seen || (one.now & ~one.told) !== 0;
       if (one.now === 0 || (one.events & ~PRIVATE_BITS) === 0 || !tell) one.turn = 0;
       else if (one.turn === 0) one.turn = ++this.turns;
@@ -93,7 +93,7 @@ class EventPoll {
     const ready = this.interests.filter(({ turn }) => turn > 0).sort((a, b) => a.turn - b.turn).slice(0, max);
     return ready.map((one) => {
       one.told = one.now;
-      one.seen = one.file.ops.changes?.() ?? 0;
+      one.seen = one.file.ops.changes?.(one.file) ?? 0;
       one.turn = (one.events & (Epoll.ET | Epoll.ONESHOT)) === 0 ? ++this.turns : 0;
       if ((one.events & Epoll.ONESHOT) !== 0) one.events &= PRIVATE_BITS;
       return { events: one.now, data: one.data };

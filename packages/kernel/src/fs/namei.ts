@@ -57,6 +57,12 @@ const S_IFMT_OF: Record<InodeKind, number> = {
   anon: 0,
 };
 
+const S_IFMT = 0o170000;
+/** What mknod(2) makes for a type; none is a file. */
+const KINDS_OF_MKNOD: ReadonlyMap<number, "file" | "pipe" | "socket" | "device"> = new Map([
+  [0, "file"], [0o100000, "file"], [0o010000, "pipe"], [0o140000, "socket"], [0o020000, "device"], [0o060000, "device"],
+]);
+
 /** The file systems of what no mount has, but for files in memory. */
 const PIPEFS_MAGIC = 0x50495045;
 const SOCKFS_MAGIC = 0x534f434b;
@@ -630,6 +636,23 @@ export class MountTree implements Vfs {
     const dir = walk.parent.inode;
     if (dir.mkdir === undefined) return -Errno.EPERM;
     return yield* dir.mkdir(k, walk.name, mode & ~(k.m.current!.process?.umask ?? 0) & 0o1777);
+  }
+
+  *mknod(k: Kernel, path: string, mode: number, base: OpenFile | null = null): MaySleep<number> {
+    const type = mode & S_IFMT;
+    const kind = KINDS_OF_MKNOD.get(type);
+    if (kind === undefined) return type === S_IFMT_OF.directory ? -Errno.EPERM : -Errno.EINVAL;
+    const walk = yield* this.walkToCreate(k, path, base, false);
+    if (typeof walk === "number") return walk;
+    const dir = walk.parent.inode;
+    const permissions = mode & ~(k.m.current!.process?.umask ?? 0) & 0o7777;
+    if (kind === "file") {
+      if (dir.create === undefined) return -Errno.EACCES;
+      const made = yield* dir.create(k, walk.name, permissions);
+      return typeof made === "number" ? made : 0;
+    }
+    if (kind === "device" || dir.mknod === undefined) return -Errno.EPERM;
+    return yield* dir.mknod(k, walk.name, kind, permissions);
   }
 
   *symlink(k: Kernel, target: string, path: string, base: OpenFile | null = null): MaySleep<number> {

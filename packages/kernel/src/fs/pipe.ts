@@ -35,8 +35,12 @@ export class Pipe {
   readonly buffers: PipeBuffer[] = [];
   /** How many buffers there may be. */
   slots = PIPE_DEF_BUFFERS;
-  readers = 1;
-  writers = 1;
+  /** Open descriptions that read, and that write. */
+  readers = 0;
+  writers = 0;
+  /** How often it has been opened to read, and to write. */
+  readersEver = 0;
+  writersEver = 0;
   /** How often something has come or gone. */
   changes = 0;
   readonly forReaders: WaitQueue;
@@ -84,11 +88,104 @@ export class Pipe {
 class PipeEnd {
   /** Nobody has spliced by this description: RWF_NOWAIT is known. */
   nowait = true;
+  /** It was opened without waiting for somebody who writes: how many had by then. That nobody does is no end of file yet. */
+  writersBefore = -1;
 
   constructor(readonly pipe: Pipe) {}
 }
 
-/** Whether a file is an end of a pipe that pipe2(2) has made. */
+/**
+ * What pipe2(2) makes, or a FIFO that has a name. There is a pipe while somebody has it open; with the last of them goes
+ * what is in it.
+ */
+export class PipeInode implements Inode {
+  readonly kind = "pipe";
+  readonly rdev = 0;
+  readonly size = 0;
+  readonly ops = PIPE_OPS;
+  uid = 0;
+  gid = 0;
+  /** Open descriptions, and opens that wait. */
+  opens = 0;
+  pipe: Pipe | null = null;
+
+  /** @param named opening it waits for somebody else to open it too; what pipe2(2) has made is open already */
+  constructor(
+    readonly ino: number,
+    public mode: number,
+    private readonly named: boolean,
+  ) {}
+
+  /** The pipe, for one more who has it open. */
+  take(k: Kernel): Pipe {
+    this.opens++;
+    return (this.pipe ??= new Pipe(k));
+  }
+
+  /** One less has it open. */
+  *put(k: Kernel): MaySleep<void> {
+    if (--this.opens > 0) return;
+    const { buffers } = this.pipe!;
+    while (buffers.length > 0) yield* dropFirst(k, this.pipe!);
+    this.pipe = null;
+  }
+
+  /**
+   * Opens it to read, or to write, and waits until somebody has opened it for the other; to do both, or to read with
+   * O_NONBLOCK, at once. -ENXIO for a write with O_NONBLOCK to what nobody reads, -ERESTARTSYS for a signal.
+   */
+  *open(k: Kernel, file: OpenFile): MaySleep<number> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const { readable, writable } = file;
+    const nonblock = (file.flags & O.NONBLOCK) !== 0;
+    if (this.named && nonblock && !readable && (this.pipe?.readers ?? 0) === 0) return -Errno.ENXIO;
+    const pipe = this.take(k);
+    const end = new PipeEnd(pipe);
+    file.data = end;
+    begin(k, pipe, file);
+    if (!this.named || (readable && writable) || (readable ? pipe.writers : pipe.readers) > 0) return 0;
+    const partners = (): number => (readable ? pipe.writersEver : pipe.readersEver);
+    const before = partners();
+    if (nonblock) {
+      end.writersBefore = before;
+      return 0;
+    }
+    while (partners() === before) {
+      if (yield* pipe.forReaders.sleep(TaskState.Interruptible, "fifo_open")) continue;
+      yield* this.close(k, file);
+      return -Restart.ERESTARTSYS;
+    }
+    return 0;
+  }
+
+  /** A description that has been opened is no more. */
+  *close(k: Kernel, file: OpenFile): MaySleep<void> {
+    if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
+    const pipe = this.pipe!;
+    if (file.readable) pipe.readers--;
+    if (file.writable) pipe.writers--;
+    yield* this.put(k);
+    if ((pipe.readers === 0) === (pipe.writers === 0)) return;
+    changed(k, pipe, pipe.forReaders);
+    pipe.forWriters.wakeAll();
+  }
+}
+
+/** A description more, in one step with the point of its caller. */
+function begin(k: Kernel, pipe: Pipe, { readable, writable }: OpenFile): void {
+  const first = (readable && pipe.readers === 0) || (writable && pipe.writers === 0);
+  if (readable) {
+    pipe.readers++;
+    pipe.readersEver++;
+  }
+  if (writable) {
+    pipe.writers++;
+    pipe.writersEver++;
+  }
+  if (first) changed(k, pipe, pipe.forReaders);
+}
+
+/** Whether a file is an end of a pipe. */
 export function isPipe(file: OpenFile): boolean {
   return file.data instanceof PipeEnd;
 }
@@ -114,18 +211,17 @@ export function splicedPages(file: OpenFile): number[] {
 
 /** pipe2(2): the reading end and the writing end. */
 export function makePipe(k: Kernel, flags: number): readonly [OpenFile, OpenFile] {
-  const { m } = k;
-  const pipe = new Pipe(k);
-  const inode: Inode = { ino: m.nextPipeIno++, kind: "pipe", mode: 0o600, rdev: 0, size: 0 };
+  const inode = new PipeInode(k.m.nextPipeIno++, 0o600, false);
   initOwner(k, inode, null);
-  const end = (ops: FileOps, mode: O): OpenFile => {
+  const end = (mode: O): OpenFile => {
     const name = `pipe:[${inode.ino}]`;
-    const file = new OpenFile(name, inode, ops, mode | (flags & (O.NONBLOCK | O.DIRECT)));
+    const file = new OpenFile(name, inode, inode.ops, mode | (flags & (O.NONBLOCK | O.DIRECT)));
     file.node = { name, inode, parent: null };
-    file.data = new PipeEnd(pipe);
+    file.data = new PipeEnd(inode.take(k));
+    begin(k, inode.pipe!, file);
     return file;
   };
-  return [end(readingEnd(pipe), O.RDONLY), end(writingEnd(pipe), O.WRONLY)];
+  return [end(O.RDONLY), end(O.WRONLY)];
 }
 
 /** F_GETPIPE_SZ: in bytes; -EBADF for what is no pipe. */
@@ -179,76 +275,69 @@ export function* dropFirst(k: Kernel, pipe: Pipe): MaySleep<void> {
   if (page >= 0) yield* k.swap.folioPut(k, k.m.memmap.folioOf(page), "pipe");
 }
 
-function readingEnd(pipe: Pipe): FileOps {
-  return {
-    stream: true,
-    iter: {},
-    *read(k, file, into) {
-      for (;;) {
-        if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-        if (into.length === 0) return 0;
-        const n = yield* take(k, pipe, into);
-        if (n > 0) {
-          changed(k, pipe, pipe.forWriters);
-          return n;
-        }
-        if (pipe.writers === 0) return 0;
-        if ((file.flags & O.NONBLOCK) !== 0) return -Errno.EAGAIN;
-        if (!(yield* pipe.forReaders.sleep(TaskState.Interruptible, "pipe_read"))) return -Restart.ERESTARTSYS;
-      }
-    },
-    unread(k, _file, bytes) {
-      // Room is a matter of pages: what was read goes back in front, whoever has written since.
-      for (let end = bytes.length; end > 0; end -= PAGE_SIZE) {
-        const part = bytes.slice(Math.max(0, end - PAGE_SIZE), end);
-        pipe.buffers.unshift({ bytes: part, page: -1, start: 0, length: part.length, packet: false, merge: false });
-      }
-      changed(k, pipe, pipe.forReaders);
-    },
-    *ioctl(k, file, cmd, arg) {
-      return yield* pipeIoctl(k, file, pipe, cmd, arg);
-    },
-    changes: () => pipe.changes,
-    poll: () => (pipe.buffers.length > 0 ? POLL_READABLE : 0) | (pipe.writers === 0 ? Poll.HUP : 0),
-    *release(k, file) {
-      yield* ended(k, file);
-      pipe.readers--;
-      yield* free(k, pipe);
-      changed(k, pipe, pipe.forWriters);
-    },
-  };
-}
+const PIPE_OPS: FileOps = {
+  stream: true,
+  iter: {},
 
-function writingEnd(pipe: Pipe): FileOps {
-  return {
-    stream: true,
-    iter: {},
-    *write(k, file, from) {
-      for (let done = 0; ; ) {
-        if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
-        if (from.length === 0) return 0;
-        if (pipe.readers === 0) return done > 0 ? done : -Errno.EPIPE;
-        const put = pipe.put(from.subarray(done), (file.flags & O.DIRECT) !== 0, done === 0);
-        done += put;
-        if (put > 0) changed(k, pipe, pipe.forReaders);
-        if (done === from.length) return done;
-        if ((file.flags & O.NONBLOCK) !== 0) return done > 0 ? done : -Errno.EAGAIN;
-        if (!(yield* pipe.forWriters.sleep(TaskState.Interruptible, "pipe_write"))) return done > 0 ? done : -Restart.ERESTARTSYS;
+  *read(k, file, into) {
+    const pipe = pipeOf(file)!;
+    for (;;) {
+      if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+      if (into.length === 0) return 0;
+      const n = yield* take(k, pipe, into);
+      if (n > 0) {
+        changed(k, pipe, pipe.forWriters);
+        return n;
       }
-    },
-    *ioctl(k, file, cmd, arg) {
-      return yield* pipeIoctl(k, file, pipe, cmd, arg);
-    },
-    changes: () => pipe.changes,
-    poll: () => (pipe.full ? 0 : POLL_WRITABLE) | (pipe.readers === 0 ? Poll.ERR : 0),
-    *release(k, file) {
-      yield* ended(k, file);
-      pipe.writers--;
-      yield* free(k, pipe);
-      changed(k, pipe, pipe.forReaders);
-    },
-  };
-}
+      if (pipe.writers === 0) return 0;
+      if ((file.flags & O.NONBLOCK) !== 0) return -Errno.EAGAIN;
+      if (!(yield* pipe.forReaders.sleep(TaskState.Interruptible, "pipe_read"))) return -Restart.ERESTARTSYS;
+    }
+  },
+
+  unread(k, file, bytes) {
+    const pipe = pipeOf(file)!;
+    // Room is a matter of pages: what was read goes back in front, whoever has written since.
+    for (let end = bytes.length; end > 0; end -= PAGE_SIZE) {
+      const part = bytes.slice(Math.max(0, end - PAGE_SIZE), end);
+      pipe.buffers.unshift({ bytes: part, page: -1, start: 0, length: part.length, packet: false, merge: false });
+    }
+    changed(k, pipe, pipe.forReaders);
+  },
+
+  *write(k, file, from) {
+    const pipe = pipeOf(file)!;
+    for (let done = 0; ; ) {
+      if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
+      if (from.length === 0) return 0;
+      if (pipe.readers === 0) return done > 0 ? done : -Errno.EPIPE;
+      const put = pipe.put(from.subarray(done), (file.flags & O.DIRECT) !== 0, done === 0);
+      done += put;
+      if (put > 0) changed(k, pipe, pipe.forReaders);
+      if (done === from.length) return done;
+      if ((file.flags & O.NONBLOCK) !== 0) return done > 0 ? done : -Errno.EAGAIN;
+      if (!(yield* pipe.forWriters.sleep(TaskState.Interruptible, "pipe_write"))) return done > 0 ? done : -Restart.ERESTARTSYS;
+    }
+  },
+
+  *ioctl(k, file, cmd, arg) {
+    return yield* pipeIoctl(k, file, pipeOf(file)!, cmd, arg);
+  },
+
+  changes: (file) => pipeOf(file)!.changes,
+
+  poll(file) {
+    const { pipe, writersBefore } = file.data as PipeEnd;
+    let ready = 0;
+    if (file.readable) ready |= (pipe.buffers.length > 0 ? POLL_READABLE : 0) | (pipe.writers === 0 && pipe.writersEver !== writersBefore ? Poll.HUP : 0);
+    if (file.writable) ready |= (pipe.full ? 0 : POLL_WRITABLE) | (pipe.readers === 0 ? Poll.ERR : 0);
+    return ready;
+  },
+
+  *release(k, file) {
+    yield* (file.inode as PipeInode).close(k, file);
+  },
+};
 
 const FIONREAD = 0x541b;
 
@@ -256,16 +345,6 @@ function* pipeIoctl(k: Kernel, file: OpenFile, pipe: Pipe, cmd: number, arg: num
   if (cmd !== FIONREAD) return -Errno.ENOTTY;
   if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
   return yield* k.uaccess.putUser32(k, arg, pipe.length);
-}
-
-/** Nobody has it any more: what is in it goes. */
-function* free(k: Kernel, pipe: Pipe): MaySleep<void> {
-  if (pipe.readers > 0 || pipe.writers > 0) return;
-  while (pipe.buffers.length > 0) yield* dropFirst(k, pipe);
-}
-
-function* ended(k: Kernel, file: OpenFile): MaySleep<void> {
-  if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
 }
 
 export function changed(k: Kernel, pipe: Pipe, queue: WaitQueue): void {

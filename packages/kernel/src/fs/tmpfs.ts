@@ -7,6 +7,7 @@ import { PAGE_SIZE } from "../mm/frame_memory.js";
 import { SHMEM_FILE_OPS, truncateShmem } from "../mm/shmem_file.js";
 import { ShmemInode, ShmemSb } from "../mm/shmem_inode.js";
 import { initOwner } from "./permission.js";
+import { PipeInode, type Pipe } from "./pipe.js";
 import { RamDirectory, type RamFile, type RamFs } from "./ram_directory.js";
 import type { Inode, OpenFile, StatFs } from "./vfs.js";
 
@@ -95,6 +96,12 @@ export class TmpfsDirectory extends RamDirectory {
     return child;
   }
 
+  *mknod(k: Kernel, name: string, kind: "pipe" | "socket", mode: number): MaySleep<number> {
+    const child = kind === "pipe" ? new TmpfsFifo(this.fs, mode) : new TmpfsSocket(this.fs, mode);
+    initOwner(k, child, this);
+    return yield* this.add(k, name, child);
+  }
+
   *symlink(k: Kernel, name: string, target: string): MaySleep<number> {
     const child = new TmpfsInode(this.fs, "symlink", 0o777);
     child.target = target;
@@ -141,4 +148,66 @@ export class TmpfsInode extends ShmemInode implements RamFile {
   *evict(k: Kernel): MaySleep<void> {
     yield* k.shmem.shmemEvictInode(k, this);
   }
+}
+
+/** A FIFO of a tmpfs. */
+class TmpfsFifo extends PipeInode implements RamFile {
+  nlink = 1;
+  atimeNs: number;
+  mtimeNs: number;
+  ctimeNs: number;
+
+  constructor(
+    private readonly fs: Tmpfs,
+    mode: number,
+  ) {
+    super(fs.allocateIno(), mode, true);
+    this.atimeNs = this.mtimeNs = this.ctimeNs = fs.m.now();
+  }
+
+  get dev(): number {
+    return this.fs.dev;
+  }
+
+  override take(k: Kernel): Pipe {
+    this.fs.sb.opens++;
+    return super.take(k);
+  }
+
+  override *put(k: Kernel): MaySleep<void> {
+    this.fs.sb.opens--;
+    yield* super.put(k);
+  }
+
+  /** There is nothing of it but its name. */
+  *evict(): MaySleep<void> {}
+}
+
+/** The name of a socket: nobody can open it (ENXIO), or connect to it here. */
+class TmpfsSocket implements Inode, RamFile {
+  readonly kind = "socket";
+  readonly rdev = 0;
+  readonly size = 0;
+  readonly opens = 0;
+  readonly ino: number;
+  nlink = 1;
+  uid = 0;
+  gid = 0;
+  atimeNs: number;
+  mtimeNs: number;
+  ctimeNs: number;
+
+  constructor(
+    private readonly fs: Tmpfs,
+    public mode: number,
+  ) {
+    this.ino = fs.allocateIno();
+    this.atimeNs = this.mtimeNs = this.ctimeNs = fs.m.now();
+  }
+
+  get dev(): number {
+    return this.fs.dev;
+  }
+
+  *evict(): MaySleep<void> {}
 }

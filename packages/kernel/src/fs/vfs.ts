@@ -122,7 +122,7 @@ export interface FileOps {
   /** Lines of its own in /proc/PID/fdinfo. */
   showFdinfo?(file: OpenFile): string;
   /** How often what `poll` says may have become so anew: for those who are told once of each change (EPOLLET). */
-  changes?(): number;
+  changes?(file: OpenFile): number;
   /** Whether it takes O_DIRECT, and does the same all the same. */
   readonly ignoresDirect?: boolean;
   /** True for streams: no position, lseek and positioned transfers answer ESPIPE. */
@@ -257,6 +257,8 @@ export interface Inode {
   /** Makes a regular file without a name. */
   tmpfile?(k: Kernel, mode: number): MaySleep<Inode | number>;
   mkdir?(k: Kernel, name: string, mode: number): MaySleep<number>;
+  /** Makes a FIFO, or the name of a socket. */
+  mknod?(k: Kernel, name: string, kind: "pipe" | "socket", mode: number): MaySleep<number>;
   symlink?(k: Kernel, name: string, target: string): MaySleep<number>;
   unlink?(k: Kernel, name: string): MaySleep<number>;
   rmdir?(k: Kernel, name: string): MaySleep<number>;
@@ -465,6 +467,8 @@ export interface Vfs {
   access(k: Kernel, path: string, mode: number, base?: OpenFile | null, follow?: boolean): MaySleep<number>;
   accessInode(k: Kernel, inode: Inode, mode: number): MaySleep<number>;
   mkdir(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
+  /** mknod(2), whose mode says what is made; no devices. */
+  mknod(k: Kernel, path: string, mode: number, base?: OpenFile | null): MaySleep<number>;
   rmdir(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
   unlink(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
   symlink(k: Kernel, target: string, path: string, base?: OpenFile | null): MaySleep<number>;

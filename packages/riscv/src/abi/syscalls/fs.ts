@@ -463,6 +463,11 @@ const getdents64: Handler = function* (t, [fd, buf, size]) {
   return error < 0 ? error : records.length;
 };
 
+const mknodat: Handler = function* (t, [dirfd, name, mode]) {
+  const at = yield* pathAt(t, dirfd!, name!);
+  return typeof at === "number" ? at : yield* t.k.m.vfs.mknod(t.k, at.path, int(mode!) & 0xffff, at.base);
+};
+
 const mkdirat: Handler = function* (t, [dirfd, name, mode]) {
   const at = yield* pathAt(t, dirfd!, name!);
   return typeof at === "number" ? at : yield* t.k.m.vfs.mkdir(t.k, at.path, int(mode!), at.base);
@@ -625,6 +630,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [23, call("dup", [F.INT], dup)],
   [24, call("dup3", [F.INT, F.INT, F.OPEN_FLAGS], dup3)],
   [29, call("ioctl", [F.INT, F.IOCTL, F.IOCTL_ARG], ioctl)],
+  [33, call("mknodat", [...PATH_AT, F.OCTAL, F.HEX], mknodat, "no devices")],
   [34, call("mkdirat", [...PATH_AT, F.OCTAL], mkdirat)],
   [35, call("unlinkat", [...PATH_AT, F.AT_FLAGS], unlinkat)],
   [36, call("symlinkat", [F.PATH, ...PATH_AT], symlinkat)],

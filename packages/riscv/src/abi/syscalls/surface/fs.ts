@@ -79,6 +79,16 @@ export const FS: Surfaces = {
     refuses: [noFd(0), [EINVAL, "shared and exclusive", { 1: 3 }]],
   },
   ioctl: { example: [FD.file, 0x5451, 0], refuses: [noFd(0), [Errno.ENOTTY, "what the file does not know", { 1: 0x1234 }]] },
+  mknodat: {
+    example: [AT_FDCWD, "new", 0o010600, 0],
+    refuses: [
+      ...at(0),
+      [EEXIST, "there already", { 1: "file" }],
+      noSuchDirectory(1),
+      [Errno.EPERM, "a directory", { 2: 0o040600 }],
+      [EINVAL, "a symbolic link, or a type that is none", { 2: 0o120600 }],
+    ],
+  },
   mkdirat: { example: [AT_FDCWD, "new", 0o755], refuses: [...at(0), [EEXIST, "there already", { 1: "sub" }], noSuchDirectory(1)] },
   unlinkat: {
     example: [AT_FDCWD, "file", 0],
