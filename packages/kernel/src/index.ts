@@ -116,4 +116,5 @@ export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";
 export { copyFileRange, sendfile, splice, tee, vmspliceFromPipe, vmspliceToPipe, type SplicePlace } from "./fs/splice.js";
 export { UserBytes } from "./fs/user_bytes.js";
-export { fput, FileTable, O, OpenFile, pathOf, Poll, pollFile, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";
+export { fput, FileTable, O, OpenFile, pathOf, Poll, pollFile, Resolve, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";
+export { getXattr, listXattr, setXattr, XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlag } from "./fs/xattr.js";

@@ -17,6 +17,7 @@ import { UserBytes } from "./user_bytes.js";
 import {
   O,
   OpenFile,
+  Resolve,
   fput,
   S_ISGID,
   S_ISUID,
@@ -227,11 +228,14 @@ export class MountTree implements Vfs {
   }
 
   /** Resolves a path; the last component need not exist, all before it must. */
-  private *walk(k: Kernel, path: string, follow: boolean, base: OpenFile | null): MaySleep<Walk | number> {
+  private *walk(k: Kernel, path: string, follow: boolean, base: OpenFile | null, resolve = 0): MaySleep<Walk | number> {
     if (path === "") return -Errno.ENOENT;
     if (path.length >= PATH_MAX) return -Errno.ENAMETOOLONG;
-    const from = yield* this.start(k, path, base);
+    const scoped = (resolve & (Resolve.BENEATH | Resolve.IN_ROOT)) !== 0;
+    if (path.startsWith("/") && (resolve & Resolve.BENEATH) !== 0) return -Errno.EXDEV;
+    const from = yield* this.start(k, scoped ? "." : path, base);
     if (typeof from === "number") return from;
+    const root = scoped ? from : this.root;
     let at = from;
     let mustBeDirectory = path.endsWith("/");
     let links = 0;
@@ -249,6 +253,11 @@ export class MountTree implements Vfs {
       }
       if (name === "..") {
         last = "dotdot";
+        if (scoped && at.inode === root.inode) {
+          if ((resolve & Resolve.BENEATH) !== 0) return -Errno.EXDEV;
+          continue;
+        }
+        if ((resolve & Resolve.NO_XDEV) !== 0 && at.parent !== null && this.isMountRoot(at.inode)) return -Errno.EXDEV;
         at = at.parent ?? at;
         continue;
       }
@@ -260,11 +269,17 @@ export class MountTree implements Vfs {
         if (!isLast) return -Errno.ENOENT;
         return { parent: at, name, node: null, last, mustBeDirectory };
       }
+      if ((resolve & Resolve.NO_XDEV) !== 0 && this.isMountRoot(inode)) return -Errno.EXDEV;
       if (inode.kind === "symlink" && (!isLast || follow || mustBeDirectory)) {
-        if (++links > MAX_LINKS) return -Errno.ELOOP;
+        if (++links > MAX_LINKS || (resolve & Resolve.NO_SYMLINKS) !== 0) return -Errno.ELOOP;
+        if (inode.follow !== undefined || inode.isMagic === true) {
+          if ((resolve & Resolve.NO_MAGICLINKS) !== 0) return -Errno.ELOOP;
+          if (scoped) return -Errno.EXDEV;
+        }
         if (inode.follow !== undefined) {
           const node = yield* inode.follow(k);
           if (typeof node === "number") return node;
+          if ((resolve & Resolve.NO_XDEV) !== 0 && node.inode.dev !== at.inode.dev) return -Errno.EXDEV;
           at = node;
           continue;
         }
@@ -272,7 +287,8 @@ export class MountTree implements Vfs {
         if (typeof target === "number") return target;
         if (target === "") return -Errno.ENOENT;
         if (target.startsWith("/")) {
-          at = this.root;
+          if ((resolve & Resolve.BENEATH) !== 0 || ((resolve & Resolve.NO_XDEV) !== 0 && at.inode.dev !== root.inode.dev)) return -Errno.EXDEV;
+          at = root;
           last = "root";
         }
         if (isLast && target.endsWith("/")) mustBeDirectory = true;
@@ -293,8 +309,8 @@ export class MountTree implements Vfs {
   }
 
   /** An existing file, by path. */
-  private *resolve(k: Kernel, path: string, follow: boolean, base: OpenFile | null): MaySleep<PathNode | number> {
-    const walk = yield* this.walk(k, path, follow, base);
+  private *resolve(k: Kernel, path: string, follow: boolean, base: OpenFile | null, resolve = 0): MaySleep<PathNode | number> {
+    const walk = yield* this.walk(k, path, follow, base, resolve);
     if (typeof walk === "number") return walk;
     return walk.node ?? -Errno.ENOENT;
   }
@@ -305,6 +321,7 @@ export class MountTree implements Vfs {
     flags: number,
     mode: number,
     base: OpenFile | null = null,
+    resolve = 0,
   ): MaySleep<OpenFile | number> {
     const { m } = k;
     if ((flags & O.ACCMODE) === O.ACCMODE && (flags & O.PATH) === 0) return -Errno.EINVAL;
@@ -312,12 +329,12 @@ export class MountTree implements Vfs {
     if (creates && (flags & O.DIRECTORY) !== 0) return -Errno.EINVAL;
     const permissions = mode & ~(m.current!.process?.umask ?? 0) & 0o7777;
     if ((flags & O.TMPFILE) === O.TMPFILE && (flags & O.PATH) === 0) {
-      return yield* this.openTmpfile(k, path, flags, permissions, base);
+      return yield* this.openTmpfile(k, path, flags, permissions, base, resolve);
     }
     const exclusive = creates && (flags & O.EXCL) !== 0;
     const follow = (flags & O.NOFOLLOW) === 0 && !exclusive;
     for (;;) {
-      const walk = yield* this.walk(k, path, follow, base);
+      const walk = yield* this.walk(k, path, follow, base, resolve);
       if (typeof walk === "number") return walk;
       if (walk.node !== null) {
         if (exclusive) return -Errno.EEXIST;
@@ -366,9 +383,10 @@ export class MountTree implements Vfs {
     flags: number,
     permissions: number,
     base: OpenFile | null,
+    resolve: number,
   ): MaySleep<OpenFile | number> {
     if ((flags & O.ACCMODE) === O.RDONLY) return -Errno.EINVAL;
-    const dir = yield* this.resolve(k, path, true, base);
+    const dir = yield* this.resolve(k, path, true, base, resolve);
     if (typeof dir === "number") return dir;
     if (dir.inode.kind !== "directory") return -Errno.ENOTDIR;
     if (dir.inode.readOnly === true) return -Errno.EROFS;

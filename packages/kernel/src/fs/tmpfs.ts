@@ -80,6 +80,8 @@ export class Tmpfs implements RamFs {
 }
 
 export class TmpfsDirectory extends RamDirectory {
+  readonly xattrs = new Map<string, Uint8Array>();
+
   constructor(
     override readonly fs: Tmpfs,
     mode: number,
@@ -152,6 +154,7 @@ export class TmpfsInode extends ShmemInode implements RamFile {
 
 /** A FIFO of a tmpfs. */
 class TmpfsFifo extends PipeInode implements RamFile {
+  readonly xattrs = new Map<string, Uint8Array>();
   nlink = 1;
   atimeNs: number;
   mtimeNs: number;
@@ -185,6 +188,7 @@ class TmpfsFifo extends PipeInode implements RamFile {
 
 /** The name of a socket: nobody can open it (ENXIO), or connect to it here. */
 class TmpfsSocket implements Inode, RamFile {
+  readonly xattrs = new Map<string, Uint8Array>();
   readonly kind = "socket";
   readonly rdev = 0;
   readonly size = 0;

@@ -36,6 +36,21 @@ export enum O {
   TMPFILE = 0o20200000,
 }
 
+/** RESOLVE_* of openat2(2): what the resolution of a path must not do. */
+export enum Resolve {
+  /** Leave the mount that it starts on. */
+  NO_XDEV = 1,
+  /** Follow what /proc has for links, which lead to files and not to paths. */
+  NO_MAGICLINKS = 2,
+  NO_SYMLINKS = 4,
+  /** Leave the directory that it starts in. */
+  BENEATH = 8,
+  /** That directory is the root, for as long as it lasts. */
+  IN_ROOT = 0x10,
+  /** Wait for a disk. */
+  CACHED = 0x20,
+}
+
 /** In a mode: a program runs as its owner, or by its group; of a directory, that names are their owners' to remove. */
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
@@ -236,6 +251,8 @@ export interface Inode {
   readonly lock?: RwSem;
   /** Who has it open for writing; below zero, how many execute it, so that nobody can. Absent where nobody ever can. */
   writers?: number;
+  /** Extended attributes by their names, where the file system has any. */
+  readonly xattrs?: Map<string, Uint8Array>;
   /** Made for the first lock on it. */
   locks?: InodeLocks;
   /** Of a read-only file system: changes of the file or its names answer EROFS. */
@@ -268,6 +285,8 @@ export interface Inode {
   readlink?(k: Kernel): MaySleep<string | number>;
   /** For links that lead to a file rather than to a path, as those of /proc/PID/fd do. */
   follow?(k: Kernel): MaySleep<PathNode | number>;
+  /** Of a symbolic link: it leads to a file, and its text is only what that is called. So does one that has `follow`. */
+  readonly isMagic?: true;
   truncate?(k: Kernel, size: number): MaySleep<number>;
   /** A negated errno refuses these O_* flags of open(2), whoever asks. */
   permission?(flags: number): number;
@@ -439,7 +458,8 @@ export interface Vfs {
   /** Adds files of a driver's in /sys/kernel/debug/NAME. */
   registerDebugfs(name: string, files: Readonly<Record<string, DriverFile>>): void;
   /** Opens a path for the current task; the reference is the caller's. */
-  open(k: Kernel, path: string, flags: number, mode: number, base?: OpenFile | null): MaySleep<OpenFile | number>;
+  /** `resolve`: bits of `Resolve`. */
+  open(k: Kernel, path: string, flags: number, mode: number, base?: OpenFile | null, resolve?: number): MaySleep<OpenFile | number>;
   /**
    * Opens a program to execute it; an empty path stands for `base` itself. -EACCES for what is no
    * regular file or may not be executed, -ETXTBSY where somebody has it open for writing. Until

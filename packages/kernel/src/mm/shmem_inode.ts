@@ -80,6 +80,7 @@ export class ShmemInode implements MappingHost {
   /** Seals that stand; F_SEAL_SEAL unless it was made to be sealed. */
   seals: number = Seal.SEAL;
   punch: HolePunch | null = null;
+  readonly xattrs = new Map<string, Uint8Array>();
   /** It is what stands behind shared anonymous memory. */
   anonymous = false;
   /** Open descriptions, those that mappings hold included. With the last one, the contents of a nameless file go. */

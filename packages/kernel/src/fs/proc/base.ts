@@ -300,15 +300,13 @@ function* showCgroup(k: Kernel, target: ProcTarget): MaySleep<string> {
 
 /** A link whose text depends on the process; ENOENT where it has none, as kernel threads have no program. */
 function link(target: (t: ProcTarget) => string | number): PidEntry {
-  return (context, ino) =>
-    new PseudoLink(
-      context.fs,
-      (k) => {
-        const t = targetOf(k, context);
-        return t === null ? -Errno.ENOENT : target(t);
-      },
-      ino,
-    );
+  return (context, ino) => {
+    const text = (k: Kernel): string | number => {
+      const t = targetOf(k, context);
+      return t === null ? -Errno.ENOENT : target(t);
+    };
+    return Object.assign(new PseudoLink(context.fs, text, ino), { isMagic: true as const });
+  };
 }
 
 /** The program itself, wherever its name has gone. */

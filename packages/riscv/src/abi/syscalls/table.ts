@@ -8,6 +8,7 @@ import { MLOCK } from "./mlock.js";
 import { MM } from "./mm.js";
 import { PROCESS_VM } from "./process_vm.js";
 import { NUMA } from "./numa.js";
+import { OPENAT2 } from "./openat2.js";
 import { OTHER } from "./other.js";
 import { PIDFD } from "./pidfd.js";
 import { MSG } from "./msg.js";
@@ -41,6 +42,7 @@ export const SYSCALLS: Table = new Map(
     ...MSG,
     ...MQUEUE,
     ...NUMA,
+    ...OPENAT2,
     ...OTHER,
     ...PIDFD,
     ...POSIX_TIMERS,

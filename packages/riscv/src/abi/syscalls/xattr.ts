@@ -1,19 +1,9 @@
-import { Cap, capable, Errno, inodePermission, May, O, type Inode, type MaySleep } from "@faultline/kernel";
+import { Errno, getXattr, listXattr, O, setXattr, XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlag, type Inode, type MaySleep } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
-import { readUser } from "../user.js";
+import { bytesOf, readUser } from "../user.js";
 import * as F from "./format.js";
 import { fileOf, path } from "./fs.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
-
-/*
- * Extended attributes, which no file system here has: what is asked for is checked as far as Linux checks it
- * before it asks the file system.
- */
-
-const XATTR_NAME_MAX = 255;
-const XATTR_SIZE_MAX = 65_536;
-const XATTR_CREATE = 1;
-const XATTR_REPLACE = 2;
 
 /** How the first argument says which file: a path, one that is not followed at its end, or a descriptor. */
 type Which = "path" | "link" | "descriptor";
@@ -34,55 +24,62 @@ function* nameAt(t: GuestThread, address: number): MaySleep<string | number> {
   return name === "" ? -Errno.ERANGE : name;
 }
 
-/** Whether an attribute could be read or written at all, whatever the file system: -EROFS, -EPERM, -ENODATA, -EACCES. */
-function mayUse(t: GuestThread, inode: Inode, name: string, mask: May): number {
-  const writes = mask === May.WRITE;
-  if (writes && inode.readOnly === true) return -Errno.EROFS;
-  if (name.startsWith("security.") || name.startsWith("system.")) return 0;
-  const refused = writes ? -Errno.EPERM : -Errno.ENODATA;
-  if (name.startsWith("trusted.")) return capable(t.k, Cap.SYS_ADMIN) ? 0 : refused;
-  if (name.startsWith("user.") && inode.kind !== "file" && inode.kind !== "directory") return refused;
-  return inodePermission(t.k, inode, mask);
+function set(which: Which): Handler {
+  return function* (t, [argument, nameAddress, valueAddress, size, flags]) {
+    if ((int(flags!) & ~(XattrFlag.CREATE | XattrFlag.REPLACE)) !== 0) return -Errno.EINVAL;
+    const name = yield* nameAt(t, nameAddress!);
+    if (typeof name === "number") return name;
+    if (size! < 0 || size! > XATTR_SIZE_MAX) return -Errno.E2BIG;
+    const value = yield* readUser(t.k, valueAddress!, size!);
+    if (value === null) return -Errno.EFAULT;
+    const inode = yield* inodeOf(t, which, argument!);
+    return typeof inode === "number" ? inode : yield* setXattr(t.k, inode, name, value, int(flags!));
+  };
 }
 
-function use(which: Which, mask: May): Handler {
-  return function* (t, [argument, nameAddress]) {
+/** What there is, copied out: how long it is, -ERANGE where it does not fit; its length alone where there is no room at all. */
+function* copyOut(t: GuestThread, bytes: Uint8Array, address: number, size: number, max: number): MaySleep<number> {
+  if (size === 0) return bytes.length;
+  if (bytes.length > (size < 0 ? max : size)) return -Errno.ERANGE;
+  const error = yield* t.k.uaccess.copyToUser(t.k, address, bytes);
+  return error < 0 ? error : bytes.length;
+}
+
+function get(which: Which): Handler {
+  return function* (t, [argument, nameAddress, address, size]) {
     const name = yield* nameAt(t, nameAddress!);
     if (typeof name === "number") return name;
     const inode = yield* inodeOf(t, which, argument!);
     if (typeof inode === "number") return inode;
-    const refused = mayUse(t, inode, name, mask);
-    return refused < 0 ? refused : -Errno.EOPNOTSUPP;
+    const value = yield* getXattr(t.k, inode, name);
+    return typeof value === "number" ? value : yield* copyOut(t, value, address!, size!, XATTR_SIZE_MAX);
   };
 }
 
-function set(which: Which): Handler {
-  const write = use(which, May.WRITE);
-  return function* (t, args) {
-    const [, nameAddress, value, size, flags] = args;
-    if ((int(flags!) & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) return -Errno.EINVAL;
+function list(which: Which): Handler {
+  return function* (t, [argument, address, size]) {
+    const inode = yield* inodeOf(t, which, argument!);
+    if (typeof inode === "number") return inode;
+    const names = yield* listXattr(t.k, inode);
+    return yield* copyOut(t, bytesOf(names.map((name) => `${name}\0`).join("")), address!, size!, XATTR_LIST_MAX);
+  };
+}
+
+function remove(which: Which): Handler {
+  return function* (t, [argument, nameAddress]) {
     const name = yield* nameAt(t, nameAddress!);
     if (typeof name === "number") return name;
-    if (size! < 0 || size! > XATTR_SIZE_MAX) return -Errno.E2BIG;
-    if ((yield* readUser(t.k, value!, size!)) === null) return -Errno.EFAULT;
-    return yield* write(t, args);
-  };
-}
-
-/** No names. */
-function list(which: Which): Handler {
-  return function* (t, [argument]) {
     const inode = yield* inodeOf(t, which, argument!);
-    return typeof inode === "number" ? inode : 0;
+    return typeof inode === "number" ? inode : yield* setXattr(t.k, inode, name, null, 0);
   };
 }
 
-const NONE = "no file system here has any";
-const FLAGS = F.flags([[XATTR_CREATE, "XATTR_CREATE"], [XATTR_REPLACE, "XATTR_REPLACE"]]);
-const setter = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.PATH, F.buffer(3), F.SIZE, FLAGS], set(which), NONE);
-const getter = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.PATH, F.OUT, F.SIZE], use(which, May.READ), NONE);
-const lister = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.OUT, F.SIZE], list(which), NONE);
-const remover = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.PATH], use(which, May.WRITE), NONE);
+const NOTE = "files in memory: no access control lists, no file capabilities";
+const FLAGS = F.flags([[XattrFlag.CREATE, "XATTR_CREATE"], [XattrFlag.REPLACE, "XATTR_REPLACE"]]);
+const setter = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.PATH, F.buffer(3), F.SIZE, FLAGS], set(which), NOTE);
+const getter = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.PATH, F.OUT, F.SIZE], get(which), NOTE);
+const lister = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.OUT, F.SIZE], list(which), NOTE);
+const remover = (name: string, first: F.Format, which: Which): Syscall => call(name, [first, F.PATH], remove(which), NOTE);
 
 export const XATTR: readonly (readonly [number, Syscall])[] = [
   [5, setter("setxattr", F.PATH, "path")],
