@@ -14,6 +14,14 @@ test("on two nodes pages go where their policy says, and move where they are tol
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/numa-two.txt");
 });
 
+test("memory that a thread or a child uses goes to and fro between nodes, and nothing is lost", async () => {
+  const run = runGuest("numa-migration", { nodes: 2 });
+  expect(run.exitCode).toBe(0);
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/numa-migration.txt");
+  // Five kinds of memory, two of them huge.
+  expect(run.machine.m.vmstat.events.pgmigrate_success).toBe(3 * 20 + 2 * 20 * 512);
+});
+
 /** Memory is looked at often, and a piece at a time. */
 const BALANCING = [
   "echo 1 > /sys/kernel/debug/sched/numa_balancing/scan_delay_ms",
