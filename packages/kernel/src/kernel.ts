@@ -101,6 +101,7 @@ import * as posixTimers from "./kernel/posix_timers.js";
 import * as exec from "./kernel/exec.js";
 import * as exit from "./kernel/exit.js";
 import * as fork from "./kernel/fork.js";
+import * as ptrace from "./kernel/ptrace.js";
 import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
 import * as rcu from "./kernel/rcu.js";
@@ -159,6 +160,7 @@ export const MAINLINE = {
   hugetlbVma,
   khugepaged,
   jobControl,
+  ptrace,
   ksm,
   lazyfree,
   madvise,

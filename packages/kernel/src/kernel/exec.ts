@@ -13,6 +13,7 @@ import { SWITCH, type MaySleep } from "./coroutine.js";
 import { capabilitiesAtExec, credentialsAtExec } from "./cred.js";
 import { Errno } from "./errno.js";
 import { Op } from "./op.js";
+import { Sig, SI } from "./signal.js";
 import { SS_DISABLE } from "./process.js";
 import { TaskState, WaitQueue } from "./sched.js";
 
@@ -105,6 +106,8 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
   if (cred.euid !== cred.uid || cred.egid !== cred.gid) process.mm!.dumpable = 0;
   task.comm = process.comm = comm.slice(0, TASK_COMM_LEN);
   const { thread } = task;
+  // Its tracer can look at the new program before it runs, unless it has asked for an event instead.
+  if (thread.tracee?.seized === false) m.signals.send(process, task, { signo: Sig.SIGTRAP, code: SI.USER, addr: 0, pid: process.pid });
   thread.robustList = 0;
   thread.altStack = { sp: 0, size: 0, flags: SS_DISABLE };
   // Handlers are code of the old program; what is ignored stays so. Others may have the table too.

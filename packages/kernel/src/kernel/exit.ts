@@ -1,6 +1,6 @@
 /**
  * @linux kernel/exit.c
- * @omits Core dumps, process accounting, and tracers.
+ * @omits Core dumps and process accounting.
  * @own childInfo, exitFiles, futexOwnerDied, reap, startGroupExit
  */
 import { filpClose } from "../fs/file_locks.js";
@@ -56,6 +56,7 @@ export function* doExit(k: Kernel, status: number): MaySleep<void> {
   process.gone.majorFaults += task.majorFaults;
   if (task.id === process.pid) process.leaderStatus = status;
   process.threads.delete(task);
+  yield* k.ptrace.exitTrace(k, task);
   m.sink?.emit(Event.SchedProcessExit, task.id, process.threads.size === 0 ? 1 : 0, 0, 0);
   process.execWait?.wakeAll();
   if (process.threads.size > 0) {
@@ -155,7 +156,8 @@ export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
   yield* k.jobControl.killOrphanedGroup(k, process, process, process.parent);
   if (m.point(Op.Process, process.parent?.pid ?? 0)) yield SWITCH;
   process.zombie = true;
-  notifyEnd(k, process);
+  // Who has traced it waits for it first.
+  if (process.endTold === null || process.endTold.zombie) notifyEnd(k, process);
   m.pollWait.wakeAll();
 }
 
@@ -210,8 +212,8 @@ export function reap(k: Kernel, process: Process): void {
 
 /** Which children are waited for, and what of them. */
 export interface WaitFor {
-  /** True for a child that is meant. */
-  readonly meant: (child: Process) => boolean;
+  /** True for a child that is meant, or a thread of it that is traced: `id` is that one's. */
+  readonly meant: (child: Process, id: number) => boolean;
   /** Also children whose end raises no SIGCHLD, and those alone (__WCLONE); every child with __WALL. */
   readonly clones: "no" | "only" | "too";
   /** WEXITED, WUNTRACED and WCONTINUED. */
@@ -227,6 +229,8 @@ export interface WaitFor {
 /** What has become of a child that was waited for. */
 export interface Waited {
   readonly child: Process;
+  /** Its pid, or the id of the thread of it that is traced. */
+  readonly id: number;
   /** As wait(2) has it. */
   readonly status: number;
   /** As SIGCHLD and waitid(2) have it. */
@@ -240,12 +244,12 @@ const STOPPED_STATUS = 0x7f;
 
 /** What there is to tell of a child now, and what is asked; null for nothing. */
 function lookAtChild(k: Kernel, child: Process, { ended, stopped, continued }: WaitFor): Waited | null {
-  if (child.zombie) return ended ? { child, status: child.exitStatus!, info: k.exit.childInfo(child, Sig.SIGCHLD) } : null;
+  if (child.zombie) return ended ? { child, id: child.pid, status: child.exitStatus!, info: k.exit.childInfo(child, Sig.SIGCHLD) } : null;
   const { jobChange } = child;
   if (jobChange === "stopped" && stopped) {
-    return { child, status: (child.stopSignal << 8) | STOPPED_STATUS, info: jobInfo(child, jobChange) };
+    return { child, id: child.pid, status: (child.stopSignal << 8) | STOPPED_STATUS, info: jobInfo(child, jobChange) };
   }
-  if (jobChange === "continued" && continued) return { child, status: CONTINUED_STATUS, info: jobInfo(child, jobChange) };
+  if (jobChange === "continued" && continued) return { child, id: child.pid, status: CONTINUED_STATUS, info: jobInfo(child, jobChange) };
   return null;
 }
 
@@ -259,9 +263,26 @@ export function* doWait(k: Kernel, wait: WaitFor): MaySleep<Waited | number | nu
   const { meant, clones, once, leave } = wait;
   for (;;) {
     if (m.point(Op.Process, process.pid)) yield SWITCH;
-    const children = [...process.children].filter((child) => (clones === "too" || (child.exitSignal === Sig.SIGCHLD) === (clones === "no")) && meant(child));
+    const children = [...process.children].filter((child) => (clones === "too" || (child.exitSignal === Sig.SIGCHLD) === (clones === "no")) && meant(child, child.pid));
+    const tracees = [...process.tracees].filter((task) => meant(task.process!, task.id));
+    const strangers = [...m.processes.values()].filter((other) => other.endTold === process && meant(other, other.pid));
     // One that has ended has nothing more to tell to those who do not ask for ends.
-    if (!children.some(({ zombie }) => !zombie || wait.ended)) return -Errno.ECHILD;
+    if (tracees.length === 0 && strangers.length === 0 && !children.some(({ zombie }) => !zombie || wait.ended)) return -Errno.ECHILD;
+    for (const task of tracees) {
+      m.touches(Op.Process, task.process!.pid);
+      const { stop } = task.thread.tracee!;
+      if (stop === null || stop.told) continue;
+      if (!leave) stop.told = true;
+      return { child: task.process!, id: task.id, status: (stop.code << 8) | STOPPED_STATUS, info: k.ptrace.stopInfo(task) };
+    }
+    for (const other of strangers) {
+      if (!other.zombie || !wait.ended) continue;
+      if (!leave) {
+        other.endTold = null;
+        notifyEnd(k, other);
+      }
+      return { child: other, id: other.pid, status: other.exitStatus!, info: k.exit.childInfo(other, Sig.SIGCHLD) };
+    }
     let waited: Waited | null = null;
     for (const child of children) {
       m.touches(Op.Process, child.pid);

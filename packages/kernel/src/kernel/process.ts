@@ -10,6 +10,7 @@ import type { ResourceLimit } from "./rlimit.js";
 import type { Task, TimerHandle, WaitQueue } from "./sched.js";
 import type { SemUndoList } from "./sem.js";
 import { Sig, type SignalHandlers, type SignalInfo } from "./signal.js";
+import type { Tracee } from "./tracee.js";
 
 /** sigaltstack(2) flags. */
 export const SS_ONSTACK = 1;
@@ -38,8 +39,10 @@ export class ThreadState {
   faultPc = -1;
   /** Where whoever made this thread sleeps until it has left its address space (CLONE_VFORK). */
   vforkDone: WaitQueue | null = null;
-  /** Stopped, with its group. */
+  /** Stopped, with its group or for its tracer. */
   stopped = false;
+  /** How it is traced; null while it is not. */
+  tracee: Tracee | null = null;
   /** The signal that it gets when whoever made it ends (PR_SET_PDEATHSIG); 0 for none. */
   deathSignal = 0;
   /** By how many nanoseconds its timers may be late (PR_SET_TIMERSLACK). */
@@ -86,6 +89,10 @@ export class Process {
   /** Threads of this process that wait for children; made when the first does. */
   childWait: WaitQueue | null = null;
   readonly children = new Set<Process>();
+  /** Threads that threads of this process trace. */
+  readonly tracees = new Set<Task>();
+  /** It has ended, and who traced it hears of that before its parent does. */
+  endTold: Process | null = null;
   /** Signals sent to the group and taken by whichever thread is first. */
   readonly sharedPending = new Set<number>();
   readonly sharedSignalInfo = new Map<number, SignalInfo[]>();

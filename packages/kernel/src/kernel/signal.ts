@@ -1,6 +1,6 @@
 /**
  * @linux kernel/signal.c
- * @omits Tracers and core dumps.
+ * @omits Core dumps.
  * @own forceSignal, pendingMask, sendToProcess, sendToThread, setBlocked, signalBit, signalName, sigtimedwait
  */
 import type { Kernel } from "../kernel.js";
@@ -15,6 +15,7 @@ import type { PosixTimer } from "./posix_timers.js";
 import type { Process } from "./process.js";
 import { RLIM_INFINITY, Rlimit } from "./rlimit.js";
 import { TaskState, type Task } from "./sched.js";
+import { INTERRUPTED_STOP } from "./tracee.js";
 
 /** Signal numbers of the generic Linux ABI. */
 export enum Sig {
@@ -208,6 +209,8 @@ export class Signals {
   /** True when any unblocked signal is pending, or the thread is to stop. */
   pending(task: Task): boolean {
     if (task.process !== null && task.process.stopSignal !== 0 && !task.thread.stopped) return true;
+    const { tracee } = task.thread;
+    if (tracee !== null && !task.thread.stopped && (tracee.interrupted || tracee.injected !== null)) return true;
     const shared = task.process?.sharedPending;
     if (task.pendingSignals.size === 0 && (shared === undefined || shared.size === 0)) return false;
     for (const signo of task.pendingSignals) if (!isBlocked(task, signo)) return true;
@@ -250,7 +253,9 @@ export class Signals {
       forget(process, STOPS_BY_DEFAULT);
       this.goOn(process);
     }
-    if (!process.isOperator && signo !== Sig.SIGKILL && !isBlocked(main, signo) && !isAwaited(main, signo) && isIgnored(process, signo)) {
+    // A tracer sees what is ignored, too.
+    const matters = process.isOperator || signo === Sig.SIGKILL || main.thread.tracee !== null || isBlocked(main, signo) || isAwaited(main, signo);
+    if (!matters && isIgnored(process, signo)) {
       this.traceGenerate(info, main, thread === null, TraceSignalResult.IGNORED);
       return "ignored";
     }
@@ -276,7 +281,8 @@ export class Signals {
     const taker = thread ?? this.takerOf(process, signo);
     // Who has stopped takes nothing but SIGKILL until it goes on.
     if (taker === null || isBlocked(taker, signo) || (taker.thread.stopped && signo !== Sig.SIGKILL)) return "queued";
-    if (!process.isOperator && !isAwaited(taker, signo) && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
+    const alone = taker.thread.tracee === null || signo === Sig.SIGKILL;
+    if (!process.isOperator && !isAwaited(taker, signo) && alone && killsAtOnce(process, signo)) this.startGroupExit(process, signo);
     else this.wakeFor(taker);
     return "queued";
   }
@@ -322,6 +328,11 @@ export class Signals {
   private takerOf(process: Process, signo: number): Task | null {
     for (const task of process.threads) if (!isBlocked(task, signo) && (!task.thread.stopped || signo === Sig.SIGKILL)) return task;
     return null;
+  }
+
+  /** A thread is to look around on its way to user mode. */
+  notice(task: Task): void {
+    this.wakeFor(task);
   }
 
   private wakeFor(task: Task): void {
@@ -454,6 +465,8 @@ export type Delivery =
   | { readonly kind: "handler"; readonly info: SignalInfo; readonly action: SignalAction }
   /** `status` as wait(2) reports it. `info` is null when another thread began the exit. */
   | { readonly kind: "die"; readonly status: number; readonly info: SignalInfo | null }
+  /** The thread stops for its tracer, which chooses what becomes of the signal; null where there is none to choose about. */
+  | { readonly kind: "trace"; readonly code: number; readonly info: SignalInfo | null }
   /** The group stops. */
   | { readonly kind: "stop" }
   /** This thread alone ends: another one executes a new program. */
@@ -467,9 +480,14 @@ export function getSignal(k: Kernel): Delivery | null {
     if (process.exitStatus !== null) return { kind: "die", status: process.exitStatus, info: killer(task, process) };
     if (process.execTask !== null && process.execTask !== task) return { kind: "leave" };
     if (process.stopSignal !== 0) return { kind: "stop" };
-    const info = k.signal.dequeueSignal(k);
+    const { tracee } = task.thread;
+    if (tracee?.interrupted === true) return { kind: "trace", code: INTERRUPTED_STOP, info: null };
+    const injected = tracee?.injected ?? null;
+    if (tracee !== null) tracee.injected = null;
+    const info = injected ?? k.signal.dequeueSignal(k);
     if (info === null) return null;
     const { signo } = info;
+    if (tracee !== null && injected === null && signo !== Sig.SIGKILL) return { kind: "trace", code: signo, info };
     const action = process.handlers.get(signo);
     k.m.sink?.emit(Event.SignalDeliver, signo, 0, info.code, action.handler, action.flags);
     if (signo !== Sig.SIGKILL) {
@@ -481,6 +499,8 @@ export function getSignal(k: Kernel): Delivery | null {
       if (STOPS_BY_DEFAULT.includes(signo)) {
         // The terminal's stop signals are for groups that a shell looks after.
         if (signo !== Sig.SIGSTOP && isOrphaned(k.m, process.pgid, null)) continue;
+        // A traced thread stops for its tracer once more, and for nobody else.
+        if (tracee !== null) return { kind: "trace", code: signo, info: null };
         k.m.signals.startGroupStop(process, signo);
         return { kind: "stop" };
       }

@@ -9,6 +9,8 @@ export interface GuestHost {
   readonly cpus: readonly CpuContext[];
   readonly group: HartGroup;
   readonly strace: Strace | null;
+  /** Those that run, by the id of the task. */
+  readonly threads: Map<number, GuestThread>;
   /** A user thread without a task yet. */
   newThread(): GuestThread;
   /** A thread has ended. */

@@ -1,6 +1,6 @@
 import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Atomic, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
 import { Access, Exit } from "../cpu/exit.js";
-import type { Hart } from "../cpu/hart.js";
+import type { Hart, HartState } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
 import type { Entry } from "./exec.js";
 import type { GuestHost } from "./guest_host.js";
@@ -65,10 +65,12 @@ export class GuestThread {
   /** The body of the task. `begin` sets up the address space and the registers; false: it failed. */
   *body(begin: () => MaySleep<boolean>): MaySleep<void> {
     const { k } = this;
+    this.linux.threads.set(this.task.id, this);
     if (yield* begin()) yield* this.userMode();
     const status = this.exiting ?? 0;
     this.linux.strace?.exited(this, status);
     this.leaveCpu();
+    this.linux.threads.delete(this.task.id);
     yield* k.exit.doExit(k, status);
     this.linux.threadGone(this);
   }
@@ -170,12 +172,17 @@ export class GuestThread {
     this.k.signal.forceSignal(this.k, info);
   }
 
-  private *systemCall(hart: Hart): MaySleep<void> {
+  private *systemCall(entered: Hart): MaySleep<void> {
+    let hart = entered;
     const { k, task } = this;
     const { m } = k;
     const start = m.now();
     m.charge(SYSCALL_NS);
     hart.clearReservation();
+    if (task.thread.tracee !== null) {
+      yield* k.ptrace.syscallStop(k);
+      hart = this.load();
+    }
     const nr = hart.getXNumber(REG_A7);
     const args: number[] = [];
     for (let i = 0; i < 6; i++) args.push(hart.getXNumber(REG_A0 + i));
@@ -208,6 +215,17 @@ export class GuestThread {
       return;
     }
     this.load().setXNumber(REG_A0, result);
+    if (task.thread.tracee !== null) yield* k.ptrace.syscallStop(k);
+  }
+
+  /** Registers while it does not run: a copy, or what they are from now on. An interrupted call is not made again then. */
+  exchange(registers: HartState | null): HartState {
+    const hart = this.load();
+    if (registers !== null) {
+      hart.restore(registers);
+      this.restart = null;
+    }
+    return hart.save();
   }
 
   /** Acts on one signal, on the way back to user mode. */
@@ -223,6 +241,7 @@ export class GuestThread {
       return;
     }
     if (delivery.kind === "stop") return yield* k.jobControl.doSignalStop(k);
+    if (delivery.kind === "trace") return yield* k.ptrace.traceStop(k, delivery.code, delivery.info);
     if (delivery.kind === "leave") {
       this.exiting = 0;
       return;

@@ -145,6 +145,7 @@ export class LinuxMachine implements GuestHost {
   readonly cpus: readonly CpuContext[];
   readonly group: HartGroup;
   readonly strace: Strace | null;
+  readonly threads = new Map<number, GuestThread>();
   readonly operator: OperatorShell;
   /** The program's process; null until the lines ahead of it are done. */
   program: Process | null = null;

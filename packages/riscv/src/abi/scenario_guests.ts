@@ -144,6 +144,7 @@ class Harts implements GuestHost {
   readonly cpus: readonly CpuContext[];
   readonly group: HartGroup;
   readonly strace = null;
+  readonly threads = new Map<number, GuestThread>();
   readonly ended = new Map<Process, (how: string | null) => void>();
   private readonly deaths = new Map<Process, string>();
 

@@ -134,7 +134,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
     "Ngid:\t0",
     `Pid:\t${target.id}`,
     `PPid:\t${ppid}`,
-    "TracerPid:\t0",
+    `TracerPid:\t${target.task?.thread.tracee?.tracer.process?.pid ?? 0}`,
     `Uid:\t${uid}\t${euid}\t${suid}\t${fsuid}`,
     `Gid:\t${gid}\t${egid}\t${sgid}\t${fsgid}`,
     `FDSize:\t${process?.zombie === true ? 0 : (process?.files.capacity ?? 64)}`,

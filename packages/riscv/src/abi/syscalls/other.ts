@@ -2,6 +2,7 @@ import { Errno, Op, SWITCH } from "@faultline/kernel";
 import * as F from "./format.js";
 import { unshareFiles } from "./fs.js";
 import { readStruct } from "../user.js";
+import { ptrace } from "./ptrace.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
 enum Clone {
@@ -29,20 +30,6 @@ const unshare: Handler = function* (t, [flags]) {
   return 0;
 };
 
-enum Ptrace {
-  TRACEME = 0,
-  ATTACH = 16,
-  SEIZE = 0x4206,
-}
-
-/** ptrace(2): nobody may trace anybody, so that nobody is traced. */
-const ptrace: Handler = function* (t, [request, pid]) {
-  if (int(request!) === (Ptrace.TRACEME as number)) return -Errno.EPERM;
-  if (!t.k.m.tasks.has(int(pid!))) return -Errno.ESRCH;
-  const attaches = int(request!) === (Ptrace.ATTACH as number) || int(request!) === (Ptrace.SEIZE as number);
-  return attaches ? -Errno.EPERM : -Errno.ESRCH;
-};
-
 /** perf_event_attr as its first version has it, in bytes. */
 const PERF_ATTR_SIZE = 64;
 
@@ -54,7 +41,7 @@ const perf_event_open: Handler = function* (t, [attr]) {
 
 export const OTHER: readonly (readonly [number, Syscall])[] = [
   [97, call("unshare", [F.CLONE_FLAGS], unshare, "no namespaces but that of mounts, which is everybody's")],
-  [117, call("ptrace", [F.INT, F.INT, F.POINTER, F.POINTER], ptrace, "nobody may")],
+  [117, call("ptrace", [F.INT, F.INT, F.POINTER, F.POINTER], ptrace, "no events but PTRACE_EVENT_STOP, and no single steps; who is traced does not stop with its group")],
   [241, call("perf_event_open", [F.POINTER, F.INT, F.INT, F.INT, F.HEX], perf_event_open, "no events")],
   [425, call("io_uring_setup", [F.INT, F.POINTER], null)],
   [426, call("io_uring_enter", [F.INT, F.INT, F.INT, F.HEX, F.POINTER, F.SIZE], null)],

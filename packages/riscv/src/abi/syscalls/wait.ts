@@ -27,7 +27,7 @@ const SIGINFO_SIZE = 128;
 const INT_MIN = -(2 ** 31);
 
 /** Options as wait4 and waitid have them in common. */
-function* waitFor(t: GuestThread, options: number, meant: (child: Process) => boolean, once = false): MaySleep<Waited | number | null> {
+function* waitFor(t: GuestThread, options: number, meant: (child: Process, id: number) => boolean, once = false): MaySleep<Waited | number | null> {
   const { k } = t;
   return yield* k.exit.doWait(k, {
     meant,
@@ -47,7 +47,7 @@ export const wait4: Handler = function* (t, [pid, status, options, rusage]) {
   if ((int(options!) & ~known) !== 0) return -Errno.EINVAL;
   if (which === INT_MIN) return -Errno.ESRCH;
   const { pgid } = task.process!;
-  const meant = (other: Process): boolean => (which > 0 ? other.pid === which : which === -1 || other.pgid === (which === 0 ? pgid : -which));
+  const meant = (other: Process, id: number): boolean => (which > 0 ? id === which : which === -1 || other.pgid === (which === 0 ? pgid : -which));
   const waited = yield* waitFor(t, int(options!) | Wait.EXITED, meant);
   if (typeof waited === "number" || waited === null) return waited ?? 0;
   if (status !== 0) {
@@ -58,7 +58,7 @@ export const wait4: Handler = function* (t, [pid, status, options, rusage]) {
     const error = yield* k.uaccess.copyToUser(k, rusage!, rusageBytes(usageOf(waited.child)));
     if (error < 0) return error;
   }
-  return waited.child.pid;
+  return waited.id;
 };
 
 /** Of a child, its own children's that were waited for included. */
@@ -75,13 +75,13 @@ function usageOf(process: Process): Usage {
 }
 
 /** Whom waitid(2) is asked to wait for; a negated errno where that means nobody. */
-function waitidTarget(t: GuestThread, type: number, which: number): { meant: (child: Process) => boolean; once: boolean } | number {
+function waitidTarget(t: GuestThread, type: number, which: number): { meant: (child: Process, id: number) => boolean; once: boolean } | number {
   const process = t.task.process!;
   switch (type) {
     case IdType.ALL:
       return { meant: () => true, once: false };
     case IdType.PID:
-      return which <= 0 ? -Errno.EINVAL : { meant: ({ pid }) => pid === which, once: false };
+      return which <= 0 ? -Errno.EINVAL : { meant: (_child, id) => id === which, once: false };
     case IdType.PGID: {
       const pgid = which === 0 ? process.pgid : which;
       return which < 0 ? -Errno.EINVAL : { meant: (child) => child.pgid === pgid, once: false };
@@ -92,7 +92,7 @@ function waitidTarget(t: GuestThread, type: number, which: number): { meant: (ch
       const target = file === null ? null : pidfdTarget(file);
       if (target === null) return -Errno.EBADF;
       // One that was opened so does not sleep, whatever the options say.
-      return { meant: (child) => child === target.process, once: (file!.flags & O.NONBLOCK) !== 0 };
+      return { meant: (child, id) => child === target.process && id === child.pid, once: (file!.flags & O.NONBLOCK) !== 0 };
     }
     default:
       return -Errno.EINVAL;
