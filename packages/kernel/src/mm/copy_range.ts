@@ -75,7 +75,11 @@ export function* copyPmd(k: Kernel, dst: Vma, src: Vma, vpn: number, end: number
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(src.mm.id, vpn))) yield SWITCH;
   const pmd = m.pt.pmd(src.mm.pgd, vpn);
-  if (pmd < 0 || m.pt.isNone(pmd)) return 0;
+  if (pmd < 0) return 0;
+  // Where the parent has a table the child gets one, whatever is in it.
+  const dstPmd = yield* k.memory.pmdAlloc(k, dst.mm, vpn);
+  if (dstPmd < 0) return -Errno.ENOMEM;
+  if (m.pt.isNone(pmd)) return 0;
   if (m.pt.isLeaf(pmd)) {
     const error = yield* k.hugeMemory.copyHugePmd(k, dst, src, vpn, pmd);
     if (error !== -Errno.EAGAIN) return error;
@@ -83,8 +87,7 @@ export function* copyPmd(k: Kernel, dst: Vma, src: Vma, vpn: number, end: number
   if (m.point(Op.TableRead, tableObject(src.mm.id, vpn))) yield SWITCH;
   const node = m.pt.child(pmd);
   if (node < 0) return 0;
-  const dstPmd = yield* k.memory.pmdAlloc(k, dst.mm, vpn);
-  const first = dstPmd < 0 ? -1 : yield* k.memory.pteAlloc(k, dst.mm, vpn, dstPmd);
+  const first = yield* k.memory.pteAlloc(k, dst.mm, vpn, dstPmd);
   if (first < 0) return -Errno.ENOMEM;
   return yield* k.copyRange.copyPteRange(k, dst, src, vpn, end, first, node * PTRS_PER_TABLE + tableIndex(vpn, 0));
 }

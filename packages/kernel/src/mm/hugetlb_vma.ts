@@ -259,9 +259,10 @@ export function* copyHugetlbPageRange(k: Kernel, dst: Vma, src: Vma, cow: boolea
   for (let vpn = src.startVpn; vpn < src.endVpn; vpn += h.pages) {
     if (m.point(Op.TableRead, tableObject(src.mm.id, vpn))) yield SWITCH;
     const from = k.hugetlb.hugetlbWalk(k, src.mm, vpn, h);
-    if (from < 0 || !m.pt.isLeaf(from)) continue;
+    if (from < 0) continue;
     const to = yield* k.hugetlb.hugePteAlloc(k, dst.mm, vpn, h);
     if (to < 0) return -Errno.ENOMEM;
+    if (!m.pt.isLeaf(from)) continue;
     const [dstPtl, srcPtl] = [m.pt.lockOf(to), m.pt.lockOf(from)];
     if (!dstPtl.tryLock()) yield* dstPtl.lock();
     if (!srcPtl.tryLock()) yield* srcPtl.lock();
