@@ -271,8 +271,13 @@ export function* shmemSetSize(k: Kernel, inode: ShmemInode, size: number): MaySl
   if (size > old && (inode.seals & Seal.GROW) !== 0) return -Errno.EPERM;
   inode.size = size;
   inode.mtimeNs = inode.ctimeNs = m.now();
-  if (size >= old) return 0;
+  if (size > old) return 0;
   const first = Math.ceil(size / 4096);
+  if (size === old) {
+    // What a write that failed, or fallocate(), has left beyond the end.
+    yield* k.shmem.shmemTruncateRange(k, inode, size, Infinity);
+    return 0;
+  }
   // Whoever faults from here on finds the new size; what was faulted in before goes.
   yield* k.zap.unmapMappingRange(k, inode.mapping, first, Infinity, true);
   yield* k.shmem.shmemTruncateRange(k, inode, size, Infinity);
