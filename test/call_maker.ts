@@ -346,7 +346,7 @@ export class CallMaker {
       case 5:
       case 6:
       case 7:
-        return ["madvise", start, length, random.below(20) === 0 ? random.below(128) : random.pick(MADVICE)];
+        return ["madvise", start, length, sparing(start, random.below(20) === 0 ? random.below(128) : random.pick(MADVICE))];
       case 8:
         return ["mprotect", start, length, random.below(8)];
       case 9:
@@ -358,7 +358,7 @@ export class CallMaker {
         return [random.pick(["process_vm_readv", "process_vm_writev"]), this.pid(), [start, length], 1, [other[0], other[1]], 1, 0];
       }
       case 12:
-        return ["process_madvise", random.below(2) === 0 ? -10_000 : this.fdOf("pidfd"), [start, length, ...this.range()], 1 + random.below(2), random.pick(MADVICE), 0];
+        return ["process_madvise", random.below(2) === 0 ? -10_000 : this.fdOf("pidfd"), [start, length, ...this.range()], 1 + random.below(2), sparing(start, random.pick(MADVICE)), 0];
       default:
         if (random.below(12) === 0) return ["mseal", start, length, 0];
         if (random.below(3) === 0) return ["brk", this.task.mm === null ? 0 : this.task.mm.brk + (random.below(64) - 16) * 1024];
@@ -560,6 +560,11 @@ export class CallMaker {
         return random.below(2) === 0 ? ["socketpair", 1, random.pick([1, 2, 5]) | this.flags([O.NONBLOCK]), 0, this.address()] : [random.pick(["sendto", "recvfrom"]), this.fdOf("socket"), start, random.below(8192), this.flags([0x40, 2, 1]), 0, 0];
     }
   }
+}
+
+/** Advice about a range: never that memory of the program itself is broken, which it shares with the first, which waits for all. */
+function sparing(start: number, advice: number): number {
+  return advice === Madv.HWPOISON && start < ARENA ? Madv.SOFT_OFFLINE : advice;
 }
 
 const MADVICE = [
