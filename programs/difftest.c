@@ -510,6 +510,12 @@ static _Noreturn void leave(void)
 	exit_group(0);
 }
 
+/* Whoever ends the program ends all of them, whatever they are at. */
+static void end_with_parent(void)
+{
+	syscall2(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);
+}
+
 /* Waits for its turn, or for its end. */
 static void await_turn(void)
 {
@@ -845,6 +851,7 @@ static _Noreturn void run(uint32_t first)
 				if (result < 0)
 					fail("fork", result);
 				if (result == 0) {
+					end_with_parent();
 					self = other;
 					last = -1;
 					files_text.length_before = pool_text.length_before = mincore_text.length_before = pagemap_text.length_before = mappings_text.length_before = -1ul;
@@ -979,6 +986,7 @@ int main(int argc, char **argv, char **envp)
 		if (pid < 0)
 			fail("fork", pid);
 		if (pid == 0) {
+			end_with_parent();
 			for (int i = 0; i < PROCESSES; i++)
 				if (syscall2(__NR_pipe2, wake[i], 0) < 0)
 					fail("pipe", 0);

@@ -77,6 +77,8 @@ class Generator {
     this.kinds = kinds.flatMap((kind) => Array.from({ length: WEIGHTS[kind] }, () => kind));
     // What reads through an entry of 2 MiB marks it as used on riscv64 alone.
     const advice = (this.families.has("files") ? ADVICE.concat(FILE_ADVICE) : ADVICE).filter((one) => !this.huge || one !== Madv.POPULATE_READ);
+    // Over marks of a userfaultfd in files Linux puts guards again and again, without end.
+    if (this.families.has("files") && this.families.has("userfaultfd")) advice.splice(advice.indexOf(Madv.GUARD_INSTALL), 1);
     this.advice = this.oneIn(2) ? advice : advice.filter(() => this.oneIn(3)).concat(0);
   }
 
