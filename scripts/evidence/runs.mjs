@@ -7,10 +7,12 @@ const SMALL = ["--memory", "64M", "--swap", "64M"];
 /** Programs whose output is, in packages/riscv/test, what the same source prints on a Linux: with arguments, and options of the machine. */
 const PROGRAMS = {
   advice: {},
+  "broken-elf": {},
   calls: { status: 3 },
   collapse: {},
   descriptors: {},
   exec: {},
+  fifo: {},
   "file-locks": {},
   files: { args: ["1", "60"] },
   hugetlb: { options: ["--memory", "256M", "--swap", "64M"] },
@@ -24,10 +26,13 @@ const PROGRAMS = {
   mqueue: {},
   mremap: {},
   numa: {},
+  openat2: {},
+  "own-file": {},
   permissions: {},
   remote: {},
   "remote-cgroup": {},
   secretmem: {},
+  "shm-lock": {},
   "shmem-thp": {},
   signals: { status: 143 },
   sockets: {},
@@ -40,6 +45,7 @@ const PROGRAMS = {
   "uffd-shmem": {},
   users: {},
   waiting: {},
+  xattr: {},
 };
 
 /** The kernel's own selftests that pass here (docs/selftests.md), but for hmm-tests: with arguments, and options. */

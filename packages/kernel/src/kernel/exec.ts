@@ -1,8 +1,7 @@
 /**
  * @linux fs/exec.c
  * @omits Formats other than ELF and scripts (binfmt_misc), and auditing and tracing of exec.
- * @omits Program text is copied into private anonymous memory, and so counts as that.
- * @own getExec, readAll, releaseExec
+ * @own getExec, readPart, releaseExec
  */
 import { FileTable, type OpenFile } from "../fs/vfs.js";
 import type { Mm } from "../mm/mm_types.js";

@@ -1,7 +1,6 @@
 /**
  * @linux ipc/shm.c
- * @omits SHM_LOCK is only noted.
- * @own newFile, newSegment, shmRemove, shmSet, shmTotals, shmUsage
+ * @own lockSegment, newFile, newSegment, shmRemove, shmSet, shmTotals, shmUsage, unlockSegment
  */
 import { isHugetlbFile, hugetlbFileSetup, type HugetlbInode } from "../fs/hugetlbfs.js";
 import { fput, O, OpenFile, type FileOps } from "../fs/vfs.js";
@@ -174,7 +173,7 @@ function* count(k: Kernel, segment: ShmSegment, n: number): MaySleep<void> {
   if (n < 0) segment.dtimeNs = m.now();
   const gone = shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* k.shm.destroySegment(k, segment);
+  if (gone) yield* k.shm.shmDestroy(k, segment);
 }
 
 /** The file that an attachment maps: the segment's inode under operations that count. */
@@ -230,7 +229,7 @@ export function* shmat(k: Kernel, mm: Mm, id: number, addr: number, flags: numbe
   }
   const gone = shm.forgetUnused(segment);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* k.shm.destroySegment(k, segment);
+  if (gone) yield* k.shm.shmDestroy(k, segment);
   return result === -Errno.EEXIST ? -Errno.EINVAL : result;
 }
 
@@ -270,7 +269,7 @@ export function* shmRemove(k: Kernel, id: number): MaySleep<number> {
   }
   const gone = error === 0 && shm.forgetUnused(segment!);
   if (!shm.lock.tryUnlock()) yield* shm.lock.unlock();
-  if (gone) yield* k.shm.destroySegment(k, segment!);
+  if (gone) yield* k.shm.shmDestroy(k, segment!);
   return error;
 }
 
@@ -336,7 +335,7 @@ function* setUnevictable(k: Kernel, { file }: ShmSegment, unevictable: boolean):
 }
 
 /** A segment is gone: so is its file, but for who maps it yet. */
-export function* destroySegment(k: Kernel, segment: ShmSegment): MaySleep<void> {
+export function* shmDestroy(k: Kernel, segment: ShmSegment): MaySleep<void> {
   yield* k.shm.unlockSegment(k, segment);
   yield* fput(k, segment.file);
 }

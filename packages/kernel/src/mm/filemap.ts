@@ -1,7 +1,7 @@
 /**
  * @linux mm/filemap.c
- * @omits Reading ahead, writing back, and errors that are kept for fsync(): tmpfs and hugetlbfs have pages, the
- *   host's files are read page by page and never written.
+ * @omits Reading ahead of read(), a window that grows and shrinks, writing back, and errors that are kept for fsync():
+ *   tmpfs and hugetlbfs have pages, the host's files are read page by page, those around a fault with it, and never written.
  * @omits The page cache is a map from index to page or swap entry, not an xarray: its own memory is not charged, and
  *   lookups hold no reference to nodes.
  * @omits Shadow entries of pages that were reclaimed.
@@ -207,7 +207,7 @@ export function* readMappingPage(k: Kernel, mapping: AddressSpace, source: Reads
  * A fault that has found nothing reads what lies around it, too: half of it before the page, half behind; all of it
  * behind where MADV_SEQUENTIAL says so, nothing with MADV_RANDOM. What there is no memory for is left.
  */
-export function* mmapReadAround(k: Kernel, vma: Vma, source: ReadsFolios, index: number): MaySleep<void> {
+export function* doSyncMmapReadahead(k: Kernel, vma: Vma, source: ReadsFolios, index: number): MaySleep<void> {
   const { m } = k;
   const pages = source.readAheadPages ?? 0;
   if (pages === 0 || (vma.flags & VM.RAND_READ) !== 0) return;
@@ -235,7 +235,7 @@ export function filemapVmOps(source: ReadsFolios): VmOps {
       if (index >= Math.ceil(mapping.host.size / 4096)) return VmFault.SIGBUS;
       if (k.m.point(Op.PageCacheRead, mapping.object(index))) yield SWITCH;
       const missing = mapping.at(index) === NO_PAGE;
-      if (missing) yield* k.filemap.mmapReadAround(k, vmf.vma, source, index);
+      if (missing) yield* k.filemap.doSyncMmapReadahead(k, vmf.vma, source, index);
       const found = yield* k.filemap.readMappingPage(k, mapping, source, index, "fault");
       if (found === -Errno.ENOMEM) return VmFault.OOM;
       if (typeof found === "number") return VmFault.SIGBUS;

@@ -1,6 +1,6 @@
 /**
  * @linux mm/mlock.c
- * @own batchAdd, chooseList, clearMlocked, mlockDrain
+ * @own batchAdd, chooseList, clearMlocked, mlockDrain, rescueMapping
  */
 import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
