@@ -95,6 +95,21 @@ describe("what a scan protects", () => {
   });
 });
 
+test("pages become one on the node that most of them are on", () => {
+  const k = makeKernel(TWO);
+  runTask(k, function* (mm) {
+    const room = yield* k.mmap.doMmap(k, mm, 0, 3 * HPAGE_PMD_NR * 4096, RW, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+    const addr = Math.ceil(room / (HPAGE_PMD_NR * 4096)) * HPAGE_PMD_NR * 4096;
+    yield* filled(k, mm, addr, 1, HPAGE_PMD_NR);
+    yield* k.mbind.doMbind(k, mm, addr / 4096, addr / 4096 + 100, policy(k, Mpol.BIND, 1), MpolMf.MOVE);
+    yield* k.mbind.doMbind(k, mm, addr / 4096, addr / 4096 + 100, null, 0);
+    yield* k.swap.lruAddDrainAll(k);
+    expect([entryOf(k, mm, addr).node, entryOf(k, mm, addr + 100 * 4096).node]).toEqual([0, 1]);
+    expect(yield* k.madvise.doMadvise(k, mm, addr, HPAGE_PMD_NR * 4096, Madv.COLLAPSE)).toBe(0);
+    expect(entryOf(k, mm, addr)).toMatchObject({ node: 1, huge: true });
+  });
+});
+
 describe("a hinting fault", () => {
   test("moves the page, and maps it for writing, as it was", () => {
     const k = makeKernel(TWO);

@@ -9,7 +9,7 @@ import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { Event } from "../trace.js";
-import { Census, Scan, type CollapseControl } from "./collapse_census.js";
+import { Census, countNode, forgetNodes, Scan, targetNodes, type CollapseControl } from "./collapse_census.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import { Gfp, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from "./gfp.js";
 import { Tva } from "./huge_memory.js";
@@ -57,6 +57,7 @@ export function* collapseScanPmd(k: Kernel, vma: Vma, start: number, cc: Collaps
   const orders = k.collapseMthp.possibleOrders(k, vma, cc);
   const onlyWhole = orders.every((order) => order === HPAGE_PMD_ORDER);
   // Where parts may do, how many entries are empty is asked for each of them.
+  forgetNodes(k, cc);
   const census = onlyWhole ? new Census(k, cc, vma, HPAGE_PMD_ORDER) : new Census(k, cc, vma, HPAGE_PMD_ORDER, HPAGE_PMD_NR - 1);
   const ptl = m.pt.lockOf(first);
   if (!ptl.tryLock()) yield* ptl.lock();
@@ -97,6 +98,7 @@ function* scanEntry(k: Kernel, ptep: number, i: number, census: Census): Atomic<
   if (!memmap.has(folio, PG.lru)) return Scan.PageLru;
   if (memmap.has(folio, PG.locked)) return Scan.PageLock;
   if (memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio) - 1) return Scan.PageCount;
+  countNode(k, census.cc, folio);
   census.countReferenced(folio, flags);
   return null;
 }
@@ -128,7 +130,7 @@ export function* allocChargeFolio(k: Kernel, cc: CollapseControl, order = HPAGE_
   const { m } = k;
   const { khugepaged } = m.thp;
   const gfp = cc.isKhugepaged ? (khugepaged.defrag ? GFP_TRANSHUGE : GFP_TRANSHUGE_LIGHT | Gfp.KSWAPD_RECLAIM) : GFP_TRANSHUGE;
-  const folio = yield* k.pageAlloc.allocFolio(k, gfp, order);
+  const folio = yield* k.pageAlloc.allocFolio(k, gfp, order, targetNodes(cc));
   const whole = order === HPAGE_PMD_ORDER;
   if (folio === NO_PAGE) {
     if (whole) m.vmstat.events.thp_collapse_alloc_failed++;

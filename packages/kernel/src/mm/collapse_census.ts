@@ -1,6 +1,7 @@
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE } from "../arch/pgtable.js";
 import type { Kernel } from "../kernel.js";
 import type { Memcg } from "./memcontrol.js";
+import type { AllocNodes } from "./mempolicy.js";
 import { VM, type Vma } from "./mm_types.js";
 import { NO_PAGE, PG } from "./page.js";
 import type { MthpStat } from "./thp.js";
@@ -42,6 +43,26 @@ export interface CollapseControl {
   readonly memcg: Memcg;
   /** mmap_lock is still held for reading, as it was at the call. */
   mmapLocked: boolean;
+  /** How many of the pages that were looked at lie on each node; absent on machines of one. */
+  nodeLoad?: number[];
+}
+
+/** Another range is looked at. */
+export function forgetNodes(k: Kernel, cc: CollapseControl): void {
+  if (k.m.nodes.count > 1) cc.nodeLoad = new Array<number>(k.m.nodes.count).fill(0);
+}
+
+/** A page of the range that is looked at. */
+export function countNode(k: Kernel, { nodeLoad }: CollapseControl, page: number): void {
+  if (nodeLoad !== undefined) nodeLoad[k.m.nodes.of(page)]!++;
+}
+
+/** Where the folio for a range is to be: on the nodes that most of its pages are on, and no other; null for anywhere. */
+export function targetNodes({ nodeLoad }: CollapseControl): AllocNodes | null {
+  if (nodeLoad === undefined) return null;
+  const most = Math.max(...nodeLoad);
+  const mask = nodeLoad.reduce((nodes, load, node) => (load === most ? nodes | (1 << node) : nodes), 0);
+  return { node: nodeLoad.indexOf(most), mask, strict: true, interleaved: false };
 }
 
 /** `max_ptes_none` that sets no limit but that something must be there. */
@@ -75,7 +96,7 @@ export class Census {
 
   constructor(
     private readonly k: Kernel,
-    private readonly cc: CollapseControl,
+    readonly cc: CollapseControl,
     private readonly vma: Vma,
     private readonly order: number,
     private readonly noneMax = maxPtesNone(k, cc, vma.uffd !== null, order),

@@ -9,7 +9,7 @@ import type { Kernel } from "../kernel.js";
 import { fput } from "../fs/vfs.js";
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent } from "../arch/pgtable.js";
 import { xaIsValue } from "./address_space.js";
-import { Scan, type CollapseControl } from "./collapse_census.js";
+import { countNode, forgetNodes, Scan, type CollapseControl } from "./collapse_census.js";
 import { Tva } from "./huge_memory.js";
 import { VM, VM_UFFD_PROTECTS, type Mm, type Vma } from "./mm_types.js";
 import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
@@ -43,6 +43,7 @@ function* scanEntries(k: Kernel, inode: ShmemInode, index: number, cc: CollapseC
   const { memmap } = m;
   const { khugepaged } = m.thp;
   let [present, swap] = [0, 0];
+  forgetNodes(k, cc);
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
     const page = yield* k.filemap.filemapGetEntry(k, inode.mapping, index + i, "collapse");
     if (page === NO_PAGE) continue;
@@ -61,6 +62,7 @@ function* scanEntries(k: Kernel, inode: ShmemInode, index: number, cc: CollapseC
     if (huge) return Scan.PteMappedHugepage;
     if (!onList) return Scan.PageLru;
     if (!alone) return Scan.PageCount;
+    countNode(k, cc, folio);
     present++;
   }
   if (!cc.isKhugepaged || present >= HPAGE_PMD_NR - khugepaged.maxPtesNone) return Scan.Succeed;

@@ -4,6 +4,7 @@
  * @omits The mount option `mpol` of tmpfs.
  * @omits Weights that Linux computes by bandwidth (`weighted_interleave_auto`).
  * @omits Bulk allocation by policy.
+ * @omits Pages that come from swap go where the policy of the task says, not that of the mapping.
  * @own interleaveIndex, interleaveNode, modeFlagsError, newPolicy, nextInterleaveNode, nodeList, ownPolicy, policyNodes, policyText, samePolicy,
  *   shownNodes, taskNodes, thisNode, vmaNodes
  */

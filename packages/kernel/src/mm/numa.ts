@@ -21,6 +21,7 @@ export class NumaSettings {
   scanSizeMb = 256;
   /** Of memory tiering, which there is none of: all nodes are of one tier. */
   hotThresholdMs = 1000;
+  promoteRateLimitMBps = 65_536;
 
   /** Balancing is on by itself where there are nodes to move memory between (CONFIG_NUMA_BALANCING_DEFAULT_ENABLED). */
   constructor(nodes: number, checking: boolean) {

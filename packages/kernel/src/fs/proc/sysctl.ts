@@ -51,6 +51,12 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
     get: (k) => k.m.numa.balancing,
     set: (k, value) => void (k.m.numa.balancing = value),
   });
+  addSysctlNumber(kernel, "numa_balancing_promote_rate_limit_MBps", {
+    min: 0,
+    max: INT_MAX,
+    get: (k) => k.m.numa.promoteRateLimitMBps,
+    set: (k, value) => void (k.m.numa.promoteRateLimitMBps = value),
+  });
   addSysctlLong(kernel, "shmmax", (k) => k.m.shm.maxBytes, (k, value) => (k.m.shm.maxBytes = value));
   addSysctlLong(kernel, "shmall", (k) => k.m.shm.maxPages, (k, value) => (k.m.shm.maxPages = value));
   addSysctlNumber(kernel, "shmmni", { min: 0, max: IPCMNI, get: (k) => k.m.shm.mni, set: (k, value) => void (k.m.shm.mni = value) });
