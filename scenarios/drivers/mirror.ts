@@ -53,7 +53,10 @@ function* readAndMap(k: Kernel, mirror: DeviceMirror, vpn: number, write: boolea
 
 /** Something of the range is about to change: the device must not have it any more when this returns. */
 export function* mirrorInvalidate(k: Kernel, mirror: DeviceMirror, range: NotifierRange, seq: number): MaySleep<boolean> {
-  if (!mirror.mutex.tryLock()) yield* mirror.mutex.lock();
+  // The OOM reaper does not wait for anybody.
+  if (!k.mmuNotifier.rangeBlockable(k, range)) {
+    if (!(yield* mirror.mutex.trylock())) return false;
+  } else if (!mirror.mutex.tryLock()) yield* mirror.mutex.lock();
   k.mmuNotifier.intervalSetSeq(k, mirror.notifier, seq);
   yield* k.device.deviceInvalidate(k, mirror, range);
   if (!mirror.mutex.tryUnlock()) yield* mirror.mutex.unlock();

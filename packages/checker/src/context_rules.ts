@@ -11,6 +11,7 @@ export function sleptInAtomic(task: Task, held: readonly string[], what: string,
   const inside: string[] = [];
   if (task.preemptCount > 0) inside.push(`${task.preemptCount === 1 ? "a spinlock" : `${task.preemptCount} spinlocks`} (it holds ${held.join(", ")})`);
   if (task.rcuNesting > 0) inside.push("an RCU read-side section");
+  if (task.nonBlockCount > 0) inside.push("a notifier's callback for a range that is not blockable (mmu_notifier_range_blockable())");
   const does = sleeps ? `gives up its CPU${what === "" ? "" : ` (waiting for ${what})`}` : `calls what may sleep (${what})`;
   const log = sleeps ? "scheduling while atomic" : "sleeping function called from invalid context";
   return { kind: "atomic-sleep", message: `${task.comm} ${does} inside ${inside.join(" and ")}: ${log}` };
@@ -20,6 +21,7 @@ export function sleptInAtomic(task: Task, held: readonly string[], what: string,
 const IN_CALLBACK: Readonly<Record<string, string>> = {
   hmm_range_fault: "calls hmm_range_fault()",
   mmu_interval_read_begin: "calls mmu_interval_read_begin(), to read with hmm_range_fault(),",
+  mmu_interval_notifier_remove: "calls mmu_interval_notifier_remove(), which waits for the callback to return,",
   mmap_lock: "asks for mmap_lock, under which hmm_range_fault() runs,",
 };
 

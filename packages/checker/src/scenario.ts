@@ -244,6 +244,21 @@ export class ThreadApi extends DriverApi {
     yield* this.k.fork.mmput(this.k, mm);
   }
 
+  /**
+   * Takes back what a child has that can be made anew, as the OOM reaper and process_mrelease(2) do: false where a driver would
+   * have had to be waited for.
+   * @throws ScenarioError where there is no such child
+   */
+  *reap(child: number): MaySleep<boolean> {
+    const { k } = this;
+    const mm = k.m.mms.find(({ id }) => id === child);
+    if (mm === undefined || mm === this.mm) throw new ScenarioError(`reap: there is no child ${child}`);
+    if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+    const all = yield* k.mrelease.reapMm(k, mm);
+    if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    return all;
+  }
+
   private *use(mm: Mm): Atomic<void> {
     const { m } = this.k;
     const executor = m.executor!;

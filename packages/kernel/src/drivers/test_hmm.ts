@@ -138,7 +138,9 @@ export function* dmirrorIntervalInvalidate(
 ): MaySleep<boolean> {
   // A migration that it does itself: most of the range may be in the device already, or stay where it is.
   const own = range.event === NotifyEvent.MIGRATE && range.owner === dmirror.device && dmirror.migrations > 0;
-  if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+  if (!k.mmuNotifier.rangeBlockable(k, range)) {
+    if (!(yield* dmirror.mutex.trylock())) return false;
+  } else if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   k.mmuNotifier.intervalSetSeq(k, dmirror.notifier, seq);
   if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
   k.m.sink?.emit(Event.DeviceInvalidate, dmirror.device.id, range.startVpn, range.endVpn, range.event);

@@ -310,4 +310,9 @@ export class Mutex {
   unlock(): Atomic<void> {
     return this.sem.unlock();
   }
+
+  /** Takes it where that need not wait (mutex_trylock()): also for who must not sleep. */
+  trylock(): Atomic<boolean> {
+    return this.sem.trylockWrite();
+  }
 }

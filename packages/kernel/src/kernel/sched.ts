@@ -56,6 +56,8 @@ export class Task {
   readonly thread = new ThreadState();
   /** How many RCU read-side sections the task is inside. It does not sleep there. */
   rcuNesting = 0;
+  /** Inside how many stretches it must not block (non_block_start()): notifier callbacks for those who cannot wait. */
+  nonBlockCount = 0;
   /** How many spinlocks it holds. It does not sleep meanwhile. */
   preemptCount = 0;
   /** The address space of which it is inside an invalidate callback; null outside of all. */
@@ -89,9 +91,9 @@ export class Task {
     this.memcg = options.memcg;
   }
 
-  /** Whether it must not sleep: it holds a spinlock, or is inside an RCU read-side section. */
+  /** Whether it must not sleep: it holds a spinlock, is inside an RCU read-side section, or of code that must not block. */
   get inAtomic(): boolean {
-    return this.preemptCount + this.rcuNesting > 0;
+    return this.preemptCount + this.rcuNesting + this.nonBlockCount > 0;
   }
 
   /** A user task counts when the machine decides whether the operator may type his next line. */

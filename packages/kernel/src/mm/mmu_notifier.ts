@@ -9,6 +9,7 @@
  *   intervalsStart, invalidateRangeEnd, invalidateRangeStart
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
+import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { TaskState } from "../kernel/sched.js";
 import type { Kernel } from "../kernel.js";
@@ -35,6 +36,8 @@ export interface NotifierRange {
   readonly event: NotifyEvent;
   /** The driver on whose behalf it happens, for MIGRATE and EXCLUSIVE; null otherwise. */
   readonly owner: object | null;
+  /** Who invalidates must not wait: a callback that would have to says so instead (`rangeBlockable`). */
+  readonly nonblock?: true;
 }
 
 /**
@@ -42,7 +45,8 @@ export interface NotifierRange {
  * section of `Machine.notifierSrcu`, and may sleep.
  */
 export interface MmuNotifier {
-  invalidateRangeStart?(k: Kernel, range: NotifierRange): MaySleep<void>;
+  /** 0, or nothing; -EAGAIN where the range is not blockable, and it would have to wait. */
+  invalidateRangeStart?(k: Kernel, range: NotifierRange): MaySleep<number | void>;
   invalidateRangeEnd?(k: Kernel, range: NotifierRange): MaySleep<void>;
   /**
    * Whether the subscriber has used [startVpn, endVpn) since it was last asked: it forgets that, and (`clearFlushYoung`) its
@@ -103,6 +107,41 @@ export function* invalidateRangeStart(k: Kernel, range: NotifierRange): MaySleep
   task.invalidating = outer;
 }
 
+/** Whether a callback may wait for a lock. */
+export function rangeBlockable(_k: Kernel, { nonblock }: NotifierRange): boolean {
+  return nonblock !== true;
+}
+
+/**
+ * The same for who must not wait, as the OOM reaper: callbacks may not sleep. 0; -EAGAIN when one of them would have had to, and
+ * then the invalidation is over already.
+ */
+export function* invalidateRangeStartNonblock(k: Kernel, wanted: NotifierRange): MaySleep<number> {
+  const { mm } = wanted;
+  const range: NotifierRange = { ...wanted, nonblock: true };
+  const task = k.m.current!;
+  task.nonBlockCount++;
+  const started = yield* startIntervals(k, range);
+  const told: MmuNotifier[] = [];
+  let refused = false;
+  if (started && mm.notifiers.length > 0) {
+    const outer = task.invalidating;
+    task.invalidating = mm;
+    yield* eachNotifier(k, mm, function* (notifier) {
+      const error = (yield* notifier.invalidateRangeStart?.(k, range) ?? []) ?? 0;
+      if (error === 0) told.push(notifier);
+      else refused = true;
+    });
+    task.invalidating = outer;
+  }
+  task.nonBlockCount--;
+  if (started && !refused) return 0;
+  yield* k.mmuNotifier.intervalsEnd(k, range);
+  // Those that have begun expect an end.
+  if (refused) yield* eachNotifier(k, mm, (notifier) => (told.includes(notifier) ? notifier.invalidateRangeEnd?.(k, range) : undefined));
+  return -Errno.EAGAIN;
+}
+
 /** The entries have changed and the CPUs' TLBs are flushed: readers may go on. */
 export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<void> {
   yield* k.mmuNotifier.intervalsEnd(k, range);
@@ -111,6 +150,11 @@ export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<v
 
 /** The sequence becomes odd if an interval overlaps, so that readers wait; then each is told. */
 export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void> {
+  yield* startIntervals(k, range);
+}
+
+/** False when a callback of a range that is not blockable would have had to wait; the others are not called then. */
+function* startIntervals(k: Kernel, range: NotifierRange): MaySleep<boolean> {
   const { mm } = range;
   if (k.mmuNotifier.mmHasNotifiers(k, mm)) {
     if (k.m.point(Op.NotifierStart, mm.id)) yield SWITCH;
@@ -118,7 +162,7 @@ export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void>
   }
   // Counted even when nobody watches yet: who subscribes before the end must wait for it.
   mm.activeInvalidations++;
-  if (!anyOverlaps(mm.intervals, range)) return;
+  if (!anyOverlaps(mm.intervals, range)) return true;
   mm.invalidateSeq |= 1;
   const seq = mm.invalidateSeq;
   const task = k.m.current!;
@@ -128,8 +172,12 @@ export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void>
     if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
     const done = yield* notifier.invalidate(k, range, seq);
     k.m.sink?.emit(Event.IntervalInvalidated, notifier.id, range.startVpn, range.endVpn, range.event, range.owner === null ? 0 : 1, done ? 1 : 0);
+    if (done || k.mmuNotifier.rangeBlockable(k, range)) continue;
+    task.invalidating = outer;
+    return false;
   }
   task.invalidating = outer;
+  return true;
 }
 
 /** The last one out makes the sequence even again, which is what readers wait for. */
@@ -223,6 +271,7 @@ function removeFrom(list: IntervalNotifier[], notifier: IntervalNotifier): void 
 /** Removes a subscription, and waits for invalidations that may still be calling it. */
 export function* intervalRemove(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
+  k.m.mightWaitForInvalidation(mm, "mmu_interval_notifier_remove");
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
   if (!invalidating(mm)) return removeFrom(mm.intervals, notifier);
   const waits = mm.deferredIntervals.findIndex((deferred) => deferred.notifier === notifier && deferred.insert);
@@ -262,7 +311,7 @@ export function* mmuNotifierRelease(k: Kernel, mm: Mm): MaySleep<void> {
 }
 
 /** Calls each subscription of an address space, as the list was when it began. */
-function* eachNotifier(k: Kernel, mm: Mm, call: (notifier: MmuNotifier) => MaySleep<void> | undefined): MaySleep<void> {
+function* eachNotifier(k: Kernel, mm: Mm, call: (notifier: MmuNotifier) => MaySleep<unknown> | undefined): MaySleep<void> {
   yield* k.rcu.srcuReadLock(k, k.m.notifierSrcu);
   for (const notifier of mm.notifiers) yield* call(notifier) ?? [];
   yield* k.rcu.srcuReadUnlock(k, k.m.notifierSrcu);

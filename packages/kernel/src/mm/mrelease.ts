@@ -9,6 +9,7 @@ import { Op } from "../kernel/op.js";
 import type { Process } from "../kernel/process.js";
 import type { Kernel } from "../kernel.js";
 import { VM, type Mm } from "./mm_types.js";
+import { NotifyEvent, type NotifierRange } from "./mmu_notifier.js";
 
 /**
  * process_mrelease(2): frees the memory of a process that has been killed ahead of its threads' end.
@@ -25,16 +26,29 @@ export function* processMrelease(k: Kernel, process: Process): MaySleep<number> 
   let result = 0;
   if (!mm.mmapLock.tryRead()) result = -Errno.EAGAIN;
   else {
-    yield* k.mrelease.reapMm(k, mm);
+    if (!(yield* k.mrelease.reapMm(k, mm))) result = -Errno.EAGAIN;
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   }
   yield* k.fork.mmput(k, mm);
   return result;
 }
 
-/** Zaps what can be made or read anew: not shared memory, and no pages of devices. mmap_lock is held. */
-export function* reapMm(k: Kernel, mm: Mm): MaySleep<void> {
+/**
+ * Zaps what can be made or read anew: not shared memory, no huge pages, and no pages of devices. mmap_lock is held. Who reaps must
+ * not wait for anybody: false when a driver would have made it, and left its range as it was.
+ */
+export function* reapMm(k: Kernel, mm: Mm): MaySleep<boolean> {
+  let all = true;
   for (const vma of mm.vmas) {
-    if ((vma.flags & VM.SHARED) === 0) yield* k.zap.zapPageRange(k, vma, vma.startVpn, vma.endVpn);
+    if ((vma.flags & (VM.SHARED | VM.PFNMAP)) !== 0 || vma.isHugetlb) continue;
+    const range: NotifierRange = { mm, startVpn: vma.startVpn, endVpn: vma.endVpn, event: NotifyEvent.UNMAP, owner: null };
+    const tlb = k.mmGather.tlbGather(k, mm);
+    const error = yield* k.mmuNotifier.invalidateRangeStartNonblock(k, range);
+    if (error === 0) {
+      yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
+      yield* k.mmuNotifier.invalidateRangeEnd(k, range);
+    } else all = false;
+    yield* k.mmGather.tlbFinish(k, tlb);
   }
+  return all;
 }
