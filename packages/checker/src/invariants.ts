@@ -23,6 +23,7 @@ import {
   type Mm,
   type Task,
 } from "@faultline/kernel";
+import { iovaOf, keptByIommu } from "./iommu_rules.js";
 import { devicePageOf, entryWritten, hintsWrongly, howMapped, missedByRmap, notGranted, onItsWay, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { hugetlbBooks } from "./hugetlb_books.js";
@@ -201,6 +202,10 @@ export class Invariants implements EventSink {
         }
       }
     }
+    for (const device of m.devices) {
+      const iova = iovaOf(device, page);
+      if (iova !== null) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the IOMMU of ${device.name} ${iova.cached ? "has it cached" : "maps it"} at IOVA ${hex(iova.iova)}`, { page });
+    }
     const pfn = m.memmap.pageToPfn(page);
     for (const mm of m.mms) {
       if (!this.mayMap(mm, pfn)) continue;
@@ -310,6 +315,10 @@ export class Invariants implements EventSink {
     this.memcgBooks();
     this.tlbBooks();
     this.deviceTables("at rest");
+    for (const device of m.devices) {
+      const kept = keptByIommu(this.mirrors, device);
+      if (kept !== null) this.fail("device-table", `the IOMMU of ${device.name} maps ${this.frame(kept.page)} at IOVA ${hex(kept.iova)} at rest, and no mirror of the device holds that frame`, { page: kept.page });
+    }
     for (const page of this.migrating.values()) this.fail("leak", `a migration entry for ${this.frame(page)} is left`, { page });
     for (const mm of m.mms) {
       if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`, { mm: mm.id });

@@ -883,8 +883,16 @@ export class LocalStates implements Seen, SharedStateListener {
   }
 
   private observeDevice(id: number): void {
-    const { opened, engine, data } = this.m.devices[id]!;
+    const { opened, engine, data, iommu } = this.m.devices[id]!;
     this.see(opened);
+    for (const entries of iommu === null ? [] : [iommu.table, iommu.iotlb]) {
+      this.see(-1);
+      for (const [iova, { page, write }] of [...entries].sort(([a], [b]) => a - b)) {
+        this.see(iova);
+        this.see(page * 2 + (write ? 1 : 0));
+      }
+    }
+    for (const { iova, pages } of iommu?.allocated ?? []) this.see(iova * 1024 + pages);
     this.seeAny(data);
     if (engine === null) return;
     // Who waits for a job knows its number: how many there were is told apart.

@@ -1,4 +1,5 @@
 import { Event, NotifyEvent, type DeviceMirror, type Machine, type Task } from "@faultline/kernel";
+import { keptByIommu } from "./iommu_rules.js";
 import type { About, Finding } from "./violation.js";
 
 /** What a task knows of the range that it is reading for a mirror. */
@@ -116,12 +117,14 @@ export class NotifierRules {
     }
     const why = event === NotifyEvent.RELEASE ? "its invalidate callback was told that the address space goes away (MMU_NOTIFY_RELEASE)" : "its invalidate callback for the range has returned";
     this.empty(mirror, (vpn) => vpn >= start && vpn < end, why);
+    this.unlinked(mirror, why);
   }
 
   private freed(mirror: DeviceMirror | undefined): void {
     if (mirror === undefined) return;
     const { mm, device } = mirror;
     this.empty(mirror, () => true, "its driver has given the mirror up");
+    this.unlinked(mirror, "its driver has given the mirror up");
     if (this.subscribed(mirror)) this.fail(`the driver of ${device.name} has given up a mirror of mm ${mm.id} whose interval notifier is still subscribed: mmu_interval_notifier_remove() was not called`, { mm: mm.id });
   }
 
@@ -141,6 +144,12 @@ export class NotifierRules {
       if (!within(vpn)) continue;
       return this.fail(`${mirror.device.name} still maps frame ${page} at page ${hex(vpn)} after ${why}`, { mm: mirror.mm.id, vpn, page });
     }
+  }
+
+  /** A device behind an IOMMU reaches nothing by it that it may not. */
+  private unlinked({ device, mm }: DeviceMirror, why: string): void {
+    const kept = keptByIommu(this.mirrors, device);
+    if (kept !== null) this.fail(`the IOMMU of ${device.name} still maps frame ${kept.page} at IOVA ${hex(kept.iova)} after ${why}: hmm_dma_unmap_pfn() was not called`, { mm: mm.id, page: kept.page });
   }
 
   private mirrorOf(notifier: number): DeviceMirror | undefined {

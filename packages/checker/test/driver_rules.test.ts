@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { driver, NotifyEvent, type Driver, type MaySleep } from "@faultline/kernel";
+import { driver, NotifyEvent, resolvePatches, type Atomic, type Driver, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
 import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
+import dmaVsMunmap from "../../../scenarios/dma-unmap-vs-munmap.js";
 import vsDontneed from "../../../scenarios/driver-mirror-vs-dontneed.js";
 
 const SCENARIOS = new URL("../../../scenarios/", import.meta.url);
@@ -60,6 +61,26 @@ describe("the last file is closed", () => {
     );
     expect(violation).toBeNull();
     expect(complete).toBe(true);
+  });
+});
+
+describe("a device behind an IOMMU", () => {
+  test("is found where what the IOMMU has cached is not flushed", () => {
+    const unflushed: OverlayFactory = () => ({
+      iommu: {
+        *iotlbSync(): Atomic<void> {
+          yield* [];
+        },
+      },
+    });
+    const { violation } = explore(dmaVsMunmap, { overlays: [unflushed] });
+    expect(violation).toMatchObject({ kind: "freed-while-mapped" });
+    expect(violation!.message).toMatch(/^frame \d+ is freed while the IOMMU of dma0 has it cached at IOVA 0x100000000$/);
+  });
+
+  test("cannot be mapped for by hmm_dma_map_alloc() before 6.16", () => {
+    const overlays = resolvePatches({ release: "6.14", without: [] }) as readonly OverlayFactory[];
+    expect(() => explore(dmaVsMunmap as Scenario, { overlays })).toThrow("there is no open file -95");
   });
 });
 

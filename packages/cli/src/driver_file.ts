@@ -103,10 +103,11 @@ export function driverFault(exported: unknown): string | null {
 
 function deviceFault(device: unknown): string | null {
   if (!isObject(device)) return "each of its devices must be { name }";
-  const { name, mode, memory } = device;
+  const { name, mode, memory, iommu } = device;
   if (typeof name !== "string" || !/^[\w-]+$/.test(name)) return "the name of a device must be letters, digits, - and _";
   if (TAKEN.test(name)) return `there is a device ${name} already`;
   if (mode !== undefined && (!Number.isInteger(mode) || (mode as number) < 0 || (mode as number) > 0o777)) return `the mode of device ${name} must be a number up to 0o777`;
+  if (iommu !== undefined && typeof iommu !== "boolean") return `the iommu of device ${name} must be true or false`;
   if (memory !== undefined && !MEMORY_TYPES.includes(memory)) return `the memory of device ${name} must be a MemoryType`;
   return null;
 }

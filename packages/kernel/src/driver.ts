@@ -18,6 +18,8 @@ export type { VmOps } from "./mm/vm_ops.js";
 
 /* What the kernel says to it, and what it asks of the kernel. */
 export { HmmPfn, type HmmRange } from "./mm/hmm.js";
+export { DMA_MAPPING_ERROR, type HmmDmaMap } from "./mm/hmm_dma.js";
+export { IommuDomain, type IovaEntry, type IovaState } from "./drivers/iommu.js";
 export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type NotifierRange } from "./mm/mmu_notifier.js";
 export { MemoryType, type DevPagemap, type DevPagemapOps } from "./mm/dev_pagemap.js";
 export { migrateArrays, MigratePfn, MigrateVmaSelect, type MigrateDevice, type MigrateVma } from "./mm/migrate_device.js";

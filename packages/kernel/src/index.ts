@@ -33,6 +33,8 @@ export { FollFlag } from "./mm/gup_flags.js";
 export { Gfp, gfpText } from "./mm/gfp.js";
 export { HPG, type Hstate } from "./mm/hstate.js";
 export { HmmPfn, type HmmRange } from "./mm/hmm.js";
+export { DMA_MAPPING_ERROR, type HmmDmaMap } from "./mm/hmm_dma.js";
+export { IommuDomain, type IovaEntry, type IovaState } from "./drivers/iommu.js";
 export { Lru, type Lruvec } from "./mm/lruvec.js";
 export { Scan, type CollapseControl } from "./mm/collapse_census.js";
 export { type CollapseRange } from "./mm/collapse.js";

@@ -7,6 +7,8 @@ import * as shmem from "./mm/shmem.js";
 import * as guard from "./mm/guard.js";
 import * as accessRemote from "./mm/access_remote.js";
 import * as hmm from "./mm/hmm.js";
+import * as hmmDma from "./mm/hmm_dma.js";
+import * as iommu from "./drivers/iommu.js";
 import * as hugeMigrate from "./mm/huge_migrate.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
@@ -150,6 +152,8 @@ export const MAINLINE = {
   gupPin,
   gupTest,
   hmm,
+  hmmDma,
+  iommu,
   hugeMemory,
   hugeMigrate,
   hugeSplit,

@@ -6,6 +6,7 @@ import type { FileOps, OpenFile } from "../fs/vfs.js";
 import type { DevPagemapOps, MemoryType } from "../mm/dev_pagemap.js";
 import type { NotifierRange } from "../mm/mmu_notifier.js";
 import type { DeviceEngine, EngineJob } from "./device_engine.js";
+import type { IommuDomain } from "./iommu.js";
 import type { DevicePool } from "./device_memory.js";
 import type { DeviceMirror } from "./device_mirror.js";
 
@@ -17,6 +18,8 @@ export interface DeviceSettings {
   readonly mode?: number;
   /** The kind of its memory, where it has any: see `Driver.memory`. */
   readonly memory?: MemoryType;
+  /** It is behind an IOMMU: see `k.hmmDma`. */
+  readonly iommu?: boolean;
 }
 
 /** What can be done with an open file of a device: results are byte counts or 0, or negated errnos. */
@@ -128,6 +131,8 @@ export class Device {
   memory: DevicePool | null = null;
   /** What works through its jobs, where its driver has `execute`. */
   engine: DeviceEngine | null = null;
+  /** What stands between it and memory; null for nothing. */
+  iommu: IommuDomain | null = null;
   /** Where scenarios run threads of it; null where nobody has asked for one. */
   executor: Executor | null = null;
   /** Files of it that are open. */

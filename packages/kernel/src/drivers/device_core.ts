@@ -17,6 +17,7 @@ import { Device, instrumentDriver, lockClassOf, type DeviceSettings, type Driver
 import { DeviceEngine, type EngineJob } from "./device_engine.js";
 import { DevicePool } from "./device_memory.js";
 import type { DeviceMirror } from "./device_mirror.js";
+import { IommuDomain } from "./iommu.js";
 import type { DeviceEntry } from "./device_table.js";
 
 export { engineThread } from "./device_engine.js";
@@ -51,8 +52,9 @@ export function loadDriver(k: Kernel, driver: Driver): Device[] {
 }
 
 /** Gives a device what its driver has for it: memory, an engine. */
-export function createDevice(k: Kernel, device: Device, { memory }: DeviceSettings): Device {
+export function createDevice(k: Kernel, device: Device, { memory, iommu }: DeviceSettings): Device {
   const { driver } = device;
+  if (iommu === true) device.iommu = new IommuDomain();
   if (memory !== undefined) {
     const { folioFree, folioSplit, migrateToRam } = driver.memory ?? {};
     device.memory = new DevicePool(

@@ -22,6 +22,11 @@ export enum HmmPfn {
   ERROR = 1 << 2,
   /** The CPU maps the 2 MiB around the page as one. */
   PMD = 1 << 3,
+  /** Mapped for DMA, and how: kept over a walk, which does not touch them. */
+  DMA_MAPPED = 1 << 4,
+  P2PDMA = 1 << 5,
+  P2PDMA_BUS = 1 << 6,
+  INOUT_FLAGS = DMA_MAPPED | P2PDMA | P2PDMA_BUS,
   REQ_FAULT = VALID,
   REQ_WRITE = WRITE,
 }
@@ -114,8 +119,12 @@ function anyRequested(range: HmmRange, from: number, to: number): boolean {
   return false;
 }
 
+function setFlags({ flags, startVpn }: HmmRange, vpn: number, to: number): void {
+  flags[vpn - startVpn] = (flags[vpn - startVpn]! & HmmPfn.INOUT_FLAGS) | to;
+}
+
 function fill(range: HmmRange, from: number, to: number, flags: number): void {
-  range.flags.fill(flags, from - range.startVpn, to - range.startVpn);
+  for (let vpn = from; vpn < to; vpn++) setFlags(range, vpn, flags);
 }
 
 /** Reads one entry into the range; 0, or the permission for which the page must be faulted first. */
@@ -132,11 +141,11 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
     if (m.pgmaps.of(page)!.owner === range.devPrivateOwner) {
       // Reported as it is, also where more was asked for: the owner need not fault.
       range.pages[vpn - range.startVpn] = page;
-      range.flags[vpn - range.startVpn] = HmmPfn.VALID | huge | (k.swapops.isWritableDevicePrivate(k, pte) ? HmmPfn.WRITE : 0);
+      setFlags(range, vpn, HmmPfn.VALID | huge | (k.swapops.isWritableDevicePrivate(k, pte) ? HmmPfn.WRITE : 0));
       return 0;
     }
     if (want === 0 && huge !== 0) {
-      range.flags[vpn - range.startVpn] = HmmPfn.ERROR;
+      setFlags(range, vpn, HmmPfn.ERROR);
       return 0;
     }
   }
@@ -149,7 +158,7 @@ export function* walkPte(k: Kernel, range: HmmRange, vpn: number): MaySleep<numb
     range.pages[vpn - range.startVpn] = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
   }
   if ((want & ~has) !== 0) return want | HmmPfn.VALID;
-  range.flags[vpn - range.startVpn] = has;
+  setFlags(range, vpn, has);
   return 0;
 }
 
