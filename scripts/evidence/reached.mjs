@@ -35,6 +35,12 @@ if (folder !== undefined) {
   };
   setInterval(flush, FLUSH_MS).unref();
   process.on("exit", flush);
+  // A thread that sleeps here until there is work never comes to its timer.
+  const { wait } = Atomics;
+  Atomics.wait = (...args) => {
+    flush();
+    return wait(...args);
+  };
   // A thread that is ended by another is not asked: it gets the time to tell.
   const { terminate } = Worker.prototype;
   Worker.prototype.terminate = async function () {

@@ -107,7 +107,7 @@ function program(name, { program = name, args = [], options = [], status = 0 }, 
  */
 export function runs(root, selftests) {
   const kinds = {
-    difftest: [{ name: "random operations", args: ["difftest", "--seeds", "40", "--workers", "1"] }],
+    difftest: [{ name: "random operations", args: ["difftest", "--seeds", "20", "--workers", "1"] }],
     programs: Object.entries(PROGRAMS).map(([name, settings]) => program(name, { options: SMALL, ...settings }, `${root}/programs/prebuilt`)),
     reproducer: ["6.14", "7.3"].map((release) => ({
       name: `exclusive-steps on ${release}`,
@@ -115,7 +115,7 @@ export function runs(root, selftests) {
     })),
     scenarios: readdirSync(`${root}/scenarios`)
       .filter((file) => file.endsWith(".ts"))
-      .map((file) => ({ name: file.replace(/\.ts$/, ""), args: ["check", "--workers", "1", "--preemptions", "1", "--seconds", "6", `${root}/scenarios/${file}`] })),
+      .map((file) => ({ name: file.replace(/\.ts$/, ""), args: ["check", "--workers", "1", "--preemptions", "1", "--seconds", "2", `${root}/scenarios/${file}`] })),
   };
   if (selftests !== undefined) {
     kinds.selftests = Object.entries(SELFTESTS).map(([name, settings]) => program(name, settings, selftests));

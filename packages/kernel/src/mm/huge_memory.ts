@@ -1,7 +1,7 @@
 /**
  * @linux mm/huge_memory.c
  * @omits Entries of 1 GiB (PUD), DAX, and page frames of drivers in huge entries.
- * @omits `split_underused_thp`: only folios of which some pages are unmapped are queued.
+ * @omits `shrink_underused` is kept, and without effect: only folios of which some pages are unmapped are queued.
  * @omits Boot parameters; sysfs has the settings for all sizes, and for each.
  * @own allocHugeAnonFolio, canReuseHuge, depositTable, getThpDisable, handleHugePmd, hugeUserfault, mapHugeFolio,
  *   mapHugeZero, mmGetHugeZero, mmPutHugeZero, pmdClearFlush, pmdInvalidate, pmdStart, replaceHugeZero,

@@ -1,7 +1,6 @@
 /**
  * @linux mm/khugepaged.c
- * @omits `defrag` of khugepaged, choosing a node by where most pages lie, and the increase of min_free_kbytes while
- *   it runs.
+ * @omits Choosing a node by where most pages lie, and the increase of min_free_kbytes while it runs.
  * @own doScan, enter, prepareKhugepaged, scanMmSlot, settingsChanged, waitWork, wake
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";

@@ -1,6 +1,5 @@
 /**
  * @linux mm/rmap.c, mm/vmscan.c
- * @omits Batches: the entries of a large folio are unmapped one by one, each with a step of its own.
  * @own discardLazyfree
  */
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";

@@ -1,6 +1,5 @@
 /**
  * @linux mm/mlock.c
- * @omits `user_shm_lock()`: SHM_LOCK is noted, and counts against no limit.
  * @own doMlockall, doMunlock, doMunlockall
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
