@@ -6,7 +6,7 @@ export default tseslint.config(
   { ignores: ["**/dist/**", "**/node_modules/**", "programs/**", "coverage/**"] },
   tseslint.configs.recommended,
   {
-    files: ["**/*.ts"],
+    files: ["**/*.ts", "**/*.tsx"],
     languageOptions: {
       parserOptions: {
         project: ["packages/*/tsconfig.json", "tsconfig.tests.json"],
@@ -51,6 +51,13 @@ export default tseslint.config(
         ...["Date", "performance", "crypto", "process", "Intl"].map((property) => ({ object: "globalThis", property, message: "Not even this way." })),
         ...["toLocaleString", "toLocaleUpperCase", "toLocaleLowerCase", "localeCompare"].map((property) => ({ property, message: "What is printed does not depend on a locale." })),
       ],
+    },
+  },
+  {
+    // Views know the app by its public interface, and nothing of each other, the worker or the engine.
+    files: ["packages/viewer/src/views/**"],
+    rules: {
+      "no-restricted-imports": ["error", { patterns: [{ regex: "^(?!preact(/hooks)?$|\\.\\./core/index\\.js$)", message: "Views import preact and ../core/index.js only." }] }],
     },
   },
   {

@@ -1,17 +1,17 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium, type Browser, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startChromium } from "./chromium.js";
 import * as here from "./engine.js";
 
 /** What a page that has loaded the bundle knows. */
 declare const engine: typeof here;
 
 const PREBUILT = fileURLToPath(new URL("../../programs/prebuilt/", import.meta.url));
-const EXECUTABLES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 /** Arguments of programs that would do too much without, or too little. */
 const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
@@ -24,12 +24,6 @@ const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
   "exclusive-steps": ["4"],
   "exclusive-swap": ["4"],
 };
-
-function executable(): string {
-  const found = process.env["CHROMIUM"] ?? EXECUTABLES.find((path) => existsSync(path));
-  if (found === undefined) throw new Error("no Chromium here: install Debian's package chromium, or set CHROMIUM to an executable");
-  return found;
-}
 
 /** A program of programs/prebuilt in base64. */
 function programIn(name: string): string {
@@ -70,9 +64,7 @@ describe("the same in Chromium as on Node:", () => {
 
   beforeAll(async () => {
     const script = await bundle();
-    // Spoken to by a pipe, so that no port is opened. Chromium's sandbox refuses to work for root.
-    const chromiumSandbox = process.getuid?.() !== 0;
-    browser = await chromium.launch({ executablePath: executable(), args: ["--headless=new"], chromiumSandbox });
+    browser = await startChromium();
     page = await browser.newPage();
     await page.addScriptTag({ content: script });
     console.log(`Chromium ${browser.version()}, Node ${process.versions.node}`);

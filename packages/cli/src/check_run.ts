@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { Explorer, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
+import { EVERY_EVENT } from "@faultline/trace";
 import { runSearch } from "./check_search.js";
 import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
 import { EmittedFile } from "./emit_c_file.js";
@@ -207,7 +208,7 @@ class ViolationRecording {
   private open(m: Machine): Recording {
     const { release, without, patch, file } = this.wish;
     const { frames, swapSlots, cpus } = m.config;
-    return new Recording(this.path, false, {
+    const run = {
       program: file,
       args: [this.scenario.title],
       release,
@@ -219,7 +220,9 @@ class ViolationRecording {
       seed: m.config.seed,
       before: [],
       lines: [],
-    });
+    };
+    // An execution is short, and is looked at function by function.
+    return new Recording(this.path, true, run, EVERY_EVENT);
   }
 }
 

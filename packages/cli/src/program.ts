@@ -12,7 +12,8 @@ import { describePatches } from "./patches.js";
 import { run, type RunOptions } from "./run.js";
 import { story } from "./story.js";
 import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parseNodes, parseOperations, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parseNodes, parseOperations, parsePort, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
+import { view, type ViewOptions } from "./view.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -204,6 +205,16 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--to <FILE>", "write it as FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)")
     .action(async (file: string, options: { to?: string }) => {
       finish(await trace(file, options.to));
+    });
+
+  command("view")
+    .description("see a recording, a scenario or a program in a browser, step by step")
+    .argument("[FILE]", "a .fltrace file of 'faultline run --trace' or 'faultline check --trace'")
+    .option("--port <N>", "the port of 127.0.0.1 to serve it at (default: any that is free)", parsePort, 0)
+    .option("--no-open", "print the address, and start no browser")
+    .configureHelp({ optionDescription: (option) => option.description })
+    .action(async (file: string | undefined, options: ViewOptions) => {
+      finish(await view(file, options));
     });
 
   command("patches")

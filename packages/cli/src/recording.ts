@@ -1,13 +1,10 @@
 import type { EventSink, LockObserver, Machine } from "@faultline/kernel";
-import { FORMAT, KeyframeTaker, Tracer, type TraceConsumer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
+import { AS_THE_RUN_GROWS, FORMAT, KeyframingWriter, Tracer, type KeyframeSpacing, type TraceConsumer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
 import { UserError } from "./failure.js";
 import { compactFile, exporterFor, formatOf, OutputFile, type Exporter } from "./trace_file.js";
 
 /** What is known of a run ahead of it. */
 export type RunDescription = Omit<TraceHead, "format" | "functions">;
-
-/** Events from one keyframe to the next, at least. */
-const KEYFRAME_EVENTS = 1 << 18;
 
 /** A run that is being recorded into a file, in the format that the file's name asks for. */
 export class Recording {
@@ -17,13 +14,12 @@ export class Recording {
   private readonly exporter: Exporter | null;
   private readonly writer: TraceWriter | null;
   private machine: Machine | null = null;
-  private keyframes: KeyframeTaker | null = null;
-  private nextKeyframe = KEYFRAME_EVENTS;
+  private keyframing: KeyframingWriter | null = null;
   /** The file could not be written: the machine goes on to where it can be stopped, and nothing is recorded. */
   private failure: UserError | null = null;
 
   /** @throws UserError when the file cannot be written */
-  constructor(path: string, functions: boolean, run: RunDescription) {
+  constructor(path: string, functions: boolean, run: RunDescription, private readonly spacing: KeyframeSpacing = AS_THE_RUN_GROWS) {
     this.functions = functions || formatOf(path) === "perfetto";
     this.file = new OutputFile(path, run.program);
     const head: TraceHead = { format: FORMAT, ...run, functions: this.functions };
@@ -41,12 +37,9 @@ export class Recording {
   /** The machine as it is now is where the recording begins; who runs it tells events, and locks if wanted, from now on. */
   attach(m: Machine): { readonly sink: EventSink; readonly locks: LockObserver | null } {
     this.machine = m;
-    const tracer = new Tracer(m, this.guarded(this.writer ?? this.exporter!));
+    if (this.writer !== null) this.keyframing = new KeyframingWriter(m, this.writer, this.spacing);
+    const tracer = new Tracer(m, this.guarded(this.keyframing ?? this.exporter!));
     if (this.functions) m.ftrace!.emitting = true;
-    if (this.writer !== null) {
-      this.keyframes = new KeyframeTaker(m);
-      this.takeKeyframe();
-    }
     return { sink: tracer, locks: this.functions ? tracer : null };
   }
 
@@ -56,10 +49,6 @@ export class Recording {
    */
   pause(): void {
     if (this.failure !== null) throw this.failure;
-    if (this.writer !== null && this.writer.events >= this.nextKeyframe) {
-      this.nextKeyframe = this.writer.events + KEYFRAME_EVENTS;
-      this.takeKeyframe();
-    }
   }
 
   /**
@@ -68,7 +57,7 @@ export class Recording {
    */
   end(how: TraceEnd["end"]): void {
     if (this.failure !== null) throw this.failure;
-    this.takeKeyframe();
+    this.keyframing?.end();
     this.writer?.end(how, this.machine!.now());
     this.exporter?.finish();
     this.file.close();
@@ -82,10 +71,6 @@ export class Recording {
     } catch {
       // The engine's failure is what is reported.
     }
-  }
-
-  private takeKeyframe(): void {
-    if (this.keyframes !== null) this.writer!.keyframe(this.keyframes.take(), Math.floor(this.machine!.now()));
   }
 
   /** The engine must not see an exception of the file's: it would be taken for one of its own. */

@@ -6,7 +6,8 @@ import { firstLine, UserError } from "./failure.js";
 import { exporterFor, formatOf, nodeDigest, OutputFile } from "./trace_file.js";
 import { formatSize, shellQuote } from "./values.js";
 
-function readBytes(path: string): Uint8Array {
+/** @throws UserError when the file cannot be read */
+export function readBytes(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {

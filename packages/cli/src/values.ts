@@ -66,6 +66,7 @@ export const parseWorkers = wholeNumber(1, 64);
 /** Of a list of difftest's: programs/difftest.c has room for so many. */
 export const parseOperations = wholeNumber(1, 4096);
 export const parseExecutions = wholeNumber(1, 1e12);
+export const parsePort = wholeNumber(0, 65_535);
 export const parseSeed = wholeNumber(0, 2 ** 32 - 1);
 
 /** A schedule, as a violation was reported with. */

@@ -46,6 +46,30 @@ export interface TaskState {
   readonly waitingFor: string;
 }
 
+/** Pages that follow each other in the memmap, and whose pfns do. */
+export interface SectionState {
+  readonly kind: "ram" | "coherent" | "private";
+  readonly page: number;
+  readonly pfn: number;
+  readonly pages: number;
+}
+
+/** How pages of the memmap and pfns belong together. */
+export interface MemoryState {
+  readonly sections: readonly SectionState[];
+  /** The page of zeroes that read faults map. */
+  readonly zeroPage: number;
+}
+
+/** What a device maps of an address space: its table is `device.DEVICE.mm.MM.NOTIFIER`. */
+export interface MirrorState {
+  readonly device: number;
+  readonly name: string;
+  readonly mm: number;
+  /** The id that events have. */
+  readonly notifier: number;
+}
+
 /** The tables of a keyframe by name, as bytes of little-endian numbers. */
 export interface Keyframe {
   /** True when it does not need the one before. */
@@ -54,9 +78,12 @@ export interface Keyframe {
   readonly time: number;
   readonly mms: readonly MmState[];
   readonly tasks: readonly TaskState[];
+  readonly memory: MemoryState;
+  readonly mirrors: readonly MirrorState[];
   /**
    * `memmap.NAME`: a column of the memmap. `pageTables`: pairs of words (see arch/pgtable). `swap.count`:
-   * users of each slot. `device.ID.mm.MM`: pairs of virtual page number and page << 2 | atomic << 1 | write.
+   * users of each slot. `device.DEVICE.mm.MM.NOTIFIER`: pairs of virtual page number and
+   * page << 2 | atomic << 1 | write.
    */
   readonly tables: ReadonlyMap<string, Uint8Array>;
 }
@@ -67,6 +94,8 @@ interface Description {
   readonly time: number;
   readonly mms: readonly MmState[];
   readonly tasks: readonly TaskState[];
+  readonly memory: MemoryState;
+  readonly mirrors: readonly MirrorState[];
   /** Name and size in bytes of each table. */
   readonly tables: readonly (readonly [string, number])[];
 }
@@ -103,6 +132,8 @@ export class KeyframeTaker {
         state: task.state,
         waitingFor: task.waitingFor,
       })),
+      memory: memoryOf(m),
+      mirrors: m.mirrors.map(({ device, mm, notifier }) => ({ device: device.id, name: device.name, mm: mm.id, notifier: notifier.id })),
       tables: tables.map(([name, table]) => [name, table.byteLength]),
     };
     const json = new TextEncoder().encode(JSON.stringify(description));
@@ -140,16 +171,24 @@ function* tablesOf(m: Machine): Generator<[string, Table]> {
   for (const name of COLUMNS) yield [`memmap.${name}`, m.memmap[name].subarray(0, pages)];
   yield ["pageTables", m.pt.words];
   yield ["swap.count", m.swap.count];
-  let mirrors = 0;
-  for (const { device, mm, table } of m.mirrors) {
+  for (const { device, mm, notifier, table } of m.mirrors) {
     const words = new Uint32Array(table.size * 2);
     let i = 0;
     for (const [vpn, { page, atomic, write }] of table) {
       words[i++] = vpn;
       words[i++] = (page << 2) | (atomic ? 2 : 0) | (write ? 1 : 0);
     }
-    yield [`device.${device.id}.mm.${mm.id}.${++mirrors}`, words];
+    yield [`device.${device.id}.mm.${mm.id}.${notifier.id}`, words];
   }
+}
+
+function memoryOf({ memmap, zones }: Machine): MemoryState {
+  const ends = [0, memmap.ramPages, memmap.privateStart, memmap.nrPages];
+  const sections = (["ram", "coherent", "private"] as const).flatMap((kind, i): SectionState[] => {
+    const [page, end] = [ends[i]!, ends[i + 1]!];
+    return page === end ? [] : [{ kind, page, pfn: memmap.pageToPfn(page), pages: end - page }];
+  });
+  return { sections, zeroPage: zones.zeroPage };
 }
 
 function differs(now: Uint8Array, before: Uint8Array, from: number): boolean {
@@ -193,8 +232,8 @@ export function applyKeyframe(before: Keyframe | null, bytes: Uint8Array): Keyfr
     }
     tables.set(name, table);
   }
-  const { full, time, mms, tasks } = description;
-  return { full, time, mms, tasks, tables };
+  const { full, time, mms, tasks, memory, mirrors } = description;
+  return { full, time, mms, tasks, memory, mirrors, tables };
 }
 
 /** Bytes that the tables of one keyframe may have together: those of a machine of 4 GiB, and devices. */
@@ -207,8 +246,12 @@ function descriptionOf(text: string): Description {
     json !== null &&
     typeof json["full"] === "boolean" &&
     typeof json["time"] === "number" &&
-    isObjects(json["mms"]) &&
-    isObjects(json["tasks"]) &&
+    isShaped(json["mms"], { id: "number", pgd: "number", rss: "numbers" }) &&
+    (json["mms"] as readonly Record<string, unknown>[]).every(({ vmas }) => isShaped(vmas, { start: "number", end: "number", flags: "number", name: "string" })) &&
+    isShaped(json["tasks"], { id: "number", comm: "string", mm: "number", executor: "number", state: "number", waitingFor: "string" }) &&
+    isShaped([json["memory"]], { zeroPage: "number" }) &&
+    isShaped((json["memory"] as Record<string, unknown>)["sections"], { kind: "string", page: "number", pfn: "number", pages: "number" }) &&
+    isShaped(json["mirrors"], { device: "number", name: "string", mm: "number", notifier: "number" }) &&
     Array.isArray(tables) &&
     tables.every((entry: unknown) => Array.isArray(entry) && typeof entry[0] === "string" && Number.isInteger(entry[1]) && (entry[1] as number) >= 0);
   if (!ok) throw new DamageError("a keyframe that is none");
@@ -217,8 +260,19 @@ function descriptionOf(text: string): Description {
   return description;
 }
 
-function isObjects(value: unknown): boolean {
-  return Array.isArray(value) && value.every((item) => typeof item === "object" && item !== null);
+type Shape = Readonly<Record<string, "number" | "string" | "numbers">>;
+
+/** Whether a value is an array of objects which have these properties. */
+function isShaped(value: unknown, shape: Shape): boolean {
+  const isOf = (property: unknown, kind: Shape[string]): boolean =>
+    kind === "string" ? typeof property === "string" : kind === "number" ? Number.isSafeInteger(property) : Array.isArray(property) && property.every(Number.isSafeInteger);
+  return (
+    Array.isArray(value) &&
+    value.every((item: unknown) => {
+      if (typeof item !== "object" || item === null) return false;
+      return Object.entries(shape).every(([name, kind]) => isOf((item as Record<string, unknown>)[name], kind));
+    })
+  );
 }
 
 function word(value: number): Uint8Array {

@@ -1,0 +1,202 @@
+/* What the page and its worker say to each other. Everything is data: names out of traces are text. */
+
+/** Where a trace comes from: what a link holds, or a file. */
+export type Source =
+  | { readonly kind: "scenario"; readonly name: string; readonly release: string; readonly without: readonly string[]; readonly schedule: string }
+  | { readonly kind: "program"; readonly name: string; readonly args: readonly string[]; readonly release: string; readonly without: readonly string[]; readonly seed: number }
+  /** The one that `faultline view FILE` serves. */
+  | { readonly kind: "served" }
+  | { readonly kind: "file"; readonly name: string; readonly bytes: Uint8Array };
+
+export interface Gallery {
+  readonly scenarios: readonly { readonly name: string; readonly title: string }[];
+  readonly programs: readonly string[];
+  readonly releases: readonly string[];
+  readonly patches: readonly { readonly name: string; readonly title: string }[];
+}
+
+/** A rule that the execution broke. */
+export interface Broken {
+  readonly kind: string;
+  readonly rule: string;
+  readonly message: string;
+  /** The race diagram as text. */
+  readonly diagram: string;
+  /** The step at which it was seen. */
+  readonly step: number;
+}
+
+export interface TraceInfo {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly release: string;
+  readonly without: readonly string[];
+  /** Files of the user's own patches, which are named and no more. */
+  readonly patches: readonly string[];
+  readonly machine: string;
+  readonly events: number;
+  /** Nanoseconds of machine time. */
+  readonly duration: number;
+  readonly keyframes: number;
+  readonly hash: string;
+  /** What is to be known ahead of trusting it: "cut off", no functions. */
+  readonly notes: readonly string[];
+  readonly broken: Broken | null;
+  /** What the program wrote. */
+  readonly output: string;
+}
+
+/** Spans that do not overlap, by where they begin. `ends` is the first step behind. */
+export interface SpanRow {
+  readonly label: string;
+  readonly kind: SpanKind;
+  readonly starts: Uint32Array;
+  readonly ends: Uint32Array;
+  /** Indices into `TimelineData.strings`. */
+  readonly names: Uint32Array;
+}
+
+export type SpanKind = "run" | "call" | "held" | "wait" | "invalidate";
+
+export interface Lane {
+  readonly group: "CPUs and engines" | "Devices" | "Tasks";
+  readonly name: string;
+  readonly rows: readonly SpanRow[];
+  /** Steps of what happens at one moment, and which event each is (an index into `strings`). */
+  readonly points: Uint32Array;
+  readonly pointNames: Uint32Array;
+}
+
+export interface TimelineData {
+  readonly strings: readonly string[];
+  readonly lanes: readonly Lane[];
+  /** Nanoseconds of machine time of each step. */
+  readonly times: Float64Array;
+}
+
+export interface EventRow {
+  readonly step: number;
+  readonly time: number;
+  readonly where: string;
+  readonly task: string;
+  readonly name: string;
+  readonly text: string;
+  readonly doc: string;
+}
+
+/** How far a state can be relied on. */
+export interface Basis {
+  /** The keyframe's place, and how many events have been put on top of it. */
+  readonly keyframe: number;
+  readonly since: number;
+}
+
+export interface SpaceList {
+  readonly basis: Basis;
+  readonly spaces: readonly { readonly mm: number; readonly tasks: readonly string[]; readonly resident: number; readonly pages: number }[];
+}
+
+/** Cells stand for `span` pages each: 1 or 512. */
+export interface VmaView {
+  readonly start: number;
+  readonly end: number;
+  readonly rights: string;
+  readonly name: string;
+  readonly flags: string;
+  readonly span: number;
+  /** Vpn of the first cell: below `start` where cells are of 2 MiB. */
+  readonly first: number;
+  /** `Kind` of each cell: of the page, or of most pages that have anything. */
+  readonly cells: Uint8Array;
+  /** Pages of each cell that have an entry; as `cells` where those are pages. */
+  readonly filled: Uint16Array;
+}
+
+export interface MirrorView {
+  readonly name: string;
+  readonly notifier: number;
+  /** For each VMA, for each cell: 0, or `MirrorBit`s. */
+  readonly cells: readonly Uint8Array[];
+}
+
+export enum MirrorBit {
+  Read = 1,
+  Write = 2,
+  Atomic = 4,
+  /** The CPU's entry does not back it. */
+  Disagrees = 8,
+}
+
+export interface SpaceView {
+  readonly mm: number;
+  readonly basis: Basis;
+  readonly vmas: readonly VmaView[];
+  readonly mirrors: readonly MirrorView[];
+}
+
+export interface BitView {
+  readonly name: string;
+  readonly set: boolean;
+  readonly doc: string;
+}
+
+export interface LevelView {
+  readonly level: string;
+  readonly node: number;
+  readonly index: number;
+  readonly pfn: number;
+  readonly flags: number;
+  /** What the entry is, in words. */
+  readonly words: string;
+  readonly bits: readonly BitView[];
+}
+
+export interface FolioView {
+  readonly pfn: number;
+  readonly where: string;
+  readonly order: number;
+  readonly refcount: number;
+  readonly mapcount: number;
+  readonly flags: readonly string[];
+  readonly mapping: string;
+  readonly memcg: number;
+  /** Who maps it or refers to it. */
+  readonly holders: readonly { readonly who: string; readonly references: number }[];
+  /** References that nothing in the trace accounts for. */
+  readonly others: number;
+  /** The counts are as old as this many events. */
+  readonly age: number;
+}
+
+export interface WalkView {
+  readonly mm: number;
+  readonly vpn: number;
+  readonly basis: Basis;
+  readonly kind: number;
+  readonly vma: string;
+  readonly levels: readonly LevelView[];
+  readonly folio: FolioView | null;
+  readonly mirrors: readonly { readonly name: string; readonly words: string; readonly disagrees: boolean }[];
+}
+
+/** What the page may ask, and what it gets. */
+export interface Requests {
+  gallery: { ask: null; answer: Gallery };
+  open: { ask: Source; answer: { readonly info: TraceInfo; readonly timeline: TimelineData } };
+  spaces: { ask: { readonly step: number }; answer: SpaceList };
+  space: { ask: { readonly step: number; readonly mm: number; readonly detail: number | null }; answer: SpaceView | null };
+  walk: { ask: { readonly step: number; readonly mm: number; readonly vpn: number }; answer: WalkView | null };
+  events: { ask: { readonly from: number; readonly to: number }; answer: readonly EventRow[] };
+  /** The next event ahead of or behind `from` whose name or text has `text`. */
+  search: { ask: { readonly text: string; readonly from: number; readonly forward: boolean }; answer: number | null };
+  /** The next event that is about a page of an address space. */
+  touching: { ask: { readonly mm: number; readonly vpn: number; readonly from: number; readonly forward: boolean }; answer: number | null };
+}
+
+export type RequestName = keyof Requests;
+export interface Request<N extends RequestName = RequestName> {
+  readonly id: number;
+  readonly name: N;
+  readonly ask: Requests[N]["ask"];
+}
+export type Reply = { readonly id: number; readonly answer: unknown } | { readonly id: number; readonly error: string } | { readonly id: number; readonly progress: string };

@@ -1,0 +1,260 @@
+import { computed, effect, signal } from "@preact/signals";
+import { Client } from "./client.js";
+import { formatLink, parseLink, type Selection } from "./link.js";
+import type { EventRow, Gallery, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
+
+/** A part of the timeline, in steps: [from, to), fractions of steps among them. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What is known of the machine at the step, all of it of the same step. */
+export interface Moment {
+  readonly step: number;
+  readonly spaces: SpaceList;
+  readonly space: SpaceView | null;
+  readonly walk: WalkView | null;
+  readonly events: readonly EventRow[];
+  /** The first step in `events`. */
+  readonly eventsFrom: number;
+}
+
+const EVENTS_BEFORE = 60;
+const EVENTS_SHOWN = 160;
+/** Steps that are visible at least. */
+const RANGE_MIN = 8;
+/** Milliseconds between two steps while playing. */
+const PLAY_MS = 120;
+
+/** The state of the app: which trace, which step of it, what is selected. Views read it and ask it for changes. */
+export class Viewer {
+  readonly gallery = signal<Gallery | null>(null);
+  readonly source = signal<Source | null>(null);
+  readonly info = signal<TraceInfo | null>(null);
+  readonly timeline = signal<TimelineData | null>(null);
+  readonly step = signal(0);
+  readonly range = signal<Range>({ from: 0, to: 1 });
+  readonly selection = signal<Selection | null>(null);
+  /** Which address space is shown: that of the selection, or the first. */
+  readonly mm = signal<number | null>(null);
+  readonly moment = signal<Moment | null>(null);
+  readonly playing = signal(false);
+  /** What cannot be done, in a line; what is being waited for. */
+  readonly error = signal<string | null>(null);
+  readonly busy = signal<string | null>(null);
+  /** What was searched for last. */
+  readonly query = signal("");
+  readonly last = computed(() => Math.max(0, (this.info.value?.events ?? 1) - 1));
+
+  private readonly client: Client;
+  private refreshing = false;
+  private wanted = 0;
+  private answered = 0;
+  private timer: ReturnType<typeof setInterval> | null = null;
+  private linkTimer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(worker: Worker) {
+    this.client = new Client(worker);
+    effect(() => {
+      const [info, step, selection, mm] = [this.info.value, this.step.value, this.selection.value, this.mm.value];
+      if (info === null) return;
+      this.wanted++;
+      void this.refresh();
+      this.rememberLink(step, selection, mm);
+    });
+  }
+
+  /** Reads the gallery, and opens what the address names. */
+  async start(): Promise<void> {
+    window.addEventListener("hashchange", () => {
+      if (location.hash !== this.currentLink()) void this.follow();
+    });
+    try {
+      this.gallery.value = await this.client.ask("gallery", null);
+    } catch (error) {
+      this.error.value = lineOf(error);
+      return;
+    }
+    await this.follow();
+  }
+
+  /** Opens a trace. What is open stays so where that fails, and `error` says why. */
+  async open(source: Source, step: number | null = null, selection: Selection | null = null): Promise<void> {
+    this.error.value = null;
+    this.pause();
+    this.busy.value = source.kind === "scenario" ? `running scenario ${source.name}` : source.kind === "program" ? `running ${source.name}` : "reading the trace";
+    const waitingFor = this.busy.value;
+    try {
+      const { info, timeline } = await this.client.ask("open", source, (text) => {
+        this.busy.value = `${waitingFor}: ${text}`;
+      });
+      this.source.value = source.kind === "file" ? { ...source, bytes: new Uint8Array() } : source;
+      this.moment.value = null;
+      this.timeline.value = timeline;
+      this.selection.value = selection;
+      this.mm.value = selection?.mm ?? null;
+      this.step.value = clamp(step ?? info.broken?.step ?? 0, 0, info.events - 1);
+      this.range.value = { from: 0, to: info.events };
+      this.info.value = info;
+      document.title = `${info.program} – Faultline`;
+    } catch (error) {
+      const name = source.kind === "file" ? source.name : source.kind === "served" ? "the trace" : source.name;
+      this.error.value = `${name}: ${lineOf(error)}`;
+    } finally {
+      this.busy.value = null;
+    }
+  }
+
+  /** Back to the gallery. */
+  close(): void {
+    this.pause();
+    this.info.value = null;
+    this.timeline.value = null;
+    this.moment.value = null;
+    this.source.value = null;
+    this.error.value = null;
+    history.pushState(null, "", location.pathname);
+    document.title = "Faultline";
+  }
+
+  goTo(step: number): void {
+    this.step.value = clamp(Math.round(step), 0, this.last.value);
+    const { from, to } = this.range.value;
+    const span = to - from;
+    // It stays visible, and nothing moves unless it must.
+    if (this.step.value < from) this.show(this.step.value - span * 0.1, span);
+    else if (this.step.value + 1 > to) this.show(this.step.value + 1 - span * 0.9, span);
+  }
+
+  select(selection: Selection | null): void {
+    this.selection.value = selection;
+    if (selection !== null) this.mm.value = selection.mm;
+  }
+
+  showSpace(mm: number): void {
+    this.mm.value = mm;
+  }
+
+  /** Makes so many steps visible, beginning with `from`. */
+  show(from: number, span: number): void {
+    const events = this.last.value + 1;
+    const width = clamp(span, Math.min(RANGE_MIN, events), events);
+    const begin = clamp(from, 0, events - width);
+    this.range.value = { from: begin, to: begin + width };
+  }
+
+  /** `factor` below 1 shows less; `around` stays where it is. */
+  zoom(factor: number, around = this.step.value + 0.5): void {
+    const { from, to } = this.range.value;
+    const fixed = around >= from && around <= to ? around : (from + to) / 2;
+    this.show(fixed - (fixed - from) * factor, (to - from) * factor);
+  }
+
+  /** Moves by a part of what is visible. */
+  pan(part: number): void {
+    const { from, to } = this.range.value;
+    this.show(from + part * (to - from), to - from);
+  }
+
+  async search(text: string, forward: boolean): Promise<void> {
+    this.query.value = text;
+    if (text === "") return;
+    await this.jump("search", { text, from: this.step.value, forward }, `'${text}'`);
+  }
+
+  /** To the next event about the selected page. */
+  async nextTouching(forward: boolean): Promise<void> {
+    const selection = this.selection.value;
+    if (selection === null) {
+      this.error.value = "no page is selected";
+      return;
+    }
+    await this.jump("touching", { ...selection, from: this.step.value, forward }, "this page");
+  }
+
+  togglePlay(): void {
+    if (this.timer !== null) {
+      this.pause();
+      return;
+    }
+    this.playing.value = true;
+    this.timer = setInterval(() => {
+      if (this.step.value >= this.last.value) this.pause();
+      else this.goTo(this.step.value + 1);
+    }, PLAY_MS);
+  }
+
+  pause(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = null;
+    this.playing.value = false;
+  }
+
+  private async follow(): Promise<void> {
+    const { source, step, selection } = parseLink(location.hash);
+    if (source !== null) await this.open(source, step, selection);
+  }
+
+  private async jump<N extends "search" | "touching">(name: N, ask: Parameters<Client["ask"]>[1] & object, what: string): Promise<void> {
+    this.error.value = null;
+    try {
+      const step = await this.client.ask(name, ask as never);
+      const { forward } = ask as { readonly forward: boolean };
+      if (step === null) this.error.value = `no ${forward ? "later" : "earlier"} event has ${what}`;
+      else this.goTo(step);
+    } catch (error) {
+      this.error.value = lineOf(error);
+    }
+  }
+
+  /** Asks for the state at the step; one question at a time, and the last one wins. */
+  private async refresh(): Promise<void> {
+    if (this.refreshing) return;
+    this.refreshing = true;
+    try {
+      while (this.answered !== this.wanted) {
+        const wanted = this.wanted;
+        const [info, step, selection] = [this.info.value, this.step.value, this.selection.value];
+        if (info === null) break;
+        const eventsFrom = Math.max(0, step - EVENTS_BEFORE);
+        const spaces = await this.client.ask("spaces", { step });
+        const mm = this.mm.value !== null && spaces.spaces.some((space) => space.mm === this.mm.value) ? this.mm.value : (spaces.spaces[0]?.mm ?? null);
+        const [space, walk, events] = await Promise.all([
+          mm === null ? null : this.client.ask("space", { step, mm, detail: selection?.mm === mm ? selection.vpn : null }),
+          selection === null ? null : this.client.ask("walk", { step, ...selection }),
+          this.client.ask("events", { from: eventsFrom, to: eventsFrom + EVENTS_SHOWN }),
+        ]);
+        this.answered = wanted;
+        if (this.info.value === info) this.moment.value = { step, spaces, space, walk, events, eventsFrom };
+      }
+    } catch (error) {
+      this.answered = this.wanted;
+      this.error.value = lineOf(error);
+    } finally {
+      this.refreshing = false;
+    }
+  }
+
+  private currentLink(): string {
+    return formatLink({ source: this.source.value, step: this.step.value, selection: this.selection.value });
+  }
+
+  private rememberLink(_step: number, _selection: Selection | null, _mm: number | null): void {
+    if (this.linkTimer !== null) return;
+    // Browsers refuse more than a few changes a second.
+    this.linkTimer = setTimeout(() => {
+      this.linkTimer = null;
+      const link = this.currentLink();
+      if (this.info.value !== null && link !== location.hash) history.replaceState(null, "", link === "" ? location.pathname : link);
+    }, 250);
+  }
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(Math.max(value, min), Math.max(min, max));
+}
+
+function lineOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
+}

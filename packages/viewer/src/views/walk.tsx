@@ -1,0 +1,124 @@
+import { useState } from "preact/hooks";
+import { address, Kind, KINDS, parseAddress, type FolioView, type LevelView, type View, type Viewer, type WalkView } from "../core/index.js";
+
+function Walk({ viewer }: { readonly viewer: Viewer }) {
+  const moment = viewer.moment.value;
+  const selection = viewer.selection.value;
+  if (moment === null) return null;
+  const { walk } = moment;
+  return (
+    <section class="view walk" aria-label="Page-table walk">
+      <header>
+        <h2>Page-table walk</h2>
+        <GoTo viewer={viewer} />
+      </header>
+      <div class="scroller text" tabIndex={0} role="region" aria-label="Walk of the selected address">
+        {selection === null ? <p class="empty">select a page, or type an address</p> : walk === null ? <p class="empty">its address space is not there at this step</p> : <Walked walk={walk} />}
+      </div>
+    </section>
+  );
+}
+
+function GoTo({ viewer }: { readonly viewer: Viewer }) {
+  const [wrong, setWrong] = useState(false);
+  const selection = viewer.selection.value;
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        const input = event.currentTarget.elements.namedItem("address") as HTMLInputElement;
+        const vpn = parseAddress(input.value);
+        const mm = viewer.moment.value?.space?.mm;
+        setWrong(vpn === null || mm === undefined);
+        if (vpn !== null && mm !== undefined) viewer.select({ mm, vpn });
+      }}
+    >
+      <input name="address" aria-label="Address" aria-invalid={wrong} placeholder="0x…" size={14} spellcheck={false} key={selection?.vpn} defaultValue={selection === null ? "" : address(selection.vpn)} />
+    </form>
+  );
+}
+
+function Walked({ walk }: { readonly walk: WalkView }) {
+  const kind = KINDS[walk.kind as Kind];
+  return (
+    <>
+      <p class="what" data-testid="walk-kind" title={kind.doc}>
+        <span class={`cell ${kind.css}`}>{kind.letter}</span> <b>{address(walk.vpn)}</b> {kind.name}
+      </p>
+      <p class="dim">
+        mm {walk.mm}: {walk.vma}
+      </p>
+      {walk.levels.map((level) => (
+        <Level key={level.level} level={level} />
+      ))}
+      {walk.mirrors.map(({ name, words, disagrees }) => (
+        <p key={name} class={disagrees ? "bad" : ""} data-testid="walk-mirror">
+          <span class="tag">{name}</span> {words}
+          {disagrees ? " – not backed by the CPU's entry: right only while an invalidation is under way" : ""}
+        </p>
+      ))}
+      {walk.folio === null ? null : <Folio folio={walk.folio} />}
+    </>
+  );
+}
+
+function Level({ level: { level, node, index, pfn, flags, words, bits } }: { readonly level: LevelView }) {
+  return (
+    <div class="level">
+      <p>
+        <span class="tag">{level}</span> table {node}[{index}] = {flags === 0 ? "0" : `${hex(pfn)} | ${hex(flags)}`} <span class="dim">{words}</span>
+      </p>
+      {bits.length === 0 ? null : (
+        <ul class="bits" aria-label={`Bits of the ${level} entry`}>
+          {bits.map(({ name, set, doc }) => (
+            <li key={name} class={set ? "set" : ""} title={doc} aria-label={`${name} ${set ? "set" : "clear"}`}>
+              {name}
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function Folio({ folio: { pfn, where, order, refcount, mapcount, flags, mapping, memcg, holders, others, age } }: { readonly folio: FolioView }) {
+  return (
+    <div class="folio" data-testid="folio">
+      <p>
+        <span class="tag">folio</span> pfn {hex(pfn)}, {where}, order {order}
+        {age === 0 ? null : <span class="dim"> – counts and flags as of {age} events ago</span>}
+      </p>
+      <dl>
+        <dt title="How many hold the folio: it is freed when this comes to 0.">refcount</dt>
+        <dd>{refcount}</dd>
+        <dt title="How many page-table entries map it.">mapcount</dt>
+        <dd>{mapcount}</dd>
+        <dt>mapping</dt>
+        <dd>{mapping}</dd>
+        <dt>memcg</dt>
+        <dd>{memcg}</dd>
+        <dt>flags</dt>
+        <dd>{flags.length === 0 ? "none" : flags.join(" ")}</dd>
+      </dl>
+      <p class="dim">references:</p>
+      <ul class="holders">
+        {holders.map(({ who, references }) => (
+          <li key={who}>
+            <b>{references}</b> {who}
+          </li>
+        ))}
+        {others > 0 ? (
+          <li>
+            <b>{others}</b> others: tasks that are working on it, per-CPU batches, pins, or the allocator; a trace does not name them
+          </li>
+        ) : null}
+      </ul>
+    </div>
+  );
+}
+
+function hex(n: number): string {
+  return `0x${(n >>> 0).toString(16)}`;
+}
+
+export const walkView: View = { id: "walk", title: "Page-table walk", component: Walk };

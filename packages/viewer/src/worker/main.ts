@@ -1,0 +1,83 @@
+import { ScenarioError } from "@faultline/checker";
+import { ElfError } from "@faultline/riscv";
+import type { Reply, Request, RequestName, Requests, Source } from "../core/protocol.js";
+import { gallery, programNamed, programsOf, scenarioNamed } from "./gallery.js";
+import { recordProgram, recordScenario, Refusal } from "./live.js";
+import { Session } from "./session.js";
+
+/* The worker: one trace at a time, and answers to what the page asks about it, in turn. */
+
+/** What `faultline view FILE` serves its one trace as. */
+const SERVED = "trace.fltrace";
+
+type Answers = { readonly [N in RequestName]: (ask: Requests[N]["ask"], id: number) => Requests[N]["answer"] | Promise<Requests[N]["answer"]> };
+
+const context = { session: null as Session | null };
+
+const ANSWERS: Answers = {
+  gallery: () => gallery(),
+  open: async (source, id) => {
+    const session = await opened(source, (text) => send({ id, progress: text }));
+    context.session = session;
+    return { info: session.info, timeline: session.timeline };
+  },
+  spaces: ({ step }) => open().spaces(step),
+  space: ({ step, mm, detail }) => open().space(step, mm, detail),
+  walk: ({ step, mm, vpn }) => open().walk(step, mm, vpn),
+  events: ({ from, to }) => open().events(from, to),
+  search: ({ text, from, forward }) => open().search(text, from, forward),
+  touching: ({ mm, vpn, from, forward }) => open().touching(mm, vpn, from, forward),
+};
+
+function open(): Session {
+  if (context.session === null) throw new Refusal("no trace is open");
+  return context.session;
+}
+
+async function opened(source: Source, progress: (text: string) => void): Promise<Session> {
+  switch (source.kind) {
+    case "file":
+      return new Session(source.bytes);
+    case "served": {
+      // Beside the page; this script is one folder further down.
+      const response = await fetch(new URL(`../${SERVED}`, location.href));
+      if (!response.ok) throw new Refusal("no trace is served here: start 'faultline view FILE.fltrace'");
+      return new Session(new Uint8Array(await response.arrayBuffer()));
+    }
+    case "scenario": {
+      const scenario = scenarioNamed(source.name);
+      if (scenario === undefined) throw new Refusal(`there is no scenario '${source.name}' in the gallery`);
+      const { bytes, ...rest } = recordScenario(source, scenario, await programsOf(scenario));
+      return new Session(bytes, rest);
+    }
+    case "program": {
+      const program = await programNamed(source.name);
+      if (program === null) throw new Refusal(`there is no program '${source.name}' in the gallery`);
+      const { bytes, ...rest } = recordProgram(source, program, (events) => progress(`${events} events`));
+      return new Session(bytes, rest);
+    }
+  }
+}
+
+function send(reply: Reply): void {
+  postMessage(reply);
+}
+
+/** What was wrong, in one line. What is no complaint of ours is a bug, and says so. */
+function complaint(error: unknown): string {
+  const text = error instanceof Error ? error.message.split("\n", 1)[0]! : String(error);
+  if (error instanceof Refusal || error instanceof ScenarioError || error instanceof ElfError) return text;
+  return `internal error: ${text}`;
+}
+
+async function answer<N extends RequestName>({ id, name, ask }: Request<N>): Promise<void> {
+  try {
+    send({ id, answer: await ANSWERS[name](ask, id) });
+  } catch (error) {
+    send({ id, error: complaint(error) });
+  }
+}
+
+addEventListener("message", ({ data }: MessageEvent<Request>) => {
+  void answer(data);
+});

@@ -1,0 +1,138 @@
+import type { Event } from "@faultline/kernel";
+import { readTrace, type Trace, type TraceConsumer } from "@faultline/trace";
+import type { Broken, EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
+import { describeEvent, touches } from "./describe.js";
+import { Entries } from "./entries.js";
+import { Refusal } from "./live.js";
+import { Spaces } from "./space.js";
+import { States } from "./state.js";
+import { TimelineBuilder } from "./timeline.js";
+
+/** More events than these are not taken in: a page would need more than 1 GB for them. */
+const EVENTS_MAX = 1 << 24;
+/** Events that a search reads at a time. */
+const SEARCH_EVENTS = 1 << 14;
+/** Rows of one answer at most. */
+const ROWS_MAX = 512;
+
+/** What is known of a trace out of a file, besides what it has. */
+const NOTHING_MORE = { broken: null, output: "" } as const;
+
+/** An open trace, and what can be asked about it. */
+export class Session {
+  readonly info: TraceInfo;
+  /** Given away once, with its arrays. */
+  readonly timeline: TimelineData;
+  private readonly trace: Trace;
+  private readonly built: TimelineBuilder;
+  private readonly states: States;
+  private readonly entries: Entries;
+
+  /** @throws Refusal for bytes that are no good trace */
+  constructor(bytes: Uint8Array, { broken, output }: { readonly broken: Broken | null; readonly output: string } = NOTHING_MORE) {
+    const trace = readTrace(bytes);
+    if (typeof trace === "string") throw new Refusal(trace);
+    const { events, head, keyframes, end } = trace;
+    if (events === 0) throw new Refusal("it has no events");
+    if (events > EVENTS_MAX) throw new Refusal(`it has ${events} events, and the viewer takes up to ${EVENTS_MAX}`);
+    const first = keyframes.length === 0 ? null : trace.keyframe(keyframes.length - 1);
+    if (typeof first === "string") throw new Refusal(first);
+    const mirrors = [...(first?.mirrors ?? []), ...this.earlyMirrors(trace)];
+    this.built = new TimelineBuilder(events, head.functions, (notifier) => mirrors.find((mirror) => mirror.notifier === notifier));
+    const wrong = trace.replay(this.built);
+    if (wrong !== null) throw new Refusal(wrong);
+    const hash = trace.hash();
+    if (typeof hash === "string") throw new Refusal(hash);
+    if (end !== null && end.hash !== hash.hash) throw new Refusal("its events are not those that were recorded");
+    this.trace = trace;
+    this.timeline = this.built.done();
+    this.states = new States(trace);
+    this.entries = new Entries(head.release, head.without);
+    const { program, args, release, without, patches, memory, swap, cpus, seed } = head;
+    const notes = [
+      ...(end === null ? ["its run was cut off; this is what was complete by then"] : end.end === "interrupted" ? ["its run was interrupted"] : end.end === "stuck" ? ["every thread was stuck for good"] : []),
+      ...(head.functions ? [] : ["kernel functions were not recorded (--trace-functions)"]),
+    ];
+    const machine = `${memory / 1024} KiB of RAM, ${swap / 1024} KiB of swap, ${cpus} CPUs, seed ${seed}`;
+    this.info = { program, args, release, without, patches, machine, events, duration: trace.duration, keyframes: keyframes.length, hash: hash.hash, notes, broken, output };
+  }
+
+  /** Mirrors at the beginning: they may be gone at the end. */
+  private earlyMirrors(trace: Trace): readonly { readonly notifier: number; readonly device: number; readonly name: string }[] {
+    const middle = trace.keyframe(Math.floor(trace.keyframes.length / 2));
+    return typeof middle === "string" ? [] : middle.mirrors;
+  }
+
+  spaces(step: number): SpaceList {
+    return this.at(step).list();
+  }
+
+  space(step: number, mm: number, detail: number | null): SpaceView | null {
+    return this.at(step).space(mm, detail);
+  }
+
+  walk(step: number, mm: number, vpn: number): WalkView | null {
+    return this.at(step).walk(mm, vpn);
+  }
+
+  events(from: number, to: number): readonly EventRow[] {
+    const rows: EventRow[] = [];
+    this.read(Math.max(0, from), Math.min(to, from + ROWS_MAX), (step, time, executor, task, event, args) => {
+      rows.push(describeEvent(this.built.names, step, time, executor, task, event, args));
+      return false;
+    });
+    return rows;
+  }
+
+  /** The nearest event whose name, place or arguments have a text. */
+  search(text: string, from: number, forward: boolean): number | null {
+    const wanted = text.toLowerCase();
+    return this.nearest(from, forward, (step, time, executor, task, event, args) => {
+      const row = describeEvent(this.built.names, step, time, executor, task, event, args);
+      return `${row.name} ${row.text} ${row.task} ${row.where}`.toLowerCase().includes(wanted);
+    });
+  }
+
+  touching(mm: number, vpn: number, from: number, forward: boolean): number | null {
+    return this.nearest(from, forward, (_step, _time, _executor, _task, event, args) => touches(event, args, mm, vpn));
+  }
+
+  private at(step: number): Spaces {
+    const state = this.states.at(Math.min(Math.max(0, step), this.info.events - 1));
+    if (typeof state === "string") throw new Refusal(state);
+    return new Spaces(this.entries, state);
+  }
+
+  private nearest(from: number, forward: boolean, matches: Look): number | null {
+    const { events } = this.info;
+    let found: number | null = null;
+    if (forward) {
+      for (let at = from + 1; at < events && found === null; at += SEARCH_EVENTS) {
+        this.read(at, at + SEARCH_EVENTS, (step, ...rest) => {
+          if (found === null && matches(step, ...rest)) found = step;
+        });
+      }
+    } else {
+      for (let end = from; end > 0 && found === null; end -= SEARCH_EVENTS) {
+        this.read(Math.max(0, end - SEARCH_EVENTS), end, (step, ...rest) => {
+          if (matches(step, ...rest)) found = step;
+        });
+      }
+    }
+    return found;
+  }
+
+  private read(from: number, to: number, look: (...event: Parameters<Look>) => unknown): void {
+    let step = from;
+    const consumer: TraceConsumer = {
+      name: () => {},
+      event: (time, executor, task, event, ...args) => {
+        look(step++, time, executor, task, event, args);
+      },
+    };
+    const wrong = this.trace.replayRange(from, to, consumer);
+    if (wrong !== null) throw new Refusal(wrong);
+  }
+}
+
+type Look = (step: number, time: number, executor: number, task: number, event: Event, args: readonly number[]) => boolean;

@@ -1,0 +1,217 @@
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { startChromium } from "./chromium.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const CLI = join(ROOT, "packages/cli/bin/faultline.js");
+/** Where to keep pictures of what is tested; nowhere unless given. */
+const PICTURES = process.env["VIEWER_PICTURES"];
+
+const SCENARIO = "fault-exclusive-dontneed";
+const LINK = `#scenario=${SCENARIO}&release=7.3&without=exclusive-fault-ref&schedule=7=1`;
+
+function faultline(...args: string[]): string {
+  const { stdout } = spawnSync(process.execPath, [CLI, ...args], { cwd: ROOT, encoding: "utf8" });
+  return stdout;
+}
+
+interface Served {
+  readonly url: string;
+  readonly child: ChildProcess;
+}
+
+/** `faultline view`, and the address that it prints. */
+function serve(...args: string[]): Promise<Served> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, "view", "--no-open", ...args], { cwd: ROOT });
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (text.endsWith("\n")) resolve({ url: text.trim(), child });
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`faultline view ended with ${code}`)));
+  });
+}
+
+describe("the viewer", () => {
+  const folder = mkdtempSync(join(tmpdir(), "faultline-viewer-"));
+  const race = join(folder, "race.fltrace");
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let served: Served;
+  let hash: string;
+  const wrong: string[] = [];
+
+  const text = (id: string): Promise<string> => page.getByTestId(id).innerText();
+  const picture = async (name: string): Promise<void> => {
+    if (PICTURES !== undefined) await page.screenshot({ path: join(PICTURES, `${name}.png`) });
+  };
+  /** Goes to a link, as somebody does who has been sent it. */
+  const visit = async (link: string): Promise<void> => {
+    await page.goto("about:blank");
+    await page.goto(new URL(link, served.url).href);
+  };
+
+  beforeAll(async () => {
+    faultline("check", `scenarios/${SCENARIO}.ts`, "--without", "exclusive-fault-ref", "--replay", "7=1", "--trace", race);
+    hash = /^hash +(\w+)$/m.exec(faultline("trace", race))![1]!;
+    served = await serve(race);
+    browser = await startChromium();
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    served?.child.kill();
+    rmSync(folder, { recursive: true });
+  });
+
+  beforeEach(async () => {
+    context = await browser.newContext({ viewport: { width: 1280, height: 720 }, colorScheme: "dark" });
+    page = await context.newPage();
+    wrong.length = 0;
+    page.on("pageerror", (error) => wrong.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error") wrong.push(message.text());
+    });
+  });
+
+  afterEach(async () => {
+    await context.close();
+    expect(wrong).toEqual([]);
+  });
+
+  test("a recording: its hash, steps, and a page with all that is known of it", async () => {
+    await page.goto(served.url);
+    await expect.poll(() => text("hash")).toBe(hash);
+    expect(await text("step")).toMatch(/^step 0 of \d+, /);
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowLeft");
+    await expect.poll(() => text("step")).toMatch(/^step 1 of/);
+    expect(await page.locator("[aria-current=step] .number").innerText()).toBe("1");
+    await page.getByTestId("space").focus();
+    await page.keyboard.press("ArrowRight");
+    await expect.poll(() => text("walk-kind")).toMatch(/^X 0x[0-9a-f]+000 device-exclusive$/);
+    expect(await text("walk-mirror")).toMatch(/^hmm_dmirror0\s+atomic → pfn 0x/);
+    expect(await text("folio")).toMatch(/1 device-exclusive entry of mm 1 at 0x/);
+    const before = page.url();
+    await page.keyboard.press("Escape");
+    await page.locator(".walk h2").click();
+    await page.keyboard.press("]");
+    await expect.poll(() => text("step")).not.toMatch(/^step 1 of/);
+    await expect.poll(() => page.url()).not.toBe(before);
+    await picture("recording-dark");
+  });
+
+  test("a link: computed here, the hash that Node has; the same picture once more", async () => {
+    await visit(LINK);
+    await expect.poll(() => text("hash")).toBe(hash);
+    expect(await text("broken")).toMatch(/^lock-on-free at step \d+$/);
+    const step = /\d+/.exec(await text("broken"))![0];
+    expect(await text("step")).toMatch(new RegExp(`^step ${step} of `));
+    await page.getByLabel("Address", { exact: true }).fill(await page.evaluate(() => "0x3fffff7000"));
+    await page.getByRole("tab", { name: "Race diagram" }).click();
+    expect(await text("race")).toMatch(/\^\^\^ lock-on-free/);
+    await picture("race-dark");
+    await page.getByRole("tab", { name: "Events" }).click();
+    await page.getByTestId("space").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Home");
+    await expect.poll(() => text("walk-kind")).toMatch(/device-exclusive/);
+    await expect.poll(() => page.url()).toMatch(/step=0&sel=1:0x/);
+    const [link, kind] = [page.url(), await text("walk-kind")];
+    await page.reload();
+    await expect.poll(() => text("walk-kind")).toBe(kind);
+    expect(await text("step")).toMatch(/^step 0 of /);
+    await expect.poll(() => page.url()).toBe(link);
+  });
+
+  test("a program runs in the page: calls, search, pages, and light", async () => {
+    await visit("#program=exclusive-steps&release=7.3&seed=1&arg=4");
+    await expect.poll(() => text("hash")).toMatch(/^[0-9a-f]{64}$/);
+    const search = page.getByLabel("Search events");
+    await search.fill("make_device_exclusive");
+    await search.press("Enter");
+    await expect.poll(() => page.locator("[aria-current=step]").innerText()).toMatch(/make_device_exclusive/);
+    await search.press("Escape");
+    await page.keyboard.press("t");
+    await page.getByTestId("space").focus();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("f");
+    await expect.poll(() => text("walk-kind")).toMatch(/^[A-Z]? ?0x[0-9a-f]+000 /);
+    await picture("program-light");
+  });
+
+  test("what cannot be opened says so, and what is open stays", async () => {
+    await page.goto(served.url);
+    await expect.poll(() => text("hash")).toBe(hash);
+    const bytes = readFileSync(race);
+    const truncated = bytes.subarray(0, 60);
+    const flipped = Buffer.from(bytes);
+    flipped[Math.floor(bytes.length / 2)]! ^= 8;
+    for (const [name, content, message] of [
+      ["foreign.fltrace", Buffer.from("<img src=x onerror=alert(1)>"), "foreign.fltrace: it is no trace of Faultline"],
+      ["empty.fltrace", Buffer.alloc(0), "empty.fltrace: it is empty"],
+      ["cut.fltrace", truncated, "cut.fltrace: it ends before it says what ran"],
+      ["flipped.fltrace", flipped, /^flipped\.fltrace: it is damaged between bytes \d+ and \d+$/],
+      ["<b>name</b>.fltrace", Buffer.from("x"), "<b>name</b>.fltrace: it is no trace of Faultline"],
+    ] as const) {
+      const transfer = await page.evaluateHandle(([file, data]) => {
+        const dropped = new DataTransfer();
+        dropped.items.add(new File([Uint8Array.from(data)], file));
+        return dropped;
+      }, [name, [...content]] as const);
+      await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+      if (typeof message === "string") await expect.poll(() => page.locator(".error span").innerText()).toBe(message);
+      else await expect.poll(() => page.locator(".error span").innerText()).toMatch(message);
+      expect(await text("hash")).toBe(hash);
+    }
+    await visit("#scenario=no-such-thing");
+    await expect.poll(() => page.locator(".error span").innerText()).toBe("no-such-thing: there is no scenario 'no-such-thing' in the gallery");
+    await visit(LINK.replace("7=1", "7=x"));
+    await expect.poll(() => page.locator(".error span").innerText()).toMatch(/schedule: '7=x' is no decision/);
+    await picture("gallery-dark");
+  });
+
+  test("the server has its own files and that one trace, for its own page", async () => {
+    const { port } = new URL(served.url);
+    const ask = (path: string, headers: Record<string, string> = {}, method = "GET"): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const asked = request({ host: "127.0.0.1", port, path, method, headers }, (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        });
+        asked.on("error", reject);
+        asked.end();
+      });
+    expect(await ask("/")).toBe(200);
+    expect(await ask("/trace.fltrace")).toBe(200);
+    for (const path of ["/../package.json", "/..%2f..%2fpackage.json", "/etc/passwd", "/race.fltrace", "//evil/", "/assets/"]) expect([path, await ask(path)]).toEqual([path, 404]);
+    expect(await ask("/trace.fltrace", { host: "evil.example" })).toBe(421);
+    expect(await ask("/trace.fltrace", { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors" })).toBe(403);
+    expect(await ask("/", {}, "POST")).toBe(405);
+  });
+
+  test("the command refuses what is no trace, in a line", () => {
+    const bad = join(folder, "bad.fltrace");
+    writeFileSync(bad, "no trace");
+    for (const [args, message] of [
+      [[bad], `${bad}: it is no trace of Faultline`],
+      [[join(folder, "none")], `${join(folder, "none")}: no such file`],
+      [["--port", "99999"], "--port '99999': "],
+    ] as const) {
+      const { status, stderr } = spawnSync(process.execPath, [CLI, "view", "--no-open", ...args], { cwd: ROOT, encoding: "utf8" });
+      expect(status).toBe(125);
+      expect(stderr).toContain(`faultline: ${message}`);
+      expect(stderr.trim().split("\n").length).toBe(1);
+    }
+  });
+});
