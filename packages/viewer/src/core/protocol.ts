@@ -24,6 +24,8 @@ export interface Broken {
   readonly diagram: string;
   /** The step at which it was seen. */
   readonly step: number;
+  /** The page that it is about, where that is known. */
+  readonly page: { readonly mm: number; readonly vpn: number } | null;
 }
 
 export interface TraceInfo {

@@ -92,8 +92,9 @@ export class Viewer {
       this.source.value = source.kind === "file" ? { ...source, bytes: new Uint8Array() } : source;
       this.moment.value = null;
       this.timeline.value = timeline;
-      this.selection.value = selection;
-      this.mm.value = selection?.mm ?? null;
+      // A race opens on what it is about.
+      this.selection.value = selection ?? (step === null ? (info.broken?.page ?? null) : null);
+      this.mm.value = this.selection.value?.mm ?? null;
       this.step.value = clamp(step ?? info.broken?.step ?? 0, 0, info.events - 1);
       this.range.value = { from: 0, to: info.events };
       this.info.value = info;

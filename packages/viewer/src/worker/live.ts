@@ -1,7 +1,7 @@
 import { raceDiagram, replay, parseSchedule, RULES, type Scenario } from "@faultline/checker";
 import { Event, resolvePatches, type EventSink, type LockObserver, type Machine, type OverlayFactory } from "@faultline/kernel";
 import { LinuxMachine, parseElf, ScenarioGuests, type GuestProgram } from "@faultline/riscv";
-import { AS_THE_RUN_GROWS, EVERY_EVENT, FORMAT, KeyframingWriter, Tracer, TraceWriter, type KeyframeSpacing, type TraceEnd, type TraceHead } from "@faultline/trace";
+import { EVERY_EVENT, FORMAT, KeyframingWriter, Tracer, TraceWriter, type KeyframeSpacing, type TraceEnd, type TraceHead } from "@faultline/trace";
 import type { Broken, Source } from "../core/protocol.js";
 
 /* What runs the engine. It has nothing of a browser's: tests run it on Node. */
@@ -26,6 +26,8 @@ const SWAP = 32 * MIB;
 const TURNS = 2000;
 /** A run is cut off here: `faultline run --trace` writes longer ones to a file. */
 const LIVE_EVENTS_MAX = 1 << 21;
+/** Small machines are looked at closely. */
+const OFTEN: KeyframeSpacing = { first: 16, each: 128, last: 1 << 16 };
 const OUTPUT_MAX = 1 << 16;
 
 type ScenarioSource = Extract<Source, { kind: "scenario" }>;
@@ -52,8 +54,9 @@ export function recordScenario(source: ScenarioSource, scenario: Scenario, progr
   if (done === null) throw new Refusal(`the setup of this scenario breaks a rule on this kernel: ${violation?.message ?? ""}`);
   const bytes = done.end("exited");
   if (violation === null) return { bytes, broken: null, output: "" };
-  const { kind, message, decisive } = violation;
-  return { bytes, broken: { kind, rule: RULES[kind], message, diagram: raceDiagram(violation), step: done.stepAt(decisive) }, output: violation.output.join("\n") };
+  const { kind, message, decisive, about } = violation;
+  const page = about?.mm === undefined || about.vpn === undefined ? null : { mm: about.mm, vpn: about.vpn };
+  return { bytes, broken: { kind, rule: RULES[kind], message, diagram: raceDiagram(violation), step: done.stepAt(decisive), page }, output: violation.output.join("\n") };
 }
 
 /**
@@ -82,7 +85,7 @@ export function recordProgram(source: ProgramSource, bytes: Uint8Array, progress
     stdout: write,
     stderr: write,
   });
-  const recording = new Recording(linux.m, headOf(source, `programs/prebuilt/${source.name}`, source.args, linux.m), AS_THE_RUN_GROWS);
+  const recording = new Recording(linux.m, headOf(source, `programs/prebuilt/${source.name}`, source.args, linux.m), OFTEN);
   linux.m.sink = recording;
   linux.m.locks.observer = recording.locks;
   for (;;) {

@@ -146,6 +146,11 @@ class TaskLane {
     return [...this.calls, ...this.held, this.waits, ...this.invalidations];
   }
 
+  /** Spans and points. */
+  get size(): number {
+    return this.rows.reduce((sum, { starts }) => sum + starts.length, this.points.length);
+  }
+
   done(): Lane {
     const rows = this.rows.filter(({ starts }) => starts.length > 0);
     return { group: this.group, name: this.label, rows: rows.map((row) => row.done()), points: this.points.done(), pointNames: this.pointNames.done() };
@@ -196,7 +201,9 @@ export class TimelineBuilder implements TraceConsumer {
     for (const lane of [...this.taskLanes.values(), ...this.deviceLanes.values()]) for (const row of lane.rows) row.end(end);
     const byNumber = <T>(map: Map<number, T>): T[] => [...map].sort(([x], [y]) => x - y).map(([, value]) => value);
     const cpus = [...this.executorLanes].sort(([x], [y]) => x - y).map(([id, lane]): Lane => ({ ...lane.done(), rows: [this.running.get(id)!.done()] }));
-    const rest = [...byNumber(this.deviceLanes), ...new Set(byNumber(this.taskLanes))].map((lane) => lane.done());
+    // Those that do most come first; kernel threads mostly wait.
+    const busiest = [...new Set(byNumber(this.taskLanes))].sort((x, y) => y.size - x.size);
+    const rest = [...byNumber(this.deviceLanes), ...busiest].map((lane) => lane.done());
     return { strings: this.strings, lanes: [...cpus, ...rest].filter(({ rows, points }) => rows.length > 0 || points.length > 0), times: this.times };
   }
 
