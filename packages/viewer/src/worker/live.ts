@@ -77,7 +77,6 @@ export function recordProgram(source: ProgramSource, bytes: Uint8Array, progress
     overlays: overlaysOf(source),
     release: `${source.release}.0`,
     ftrace: true,
-    image: parseElf(bytes),
     bytes,
     path: `/bin/${source.name}`,
     argv: [source.name, ...source.args],
