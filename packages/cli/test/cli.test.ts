@@ -57,6 +57,7 @@ describe("what the command says of itself", () => {
         --release <RELEASE>     the kernel: 7.3 (default), 6.18, 6.14 or 6.1
         --without <PATCH>       undo one patch (see 'faultline patches'); repeatable
         --patch <FILE.ts>       apply an overlay of your own; repeatable
+        --driver <FILE.ts>      a driver of your own (docs/drivers.md); repeatable
         --memory <SIZE>         RAM, up to 4G (default: 2G)
         --swap <SIZE>           swap space, 0 for none (default: 2G)
         --cpus <N>              CPUs, up to 16 (default: 2)
