@@ -3,6 +3,7 @@
  * prints what it answers, a line for each question. Compare with what real kernels print.
  */
 #include "dmirror.h"
+#include "process.h"
 
 #define PROT_RW (PROT_READ | PROT_WRITE)
 #define SEEK_SET 0
@@ -161,6 +162,32 @@ static void exclusive(void)
 	print("close: %d\n", syscall3(__NR_close, other, 0, 0));
 }
 
+/* A child's child asks by a descriptor for whose address space nobody is left. */
+static void address_space_is_gone(void)
+{
+	int end[2];
+	long child;
+	char c;
+
+	syscall2(__NR_pipe2, end, 0);
+	child = fork_();
+	if (child == 0) {
+		fd = sys_open("/dev/hmm_dmirror1", O_RDWR);
+		if (fork_() == 0) {
+			while (syscall0(__NR_getppid) != 1)
+				sleep_ms(1);
+			ask("READ for who is gone", HMM_DMIRROR_READ, mirror, 1);
+			ask("WRITE for who is gone", HMM_DMIRROR_WRITE, mirror, 1);
+			ask("EXCLUSIVE for who is gone", HMM_DMIRROR_EXCLUSIVE, mirror, 1);
+			snapshot("SNAPSHOT for who is gone", mirror, 1);
+		}
+		exit_group(0);
+	}
+	wait_(child);
+	syscall1(__NR_close, end[1]);
+	syscall3(__NR_read, end[0], &c, 1);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc;
@@ -175,6 +202,7 @@ int main(int argc, char **argv, char **envp)
 	permissions();
 	arguments();
 	exclusive();
+	address_space_is_gone();
 	print("close: %d\n", syscall3(__NR_close, fd, 0, 0));
 	return 0;
 }

@@ -1,4 +1,4 @@
-import { Lru, Madv, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type MaySleep, type OverlayFactory } from "@faultline/kernel";
+import { Lru, Madv, Mutex, Op, PG, RssKind, SWITCH, type Kernel, type Machine, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import atomicAdd from "../../../scenarios/atomic-add.js";
 import faultExclusive from "../../../scenarios/fault-vs-exclusive.js";
@@ -196,6 +196,13 @@ describe("invariants", () => {
     readonly frame: number;
     readonly ptep: number;
   }
+  /** Without anybody hearing of it: what is done would already be a breach of the notifiers' protocol. */
+  const unheard = (m: Machine, change: () => void): void => {
+    const { sink } = m;
+    m.sink = null;
+    change();
+    m.sink = sink;
+  };
   const swapped = (p: Place): number => p.k.m.pt.pfn(p.k.m.pt.lookup(p.t.mm.pgd, p.vpn + 1));
 
   const POKES: readonly (readonly [kind: string, message: RegExp, poke: (p: Place) => void])[] = [
@@ -218,12 +225,12 @@ describe("invariants", () => {
     [
       "device-table",
       /hmm_dmirror0 maps frame \d+ exclusively at page 0x[0-9a-f]+ at rest, but the CPU's entry is an ordinary one/,
-      (p) => p.t.devices[0]!.table.set(p.vpn, { page: p.frame, write: false, atomic: true }),
+      (p) => unheard(p.k.m, () => p.t.devices[0]!.table.set(p.vpn, { page: p.frame, write: false, atomic: true })),
     ],
     [
       "device-table",
       /maps frame \d+ writable at page 0x[0-9a-f]+ at rest, but the CPU's entry is in swap/,
-      (p) => p.t.devices[0]!.table.set(p.vpn + 1, { page: p.frame, write: true, atomic: false }),
+      (p) => unheard(p.k.m, () => p.t.devices[0]!.table.set(p.vpn + 1, { page: p.frame, write: true, atomic: false })),
     ],
   ];
 
@@ -271,8 +278,8 @@ describe("invariants", () => {
       },
     });
     const { violation } = explore(faultExclusiveDontneed, { overlays: [noRetry] });
-    expect(violation).toMatchObject({ kind: "device-table", preemptions: 1 });
-    expect(violation!.message).toMatch(/hmm_dmirror0 maps frame \d+ exclusively .* but the CPU's entry is empty/);
+    expect(violation!.kind).toBe("notifier-protocol");
+    expect(violation!.message).toMatch(/^exclusive enters frame \d+ at page 0x[0-9a-f]+ in the table of hmm_dmirror0, and has not called mmu_interval_read_begin/);
   });
 });
 

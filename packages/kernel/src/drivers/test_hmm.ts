@@ -364,7 +364,7 @@ export function* dmirrorFault(
   write: boolean,
   unlocked = false,
 ): MaySleep<number> {
-  if (dmirror.mm.users === 0) return 0;
+  if (dmirror.mm.users === 0) return -Errno.EFAULT;
   for (let vpn = startVpn; vpn < endVpn; vpn += BATCH) {
     const n = Math.min(BATCH, endVpn - vpn);
     const range: HmmRange = {
