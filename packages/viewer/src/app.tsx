@@ -120,7 +120,7 @@ function Status({ viewer }: { readonly viewer: Viewer }) {
       <span role="status" data-testid="step">
         step {step.value} of {info.value.events - 1}, {duration(timeline.value?.times[step.value] ?? 0)}
       </span>
-      <span class="dim">{since === 0 ? "state as recorded at this step" : `entries exact; counts and VMAs as recorded ${since} events before`}</span>
+      <span class="dim">{since === 0 ? "state as recorded at this step" : `entries as of this step; counts, VMAs, accessed and dirty bits as recorded ${since} events before`}</span>
       {info.value.notes.map((note) => (
         <span key={note} class="dim">
           {note}
