@@ -673,6 +673,8 @@ function pageOf(addr: number): number {
 /** Opens a test device on an address space, as open("/dev/hmm_dmirror…") does. */
 export function* openTestDevice(k: Kernel, mm: Mm, device: Device): MaySleep<Dmirror> {
   const dmirror = new Dmirror(k, device, mm);
+  // As an open file of it does.
+  device.opened++;
   yield* k.mmuNotifier.intervalInsert(k, dmirror.notifier);
   return dmirror;
 }

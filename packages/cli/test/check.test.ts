@@ -349,7 +349,7 @@ export default {
         "plainrun.js": ['export default { title: "x", *setup() {}, threads: { only: { on: { cpu: 0 }, run() { return [1, 2]; } } } };\n', "thread 'only' is no generator function: write it with a *, as *run(t, s) { … }"],
         "both.js": ['export default { title: "x", *setup() {}, threads: { only: { on: { cpu: 0, device: 0 }, *run() {} } } };\n', "thread 'only' must say where it runs: on: { cpu } or { device }"],
         "nowhere.js": ['export default { title: "x", *setup() {}, threads: { only: { on: {}, *run() {} } } };\n', "thread 'only' must say where it runs: on: { cpu } or { device }"],
-        "machine.js": [javascript("machine: { cpu: 2 },"), "its machine has no 'cpu': there are frames, swapSlots, cpus, devices, devicePages"],
+        "machine.js": [javascript("machine: { cpu: 2 },"), "its machine has no 'cpu': there are frames, swapSlots, cpus, nodes, devices, devicePages"],
       },
     ],
     [

@@ -148,7 +148,7 @@ describe("trace", () => {
       writeFileSync(file, "");
       const watcher = watch(file);
       const child = startFaultline(["run", "--trace", file, prebuilt("counter"), "4", "100000000", "device"]);
-      while (statSync(file).size < 60_000) await once(watcher, "change");
+      while (statSync(file).size < 600_000) await once(watcher, "change");
       child.kill("SIGKILL");
       await once(child, "exit");
       watcher.close();
