@@ -104,7 +104,7 @@ describe("the viewer", () => {
     expect(await text("folio")).toMatch(/1 device-exclusive entry of mm 1 at 0x/);
     await page.keyboard.press("]");
     await expect.poll(() => text("step")).not.toMatch(/^step 1 of/);
-    expect(await page.locator("[aria-current=step]").innerText()).toMatch(/page_fault_kernel address=0x3ff7fff000/);
+    await expect.poll(() => page.locator("[aria-current=step]").innerText()).toMatch(/page_fault_kernel address=0x3ff7fff000/);
     await expect.poll(() => page.url()).toMatch(/#trace=&step=\d+&sel=1:0x/);
     await picture("recording-dark");
   });
