@@ -8,6 +8,7 @@
 
 #define SIGSTOP_ 19
 #define SIGUSR1_ 10
+#define SIGKILL_ 9
 #define WALL 0x40000000
 
 static volatile long shared_word = 0x1234;
@@ -110,6 +111,32 @@ static void executed(void)
 	wait_for("its end", pid, 0);
 }
 
+/* A child traces another one, which ends; and does not wait for it, or does. */
+static void traced_by_another(int waits)
+{
+	long victim = fork_(), tracer;
+	int status = 0;
+
+	if (victim == 0) {
+		for (;;)
+			sleep_ms(1000);
+	}
+	tracer = fork_();
+	if (tracer == 0) {
+		trace(PTRACE_SEIZE, victim, 0, 0);
+		syscall2(__NR_kill, victim, SIGKILL_);
+		if (waits)
+			wait_for("the tracer", victim, 0);
+		else
+			sleep_ms(20);
+		exit_group(0);
+	}
+	status = (int)syscall4(__NR_wait4, tracer, &status, 0, 0);
+	print("the tracer has ended: %d\n", status == tracer);
+	wait_for("the parent", victim, 0);
+	wait_for("once more", victim, 1);
+}
+
 static void seized(void)
 {
 	long pid = fork_();
@@ -139,5 +166,7 @@ int main(int argc, char **argv, char **envp)
 	system_calls();
 	executed();
 	seized();
+	traced_by_another(1);
+	traced_by_another(0);
 	return 0;
 }

@@ -71,6 +71,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/filemap.ts: addFolio": `${UNDER_CALLERS_POINT} (PageCacheWrite)`,
   "mm/rmap.ts: accountPmdMapped": `${UNDER_CALLERS_POINT} (MapCount)`,
   "mm/rmap.ts: withoutEntries": `${UNDER_CALLERS_POINT} (MapCount)`,
+  "kernel/exit.ts: endTold": `${UNDER_CALLERS_POINT} (Process), and the process that has ended is touched`,
   "mm/collapse_census.ts: Census.countReferenced": `${UNDER_CALLERS_POINT} (RefCompare, PteRead), of which folio and entry`,
   "mm/collapse_census.ts: Census.isLazyfree": `${UNDER_CALLERS_POINT} (PteRead), of which folio and entry`,
   "mm/folio_lock.ts: take": `${UNDER_CALLERS_POINT} (FolioLock)`,

@@ -1,7 +1,7 @@
 /**
  * @linux kernel/exit.c
  * @omits Core dumps and process accounting.
- * @own childInfo, exitFiles, futexOwnerDied, reap, startGroupExit
+ * @own childInfo, endTold, exitFiles, futexOwnerDied, reap, startGroupExit
  */
 import { filpClose } from "../fs/file_locks.js";
 import type { Kernel } from "../kernel.js";
@@ -157,7 +157,8 @@ export function* exitNotify(k: Kernel, process: Process): Atomic<void> {
   if (m.point(Op.Process, process.parent?.pid ?? 0)) yield SWITCH;
   process.zombie = true;
   // Who has traced it waits for it first.
-  if (process.endTold === null || process.endTold.zombie) notifyEnd(k, process);
+  if (process.endTold === null) notifyEnd(k, process);
+  for (const other of [...m.processes.values()]) if (other.endTold === process) k.exit.endTold(k, other);
   m.pollWait.wakeAll();
 }
 
@@ -193,6 +194,13 @@ function notifyEnd(k: Kernel, process: Process): void {
   if (exitSignal !== 0 && !ignored) k.m.signals.send(parent, null, k.exit.childInfo(process, exitSignal));
   if (ignored || (exitSignal === Sig.SIGCHLD && (flags & SA.NOCLDWAIT) !== 0)) k.exit.reap(k, process);
   parent.childWait?.wakeAll();
+}
+
+/** Who has traced a process has heard of its end, or never will: now its parent does. */
+export function endTold(k: Kernel, process: Process): void {
+  k.m.touches(Op.Process, process.pid);
+  process.endTold = null;
+  if (process.zombie) notifyEnd(k, process);
 }
 
 /** What a parent is told of a child's end. */
@@ -244,6 +252,7 @@ const STOPPED_STATUS = 0x7f;
 
 /** What there is to tell of a child now, and what is asked; null for nothing. */
 function lookAtChild(k: Kernel, child: Process, { ended, stopped, continued }: WaitFor): Waited | null {
+  if (child.zombie && child.endTold !== null) return null;
   if (child.zombie) return ended ? { child, id: child.pid, status: child.exitStatus!, info: k.exit.childInfo(child, Sig.SIGCHLD) } : null;
   const { jobChange } = child;
   if (jobChange === "stopped" && stopped) {
@@ -277,10 +286,7 @@ export function* doWait(k: Kernel, wait: WaitFor): MaySleep<Waited | number | nu
     }
     for (const other of strangers) {
       if (!other.zombie || !wait.ended) continue;
-      if (!leave) {
-        other.endTold = null;
-        notifyEnd(k, other);
-      }
+      if (!leave) k.exit.endTold(k, other);
       return { child: other, id: other.pid, status: other.exitStatus!, info: k.exit.childInfo(other, Sig.SIGCHLD) };
     }
     let waited: Waited | null = null;

@@ -31,7 +31,7 @@ export function ptraceMayAccess(k: Kernel, target: Process, by: PtraceBy): boole
 }
 
 /** PTRACE_O_*. */
-export enum TraceOption {
+enum TraceOption {
   SYSGOOD = 1,
   EXITKILL = 0x10_0000,
 }
@@ -92,7 +92,7 @@ export function* interrupt(k: Kernel, task: Task): Atomic<number> {
   if (!tracee.seized) return -Errno.EIO;
   if (k.m.point(Op.Process, task.process!.pid)) yield SWITCH;
   tracee.interrupted = true;
-  k.m.signals.notice(task);
+  k.m.signals.wakeFor(task);
   return 0;
 }
 
@@ -131,7 +131,7 @@ export function* traceStop(k: Kernel, code: number, info: SignalInfo | null): Ma
   const tracer = tracee.tracer.process!;
   m.touches(Op.Process, tracer.pid);
   const { handler, flags } = tracer.handlers.get(Sig.SIGCHLD);
-  if (handler !== SIG_IGN && (flags & SA.NOCLDSTOP) === 0) m.signals.send(tracer, null, stopInfo(task));
+  if (handler !== SIG_IGN && (flags & SA.NOCLDSTOP) === 0) m.signals.send(tracer, null, { ...stopInfo(task), status: code & 0x7f });
   tracer.childWait?.wakeAll();
   while (tracee.stop !== null && !m.signals.fatalPending(task)) {
     task.state = TaskState.Stopped;
@@ -151,7 +151,7 @@ export function* syscallStop(k: Kernel): MaySleep<void> {
   yield* k.ptrace.traceStop(k, Sig.SIGTRAP | ((tracee.options & TraceOption.SYSGOOD) !== 0 ? 0x80 : 0), null);
 }
 
-/** What a tracer is told of a stop, by SIGCHLD and waitid(2). */
+/** What waitid(2) tells a tracer of a stop. */
 export function stopInfo({ id, thread }: Task): SignalInfo {
   return { signo: Sig.SIGCHLD, code: CLD_TRAPPED, addr: 0, pid: id, status: thread.tracee!.stop!.code };
 }
@@ -176,8 +176,9 @@ export function* exitTrace(k: Kernel, task: Task): Atomic<void> {
     if (m.point(Op.Process, other.process!.pid)) yield SWITCH;
     process.tracees.delete(other);
     other.thread.tracee = null;
-    theirs.stop = null;
     if ((theirs.options & TraceOption.EXITKILL) !== 0) m.signals.kill(other.process!);
+    if (theirs.stop === null) continue;
+    theirs.stop = null;
     m.sched.wake(other);
   }
 }

@@ -330,12 +330,8 @@ export class Signals {
     return null;
   }
 
-  /** A thread is to look around on its way to user mode. */
-  notice(task: Task): void {
-    this.wakeFor(task);
-  }
-
-  private wakeFor(task: Task): void {
+  /** A thread is to look around on its way to user mode: ends a sleep that what is pending may end. */
+  wakeFor(task: Task): void {
     if (this.endsSleep(task, task.state)) this.m.sched.wake(task);
   }
 }
