@@ -10,6 +10,7 @@
 #include "pagemap.h"
 #include "smaps.h"
 
+#define EAGAIN 11
 #define CHUNK (2 * MIB)
 #define CHUNK_PAGES (CHUNK / PAGE_SIZE)
 
@@ -55,6 +56,8 @@ static void reclaim(void)
 	for (size_t rest = size; rest > 0; rest /= 10)
 		digits[--at] = (char)('0' + rest % 10);
 	error = syscall3(__NR_write, fd, digits + at, sizeof(digits) - at);
+	if (error < 0 && error != -EAGAIN)
+		fail("memory.reclaim", error);
 	print("memory.reclaim: %s", error < 0 ? "EAGAIN" : "done");
 	syscall1(__NR_close, fd);
 	used = swap_used() - used;

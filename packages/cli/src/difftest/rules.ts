@@ -45,5 +45,7 @@ export function differencesPage(): string {
     "What a host does not have is not compared, and the run says so. Hosts older than the kernel that is modelled are",
     "not compared at all unless `--any-host` asks for it: the differences would be those of the releases.",
     "",
+    "Of the kernel's own selftests, [selftests.md](selftests.md) has those that print something else here, and why.",
+    "",
   ].join("\n");
 }
