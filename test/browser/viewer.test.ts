@@ -60,6 +60,19 @@ describe("the viewer", () => {
     await page.goto(new URL(link, served.url).href);
   };
 
+  /** Drops a file onto the page. */
+  const drop = async (name: string, content: Uint8Array): Promise<void> => {
+    const transfer = await page.evaluateHandle(
+      ([file, data]) => {
+        const dropped = new DataTransfer();
+        dropped.items.add(new File([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], file));
+        return dropped;
+      },
+      [name, Buffer.from(content).toString("base64")] as const,
+    );
+    await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+  };
+
   beforeAll(async () => {
     faultline("check", `scenarios/${SCENARIO}.ts`, "--without", "exclusive-fault-ref", "--replay", "7=1", "--trace", race);
     hash = /^hash +(\w+)$/m.exec(faultline("trace", race))![1]!;
@@ -91,7 +104,12 @@ describe("the viewer", () => {
   test("a recording: its hash, steps, and a page with all that is known of it", async () => {
     await page.goto(served.url);
     await expect.poll(() => text("hash")).toBe(hash);
-    expect(await text("step")).toMatch(/^step 0 of \d+, /);
+    // It opens where the rule was seen to be broken, on what that is about.
+    const step = /^lock-on-free at step (\d+)$/.exec(await text("broken"))![1]!;
+    expect(await text("step")).toMatch(new RegExp(`^step ${step} of \\d+, `));
+    await expect.poll(() => text("walk-kind")).toMatch(/0x3ff7fff000 /);
+    await page.keyboard.press("Home");
+    await expect.poll(() => text("step")).toMatch(/^step 0 of \d+, /);
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowLeft");
@@ -105,7 +123,7 @@ describe("the viewer", () => {
     await page.keyboard.press("]");
     await expect.poll(() => text("step")).not.toMatch(/^step 1 of/);
     await expect.poll(() => page.locator("[aria-current=step]").innerText()).toMatch(/page_fault_kernel address=0x3ff7fff000/);
-    await expect.poll(() => page.url()).toMatch(/#trace=&step=\d+&sel=1:0x/);
+    await expect.poll(() => page.url()).toMatch(/#trace=1&step=\d+&sel=1:0x/);
     await picture("recording-dark");
   });
 
@@ -117,6 +135,11 @@ describe("the viewer", () => {
     expect(await text("step")).toMatch(new RegExp(`^step ${step} of `));
     await page.getByRole("tab", { name: "Race diagram" }).click();
     expect(await text("race")).toMatch(/\^\^\^ lock-on-free/);
+    const diagram = page.getByTestId("race");
+    await expect.poll(() => diagram.locator("[aria-current=step]").innerText()).toMatch(/\^\^\^ lock-on-free/);
+    await diagram.getByRole("button", { name: "write PTE of 0x3ff7fff000" }).click();
+    await expect.poll(() => diagram.locator("[aria-current=step]").innerText()).toMatch(/write PTE of 0x3ff7fff000/);
+    expect(await text("step")).not.toMatch(new RegExp(`^step ${step} of `));
     await picture("race-dark");
     await page.getByRole("tab", { name: "Events" }).click();
     await page.getByTestId("space").focus();
@@ -150,6 +173,20 @@ describe("the viewer", () => {
     await picture("program-light");
   });
 
+  test("a program that is dropped onto the page is run, as the form says", async () => {
+    await visit("");
+    await page.getByLabel("arguments").fill("4 two");
+    await page.getByLabel("arguments").press("Tab");
+    await drop("mine", readFileSync(join(ROOT, "programs/prebuilt/exclusive-steps")));
+    await expect.poll(() => page.locator("h1").innerText()).toBe("mine 4 two");
+    await page.getByRole("tab", { name: "Output" }).click();
+    expect(await text("output")).not.toBe("");
+    const hash = await text("hash");
+    await drop("broken", Buffer.concat([readFileSync(join(ROOT, "programs/prebuilt/exclusive-steps")).subarray(0, 90)]));
+    await expect.poll(() => page.locator(".error span").innerText()).toMatch(/^broken: /);
+    expect(await text("hash")).toBe(hash);
+  });
+
   test("what cannot be opened says so, and what is open stays", async () => {
     await page.goto(served.url);
     await expect.poll(() => text("hash")).toBe(hash);
@@ -164,12 +201,7 @@ describe("the viewer", () => {
       ["flipped.fltrace", flipped, /^flipped\.fltrace: it is damaged between bytes \d+ and \d+$/],
       ["<b>name</b>.fltrace", Buffer.from("x"), "<b>name</b>.fltrace: it is no trace of Faultline"],
     ] as const) {
-      const transfer = await page.evaluateHandle(([file, data]) => {
-        const dropped = new DataTransfer();
-        dropped.items.add(new File([Uint8Array.from(data)], file));
-        return dropped;
-      }, [name, [...content]] as const);
-      await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+      await drop(name, content);
       if (typeof message === "string") await expect.poll(() => page.locator(".error span").innerText()).toBe(message);
       else await expect.poll(() => page.locator(".error span").innerText()).toMatch(message);
       expect(await text("hash")).toBe(hash);
@@ -193,10 +225,10 @@ describe("the viewer", () => {
         asked.end();
       });
     expect(await ask("/")).toBe(200);
-    expect(await ask("/trace.fltrace")).toBe(200);
+    expect(await ask("/trace-1.fltrace")).toBe(200);
     for (const path of ["/../package.json", "/..%2f..%2fpackage.json", "/etc/passwd", "/race.fltrace", "//evil/", "/assets/"]) expect([path, await ask(path)]).toEqual([path, 404]);
-    expect(await ask("/trace.fltrace", { host: "evil.example" })).toBe(421);
-    expect(await ask("/trace.fltrace", { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors" })).toBe(403);
+    expect(await ask("/trace-1.fltrace", { host: "evil.example" })).toBe(421);
+    expect(await ask("/trace-1.fltrace", { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors" })).toBe(403);
     expect(await ask("/", {}, "POST")).toBe(405);
   });
 

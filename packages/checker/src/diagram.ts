@@ -14,22 +14,36 @@ interface Turn {
   readonly steps: readonly Step[];
 }
 
+/** A line of a race diagram, and the step that it is, an index into the violation's; null for one that is none. */
+export interface DiagramRow {
+  readonly text: string;
+  readonly step: number | null;
+}
+
+/** The race diagram as text. */
+export function raceDiagram(violation: Violation): string {
+  return diagramRows(violation)
+    .map(({ text }) => `${text}\n`)
+    .join("");
+}
+
 /**
  * Who did what in which order, up to the step that broke the rule: a column for each CPU and
  * device, steps under the kernel functions that took them. Of long turns only the beginning, the
  * end and what races is shown.
  */
-export function raceDiagram({ trace, decisive, at, kind }: Violation): string {
+export function diagramRows({ trace, decisive, at, kind }: Violation): DiagramRow[] {
   const turns = turnsOf(trace.slice(0, decisive), at);
+  const numbers = new Map(trace.map((step, i) => [step, i]));
   const columns = [...new Set(turns.map(({ executor, thread }) => `${executor} (${thread})`))].sort();
-  const rows: { readonly column: number; readonly text: string }[] = [];
+  const rows: { readonly column: number; readonly text: string; readonly step: number | null }[] = [];
   const functions = columns.map(() => "");
   for (const [i, turn] of turns.entries()) {
     const column = columns.indexOf(`${turn.executor} (${turn.thread})`);
-    const put = (text: string): void => {
-      rows.push({ column, text });
+    const put = (text: string, step: number | null = null): void => {
+      rows.push({ column, text, step });
     };
-    if (i > 0) rows.push({ column: -1, text: "" });
+    if (i > 0) rows.push({ column: -1, text: "", step: null });
     const shown = interesting(turn, turns[i - 1], turns[i + 1]);
     for (const [j, step] of turn.steps.entries()) {
       if (!shown.has(j)) {
@@ -41,16 +55,15 @@ export function raceDiagram({ trace, decisive, at, kind }: Violation): string {
         functions[column] = where;
         if (where !== "") put(where);
       }
-      put(`  ${step.words}`);
+      put(`  ${step.words}`, numbers.get(step));
     }
-    if (at !== null && i === turns.length - 1) put(`  ^^^ ${kind}`);
+    if (at !== null && i === turns.length - 1) put(`  ^^^ ${kind}`, decisive - 1);
   }
-  if (at === null) rows.push({ column: -1, text: "" }, { column: 0, text: `^^^ ${kind}, when all is over` });
+  if (at === null) rows.push({ column: -1, text: "", step: null }, { column: 0, text: `^^^ ${kind}, when all is over`, step: decisive - 1 });
   const widths = columns.map((name, c) => Math.max(name.length, ...rows.map(({ column, text }) => (column === c ? text.length : 0))));
   const line = (cells: readonly string[]): string => cells.map((cell, c) => cell.padEnd(widths[c]!)).join(GAP).trimEnd();
-  return [line(columns), line(widths.map((width) => "-".repeat(width))), ...rows.map(({ column, text }) => line(columns.map((_, c) => (c === column ? text : ""))))]
-    .map((text) => `${text}\n`)
-    .join("");
+  const heading = [columns, widths.map((width) => "-".repeat(width))].map((cells): DiagramRow => ({ text: line(cells), step: null }));
+  return [...heading, ...rows.map(({ column, text, step }): DiagramRow => ({ text: line(columns.map((_, c) => (c === column ? text : ""))), step }))];
 }
 
 /**

@@ -13,6 +13,7 @@ export type { Watch } from "./recorder.js";
 export { PCT_DEPTH, type Sampling } from "./sampling.js";
 export type { GuestMachine, Guests } from "./guest.js";
 export { raceDiagram } from "./diagram.js";
+export { findingOf } from "./recorded_finding.js";
 export { stateTable } from "./state_table.js";
 export type { DeviceState, EntryState, FolioState, NotifierState, PageState, StateChange, TlbState } from "./state.js";
 export { scenario, ScenarioError, ThreadApi, type Scenario, type ScenarioGuest, type ScenarioMachine, type ScenarioThread } from "./scenario.js";

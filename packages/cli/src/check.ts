@@ -1,4 +1,6 @@
-import { availableParallelism } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Decision } from "@faultline/checker";
 import { describeCheck, jsonOfCheck } from "./check_report.js";
 import type { CheckWish } from "./check_run.js";
@@ -7,7 +9,10 @@ import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./fail
 import { HostOutput } from "./host_io.js";
 import { inWorker } from "./in_worker.js";
 import type { KernelOptions } from "./kernel_options.js";
+import { readBytes } from "./trace.js";
+import { formatOf } from "./trace_file.js";
 import { shellQuote } from "./values.js";
+import { serveView } from "./view.js";
 
 export interface CheckOptions extends KernelOptions {
   readonly driver: readonly string[];
@@ -24,6 +29,10 @@ export interface CheckOptions extends KernelOptions {
   readonly workers?: number;
   readonly resume?: boolean;
   readonly json?: boolean;
+  readonly view?: boolean;
+  /** Of the viewer. */
+  readonly port: number;
+  readonly open: boolean;
 }
 
 export const STRATEGIES = ["exhaustive", "pct", "walk", "random"] as const;
@@ -36,6 +45,21 @@ const EXIT_VIOLATION = 1;
 
 /** Explores a scenario; returns the command's exit status. */
 export async function check(file: string, options: CheckOptions): Promise<number> {
+  if (options.view !== true) return await explore(file, options);
+  if (options.trace !== undefined && formatOf(options.trace) !== "compact") throw new UserError(`--trace '${options.trace}': with --view the name of the file must end in .fltrace`);
+  const folder = mkdtempSync(join(tmpdir(), "faultline-check-"));
+  try {
+    const trace = options.trace ?? join(folder, "counterexample.fltrace");
+    const status = await explore(file, { ...options, trace });
+    if (status !== EXIT_VIOLATION) return status;
+    await serveView([readBytes(trace)], options);
+    return status;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function explore(file: string, options: CheckOptions): Promise<number> {
   const wish = wishOf(file, options);
   const stdout = new HostOutput(1);
   const stderr = new HostOutput(2);
@@ -55,7 +79,8 @@ export async function check(file: string, options: CheckOptions): Promise<number
     return EXIT_FAULTLINE;
   }
   const { result } = outcome;
-  for (const path of [options.trace, options.emitC]) {
+  if (result.violation === null && options.view === true) stderr.text("faultline: there is nothing to view: nothing was found\n");
+  for (const path of [options.view === true ? undefined : options.trace, options.emitC]) {
     if (result.violation === null && path !== undefined) stderr.text(`faultline: ${path} is not written: nothing was found\n`);
   }
   for (const line of result.omitted ?? []) stderr.text(`faultline: ${options.emitC!}: ${line}\n`);

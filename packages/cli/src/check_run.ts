@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { Explorer, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
+import { Explorer, findingOf, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
-import { EVERY_EVENT } from "@faultline/trace";
+import { EVERY_EVENT, StepCounter } from "@faultline/trace";
 import { runSearch } from "./check_search.js";
 import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
 import { EmittedFile } from "./emit_c_file.js";
@@ -139,7 +139,7 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const options: RunOptions = { ...prepared.options, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
     const result = wish.replay === undefined ? await exploreAll(prepared, options, wish, module.sources, control) : replayOne(prepared, wish.replay, options);
     if (result.violation !== null) prepared.notTheUsers(result.violation);
-    recorder?.end();
+    if (result.violation !== null) recorder?.end(result.violation);
     if (emitted === null || result.violation === null) return { result };
     return { result: { ...result, omitted: emitted.write(scenario, result.violation) } };
   } catch (error) {
@@ -177,6 +177,7 @@ function replayOne({ scenario, guarded }: Prepared, decisions: readonly Decision
 /** The trace of an execution that broke a rule; no file is written before there is one. */
 class ViolationRecording {
   private recording: Recording | null = null;
+  private steps: StepCounter | null = null;
   /** The file cannot be written. The checker must not see the exception: it would take it for the engine's. */
   private failure: unknown = null;
 
@@ -191,8 +192,11 @@ class ViolationRecording {
 
   watch(m: Machine): ReturnType<Watch> {
     try {
-      this.recording = this.open(m);
-      return this.recording.attach(m);
+      const recording = this.open(m);
+      const { sink, locks } = recording.attach(m);
+      this.recording = recording;
+      this.steps = new StepCounter(sink, () => recording.events);
+      return { sink: this.steps, locks };
     } catch (error) {
       this.failure = error;
       return { sink: { point: () => {}, emit: () => {} } };
@@ -200,9 +204,9 @@ class ViolationRecording {
   }
 
   /** @throws UserError when the file could not be written */
-  end(): void {
+  end(violation: Violation): void {
     if (this.failure !== null) throw this.failure;
-    this.recording?.end("exited");
+    this.recording?.end("exited", findingOf(violation, (steps) => this.steps!.eventAt(steps)));
   }
 
   private open(m: Machine): Recording {

@@ -152,6 +152,9 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--replay <SCHEDULE>", "run one schedule alone, as a violation was reported with", parseReplay)
     .option("--trace <FILE>", "record the execution that breaks a rule: FILE.fltrace, FILE.txt or FILE.pftrace")
     .option("--emit-c <FILE.c>", "write a C program that pushes the race which breaks a rule on a real kernel")
+    .option("--view", "open the execution that breaks a rule in the viewer (docs/viewer.md), at the step that showed it")
+    .option("--port <N>", "with --view: the port of 127.0.0.1 to serve it at (default: any that is free)", parsePort, 0)
+    .option("--no-open", "with --view: print the address, and start no browser")
     .option("--json", "print the result as one JSON object")
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", CHECK_NOTES)
@@ -209,12 +212,12 @@ function buildProgram(finish: (status: number) => void): Command {
 
   command("view")
     .description("see a recording, a scenario or a program in a browser, step by step")
-    .argument("[FILE]", "a .fltrace file of 'faultline run --trace' or 'faultline check --trace'")
+    .argument("[FILES...]", "a .fltrace file of 'faultline run --trace' or 'faultline check --trace', or two to compare")
     .option("--port <N>", "the port of 127.0.0.1 to serve it at (default: any that is free)", parsePort, 0)
     .option("--no-open", "print the address, and start no browser")
     .configureHelp({ optionDescription: (option) => option.description })
-    .action(async (file: string | undefined, options: ViewOptions) => {
-      finish(await view(file, options));
+    .action(async (files: string[], options: ViewOptions) => {
+      finish(await view(files, options));
     });
 
   command("patches")

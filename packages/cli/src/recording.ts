@@ -1,5 +1,5 @@
 import type { EventSink, LockObserver, Machine } from "@faultline/kernel";
-import { AS_THE_RUN_GROWS, FORMAT, KeyframingWriter, Tracer, type KeyframeSpacing, type TraceConsumer, type TraceEnd, type TraceHead, type TraceWriter } from "@faultline/trace";
+import { AS_THE_RUN_GROWS, FORMAT, KeyframingWriter, Tracer, type KeyframeSpacing, type TraceConsumer, type TraceEnd, type TraceFinding, type TraceHead, type TraceWriter } from "@faultline/trace";
 import { UserError } from "./failure.js";
 import { compactFile, exporterFor, formatOf, OutputFile, type Exporter } from "./trace_file.js";
 
@@ -51,14 +51,19 @@ export class Recording {
     if (this.failure !== null) throw this.failure;
   }
 
+  /** Events so far; only a .fltrace file counts them. */
+  get events(): number {
+    return this.writer?.events ?? 0;
+  }
+
   /**
-   * The run is over: the file is complete.
+   * The run is over: the file is complete. `finding`: the rule that it broke, which a .fltrace file says.
    * @throws UserError when it could not be written
    */
-  end(how: TraceEnd["end"]): void {
+  end(how: TraceEnd["end"], finding?: TraceFinding): void {
     if (this.failure !== null) throw this.failure;
     this.keyframing?.end();
-    this.writer?.end(how, this.machine!.now());
+    this.writer?.end(how, this.machine!.now(), finding);
     this.exporter?.finish();
     this.file.close();
     if (process.stderr.isTTY) process.stderr.write(`faultline: ${this.file.path}: ${(this.file.bytes / 2 ** 20).toFixed(1)} MiB\n`);

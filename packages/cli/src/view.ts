@@ -12,24 +12,35 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const VIEWER = join(ROOT, "packages/viewer");
 const SITE = join(VIEWER, "dist");
 
+/** A run, and one to compare it with. */
+const TRACES_MAX = 2;
+
 export interface ViewOptions {
   /** 0: any that is free. */
   readonly port: number;
   readonly open: boolean;
 }
 
-/** Serves the viewer, with a trace if there is one, until a signal comes; returns the exit status. */
-export async function view(path: string | undefined, options: ViewOptions): Promise<number> {
-  const trace = path === undefined ? null : readBytes(path);
-  if (trace !== null) {
-    const read = readTrace(trace);
-    if (typeof read === "string") throw new UserError(`${path!}: ${read}`);
-    if (read.end === null) process.stderr.write(`faultline: ${path!}: its run was cut off; this is what was complete by then\n`);
-  }
+/** Serves the viewer, with a recording or two that are to be compared, until a signal comes; returns the exit status. */
+export async function view(paths: readonly string[], options: ViewOptions): Promise<number> {
+  if (paths.length > TRACES_MAX) throw new UserError(`${paths.length} files: the viewer shows one recording, or compares two`);
+  return await serveView(paths.map(goodTrace), options);
+}
+
+function goodTrace(path: string): Uint8Array {
+  const bytes = readBytes(path);
+  const read = readTrace(bytes);
+  if (typeof read === "string") throw new UserError(`${path}: ${read}`);
+  if (read.end === null) process.stderr.write(`faultline: ${path}: its run was cut off; this is what was complete by then\n`);
+  return bytes;
+}
+
+/** Serves the viewer, and up to two good traces, until a signal comes; returns the exit status. */
+export async function serveView(traces: readonly Uint8Array[], options: ViewOptions): Promise<number> {
   await buildSite();
-  const server = viewServer(SITE, trace);
+  const server = viewServer(SITE, traces);
   const port = await listening(server, options.port);
-  const url = `http://127.0.0.1:${port}/${trace === null ? "" : "#trace="}`;
+  const url = `http://127.0.0.1:${port}/${["", "#trace=1", "#trace=1&with=trace%3D2"][traces.length]!}`;
   process.stdout.write(`${url}\n`);
   if (options.open) openBrowser(url);
   return await new Promise<number>((resolve) => {

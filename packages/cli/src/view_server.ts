@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { extname, join, relative, sep } from "node:path";
 
-/** What a page asks for the trace as. */
-const TRACE = "/trace.fltrace";
+/** What a page asks for a trace as: they are counted from 1. */
+const TRACE = /^\/trace-(\d)\.fltrace$/;
 
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
 
@@ -19,11 +19,11 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * A server of a built site and of one trace, for this computer's browsers: it is to listen on
+ * A server of a built site and of traces, for this computer's browsers: it is to listen on
  * 127.0.0.1. It answers GET and HEAD for what stood in the folder when it was made, and nothing else;
  * a request that was sent to another name (DNS rebinding), or by another site, is refused.
  */
-export function viewServer(folder: string, trace: Uint8Array | null): Server {
+export function viewServer(folder: string, traces: readonly Uint8Array[]): Server {
   const files = new Map(filesBelow(folder).map((path) => [`/${relative(folder, path).split(sep).join("/")}`, path]));
   const server = createServer((request, response) => {
     const address = server.address();
@@ -31,7 +31,8 @@ export function viewServer(folder: string, trace: Uint8Array | null): Server {
     const refusal = refusalOf(request, port);
     if (refusal !== null) return answer(request, response, refusal, "text/plain", new Uint8Array());
     const path = request.url!.split("?", 1)[0]!;
-    if (path === TRACE && trace !== null) return answer(request, response, 200, "application/octet-stream", trace);
+    const trace = traces[Number(TRACE.exec(path)?.[1] ?? 0) - 1];
+    if (trace !== undefined) return answer(request, response, 200, "application/octet-stream", trace);
     const file = files.get(path === "/" ? "/index.html" : path);
     if (file === undefined) return answer(request, response, 404, "text/plain", new Uint8Array());
     return answer(request, response, 200, TYPES[extname(file)] ?? "application/octet-stream", readFileSync(file));

@@ -1,6 +1,8 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Event } from "@faultline/kernel";
+import { readTrace, type Trace } from "@faultline/trace";
 import { describe, expect, test } from "vitest";
 import { faultline, ROOT, startFaultline, withFiles } from "./command.js";
 
@@ -158,6 +160,17 @@ describe("check", () => {
       const { status, stdout } = faultline(["trace", join(folder, "x.fltrace")]);
       expect(status).toBe(0);
       expect(stdout).toMatch(/^kernel +7\.3 --without exclusive-fault-ref$/m);
+      // The file says which rule was broken, and at which of its events each line of the diagram is.
+      const recorded = readTrace(readFileSync(join(folder, "x.fltrace"))) as Trace;
+      const { kind, page, event, diagram } = recorded.end!.finding!;
+      expect({ kind, page: page!.vpn }).toEqual({ kind: "lock-on-free", page: 0x3ff7fff });
+      expect(diagram.map(({ text }) => text).join("\n")).toContain("^^^ lock-on-free");
+      const events: string[] = [];
+      recorded.replay({ name: () => {}, event: (_time, _executor, _task, name, _a, _b, _c, vpn) => events.push(`${Event[name]} ${vpn}`) });
+      const write = diagram.find(({ text }) => text.endsWith("write PTE of 0x3ff7fff000"))!;
+      expect(events.slice(write.event!, write.event! + 20)).toContain(`SetPte ${0x3ff7fff}`);
+      expect(event).toBeGreaterThan(write.event!);
+      expect(event).toBeLessThan(events.length);
       const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--trace", join(folder, "none.txt")]);
       expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.txt")} is not written: nothing was found\n` });
       expect(existsSync(join(folder, "none.txt"))).toBe(false);

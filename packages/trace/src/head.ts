@@ -1,6 +1,7 @@
 import { Event } from "@faultline/kernel";
 import type { EventTable } from "./codec.js";
 import { ARGS_MAX } from "./codec.js";
+import { decodeFinding, type TraceFinding } from "./finding.js";
 import { EVENTS } from "./schema.js";
 
 /** What ran. Sizes in bytes. */
@@ -33,6 +34,8 @@ export interface TraceEnd {
   readonly duration: number;
   /** SHA-256 of the events: see `HashingSink`. */
   readonly hash: string;
+  /** The rule that an execution of a scenario broke, where it did. */
+  readonly finding?: TraceFinding;
 }
 
 export const FORMAT = 1;
@@ -92,6 +95,7 @@ export function decodeEnd(text: string): TraceEnd | null {
   const ends: readonly unknown[] = ["exited", "shutdown", "stuck", "interrupted", "failed"];
   if (json === null || !ends.includes(json["end"]) || typeof json["hash"] !== "string") return null;
   for (const name of ["events", "keyframes", "duration"]) if (typeof json[name] !== "number") return null;
+  if (json["finding"] !== undefined && decodeFinding(json["finding"], json["events"] as number) === null) return null;
   return json as unknown as TraceEnd;
 }
 

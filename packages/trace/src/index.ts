@@ -3,6 +3,8 @@ export { HashingSink, sha256Digest, type Digest } from "./hash.js";
 export { NameKind, Names } from "./names.js";
 export { EVENTS, type ArgKind, type EventInfo } from "./schema.js";
 export { Tracer, type TraceConsumer } from "./tracer.js";
+export { type TraceFinding } from "./finding.js";
+export { StepCounter } from "./step_counter.js";
 export { FORMAT, type TraceEnd, type TraceHead } from "./head.js";
 export { FULL_EVERY, KeyframeTaker, type Keyframe, type MemoryState, type MirrorState, type MmState, type SectionState, type TaskState, type VmaState } from "./keyframe.js";
 export { AS_THE_RUN_GROWS, EVERY_EVENT, KeyframingWriter, type KeyframeSpacing } from "./keyframing.js";

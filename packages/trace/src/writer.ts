@@ -3,6 +3,7 @@ import type { Event } from "@faultline/kernel";
 import { EventEncoder } from "./codec.js";
 import { BlockType, MAGIC, writeHeader } from "./file.js";
 import { sha256Digest, type Digest } from "./hash.js";
+import type { TraceFinding } from "./finding.js";
 import { encodeHead, type TraceEnd, type TraceHead } from "./head.js";
 import type { NameKind } from "./names.js";
 import type { TraceConsumer } from "./tracer.js";
@@ -65,9 +66,9 @@ export class TraceWriter implements TraceConsumer {
   }
 
   /** Completes the file. `duration` is the machine time in nanoseconds. */
-  end(how: TraceEnd["end"], duration: number): TraceEnd {
+  end(how: TraceEnd["end"], duration: number, finding?: TraceFinding): TraceEnd {
     this.encoder.flush();
-    const end: TraceEnd = { end: how, events: this.events, keyframes: this.keyframes, duration: Math.floor(duration), hash: this.digest.hex() };
+    const end: TraceEnd = { end: how, events: this.events, keyframes: this.keyframes, duration: Math.floor(duration), hash: this.digest.hex(), ...(finding === undefined ? {} : { finding }) };
     this.block(BlockType.End, new TextEncoder().encode(JSON.stringify(end)), 0, end.duration, end.duration);
     return end;
   }

@@ -132,6 +132,16 @@ describe("a file", () => {
     expect(readTrace(fileOf([BlockType.Head, "{}"]))).toMatch(/^it is of format undefined/);
     expect(readTrace(fileOf([BlockType.Head, "null"]))).toBe("its head is damaged");
   });
+
+  test("a rule that was broken: read as it was written, and refused where it is damaged", () => {
+    const finding = { kind: "k", rule: "r", message: "m", event: 0, page: { mm: 1, vpn: 2 }, diagram: [{ text: "t", event: 0 }, { text: "", event: null }], output: ["o"] };
+    const ending = (changed: object): string => JSON.stringify({ end: "exited", events: 1, keyframes: 0, duration: 0, hash: "", finding: { ...finding, ...changed } });
+    const read = (changed: object): Trace | string => readTrace(fileOf([BlockType.Head, encodeHead({ ...HEAD })], [BlockType.End, ending(changed)]));
+    expect((read({}) as Trace).end!.finding).toEqual(finding);
+    for (const changed of [{ kind: 1 }, { event: 1 }, { event: -1 }, { event: 0.5 }, { page: 3 }, { page: { mm: "1", vpn: 2 } }, { diagram: {} }, { diagram: [{ text: "t", event: 7 }] }, { diagram: [null] }, { output: [1] }]) {
+      expect([changed, read(changed)]).toEqual([changed, "its end is damaged"]);
+    }
+  });
 });
 
 /* Damage. */

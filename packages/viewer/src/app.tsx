@@ -22,7 +22,7 @@ export function App({ viewer }: { readonly viewer: Viewer }) {
     const drop = (event: DragEvent): void => {
       event.preventDefault();
       const file = event.dataTransfer?.files[0];
-      if (event.type === "drop" && file !== undefined) void openFile(viewer, file);
+      if (event.type === "drop" && file !== undefined) openFile(viewer, file);
     };
     addEventListener("keydown", keys);
     addEventListener("dragover", drop);
@@ -77,8 +77,8 @@ function Bar({ viewer, search }: { readonly viewer: Viewer; readonly search: { r
             {info.patches.map((file) => ` +${file}`)}
           </span>
           {info.broken === null ? null : (
-            <button class="bad" title={`${info.broken.rule}. ${info.broken.message}`} data-testid="broken" onClick={() => viewer.goTo(info.broken!.step)}>
-              {info.broken.kind} at step {info.broken.step}
+            <button class="bad" title={`${info.broken.rule}. ${info.broken.message}`} data-testid="broken" onClick={() => viewer.goTo(info.broken!.event)}>
+              {info.broken.kind} at step {info.broken.event}
             </button>
           )}
           <input

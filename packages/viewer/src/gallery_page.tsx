@@ -1,34 +1,27 @@
 import { useState } from "preact/hooks";
+import type { Launch } from "./core/protocol.js";
 import type { Viewer } from "./core/viewer.js";
 
 /** Larger files are not read: no trace of ours that the viewer takes in comes near. */
 const FILE_BYTES_MAX = 2 ** 30;
 
-/** Opens a file of the user's; it stays on this computer. */
-export async function openFile(viewer: Viewer, file: File): Promise<void> {
-  if (file.size > FILE_BYTES_MAX) {
-    viewer.error.value = `${file.name}: it is larger than 1 GiB`;
-    return;
-  }
-  let bytes: Uint8Array;
-  try {
-    bytes = new Uint8Array(await file.arrayBuffer());
-  } catch {
-    viewer.error.value = `${file.name}: it cannot be read`;
-    return;
-  }
-  await viewer.open({ kind: "file", name: file.name, bytes });
+/** Opens a file of the user's, a recording or a program; it stays on this computer. */
+export function openFile(viewer: Viewer, file: File): void {
+  if (file.size > FILE_BYTES_MAX) viewer.error.value = `${file.name}: it is larger than 1 GiB`;
+  else void viewer.open({ kind: "file", name: file.name, content: file, ...viewer.launch.value });
 }
 
 /** What there is to open. */
 export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
   const gallery = viewer.gallery.value;
   const [filter, setFilter] = useState("");
-  const [release, setRelease] = useState("7.3");
-  const [without, setWithout] = useState("");
   const [schedule, setSchedule] = useState("default");
   if (gallery === null) return <main class="gallery" />;
-  const kernel = { release, without: without === "" ? [] : [without] };
+  const launch = viewer.launch.value;
+  const { release, without, args, seed } = launch;
+  const change = (part: Partial<Launch>): void => {
+    viewer.launch.value = { ...launch, ...part };
+  };
   const wanted = (words: string): boolean => words.toLowerCase().includes(filter.toLowerCase());
   return (
     <main class="gallery">
@@ -38,7 +31,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
         </label>
         <label>
           kernel{" "}
-          <select value={release} onChange={(event) => setRelease(event.currentTarget.value)}>
+          <select value={release} onChange={(event) => change({ release: event.currentTarget.value })}>
             {gallery.releases.map((name) => (
               <option key={name}>{name}</option>
             ))}
@@ -46,7 +39,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
         </label>
         <label>
           without{" "}
-          <select value={without} onChange={(event) => setWithout(event.currentTarget.value)}>
+          <select value={without[0] ?? ""} onChange={({ currentTarget: { value } }) => change({ without: value === "" ? [] : [value] })}>
             <option value="">–</option>
             {gallery.patches.map(({ name, title }) => (
               <option key={name} value={name} title={title}>
@@ -58,15 +51,20 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
         <label title="As 'faultline check' reports it behind --replay">
           schedule <input value={schedule} spellcheck={false} size={16} onInput={(event) => setSchedule(event.currentTarget.value)} />
         </label>
-        <label class="file">
-          open a recording{" "}
+        <label title="Of programs, separated by spaces">
+          arguments <input value={args.join(" ")} spellcheck={false} size={14} onChange={(event) => change({ args: event.currentTarget.value.split(/\s+/).filter((word) => word !== "") })} />
+        </label>
+        <label title="Of every choice that the machine of a program makes">
+          seed <input type="number" min={0} max={2 ** 32 - 1} value={seed} onChange={(event) => change({ seed: Math.min(Math.max(0, Math.floor(Number(event.currentTarget.value) || 0)), 2 ** 32 - 1) })} />
+        </label>
+        <label class="file" title="A .fltrace file, or a static riscv64 program, which is run. It can be dropped anywhere on the page, too.">
+          open a recording or a program{" "}
           <input
             type="file"
-            accept=".fltrace"
             data-testid="file"
             onChange={(event) => {
               const file = event.currentTarget.files?.[0];
-              if (file !== undefined) void openFile(viewer, file);
+              if (file !== undefined) openFile(viewer, file);
             }}
           />
         </label>
@@ -79,7 +77,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
               .filter(({ name, title }) => wanted(`${name} ${title}`))
               .map(({ name, title }) => (
                 <li key={name}>
-                  <button onClick={() => void viewer.open({ kind: "scenario", name, ...kernel, schedule: schedule === "" ? "default" : schedule })}>{name}</button> <span class="dim">{title}</span>
+                  <button onClick={() => void viewer.open({ kind: "scenario", name, release, without, schedule: schedule === "" ? "default" : schedule })}>{name}</button> <span class="dim">{title}</span>
                 </li>
               ))}
           </ul>
@@ -89,7 +87,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
           <ul>
             {gallery.programs.filter(wanted).map((name) => (
               <li key={name}>
-                <button onClick={() => void viewer.open({ kind: "program", name, args: [], ...kernel, seed: 1 })}>{name}</button>
+                <button onClick={() => void viewer.open({ kind: "program", name, ...launch })}>{name}</button>
               </li>
             ))}
           </ul>

@@ -90,7 +90,7 @@ interface ProgramHeader extends ElfSegment {
 /** As little as the kernel wants of a header (at least EHDR_SIZE bytes) before it reads on; null for what is no ELF file for riscv64. */
 export function elfHeader(head: Uint8Array): ElfHeader | null {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  if (!hasMagic(head) || head[4] !== ELFCLASS64 || view.getUint16(18, true) !== EM_RISCV) return null;
+  if (!isElf(head) || head[4] !== ELFCLASS64 || view.getUint16(18, true) !== EM_RISCV) return null;
   return {
     type: typeOf(view),
     entry: readU64(view, 24),
@@ -155,12 +155,13 @@ function typeOf(view: DataView): ElfImage["type"] {
   return type === ET_DYN ? "dyn" : type === ET_EXEC ? "exec" : "other";
 }
 
-function hasMagic(bytes: Uint8Array): boolean {
+/** Whether a file says that it is an ELF file. */
+export function isElf(bytes: Uint8Array): boolean {
   return bytes.length >= 4 && MAGIC.every((byte, index) => bytes[index] === byte);
 }
 
 function readHeader(bytes: Uint8Array, view: DataView): ElfHeader {
-  if (!hasMagic(bytes)) throw new ElfError("is not an ELF file");
+  if (!isElf(bytes)) throw new ElfError("is not an ELF file");
   if (bytes.length < 20) throw new ElfError("is truncated within the ELF header");
   const machine = view.getUint16(18, bytes[5] !== 2);
   if (machine !== EM_RISCV) {

@@ -17,7 +17,8 @@ const VPN_END = 2 ** 26;
 const SEED_MAX = 2 ** 32 - 1;
 /** Of a program, in a link: one that is longer was not made here. */
 const ARGS_MAX = 32;
-const RELEASE = "7.3";
+/** Of what is run unless another is asked for. */
+export const RELEASE = "7.3";
 
 /** Reads what stands behind the # of an address; what is no part of a link counts as absent. */
 export function parseLink(hash: string): Link {
@@ -37,7 +38,7 @@ export function formatLink({ source, step, selection }: Link): string {
       words.set("seed", String(source.seed));
       for (const arg of source.args) words.append("arg", arg);
     }
-  } else if (source?.kind === "served") words.set("trace", "");
+  } else if (source?.kind === "served") words.set("trace", String(source.number));
   else return "";
   if (step !== null) words.set("step", String(step));
   if (selection !== null) words.set("sel", `${selection.mm}:0x${(selection.vpn * 4096).toString(16)}`);
@@ -52,7 +53,7 @@ function sourceOf(words: URLSearchParams): Source | null {
   if (scenario !== null) return { kind: "scenario", name: scenario, release, without, schedule: words.get("schedule") ?? "default" };
   const program = words.get("program");
   if (program !== null) return { kind: "program", name: program, args: words.getAll("arg").slice(0, ARGS_MAX), release, without, seed: wholeNumber(words.get("seed"), SEED_MAX) ?? 1 };
-  return words.has("trace") ? { kind: "served" } : null;
+  return words.has("trace") ? { kind: "served", number: words.get("trace") === "2" ? 2 : 1 } : null;
 }
 
 function selectionOf(text: string | null): Selection | null {

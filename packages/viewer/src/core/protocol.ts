@@ -1,31 +1,34 @@
+import type { TraceFinding } from "@faultline/trace";
+
 /* What the page and its worker say to each other. Everything is data: names out of traces are text. */
+
+/** The kernel that something runs on. */
+export interface KernelChoice {
+  readonly release: string;
+  /** Patches that are undone besides. */
+  readonly without: readonly string[];
+}
+
+/** What a program is run with. */
+export interface Launch extends KernelChoice {
+  readonly args: readonly string[];
+  readonly seed: number;
+}
 
 /** Where a trace comes from: what a link holds, or a file. */
 export type Source =
-  | { readonly kind: "scenario"; readonly name: string; readonly release: string; readonly without: readonly string[]; readonly schedule: string }
-  | { readonly kind: "program"; readonly name: string; readonly args: readonly string[]; readonly release: string; readonly without: readonly string[]; readonly seed: number }
-  /** The one that `faultline view FILE` serves. */
-  | { readonly kind: "served" }
-  | { readonly kind: "file"; readonly name: string; readonly bytes: Uint8Array };
+  | (KernelChoice & { readonly kind: "scenario"; readonly name: string; readonly schedule: string })
+  | (Launch & { readonly kind: "program"; readonly name: string })
+  /** One that `faultline view FILE [FILE]` serves, counted from 1. */
+  | { readonly kind: "served"; readonly number: number }
+  /** A recording; or a program, which is run. */
+  | (Launch & { readonly kind: "file"; readonly name: string; readonly content: Blob });
 
 export interface Gallery {
   readonly scenarios: readonly { readonly name: string; readonly title: string }[];
   readonly programs: readonly string[];
   readonly releases: readonly string[];
   readonly patches: readonly { readonly name: string; readonly title: string }[];
-}
-
-/** A rule that the execution broke. */
-export interface Broken {
-  readonly kind: string;
-  readonly rule: string;
-  readonly message: string;
-  /** The race diagram as text. */
-  readonly diagram: string;
-  /** The step at which it was seen. */
-  readonly step: number;
-  /** The page that it is about, where that is known. */
-  readonly page: { readonly mm: number; readonly vpn: number } | null;
 }
 
 export interface TraceInfo {
@@ -43,7 +46,8 @@ export interface TraceInfo {
   readonly hash: string;
   /** What is to be known ahead of trusting it: "cut off", no functions. */
   readonly notes: readonly string[];
-  readonly broken: Broken | null;
+  /** The rule that an execution broke. */
+  readonly broken: TraceFinding | null;
   /** What the program wrote. */
   readonly output: string;
 }

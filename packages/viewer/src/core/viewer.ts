@@ -1,7 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Client } from "./client.js";
-import { formatLink, parseLink, type Selection } from "./link.js";
-import type { EventRow, Gallery, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
+import { formatLink, parseLink, RELEASE, type Selection } from "./link.js";
+import type { EventRow, Gallery, Launch, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
 
 /** A part of the timeline, in steps: [from, to), fractions of steps among them. */
 export interface Range {
@@ -30,6 +30,8 @@ const PLAY_MS = 120;
 /** The state of the app: which trace, which step of it, what is selected. Views read it and ask it for changes. */
 export class Viewer {
   readonly gallery = signal<Gallery | null>(null);
+  /** What the next program is run with. */
+  readonly launch = signal<Launch>({ release: RELEASE, without: [], args: [], seed: 1 });
   readonly source = signal<Source | null>(null);
   readonly info = signal<TraceInfo | null>(null);
   readonly timeline = signal<TimelineData | null>(null);
@@ -89,18 +91,18 @@ export class Viewer {
       const { info, timeline } = await this.client.ask("open", source, (text) => {
         this.busy.value = `${waitingFor}: ${text}`;
       });
-      this.source.value = source.kind === "file" ? { ...source, bytes: new Uint8Array() } : source;
+      this.source.value = source;
       this.moment.value = null;
       this.timeline.value = timeline;
       // A race opens on what it is about.
       this.selection.value = selection ?? (step === null ? (info.broken?.page ?? null) : null);
       this.mm.value = this.selection.value?.mm ?? null;
-      this.step.value = clamp(step ?? info.broken?.step ?? 0, 0, info.events - 1);
+      this.step.value = clamp(step ?? info.broken?.event ?? 0, 0, info.events - 1);
       this.range.value = { from: 0, to: info.events };
       this.info.value = info;
       document.title = `${info.program} – Faultline`;
     } catch (error) {
-      const name = source.kind === "file" ? source.name : source.kind === "served" ? "the trace" : source.name;
+      const name = source.kind === "served" ? "the trace" : source.name;
       this.error.value = `${name}: ${lineOf(error)}`;
     } finally {
       this.busy.value = null;

@@ -1,14 +1,11 @@
 import { ScenarioError } from "@faultline/checker";
-import { ElfError } from "@faultline/riscv";
-import type { Reply, Request, RequestName, Requests, Source } from "../core/protocol.js";
+import { ElfError, isElf } from "@faultline/riscv";
+import type { Launch, Reply, Request, RequestName, Requests, Source } from "../core/protocol.js";
 import { gallery, programNamed, programsOf, scenarioNamed } from "./gallery.js";
 import { recordProgram, recordScenario, Refusal } from "./live.js";
 import { Session } from "./session.js";
 
 /* The worker: one trace at a time, and answers to what the page asks about it, in turn. */
-
-/** What `faultline view FILE` serves its one trace as. */
-const SERVED = "trace.fltrace";
 
 type Answers = { readonly [N in RequestName]: (ask: Requests[N]["ask"], id: number) => Requests[N]["answer"] | Promise<Requests[N]["answer"]> };
 
@@ -36,26 +33,40 @@ function open(): Session {
 
 async function opened(source: Source, progress: (text: string) => void): Promise<Session> {
   switch (source.kind) {
-    case "file":
-      return new Session(source.bytes);
+    case "file": {
+      const bytes = await contentOf(source.content);
+      return isElf(bytes) ? ran(source.name, source, bytes, progress) : new Session(bytes);
+    }
     case "served": {
       // Beside the page; this script is one folder further down.
-      const response = await fetch(new URL(`../${SERVED}`, location.href));
-      if (!response.ok) throw new Refusal("no trace is served here: start 'faultline view FILE.fltrace'");
+      const response = await fetch(new URL(`../trace-${source.number}.fltrace`, location.href));
+      if (!response.ok) throw new Refusal("no such trace is served here: start 'faultline view FILE.fltrace'");
       return new Session(new Uint8Array(await response.arrayBuffer()));
     }
     case "scenario": {
       const scenario = scenarioNamed(source.name);
       if (scenario === undefined) throw new Refusal(`there is no scenario '${source.name}' in the gallery`);
-      const { bytes, ...rest } = recordScenario(source, scenario, await programsOf(scenario));
-      return new Session(bytes, rest);
+      const { bytes, output } = recordScenario(source, scenario, await programsOf(scenario));
+      return new Session(bytes, output);
     }
     case "program": {
       const program = await programNamed(source.name);
       if (program === null) throw new Refusal(`there is no program '${source.name}' in the gallery`);
-      const { bytes, ...rest } = recordProgram(source, program, (events) => progress(`${events} events`));
-      return new Session(bytes, rest);
+      return ran(`programs/prebuilt/${source.name}`, source, program, progress);
     }
+  }
+}
+
+function ran(path: string, launch: Launch, program: Uint8Array, progress: (text: string) => void): Session {
+  const { bytes, output } = recordProgram(path, launch, program, (events) => progress(`${events} events`));
+  return new Session(bytes, output);
+}
+
+async function contentOf(file: Blob): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new Refusal("it cannot be read");
   }
 }
 

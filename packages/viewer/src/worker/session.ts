@@ -1,6 +1,6 @@
 import type { Event } from "@faultline/kernel";
 import { readTrace, type Trace, type TraceConsumer } from "@faultline/trace";
-import type { Broken, EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
+import type { EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
 import { describeEvent, touches } from "./describe.js";
 import { Entries } from "./entries.js";
 import { Refusal } from "./live.js";
@@ -15,9 +15,6 @@ const SEARCH_EVENTS = 1 << 14;
 /** Rows of one answer at most. */
 const ROWS_MAX = 512;
 
-/** What is known of a trace out of a file, besides what it has. */
-const NOTHING_MORE = { broken: null, output: "" } as const;
-
 /** An open trace, and what can be asked about it. */
 export class Session {
   readonly info: TraceInfo;
@@ -28,8 +25,11 @@ export class Session {
   private readonly states: States;
   private readonly entries: Entries;
 
-  /** @throws Refusal for bytes that are no good trace */
-  constructor(bytes: Uint8Array, { broken, output }: { readonly broken: Broken | null; readonly output: string } = NOTHING_MORE) {
+  /**
+   * @param output what a program wrote, which its trace does not have
+   * @throws Refusal for bytes that are no good trace
+   */
+  constructor(bytes: Uint8Array, output = "") {
     const trace = readTrace(bytes);
     if (typeof trace === "string") throw new Refusal(trace);
     const { events, head, keyframes, end } = trace;
@@ -54,7 +54,7 @@ export class Session {
       ...(head.functions ? [] : ["kernel functions were not recorded (--trace-functions)"]),
     ];
     const machine = `${memory / 1024} KiB of RAM, ${swap / 1024} KiB of swap, ${cpus} CPUs, seed ${seed}`;
-    this.info = { program, args, release, without, patches, machine, events, duration: trace.duration, keyframes: keyframes.length, hash: hash.hash, notes, broken, output };
+    this.info = { program, args, release, without, patches, machine, events, duration: trace.duration, keyframes: keyframes.length, hash: hash.hash, notes, broken: end?.finding ?? null, output: output === "" ? (end?.finding?.output.join("\n") ?? "") : output };
   }
 
   /** Mirrors at the beginning: they may be gone at the end. */
