@@ -1,17 +1,25 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Viewer } from "./core/viewer.js";
 import { duration } from "./core/format.js";
+import type { PanelName, View } from "./core/index.js";
+import { PanelContext } from "./core/panel.js";
 import { setTheme, theme } from "./core/theme.js";
 import { GalleryPage, openFile } from "./gallery_page.js";
 import { addressSpaceView } from "./views/address_space.js";
-import { eventsView } from "./views/events.js";
+import { eventsView, outputView, raceView } from "./views/events.js";
 import { timelineView } from "./views/timeline.js";
 import { walkView } from "./views/walk.js";
 
-/** Every view, in the order of the window. */
-const VIEWS = [timelineView, addressSpaceView, walkView, eventsView] as const;
+/** Every view, in the order of the window; its place here, from 1, is the key that shows it. */
+const VIEWS: readonly View[] = [timelineView, addressSpaceView, walkView, eventsView, raceView, outputView];
+const PANELS: readonly (readonly [id: PanelName, name: string])[] = [
+  ["timeline", "Timeline"],
+  ["space", "Memory"],
+  ["entry", "Page"],
+  ["events", "Events"],
+];
 
-const HELP = "w s: zoom · a d: move · ← →: step (shift: 10) · home end · space: play · [ ]: earlier, later event of the selected page · /: search · n N: next, previous match · f: zoom to the step · 0: everything · t: theme";
+const HELP = `w s: zoom · a d: move · ← →: step (shift: 10) · home end · space: play · [ ]: earlier, later event of the selected page · /: search · n N: next, previous match · f: zoom to the step · 0: everything · 1 to ${VIEWS.length}: a view · t: theme`;
 
 export function App({ viewer }: { readonly viewer: Viewer }) {
   const search = useRef<HTMLInputElement>(null);
@@ -49,13 +57,27 @@ export function App({ viewer }: { readonly viewer: Viewer }) {
         <GalleryPage viewer={viewer} />
       ) : (
         <main class="views">
-          {VIEWS.map(({ id, component: Component }) => (
-            <Component key={id} viewer={viewer} />
+          {PANELS.map(([id, name]) => (
+            <Panel key={id} id={id} name={name} viewer={viewer} />
           ))}
         </main>
       )}
       <Status viewer={viewer} />
     </>
+  );
+}
+
+/** A part of the window: the view in it that was asked for last, or its first. */
+function Panel({ id, name, viewer }: { readonly id: PanelName; readonly name: string; readonly viewer: Viewer }) {
+  const views = VIEWS.map((view, i) => ({ view, key: String(i + 1) })).filter(({ view }) => view.panel === id && view.available?.(viewer) !== false);
+  const asked = viewer.shown.value.map((wanted) => views.find(({ view }) => view.id === wanted)).find((found) => found !== undefined);
+  const shown = (asked ?? views[0])?.view;
+  if (shown === undefined) return null;
+  const { component: Component } = shown;
+  return (
+    <PanelContext.Provider value={{ name, views, shown }}>
+      <Component viewer={viewer} />
+    </PanelContext.Provider>
   );
 }
 
@@ -162,7 +184,8 @@ function pressed(viewer: Viewer, event: KeyboardEvent, search: HTMLInputElement 
     viewer.togglePlay();
     return true;
   }
-  const action = actions[key];
+  const view = VIEWS[Number(key) - 1];
+  const action = actions[key] ?? (view === undefined ? undefined : () => viewer.showView(view.id));
   if (action === undefined) return false;
   void action();
   return true;

@@ -3,16 +3,24 @@ import type { ComponentType } from "preact";
 import type { Viewer } from "./viewer.js";
 
 export { Canvas, type CanvasProps, type Paper, type Place } from "./canvas.js";
+export { useAnswer } from "./answer.js";
 export { address, duration, parseAddress, size } from "./format.js";
 export { Kind, KINDS, type KindInfo } from "./kinds.js";
 export type { Selection } from "./link.js";
+export { Title } from "./panel.js";
 export { MirrorBit } from "./protocol.js";
 export type { BitView, EventRow, FolioView, Lane, LevelView, MirrorView, SpanKind, SpanRow, SpaceView, TimelineData, TraceInfo, VmaView, WalkView } from "./protocol.js";
 export type { Moment, Range, Viewer } from "./viewer.js";
 
-/** A part of the window. */
+/** Parts of the window. The views of one share it, one shown at a time. */
+export type PanelName = "timeline" | "space" | "entry" | "events";
+
+/** A view, in the part of the window that it has or shares. */
 export interface View {
   readonly id: string;
   readonly title: string;
+  readonly panel: PanelName;
+  /** Whether there is something to show, always unless given. */
+  readonly available?: (viewer: Viewer) => boolean;
   readonly component: ComponentType<{ readonly viewer: Viewer }>;
 }

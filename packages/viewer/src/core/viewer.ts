@@ -1,7 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Client } from "./client.js";
 import { formatLink, parseLink, RELEASE, type Selection } from "./link.js";
-import type { EventRow, Gallery, Launch, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
+import type { EventRow, Gallery, Launch, RequestName, Requests, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
 
 /** A part of the timeline, in steps: [from, to), fractions of steps among them. */
 export interface Range {
@@ -42,6 +42,8 @@ export class Viewer {
   readonly mm = signal<number | null>(null);
   readonly moment = signal<Moment | null>(null);
   readonly playing = signal(false);
+  /** The ids of views that were asked for, the last one first: which view of a panel is shown. */
+  readonly shown = signal<readonly string[]>([]);
   /** What cannot be done, in a line; what is being waited for. */
   readonly error = signal<string | null>(null);
   readonly busy = signal<string | null>(null);
@@ -137,6 +139,20 @@ export class Viewer {
 
   showSpace(mm: number): void {
     this.mm.value = mm;
+  }
+
+  /** Shows a view in place of what shares its panel. */
+  showView(id: string): void {
+    this.shown.value = [id, ...this.shown.value.filter((other) => other !== id)];
+  }
+
+  /** A view's own question to the worker. */
+  ask<N extends RequestName>(name: N, ask: Requests[N]["ask"]): Promise<Requests[N]["answer"]> {
+    return this.client.ask(name, ask);
+  }
+
+  fail(error: unknown): void {
+    this.error.value = lineOf(error);
   }
 
   /** Makes so many steps visible, beginning with `from`. */

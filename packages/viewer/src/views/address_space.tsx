@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { address, Canvas, Kind, KINDS, MirrorBit, size, type MirrorView, type Paper, type Place, type Selection, type SpaceView, type View, type Viewer, type VmaView } from "../core/index.js";
+import { address, Canvas, Kind, KINDS, MirrorBit, size, type MirrorView, type Paper, type Place, type Selection, type SpaceView, Title, type View, type Viewer, type VmaView } from "../core/index.js";
 
 const CELL = 17;
 const GUTTER = 108;
@@ -71,7 +71,7 @@ function AddressSpace({ viewer }: { readonly viewer: Viewer }) {
   return (
     <section class="view space" aria-label="Address space">
       <header>
-        <h2>Address space</h2>
+        <Title viewer={viewer} />
         <select aria-label="Address space" value={space?.mm ?? ""} onChange={(event) => viewer.showSpace(Number(event.currentTarget.value))}>
           {spaces.map(({ mm, tasks, pages, resident }) => (
             <option key={mm} value={mm}>
@@ -253,4 +253,4 @@ function drawMirror(ctx: CanvasRenderingContext2D, x: number, y: number, bits: n
   ctx.fillText(disagrees ? `${letter}!` : letter, x + (disagrees ? 1 : 4.5), y + LINE / 2);
 }
 
-export const addressSpaceView: View = { id: "space", title: "Address space", component: AddressSpace };
+export const addressSpaceView: View = { id: "space", title: "Address space", panel: "space", component: AddressSpace };

@@ -287,4 +287,4 @@ class Drawing {
   }
 }
 
-export const timelineView: View = { id: "timeline", title: "Timeline", component: Timeline };
+export const timelineView: View = { id: "timeline", title: "Timeline", panel: "timeline", component: Timeline };

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { address, Kind, KINDS, parseAddress, type FolioView, type LevelView, type View, type Viewer, type WalkView } from "../core/index.js";
+import { address, Kind, KINDS, parseAddress, type FolioView, type LevelView, Title, type View, type Viewer, type WalkView } from "../core/index.js";
 
 function Walk({ viewer }: { readonly viewer: Viewer }) {
   const moment = viewer.moment.value;
@@ -9,7 +9,7 @@ function Walk({ viewer }: { readonly viewer: Viewer }) {
   return (
     <section class="view walk" aria-label="Page-table walk">
       <header>
-        <h2>Page-table walk</h2>
+        <Title viewer={viewer} />
         <GoTo viewer={viewer} />
       </header>
       <div class="scroller text" tabIndex={0} role="region" aria-label="Walk of the selected address">
@@ -121,4 +121,4 @@ function hex(n: number): string {
   return `0x${(n >>> 0).toString(16)}`;
 }
 
-export const walkView: View = { id: "walk", title: "Page-table walk", component: Walk };
+export const walkView: View = { id: "walk", title: "Page-table walk", panel: "entry", component: Walk };
