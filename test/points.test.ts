@@ -22,6 +22,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "arch/tlbflush.ts: prefetch": "speculation of the hardware, in one step with the write of the entry (PteWrite)",
   "arch/tlbflush.ts: localFlushPage": "this CPU's own TLB, which Machine.touches announces",
   "arch/uaccess.ts: keepsTranslation": `${UNDER_CALLERS_POINT} (UserRead, UserWrite)`,
+  "drivers/iommu_sva.ts: walk": "what the hardware does in one atomic step (DeviceTable), which Machine.touches announces",
   "drivers/test_hmm.ts: deviceWrote": `${UNDER_CALLERS_POINT} (DeviceWrite)`,
   "drivers/test_hmm.ts: dmirrorFault/(anonymous)": UNDER_CALLERS_LOCK,
   "fs/proc/array.ts: stateLetter": `${UNDER_CALLERS_POINT} (Process)`,

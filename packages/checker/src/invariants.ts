@@ -30,6 +30,7 @@ import { hugetlbBooks } from "./hugetlb_books.js";
 import { lruBooks } from "./lru_books.js";
 import { deviceBooks } from "./device_books.js";
 import { NotifierRules } from "./notifier_rules.js";
+import { SecondaryRules } from "./secondary_rules.js";
 import { uffdBooks } from "./uffd_books.js";
 import type { About, Finding, ViolationKind } from "./violation.js";
 
@@ -61,6 +62,7 @@ export class Invariants implements EventSink {
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
   private readonly notifiers: NotifierRules;
+  private readonly secondary: SecondaryRules;
 
   constructor(
     private readonly k: Kernel,
@@ -73,6 +75,7 @@ export class Invariants implements EventSink {
     this.referenced = new Int32Array(nrPages);
     this.swapEntries = new Uint8Array(k.m.swap.slots);
     this.notifiers = new NotifierRules(k.m, mirrors, (mirror, vpn) => onItsWay(k, mirror, vpn), report);
+    this.secondary = new SecondaryRules(k.m, report);
     locks.onRelease = (task, id) => this.notifiers.released(task, id);
   }
 
@@ -85,6 +88,7 @@ export class Invariants implements EventSink {
     if (this.freedVmas.length > 0) this.freedVmas.length = 0;
     if (this.migrating.size > 0) this.migrating.clear();
     this.notifiers.begin();
+    this.secondary.begin();
     for (const at of this.at) if (at !== undefined) at.task = null;
   }
 
@@ -137,6 +141,11 @@ export class Invariants implements EventSink {
       case Event.VmaReach:
         if (this.freedVmas.includes(a)) this.fail("use-after-free", `${this.task()} looks into VMA ${a}, which has been freed`);
         return;
+      case Event.SecondaryTlbInvalidate:
+        return this.secondary.invalidated(a, b, c, d !== 0);
+      case Event.MmRelease:
+        this.secondary.released(a);
+        return this.notifiers.emit(event, a, b, c, d);
       default:
         this.notifiers.emit(event, a, b, c, d, e, f);
     }
@@ -206,6 +215,8 @@ export class Invariants implements EventSink {
       const iova = iovaOf(device, page);
       if (iova !== null) this.fail("freed-while-mapped", `${this.frame(page)} is freed while the IOMMU of ${device.name} ${iova.cached ? "has it cached" : "maps it"} at IOVA ${hex(iova.iova)}`, { page });
     }
+    const cached = this.secondary.freed(page);
+    if (cached !== null) this.report(cached);
     const pfn = m.memmap.pageToPfn(page);
     for (const mm of m.mms) {
       if (!this.mayMap(mm, pfn)) continue;
@@ -314,6 +325,7 @@ export class Invariants implements EventSink {
     this.swapBooks();
     this.memcgBooks();
     this.tlbBooks();
+    this.secondary.atRest();
     this.deviceTables("at rest");
     for (const device of m.devices) {
       const kept = keptByIommu(this.mirrors, device);

@@ -662,6 +662,9 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.Notifier:
         for (const mm of m.mms) if (mm.id === object) this.observeNotifiers(mm);
         return;
+      case Space.NotifierList:
+        for (const mm of m.mms) if (mm.id === object) for (const { users } of mm.notifiers) this.see(users ?? 0);
+        return;
       case Space.NotifierSeq:
         // Only how sequence numbers relate matters: see `keyOfSequences`.
         return;
@@ -909,6 +912,14 @@ export class LocalStates implements Seen, SharedStateListener {
   }
 
   private observeDeviceTable(id: number): void {
+    for (const { id: tlb, bound, entries } of this.m.secondaryTlbs) {
+      if (tlb !== id) continue;
+      this.see(bound ? 1 : 0);
+      for (const [vpn, { page, write }] of [...entries].sort(([a], [b]) => a - b)) {
+        this.see(vpn);
+        this.see(page * 2 + (write ? 1 : 0));
+      }
+    }
     for (const { notifier, table, migrations } of this.m.mirrors) {
       if (notifier.id !== id) continue;
       this.see(table.size);

@@ -47,6 +47,8 @@ const VERBS: Record<Op, string> = {
   [Op.NotifierEnd]: "invalidation of % ends",
   [Op.NotifierSubscribe]: "notifiers of % change",
   [Op.NotifierActive]: "is % under invalidation?",
+  [Op.NotifierListRead]: "read subscribers of %",
+  [Op.NotifierListWrite]: "change subscribers of %",
   [Op.NotifierSeqRead]: "read sequence of %",
   [Op.NotifierSeqSet]: "set sequence of %",
   [Op.UserRead]: "load from %",

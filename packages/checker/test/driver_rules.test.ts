@@ -5,6 +5,8 @@ import { describe, expect, test } from "vitest";
 import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
 import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
 import dmaVsMunmap from "../../../scenarios/dma-unmap-vs-munmap.js";
+import { svaDriver, svaInvalidate, svaRelease } from "../../../scenarios/drivers/sva.js";
+import vsSecondary from "../../../scenarios/secondary-tlb-vs-dontneed.js";
 import vsDontneed from "../../../scenarios/driver-mirror-vs-dontneed.js";
 
 const SCENARIOS = new URL("../../../scenarios/", import.meta.url);
@@ -89,6 +91,47 @@ describe("a device behind an IOMMU", () => {
     };
     expect(explore(opened as Scenario, { overlays }).violation).toBeNull();
     expect(explore(opened as Scenario).violation!.message).toMatch(/^open\(\) answers \d+$/);
+  });
+});
+
+describe("a driver that shares the page table with its device", () => {
+  const opened = vsSecondary as unknown as Scenario<{ fd: number }>;
+  const both: Driver = svaDriver({
+    archInvalidateSecondaryTlbs: svaInvalidate,
+    release: svaRelease,
+    *invalidateRangeEnd(): MaySleep<void> {
+      yield* [];
+    },
+  });
+  const answers = (releaseWanted: string): string | undefined => {
+    const overlays = resolvePatches({ release: releaseWanted, without: [] }) as readonly OverlayFactory[];
+    const asks: Scenario<{ fd: number }> = {
+      ...opened,
+      threads: { nobody: { on: { cpu: 0 }, *run() {} } },
+      *check(_t, { fd }) {
+        yield* [];
+        return `open() answers ${fd < 0 ? fd : "a file"}`;
+      },
+    };
+    return explore(asks as Scenario, { overlays, drivers: [both] }).violation?.message;
+  };
+
+  test("hears of flushes, or of starts and ends", () => {
+    expect(answers("7.3")).toBe("open() answers -22");
+  });
+
+  test("or of both, before 6.6", () => {
+    expect(answers("6.1")).toBe("open() answers a file");
+  });
+
+  test.each(["6.18", "6.1"])("is told on %s", (name) => {
+    const overlays = resolvePatches({ release: name, without: [] }) as readonly OverlayFactory[];
+    expect(explore(vsSecondary as Scenario, { overlays })).toMatchObject({ violation: null, complete: true });
+  });
+
+  test("is not told by riscv between", () => {
+    const overlays = resolvePatches({ release: "6.14", without: [] }) as readonly OverlayFactory[];
+    expect(explore(vsSecondary as Scenario, { overlays }).violation).toMatchObject({ kind: "freed-while-mapped" });
   });
 });
 

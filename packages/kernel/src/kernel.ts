@@ -9,6 +9,7 @@ import * as accessRemote from "./mm/access_remote.js";
 import * as hmm from "./mm/hmm.js";
 import * as hmmDma from "./mm/hmm_dma.js";
 import * as iommu from "./drivers/iommu.js";
+import * as iommuSva from "./drivers/iommu_sva.js";
 import * as hugeMigrate from "./mm/huge_migrate.js";
 import * as hugeMemory from "./mm/huge_memory.js";
 import * as hugeSplit from "./mm/huge_split.js";
@@ -154,6 +155,7 @@ export const MAINLINE = {
   hmm,
   hmmDma,
   iommu,
+  iommuSva,
   hugeMemory,
   hugeMigrate,
   hugeSplit,

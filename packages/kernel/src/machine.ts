@@ -40,6 +40,7 @@ import { Hugetlb } from "./mm/hstate.js";
 import { TransparentHugePages } from "./mm/thp.js";
 import { MemoryBlocks } from "./drivers/memory.js";
 import type { Device } from "./drivers/device.js";
+import type { SecondaryTlb } from "./drivers/iommu_sva.js";
 import type { DeviceMirror } from "./drivers/device_mirror.js";
 import type { UserfaultfdCtx } from "./fs/userfaultfd_ctx.js";
 import type { Vfs } from "./fs/vfs.js";
@@ -133,6 +134,8 @@ export class Machine {
   readonly devices: Device[] = [];
   /** What they mirror of address spaces, from the making of a mirror to `k.device.mirrorFree`. */
   readonly mirrors: DeviceMirror[] = [];
+  /** What devices have cached of page tables that they share, until `k.iommuSva.svaFree`. */
+  readonly secondaryTlbs: SecondaryTlb[] = [];
   /** Every userfaultfd context that somebody refers to. */
   readonly userfaultfds: UserfaultfdCtx[] = [];
   nextUserfaultfdId = 1;

@@ -128,6 +128,8 @@ export enum Event {
   DeviceClose,
   /** mm: every subscriber has been told that the address space goes away */
   MmRelease,
+  /** mm, start vpn, end vpn, done (0 or 1): devices that have cached translations are told to flush them, and have been */
+  SecondaryTlbInvalidate,
 }
 
 /** Why `TlbFlush` happens, numbered as enum tlb_flush_reason. */

@@ -192,4 +192,10 @@ export const EVENTS: readonly EventInfo[] = [
   info(Event.MirrorFree, "faultline:mirror_free", { notifier: "int" }, "a device's mirror of an address space is no more"),
   info(Event.DeviceClose, "faultline:device_close", { device: "device", open: "int" }, "a file of a device is closed; open: how many are left"),
   info(Event.MmRelease, "faultline:mmu_notifier_release", { mm: "mm" }, "all subscribers have been told that an address space goes away"),
+  info(
+    Event.SecondaryTlbInvalidate,
+    "faultline:mmu_notifier_arch_invalidate_secondary_tlbs",
+    { mm: "mm", start: "vpn", end: "vpn", done: "int" },
+    "devices that share a page table are told to flush their TLBs; done: they have",
+  ),
 ].sort((a, b) => a.event - b.event);

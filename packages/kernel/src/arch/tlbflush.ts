@@ -19,11 +19,25 @@ import { Event, TlbFlushReason } from "../trace.js";
  */
 export function* flushTlbRange(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<void> {
   yield* flushCpus(k, mm.cpumask, startVpn, endVpn);
+  if (k.mmuNotifier.mmHasSecondaryTlbs(k, mm)) yield* k.tlbflush.flushSecondaryTlbs(k, mm, startVpn, endVpn);
+}
+
+/**
+ * Behind every flush of an address space: TLBs that are not the CPUs' but share their page table. On Linux, who has run on no
+ * CPU yet has none of those flushed either.
+ */
+export function* flushSecondaryTlbs(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<void> {
+  yield* k.mmuNotifier.archInvalidateSecondaryTlbs(k, mm, startVpn, endVpn);
 }
 
 /** Flushes an address space from every CPU that has it. */
 export function* flushTlbMm(k: Kernel, mm: Mm): Atomic<void> {
   yield* k.tlbflush.flushTlbRange(k, mm, 0, USER_VPN_END);
+}
+
+/** A page's entry has been cleared, and its flush on the CPUs is put off: that on devices is not. */
+export function* archTlbbatchAddPending(k: Kernel, mm: Mm, vpn: number): Atomic<void> {
+  if (k.mmuNotifier.mmHasSecondaryTlbs(k, mm)) yield* k.tlbflush.flushSecondaryTlbs(k, mm, vpn, vpn + 1);
 }
 
 /** Flushes all that the CPUs have cached, for entries of several address spaces. */

@@ -42,6 +42,8 @@ export enum Op {
   NotifierEnd, // mm id
   NotifierSubscribe, // mm id: a subscription comes or goes
   NotifierActive, // mm id: whether an invalidation runs
+  NotifierListRead, // mm id: who is subscribed to all of the address space
+  NotifierListWrite, // mm id
   NotifierSeqRead, // interval notifier id
   NotifierSeqSet, // interval notifier id
   UserRead, // page
@@ -90,6 +92,7 @@ export enum Space {
   Tlb,
   TlbBatch,
   Notifier,
+  NotifierList,
   NotifierSeq,
   Frame,
   DeviceTable,
@@ -149,6 +152,8 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.NotifierEnd]: Space.Notifier,
   [Op.NotifierSubscribe]: Space.Notifier,
   [Op.NotifierActive]: Space.Notifier,
+  [Op.NotifierListRead]: Space.NotifierList,
+  [Op.NotifierListWrite]: Space.NotifierList,
   [Op.NotifierSeqRead]: Space.NotifierSeq,
   [Op.NotifierSeqSet]: Space.NotifierSeq,
   [Op.UserRead]: Space.Frame,
@@ -191,6 +196,7 @@ const READS: ReadonlySet<Op> = new Set([
   Op.TlbRead,
   Op.TlbBatchRead,
   Op.NotifierActive,
+  Op.NotifierListRead,
   Op.NotifierSeqRead,
   Op.UserRead,
   Op.DeviceRead,

@@ -45,12 +45,17 @@ export function tlbRemovePage(k: Kernel, tlb: MmuGather, page: number): boolean 
   return tlb.pages.length >= MAX_GATHER_BATCH;
 }
 
-/** Flushes what was cleared, then drops the references. */
-export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
-  const { m } = k;
+/** Flushes what was cleared, and frees nothing yet. */
+export function* tlbFlushMmuTlbonly(k: Kernel, tlb: MmuGather): Atomic<void> {
   if (tlb.endVpn > 0) yield* k.tlbflush.flushTlbRange(k, tlb.mm, tlb.startVpn, tlb.endVpn);
   tlb.startVpn = Infinity;
   tlb.endVpn = 0;
+}
+
+/** Flushes what was cleared, then drops the references. */
+export function* tlbFlushMmu(k: Kernel, tlb: MmuGather): Atomic<void> {
+  const { m } = k;
+  yield* k.mmGather.tlbFlushMmuTlbonly(k, tlb);
   if (tlb.tables.length > 0) yield* k.mmGather.tlbTableFlush(k, tlb.tables.splice(0));
   for (let i = 0; i < tlb.pages.length; i++) {
     const folio = m.memmap.folioOf(tlb.pages[i]!);

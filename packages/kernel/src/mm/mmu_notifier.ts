@@ -1,10 +1,7 @@
 /**
  * @linux mm/mmu_notifier.c
- * @omits `arch_invalidate_secondary_tlbs()`.
- * @omits Invalidations that must not block (`mmu_notifier_range_blockable()`): every one may sleep.
  * @omits Interval notifiers of two passes (`invalidate_start` and `finish`).
  * @omits Intervals are in a list, not in a tree: they are told in the order in which they came.
- * @omits `mmu_notifier_get()`: who wants one subscription for an address space keeps track of it.
  * @own intervalCheckRetry, intervalInsert, intervalReadBegin, intervalReadRetry, intervalRemove, intervalsEnd,
  *   intervalsStart, invalidateRangeEnd, invalidateRangeStart
  */
@@ -58,8 +55,25 @@ export interface MmuNotifier {
   testYoung?(k: Kernel, mm: Mm, vpn: number): Atomic<boolean>;
   /** The address space is going away, or the subscription is; both may call at the same time. */
   release?(k: Kernel, mm: Mm): MaySleep<void>;
-  /** After `mmuNotifierPut`, once nobody can be calling any more. */
+  /**
+   * For a TLB that is no CPU's and whose hardware walks the CPUs' page table by itself (`SecondaryTlb`): called wherever the CPUs'
+   * TLBs are flushed, after the entries have changed, perhaps with page-table locks held, and with no start and no end around
+   * it. Hardware may fill its TLB until an entry has changed, so that `invalidateRangeStart` comes too early for it. Not together with
+   * that or `invalidateRangeEnd`.
+   */
+  archInvalidateSecondaryTlbs?(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<void>;
+  /** After `mmuNotifierPut`, once nobody can be calling any more. It may not sleep. */
   freeNotifier?(k: Kernel): void;
+  /** What `mmuNotifierGet` has made it by; undefined for one that was registered. */
+  readonly ops?: MmuNotifierOps;
+  /** How many puts end it: the kernel's. */
+  users?: number;
+}
+
+/** What makes subscriptions of one kind, of which an address space has one at most (`mmuNotifierGet`). */
+export interface MmuNotifierOps {
+  /** A new one, whose `ops` is this object; or a negated errno. mmap_lock is held for writing. */
+  allocNotifier(k: Kernel, mm: Mm): MaySleep<MmuNotifier | number>;
 }
 
 /**
@@ -303,7 +317,7 @@ export function* mmuNotifierRelease(k: Kernel, mm: Mm): MaySleep<void> {
   if (mm.notifiers.length > 0) {
     yield* eachNotifier(k, mm, (notifier) => notifier.release?.(k, mm));
     if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
-    mm.notifiers = [];
+    setNotifiers(k, mm, []);
     // An unregister that came too late to find itself on the list waits for the same.
     yield* k.rcu.synchronizeSrcu(k, k.m.notifierSrcu);
   }
@@ -344,18 +358,89 @@ function* anyYoung(k: Kernel, mm: Mm, ask: (notifier: MmuNotifier) => Atomic<boo
   return young;
 }
 
+/* TLBs of devices that share the CPUs' page table, as an IOMMU's does. */
+
+/** Whether somebody is told of flushes of an address space. */
+export function mmHasSecondaryTlbs(k: Kernel, mm: Mm): boolean {
+  k.m.touches(Op.NotifierListRead, mm.id);
+  for (const { archInvalidateSecondaryTlbs } of mm.notifiers) if (archInvalidateSecondaryTlbs !== undefined) return true;
+  return false;
+}
+
+/** Tells them: entries of [startVpn, endVpn) have changed. */
+export function* archInvalidateSecondaryTlbs(k: Kernel, mm: Mm, startVpn: number, endVpn: number): Atomic<void> {
+  yield* k.rcu.srcuReadLock(k, k.m.notifierSrcu);
+  k.m.sink?.emit(Event.SecondaryTlbInvalidate, mm.id, startVpn, endVpn, 0);
+  for (const notifier of mm.notifiers) yield* notifier.archInvalidateSecondaryTlbs?.(k, mm, startVpn, endVpn) ?? [];
+  k.m.sink?.emit(Event.SecondaryTlbInvalidate, mm.id, startVpn, endVpn, 1);
+  yield* k.rcu.srcuReadUnlock(k, k.m.notifierSrcu);
+}
+
+/* Coming and going. */
+
+/** The list is never changed, but replaced: who goes through it keeps the one that he began with. */
+function setNotifiers(k: Kernel, mm: Mm, notifiers: MmuNotifier[]): void {
+  k.m.touches(Op.NotifierListWrite, mm.id);
+  mm.notifiers = notifiers;
+}
+
 /**
- * Subscribes to an address space. While its anon_vmas are locked, no reverse walk can be between
- * the start and the end of an invalidation; mmap_lock keeps away the others (mm_take_all_locks()).
+ * Subscribes to an address space, for one `mmuNotifierUnregister` or one `mmuNotifierPut`: 0, or -EINVAL for one that wants both
+ * `archInvalidateSecondaryTlbs` and to hear of starts and ends.
  */
-export function* mmuNotifierRegister(k: Kernel, mm: Mm, notifier: MmuNotifier): MaySleep<void> {
+export function* mmuNotifierRegister(k: Kernel, mm: Mm, notifier: MmuNotifier): MaySleep<number> {
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const error = yield* k.mmuNotifier.mmuNotifierRegisterLocked(k, mm, notifier);
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return error;
+}
+
+/**
+ * The same with mmap_lock held for writing. While its anon_vmas are locked, no reverse walk can be between the start and
+ * the end of an invalidation; mmap_lock keeps away the others (mm_take_all_locks()).
+ */
+export function* mmuNotifierRegisterLocked(k: Kernel, mm: Mm, notifier: MmuNotifier): MaySleep<number> {
+  const { archInvalidateSecondaryTlbs: secondary, invalidateRangeStart: start, invalidateRangeEnd: end } = notifier;
+  if (k.mmuNotifier.refusesBoth && secondary !== undefined && (start ?? end) !== undefined) {
+    k.m.dmesg.printOnce("WARNING: __mmu_notifier_register: arch_invalidate_secondary_tlbs() and invalidate_range_start() or _end()");
+    return -Errno.EINVAL;
+  }
   const anonVmas = new Set(mm.vmas.flatMap((vma) => vma.anonVma ?? []));
   for (const { lock } of anonVmas) if (!lock.tryWrite()) yield* lock.write();
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
-  mm.notifiers = [...mm.notifiers, notifier];
+  notifier.users = 1;
+  setNotifiers(k, mm, [...mm.notifiers, notifier]);
   for (const { lock } of anonVmas) if (!lock.tryUnlock()) yield* lock.unlock();
+  return 0;
+}
+
+/** Since 6.6: a subscription has starts and ends, or is told of flushes. */
+export const refusesBoth: boolean = true;
+
+/**
+ * The subscription of a kind that an address space has, or a new one: or a negated errno. Each needs a `mmuNotifierPut`; the
+ * address space stays valid until then, though it may be empty (`mmgetNotZero`).
+ */
+export function* mmuNotifierGet(k: Kernel, mm: Mm, ops: MmuNotifierOps): MaySleep<MmuNotifier | number> {
+  if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
+  const notifier = yield* k.mmuNotifier.mmuNotifierGetLocked(k, mm, ops);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return notifier;
+}
+
+export function* mmuNotifierGetLocked(k: Kernel, mm: Mm, ops: MmuNotifierOps): MaySleep<MmuNotifier | number> {
+  if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  const found = mm.notifiers.find((other) => other.ops === ops);
+  if (found !== undefined) {
+    found.users!++;
+    return found;
+  }
+  const notifier = yield* ops.allocNotifier(k, mm);
+  if (typeof notifier === "number") return notifier;
+  const error = yield* k.mmuNotifier.mmuNotifierRegisterLocked(k, mm, notifier);
+  if (error === 0) return notifier;
+  notifier.freeNotifier?.(k);
+  return error;
 }
 
 /**
@@ -370,19 +455,25 @@ export function* mmuNotifierUnregister(k: Kernel, mm: Mm, notifier: MmuNotifier)
     if (notifier.release !== undefined) yield* notifier.release(k, mm);
     yield* k.rcu.srcuReadUnlock(k, m.notifierSrcu);
     if (m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
-    mm.notifiers = mm.notifiers.filter((other) => other !== notifier);
+    setNotifiers(k, mm, mm.notifiers.filter((other) => other !== notifier));
   }
   yield* k.rcu.synchronizeSrcu(k, m.notifierSrcu);
 }
 
-/** Ends a subscription without waiting: `freeNotifier` is called when nobody uses it any more. */
+/** Ends one use of a subscription, without waiting: with the last, `freeNotifier` is called when nobody uses it any more. `release` is not. */
 export function* mmuNotifierPut(k: Kernel, mm: Mm, notifier: MmuNotifier): Atomic<void> {
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
-  mm.notifiers = mm.notifiers.filter((other) => other !== notifier);
+  if (--notifier.users! > 0) return;
+  setNotifiers(k, mm, mm.notifiers.filter((other) => other !== notifier));
   yield* k.rcu.callSrcu(k, k.m.notifierSrcu, () => freed(k, notifier));
 }
 
 function* freed(k: Kernel, notifier: MmuNotifier): Atomic<void> {
   if (k.m.point(Op.RcuPeriod, k.m.notifierSrcu.periods.id)) yield SWITCH;
   notifier.freeNotifier?.(k);
+}
+
+/** Waits until each subscription that was put has been freed: before a driver goes whose functions that calls. */
+export function* mmuNotifierSynchronize(k: Kernel): MaySleep<void> {
+  yield* k.rcu.synchronizeSrcu(k, k.m.notifierSrcu);
 }

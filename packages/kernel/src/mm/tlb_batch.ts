@@ -17,7 +17,10 @@ import type { Mm, Vma } from "./mm_types.js";
 /** Under the page-table lock: clears an entry, and leaves its flush to `tryToUnmapFlush`. [flags, pfn] as it was. */
 export function* ptepClearDeferred(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<[number, number]> {
   const entry = yield* k.memory.ptepGetAndClear(k, vpn, ptep);
-  if (ptePresent(entry[0])) k.tlbBatch.setTlbUbcFlushPending(k, vma.mm, entry[0]);
+  if (ptePresent(entry[0])) {
+    k.tlbBatch.setTlbUbcFlushPending(k, vma.mm, entry[0]);
+    yield* k.tlbflush.archTlbbatchAddPending(k, vma.mm, vpn);
+  }
   return entry;
 }
 

@@ -13,6 +13,7 @@ import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
 import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
 import { RISCV_TLB_BATCH_2024 } from "./riscv_tlb_batch_2024.js";
+import { INVALIDATE_SECONDARY_TLBS_2023, RISCV_SECONDARY_TLBS_2025 } from "./secondary_tlbs.js";
 import { SPLIT_ZEROPAGE_2024 } from "./split_zeropage_2024.js";
 
 export type { Patch, PatchStatus, UserPatch } from "./patch.js";
@@ -28,10 +29,12 @@ export const PATCHES: readonly Patch[] = [
   HMM_DMA_MAP_2025,
   DEVICE_PRIVATE_TRYLOCK_2025,
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
+  RISCV_SECONDARY_TLBS_2025,
   SPLIT_ZEROPAGE_2024,
   PAGEMAP_EXCLUSIVE_2024,
   RISCV_FAST_GUP_2024,
   RISCV_TLB_BATCH_2024,
+  INVALIDATE_SECONDARY_TLBS_2023,
   PER_VMA_LOCKS_2023,
   GUP_FLAGS_2023,
   EXCLUSIVE_FAULT_REF_2023,
@@ -53,7 +56,7 @@ const SINCE_2026: readonly Patch[] = [
   ANON_PGOFF_2026,
   DEVICE_PRIVATE_THP_2025,
 ];
-const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025];
+const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, RISCV_SECONDARY_TLBS_2025];
 const namesOf = (patches: readonly Patch[]): string[] => patches.filter((p) => p.status === "modelled").map((p) => p.name);
 const BEFORE_2026 = namesOf(SINCE_2026);
 const BEFORE_2025 = namesOf(SINCE_2025);
@@ -65,7 +68,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
+    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, INVALIDATE_SECONDARY_TLBS_2023.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
   },
 ];
 
