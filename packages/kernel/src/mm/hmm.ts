@@ -1,6 +1,5 @@
 /**
  * @linux mm/hmm.c
- * @omits Mapping for DMA: `hmm_dma_map_pfn()` and its companions, HMM_PFN_DMA_MAPPED and the P2PDMA flags.
  * @omits The order that comes with an entry is 0, or that of 2 MiB; of other huge pages too.
  * @omits The timeout of `hmm_range_fault_unlocked_timeout()`: the caller counts its tries.
  * @own faultPage, walkPte, walkRange
