@@ -59,7 +59,7 @@ export function svaDriver(callbacks: Callbacks = { archInvalidateSecondaryTlbs: 
     if (typeof shared === "number") return shared;
     const tlb = yield* k.iommuSva.iommuSvaBindDevice(k, device, mm);
     (shared as Shared).tlbs.push(tlb);
-    file.data = { shared, tlb } as Bond;
+    file.data = { shared, tlb };
     return 0;
   }
 

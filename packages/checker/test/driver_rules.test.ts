@@ -113,7 +113,7 @@ describe("a driver that shares the page table with its device", () => {
         return `open() answers ${fd < 0 ? fd : "a file"}`;
       },
     };
-    return explore(asks as Scenario, { overlays, drivers: [both] }).violation?.message;
+    return explore(asks, { overlays, drivers: [both] }).violation?.message;
   };
 
   test("hears of flushes, or of starts and ends", () => {
