@@ -1,44 +1,15 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startChromium } from "./chromium.js";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const CLI = join(ROOT, "packages/cli/bin/faultline.js");
-/** Where to keep pictures of what is tested; nowhere unless given. */
-const PICTURES = process.env["VIEWER_PICTURES"];
+import { CLI, faultline, ROOT, serve, takePicture, type Served } from "./served.js";
 
 const SCENARIO = "fault-exclusive-dontneed";
 const LINK = `#scenario=${SCENARIO}&release=7.3&without=exclusive-fault-ref&schedule=7=1`;
-
-function faultline(...args: string[]): string {
-  const { stdout } = spawnSync(process.execPath, [CLI, ...args], { cwd: ROOT, encoding: "utf8" });
-  return stdout;
-}
-
-interface Served {
-  readonly url: string;
-  readonly child: ChildProcess;
-}
-
-/** `faultline view`, and the address that it prints. */
-function serve(...args: string[]): Promise<Served> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, "view", "--no-open", ...args], { cwd: ROOT });
-    let text = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-      if (text.endsWith("\n")) resolve({ url: text.trim(), child });
-    });
-    child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`faultline view ended with ${code}`)));
-  });
-}
 
 describe("the viewer", () => {
   const folder = mkdtempSync(join(tmpdir(), "faultline-viewer-"));
@@ -51,9 +22,7 @@ describe("the viewer", () => {
   const wrong: string[] = [];
 
   const text = (id: string): Promise<string> => page.getByTestId(id).innerText();
-  const picture = async (name: string): Promise<void> => {
-    if (PICTURES !== undefined) await page.screenshot({ path: join(PICTURES, `${name}.png`) });
-  };
+  const picture = (name: string): Promise<void> => takePicture(page, name);
   /** Goes to a link, as somebody does who has been sent it. */
   const visit = async (link: string): Promise<void> => {
     await page.goto("about:blank");

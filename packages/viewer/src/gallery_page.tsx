@@ -1,26 +1,27 @@
 import { useState } from "preact/hooks";
 import type { Launch } from "./core/protocol.js";
-import type { Viewer } from "./core/viewer.js";
+import type { Workspace } from "./core/workspace.js";
+import { KernelFields } from "./kernel_fields.js";
 
 /** Larger files are not read: no trace of ours that the viewer takes in comes near. */
 const FILE_BYTES_MAX = 2 ** 30;
 
 /** Opens a file of the user's, a recording or a program; it stays on this computer. */
-export function openFile(viewer: Viewer, file: File): void {
-  if (file.size > FILE_BYTES_MAX) viewer.error.value = `${file.name}: it is larger than 1 GiB`;
-  else void viewer.open({ kind: "file", name: file.name, content: file, ...viewer.launch.value });
+export function openFile(workspace: Workspace, file: File): void {
+  if (file.size > FILE_BYTES_MAX) workspace.left.error.value = `${file.name}: it is larger than 1 GiB`;
+  else void workspace.open({ kind: "file", name: file.name, content: file, ...workspace.launch.value });
 }
 
 /** What there is to open. */
-export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
-  const gallery = viewer.gallery.value;
+export function GalleryPage({ workspace }: { readonly workspace: Workspace }) {
+  const gallery = workspace.gallery.value;
   const [filter, setFilter] = useState("");
   const [schedule, setSchedule] = useState("default");
   if (gallery === null) return <main class="gallery" />;
-  const launch = viewer.launch.value;
+  const launch = workspace.launch.value;
   const { release, without, args, seed } = launch;
   const change = (part: Partial<Launch>): void => {
-    viewer.launch.value = { ...launch, ...part };
+    workspace.launch.value = { ...launch, ...part };
   };
   const wanted = (words: string): boolean => words.toLowerCase().includes(filter.toLowerCase());
   return (
@@ -29,25 +30,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
         <label>
           find <input type="search" value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
         </label>
-        <label>
-          kernel{" "}
-          <select value={release} onChange={(event) => change({ release: event.currentTarget.value })}>
-            {gallery.releases.map((name) => (
-              <option key={name}>{name}</option>
-            ))}
-          </select>
-        </label>
-        <label>
-          without{" "}
-          <select value={without[0] ?? ""} onChange={({ currentTarget: { value } }) => change({ without: value === "" ? [] : [value] })}>
-            <option value="">–</option>
-            {gallery.patches.map(({ name, title }) => (
-              <option key={name} value={name} title={title}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
+        <KernelFields gallery={gallery} kernel={launch} change={change} />
         <label title="As 'faultline check' reports it behind --replay">
           schedule <input value={schedule} spellcheck={false} size={16} onInput={(event) => setSchedule(event.currentTarget.value)} />
         </label>
@@ -64,7 +47,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
             data-testid="file"
             onChange={(event) => {
               const file = event.currentTarget.files?.[0];
-              if (file !== undefined) openFile(viewer, file);
+              if (file !== undefined) openFile(workspace, file);
             }}
           />
         </label>
@@ -77,7 +60,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
               .filter(({ name, title }) => wanted(`${name} ${title}`))
               .map(({ name, title }) => (
                 <li key={name}>
-                  <button onClick={() => void viewer.open({ kind: "scenario", name, release, without, schedule: schedule === "" ? "default" : schedule })}>{name}</button> <span class="dim">{title}</span>
+                  <button onClick={() => void workspace.open({ kind: "scenario", name, release, without, schedule: schedule === "" ? "default" : schedule })}>{name}</button> <span class="dim">{title}</span>
                 </li>
               ))}
           </ul>
@@ -87,7 +70,7 @@ export function GalleryPage({ viewer }: { readonly viewer: Viewer }) {
           <ul>
             {gallery.programs.filter(wanted).map((name) => (
               <li key={name}>
-                <button onClick={() => void viewer.open({ kind: "program", name, ...launch })}>{name}</button>
+                <button onClick={() => void workspace.open({ kind: "program", name, ...launch })}>{name}</button>
               </li>
             ))}
           </ul>

@@ -4,6 +4,8 @@ import type { Viewer } from "./viewer.js";
 
 export { Canvas, type CanvasProps, type Paper, type Place } from "./canvas.js";
 export { useAnswer } from "./answer.js";
+export { kindsAt } from "./differences.js";
+export { countUpTo } from "./correspondence.js";
 export { address, duration, parseAddress, size } from "./format.js";
 export { Kind, KINDS, type KindInfo } from "./kinds.js";
 export type { Selection } from "./link.js";

@@ -11,6 +11,8 @@ export interface Link {
   readonly source: Source | null;
   readonly step: number | null;
   readonly selection: Selection | null;
+  /** What it is compared with. */
+  readonly other: Source | null;
 }
 
 const VPN_END = 2 ** 26;
@@ -24,10 +26,27 @@ export const RELEASE = "7.3";
 export function parseLink(hash: string): Link {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
   const step = wholeNumber(words.get("step"), 2 ** 32);
-  return { source: sourceOf(words), step, selection: selectionOf(words.get("sel")) };
+  const other = words.get("with");
+  return { source: sourceOf(words), step, selection: selectionOf(words.get("sel")), other: other === null ? null : sourceOf(new URLSearchParams(other)) };
 }
 
-export function formatLink({ source, step, selection }: Link): string {
+export function formatLink({ source, step, selection, other }: Link): string {
+  const words = wordsOf(source);
+  if (words === null) return "";
+  if (step !== null) words.set("step", String(step));
+  if (selection !== null) words.set("sel", `${selection.mm}:0x${(selection.vpn * 4096).toString(16)}`);
+  const beside = wordsOf(other);
+  if (beside !== null) words.set("with", readable(beside));
+  return `#${readable(words)}`;
+}
+
+/** Readable where that is as good: schedules and addresses. */
+function readable(words: URLSearchParams): string {
+  return words.toString().replaceAll("%3D", "=").replaceAll("%2C", ",").replaceAll("%3A", ":");
+}
+
+/** A source as a link names it; null for a file, which it does not hold. */
+function wordsOf(source: Source | null): URLSearchParams | null {
   const words = new URLSearchParams();
   if (source?.kind === "scenario" || source?.kind === "program") {
     words.set(source.kind, source.name);
@@ -39,11 +58,8 @@ export function formatLink({ source, step, selection }: Link): string {
       for (const arg of source.args) words.append("arg", arg);
     }
   } else if (source?.kind === "served") words.set("trace", String(source.number));
-  else return "";
-  if (step !== null) words.set("step", String(step));
-  if (selection !== null) words.set("sel", `${selection.mm}:0x${(selection.vpn * 4096).toString(16)}`);
-  // Readable where that is as good: schedules and addresses.
-  return `#${words.toString().replaceAll("%3D", "=").replaceAll("%2C", ",").replaceAll("%3A", ":")}`;
+  else return null;
+  return words;
 }
 
 function sourceOf(words: URLSearchParams): Source | null {

@@ -18,11 +18,11 @@ export function Title({ viewer }: { readonly viewer: Viewer }) {
   if (panel === null) return null;
   const { name, views, shown } = panel;
   if (views.length === 1) return <h2>{shown.title}</h2>;
-  const move = (by: number): void => {
+  const move = (by: number, tab: HTMLElement): void => {
     const at = views.findIndex(({ view }) => view === shown);
-    const { view } = views[(at + by + views.length) % views.length]!;
-    viewer.showView(view.id);
-    document.getElementById(`tab-${view.id}`)?.focus();
+    const next = (at + by + views.length) % views.length;
+    viewer.showView(views[next]!.view.id);
+    (tab.parentElement?.children[next] as HTMLElement | undefined)?.focus();
   };
   return (
     <div role="tablist" aria-label={name} class="tabs">
@@ -41,7 +41,7 @@ export function Title({ viewer }: { readonly viewer: Viewer }) {
             // An arrow key is a step everywhere else.
             event.preventDefault();
             event.stopPropagation();
-            move(by);
+            move(by, event.currentTarget);
           }}
         >
           {view.title}

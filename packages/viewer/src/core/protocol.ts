@@ -185,6 +185,35 @@ export interface WalkView {
   readonly mirrors: readonly { readonly name: string; readonly words: string; readonly disagrees: boolean }[];
 }
 
+/**
+ * Events of a trace, task by task, by which another run of the same is held beside it. Keys say
+ * what an event is: those of two traces can be compared.
+ */
+export interface Anchors {
+  readonly tasks: readonly TaskAnchors[];
+}
+
+export interface TaskAnchors {
+  /** The same in both traces: its name, and which of that name. */
+  readonly task: string;
+  readonly steps: Uint32Array;
+  /** With its arguments. */
+  readonly keys: Uint32Array;
+  /** Without them. */
+  readonly coarse: Uint32Array;
+  /** 1: something that a user could observe, as a system call or a fault. */
+  readonly outer: Uint8Array;
+}
+
+/** Steps of two traces that correspond, in pairs: within a task both ascend. */
+export interface Pairs {
+  readonly own: Uint32Array;
+  readonly other: Uint32Array;
+  /** Anchors that the other one does not have, ascending. */
+  readonly ownOnly: Uint32Array;
+  readonly otherOnly: Uint32Array;
+}
+
 /** What the page may ask, and what it gets. */
 export interface Requests {
   gallery: { ask: null; answer: Gallery };
@@ -197,6 +226,9 @@ export interface Requests {
   search: { ask: { readonly text: string; readonly from: number; readonly forward: boolean }; answer: number | null };
   /** The next event that is about a page of an address space. */
   touching: { ask: { readonly mm: number; readonly vpn: number; readonly from: number; readonly forward: boolean }; answer: number | null };
+  /** `inner`: not only what a user could observe, but everything. */
+  anchors: { ask: { readonly inner: boolean }; answer: Anchors };
+  align: { ask: { readonly inner: boolean; readonly other: Anchors }; answer: Pairs };
 }
 
 export type RequestName = keyof Requests;

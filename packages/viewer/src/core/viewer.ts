@@ -1,7 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Client } from "./client.js";
-import { formatLink, parseLink, RELEASE, type Selection } from "./link.js";
-import type { EventRow, Gallery, Launch, RequestName, Requests, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
+import type { Selection } from "./link.js";
+import type { EventRow, RequestName, Requests, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
 
 /** A part of the timeline, in steps: [from, to), fractions of steps among them. */
 export interface Range {
@@ -20,6 +20,13 @@ export interface Moment {
   readonly eventsFrom: number;
 }
 
+/** Another run, held at the step that corresponds. */
+export interface Peer {
+  readonly viewer: Viewer;
+  /** Steps of this run that the other does not have, ascending. */
+  readonly only: Uint32Array;
+}
+
 const EVENTS_BEFORE = 60;
 const EVENTS_SHOWN = 160;
 /** Steps that are visible at least. */
@@ -29,9 +36,6 @@ const PLAY_MS = 120;
 
 /** The state of the app: which trace, which step of it, what is selected. Views read it and ask it for changes. */
 export class Viewer {
-  readonly gallery = signal<Gallery | null>(null);
-  /** What the next program is run with. */
-  readonly launch = signal<Launch>({ release: RELEASE, without: [], args: [], seed: 1 });
   readonly source = signal<Source | null>(null);
   readonly info = signal<TraceInfo | null>(null);
   readonly timeline = signal<TimelineData | null>(null);
@@ -49,6 +53,8 @@ export class Viewer {
   readonly busy = signal<string | null>(null);
   /** What was searched for last. */
   readonly query = signal("");
+  /** The run that this one is compared with. */
+  readonly peer = signal<Peer | null>(null);
   readonly last = computed(() => Math.max(0, (this.info.value?.events ?? 1) - 1));
 
   private readonly client: Client;
@@ -56,35 +62,20 @@ export class Viewer {
   private wanted = 0;
   private answered = 0;
   private timer: ReturnType<typeof setInterval> | null = null;
-  private linkTimer: ReturnType<typeof setTimeout> | null = null;
+  private readonly stopRefreshing: () => void;
 
-  constructor(worker: Worker) {
+  constructor(private readonly worker: Worker) {
     this.client = new Client(worker);
-    effect(() => {
-      const [info, step, selection, mm] = [this.info.value, this.step.value, this.selection.value, this.mm.value];
-      if (info === null) return;
+    this.stopRefreshing = effect(() => {
+      void [this.step.value, this.selection.value, this.mm.value];
+      if (this.info.value === null) return;
       this.wanted++;
       void this.refresh();
-      this.rememberLink(step, selection, mm);
     });
   }
 
-  /** Reads the gallery, and opens what the address names. */
-  async start(): Promise<void> {
-    window.addEventListener("hashchange", () => {
-      if (location.hash !== this.currentLink()) void this.follow();
-    });
-    try {
-      this.gallery.value = await this.client.ask("gallery", null);
-    } catch (error) {
-      this.error.value = lineOf(error);
-      return;
-    }
-    await this.follow();
-  }
-
-  /** Opens a trace. What is open stays so where that fails, and `error` says why. */
-  async open(source: Source, step: number | null = null, selection: Selection | null = null): Promise<void> {
+  /** Opens a trace; whether it could. What is open stays so where not, and `error` says why. */
+  async open(source: Source, step: number | null = null, selection: Selection | null = null): Promise<boolean> {
     this.error.value = null;
     this.pause();
     this.busy.value = source.kind === "scenario" ? `running scenario ${source.name}` : source.kind === "program" ? `running ${source.name}` : "reading the trace";
@@ -102,16 +93,17 @@ export class Viewer {
       this.step.value = clamp(step ?? info.broken?.event ?? 0, 0, info.events - 1);
       this.range.value = { from: 0, to: info.events };
       this.info.value = info;
-      document.title = `${info.program} – Faultline`;
+      return true;
     } catch (error) {
       const name = source.kind === "served" ? "the trace" : source.name;
       this.error.value = `${name}: ${lineOf(error)}`;
+      return false;
     } finally {
       this.busy.value = null;
     }
   }
 
-  /** Back to the gallery. */
+  /** Nothing is open any more. */
   close(): void {
     this.pause();
     this.info.value = null;
@@ -119,8 +111,13 @@ export class Viewer {
     this.moment.value = null;
     this.source.value = null;
     this.error.value = null;
-    history.pushState(null, "", location.pathname);
-    document.title = "Faultline";
+  }
+
+  /** Ends its worker. */
+  dispose(): void {
+    this.pause();
+    this.stopRefreshing();
+    this.worker.terminate();
   }
 
   goTo(step: number): void {
@@ -210,11 +207,6 @@ export class Viewer {
     this.playing.value = false;
   }
 
-  private async follow(): Promise<void> {
-    const { source, step, selection } = parseLink(location.hash);
-    if (source !== null) await this.open(source, step, selection);
-  }
-
   private async jump<N extends "search" | "touching">(name: N, ask: Parameters<Client["ask"]>[1] & object, what: string): Promise<void> {
     this.error.value = null;
     try {
@@ -254,26 +246,12 @@ export class Viewer {
       this.refreshing = false;
     }
   }
-
-  private currentLink(): string {
-    return formatLink({ source: this.source.value, step: this.step.value, selection: this.selection.value });
-  }
-
-  private rememberLink(_step: number, _selection: Selection | null, _mm: number | null): void {
-    if (this.linkTimer !== null) return;
-    // Browsers refuse more than a few changes a second.
-    this.linkTimer = setTimeout(() => {
-      this.linkTimer = null;
-      const link = this.currentLink();
-      if (this.info.value !== null && link !== location.hash) history.replaceState(null, "", link === "" ? location.pathname : link);
-    }, 250);
-  }
 }
 
 function clamp(value: number, min: number, max: number): number {
   return Math.min(Math.max(value, min), Math.max(min, max));
 }
 
-function lineOf(error: unknown): string {
+export function lineOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!;
 }

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { address, Canvas, Kind, KINDS, MirrorBit, size, type MirrorView, type Paper, type Place, type Selection, type SpaceView, Title, type View, type Viewer, type VmaView } from "../core/index.js";
+import { address, Canvas, Kind, KINDS, kindsAt, MirrorBit, size, type MirrorView, type Paper, type Place, type Selection, type SpaceView, Title, type View, type Viewer, type VmaView } from "../core/index.js";
 
 const CELL = 17;
 const GUTTER = 108;
@@ -57,12 +57,14 @@ function AddressSpace({ viewer }: { readonly viewer: Viewer }) {
   const [width, setWidth] = useState(480);
   const [hover, setHover] = useState<Place | null>(null);
   const layout = useMemo(() => (space === null ? null : layoutOf(space, width)), [space, width]);
+  const beside = viewer.peer.value?.viewer.moment.value?.space;
+  const other = useMemo(() => (beside == null || beside.mm !== space?.mm ? null : kindsAt(beside)), [beside, space]);
   const paint = useMemo(
     () => (paper: Paper) => {
       if (paper.width !== width) setWidth(paper.width);
-      if (space !== null && layout !== null) draw(paper, space, layout, selection);
+      if (space !== null && layout !== null) draw(paper, space, layout, selection, other);
     },
-    [space, layout, selection, width],
+    [space, layout, selection, width, other],
   );
   if (moment === null) return null;
   const { spaces } = moment.spaces;
@@ -179,7 +181,7 @@ function moveSelection(viewer: Viewer, space: SpaceView, { lines }: Layout, key:
   return true;
 }
 
-function draw({ ctx, top, height, width, colour }: Paper, space: SpaceView, layout: Layout, selection: Selection | null): void {
+function draw({ ctx, top, height, width, colour }: Paper, space: SpaceView, layout: Layout, selection: Selection | null, other: ReturnType<typeof kindsAt> | null): void {
   const text = (words: string, x: number, y: number, ink: string): void => {
     ctx.fillStyle = colour(ink);
     ctx.fillText(words, x, y);
@@ -205,6 +207,8 @@ function draw({ ctx, top, height, width, colour }: Paper, space: SpaceView, layo
       const x = GUTTER + i * CELL;
       if (line.mirror === null) drawEntry(ctx, x, y, line.vma, index, colour);
       else drawMirror(ctx, x, y, line.mirror.cells[index]!, colour);
+      const { first, span, cells } = line.vma;
+      if (line.mirror === null && other !== null && other(first + index * span, span) !== cells[index]) drawDifference(ctx, x, y, colour);
       const vpn = vpnOf(line.vma, index);
       const within = selection !== null && selection.mm === space.mm && selection.vpn >= vpn && selection.vpn < vpn + line.vma.span;
       if (!within) continue;
@@ -237,6 +241,16 @@ function drawEntry(ctx: CanvasRenderingContext2D, x: number, y: number, vma: Vma
   }
   ctx.fillStyle = colour(vma.span !== 1 && vma.filled[index]! < 256 ? "text" : "cell-text");
   ctx.fillText(letter, x + 4.5, y + LINE / 2 + 0.5);
+}
+
+/** A corner: the run beside this one has something else here. */
+function drawDifference(ctx: CanvasRenderingContext2D, x: number, y: number, colour: (name: string) => string): void {
+  ctx.fillStyle = colour("bad");
+  ctx.beginPath();
+  ctx.moveTo(x + CELL - 2, y + 1);
+  ctx.lineTo(x + CELL - 2, y + 8);
+  ctx.lineTo(x + CELL - 9, y + 1);
+  ctx.fill();
 }
 
 function drawMirror(ctx: CanvasRenderingContext2D, x: number, y: number, bits: number, colour: (name: string) => string): void {

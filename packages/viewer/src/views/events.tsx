@@ -1,11 +1,13 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { duration, Title, type View, type Viewer } from "../core/index.js";
+import { countUpTo, duration, Title, type View, type Viewer } from "../core/index.js";
 
 function Events({ viewer }: { readonly viewer: Viewer }) {
   const moment = viewer.moment.value;
   const list = useVisibleRow<HTMLOListElement>(moment);
   if (moment === null) return null;
   const broken = viewer.info.value?.broken?.event;
+  const only = viewer.peer.value?.only;
+  const isOnly = (step: number): boolean => only !== undefined && only[countUpTo(only, step) - 1] === step;
   return (
     <section class="view events" aria-label="Events">
       <header>
@@ -17,11 +19,11 @@ function Events({ viewer }: { readonly viewer: Viewer }) {
             <li
               key={row.step}
               aria-current={row.step === moment.step ? "step" : undefined}
-              class={row.step === broken ? "broken" : ""}
+              class={row.step === broken ? "broken" : isOnly(row.step) ? "only" : ""}
               title={`${row.doc} (${duration(row.time)})`}
               onClick={() => viewer.goTo(row.step)}
             >
-              <span class="number">{row.step}</span> <span class="place">{row.where}</span> <b>{row.name}</b> <span class="dim">{row.text}</span>
+              <span class="number">{row.step}</span> <span class="place">{row.where}</span> {isOnly(row.step) ? <span class="mark" title="The other run does not have this event.">≠</span> : null} <b>{row.name}</b> <span class="dim">{row.text}</span>
             </li>
           ))}
         </ol>

@@ -1,6 +1,7 @@
 import { ScenarioError } from "@faultline/checker";
 import { ElfError, isElf } from "@faultline/riscv";
 import type { Launch, Reply, Request, RequestName, Requests, Source } from "../core/protocol.js";
+import { align } from "./align.js";
 import { gallery, programNamed, programsOf, scenarioNamed } from "./gallery.js";
 import { recordProgram, recordScenario, Refusal } from "./live.js";
 import { Session } from "./session.js";
@@ -23,6 +24,8 @@ const ANSWERS: Answers = {
   walk: ({ step, mm, vpn }) => open().walk(step, mm, vpn),
   events: ({ from, to }) => open().events(from, to),
   search: ({ text, from, forward }) => open().search(text, from, forward),
+  anchors: ({ inner }) => open().anchors(inner),
+  align: ({ inner, other }) => align(open().anchors(inner), other),
   touching: ({ mm, vpn, from, forward }) => open().touching(mm, vpn, from, forward),
 };
 

@@ -1,6 +1,7 @@
 import type { Event } from "@faultline/kernel";
 import { readTrace, type Trace, type TraceConsumer } from "@faultline/trace";
-import type { EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
+import type { Anchors, EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
+import { AnchorBuilder } from "./anchors.js";
 import { describeEvent, touches } from "./describe.js";
 import { Entries } from "./entries.js";
 import { Refusal } from "./live.js";
@@ -95,6 +96,13 @@ export class Session {
 
   touching(mm: number, vpn: number, from: number, forward: boolean): number | null {
     return this.nearest(from, forward, (_step, _time, _executor, _task, event, args) => touches(event, args, mm, vpn));
+  }
+
+  anchors(inner: boolean): Anchors {
+    const builder = new AnchorBuilder(inner);
+    const wrong = this.trace.replay(builder);
+    if (wrong !== null) throw new Refusal(wrong);
+    return builder.done();
   }
 
   private at(step: number): Spaces {

@@ -1,6 +1,7 @@
 import { Event } from "@faultline/kernel";
 import { EVENTS, NameKind, Names, type TraceConsumer } from "@faultline/trace";
 import type { Lane, SpanKind, SpanRow, TimelineData } from "../core/protocol.js";
+import { Numbers } from "./numbers.js";
 
 /** Calls deeper than this are drawn as part of what calls them. */
 const DEPTH_MAX = 24;
@@ -17,32 +18,6 @@ const RECLAIM: Readonly<Partial<Record<Event, readonly [name: string, begins: bo
   [Event.MmVmscanMemcgReclaimBegin]: ["memcg reclaim", true],
   [Event.MmVmscanMemcgReclaimEnd]: ["memcg reclaim", false],
 };
-
-class Numbers {
-  private array = new Uint32Array(64);
-  length = 0;
-
-  push(value: number): void {
-    if (this.length === this.array.length) {
-      const grown = new Uint32Array(this.array.length * 2);
-      grown.set(this.array);
-      this.array = grown;
-    }
-    this.array[this.length++] = value;
-  }
-
-  set(at: number, value: number): void {
-    this.array[at] = value;
-  }
-
-  get(at: number): number {
-    return this.array[at]!;
-  }
-
-  done(): Uint32Array {
-    return this.array.slice(0, this.length);
-  }
-}
 
 class Row {
   readonly starts = new Numbers();
