@@ -24,7 +24,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "arch/uaccess.ts: keepsTranslation": `${UNDER_CALLERS_POINT} (UserRead, UserWrite)`,
   "drivers/iommu_sva.ts: walk": "what the hardware does in one atomic step (DeviceTable), which Machine.touches announces",
   "drivers/test_hmm.ts: deviceWrote": `${UNDER_CALLERS_POINT} (DeviceWrite)`,
-  "drivers/test_hmm.ts: dmirrorFault/(anonymous)": UNDER_CALLERS_LOCK,
+  "drivers/test_hmm.ts: dmirrorFaultBatch/(anonymous)": UNDER_CALLERS_LOCK,
   "fs/proc/array.ts: stateLetter": `${UNDER_CALLERS_POINT} (Process)`,
   "fs/proc/array.ts: usage": `${UNDER_CALLERS_POINT} (Process)`,
   "fs/proc/base.ts: TaskDir.ids": `${UNDER_CALLERS_POINT} (Inode)`,

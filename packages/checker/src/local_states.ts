@@ -662,6 +662,9 @@ export class LocalStates implements Seen, SharedStateListener {
       case Space.Notifier:
         for (const mm of m.mms) if (mm.id === object) this.observeNotifiers(mm);
         return;
+      case Space.MmUsers:
+        for (const mm of m.mms) if (mm.id === object) this.see(mm.users);
+        return;
       case Space.NotifierList:
         for (const mm of m.mms) if (mm.id === object) for (const { users } of mm.notifiers) this.see(users ?? 0);
         return;
@@ -759,6 +762,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.see(memmap.mapping[folio]!);
     this.see(memmap.index[folio]!);
     this.see(memmap.private[folio]!);
+    if (memmap.isZoneDevice(folio)) for (const { memory } of this.m.devices) this.see(memory?.notes.get(folio) ?? 0);
     if (memmap.lastCpuPid !== null) this.see(memmap.lastCpuPid[folio]!);
     for (const { task } of folioHandoffs.get(folio) ?? []) this.see(task.id);
   }

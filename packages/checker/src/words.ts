@@ -71,6 +71,7 @@ const VERBS: Record<Op, string> = {
   [Op.Pgmap]: "memory of devices",
   [Op.Memcg]: "charge of %",
   [Op.MmCounter]: "counters of %",
+  [Op.MmUsers]: "count users of %",
   [Op.Thp]: "queues of huge pages",
   [Op.Stats]: "statistics",
   [Op.Inode]: "state of %",

@@ -1,6 +1,7 @@
 /**
  * @linux lib/test_hmm.c
- * @own allocateChunk, backingPage, deviceAllocFolio, deviceCopyPage, deviceFolioFree, deviceFolioSplit, takeFree
+ * @own allocateChunk, backingPage, deviceAllocFolio, deviceCopyPage, deviceFolioFree, deviceFolioSplit, takeFree,
+ *   zoneDeviceData
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Mutex, SpinLock } from "../kernel/locks.js";
@@ -28,6 +29,8 @@ export class DevicePool {
   /** Pages of the chunks that nobody uses: single ones, and the first ones of what is 2 MiB in one piece. Guarded by `lock`. */
   readonly freePages: number[] = [];
   readonly freeFolios: number[] = [];
+  /** What the driver has noted of each folio that is in use (zone_device_data). It stays as it is while the folio is one. */
+  readonly notes = new Map<number, number>();
   readonly lock: SpinLock;
   /** Held by who adds a chunk. */
   readonly chunkLock: Mutex;
@@ -117,9 +120,9 @@ function* freeBacking(k: Kernel, first: number, pages: number): Atomic<void> {
 
 /**
  * A folio of a device's memory, of 2^order pages (0 or 9; device-coherent memory comes in single pages): locked, with a
- * reference at site "alloc". NO_PAGE when there is none, or no frame for its contents.
+ * reference at site "alloc". NO_PAGE when there is none, or no frame for its contents. `note` is what `zoneDeviceData` is to say of it.
  */
-export function* deviceAllocFolio(k: Kernel, device: Device, order: number): MaySleep<number> {
+export function* deviceAllocFolio(k: Kernel, device: Device, order: number, note = 0): MaySleep<number> {
   const { m } = k;
   const isPrivate = device.memory!.type === MemoryType.DEVICE_PRIVATE;
   if (order > 0 && !isPrivate) return NO_PAGE;
@@ -131,6 +134,7 @@ export function* deviceAllocFolio(k: Kernel, device: Device, order: number): May
     return NO_PAGE;
   }
   k.memremap.zoneDeviceFolioInit(k, folio, order);
+  device.memory!.notes.set(folio, note);
   if (isPrivate) {
     m.memmap.private[folio] = backing;
     for (let i = 0; i < 1 << order; i++) {
@@ -142,11 +146,17 @@ export function* deviceAllocFolio(k: Kernel, device: Device, order: number): May
   return folio;
 }
 
+/** What the driver has noted of a folio of its memory when it was allocated; who asks has a reference to it. */
+export function zoneDeviceData(k: Kernel, folio: number): number {
+  return (k.m.pgmaps.of(folio)!.owner as Device).memory!.notes.get(folio)!;
+}
+
 /** Nobody refers to a folio of a device any more. Its order is gone already; `pages` of it were one. */
 export function* deviceFolioFree(k: Kernel, folio: number, pages: number): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
   const pool = (m.pgmaps.of(folio)!.owner as Device).memory!;
+  pool.notes.delete(folio);
   if (memmap.isDevicePrivate(folio)) {
     const backing = memmap.private[folio]!;
     memmap.private[folio] = 0;
@@ -164,6 +174,8 @@ export function* deviceFolioFree(k: Kernel, folio: number, pages: number): Atomi
 /** A large folio has been split. */
 export function deviceFolioSplit(k: Kernel, original: number, folio: number): void {
   const { memmap } = k.m;
+  const { notes } = (k.m.pgmaps.of(folio)!.owner as Device).memory!;
+  notes.set(folio, notes.get(original)!);
   if (memmap.isDevicePrivate(folio)) memmap.private[folio] = memmap.private[original]! + (folio - original);
 }
 

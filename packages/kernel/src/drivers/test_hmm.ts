@@ -5,8 +5,8 @@
  * @omits The device's own loads, stores and atomics (`device_load32()` and others) are this model's: the driver has
  *   no engine that would do them.
  * @own deviceAccess32, deviceAtomicAdd32, deviceLoad32, deviceStore32, deviceWrote,
- *   dmirrorCheckExclusive, dmirrorCommand, dmirrorIoctl, dmirrorMakeExclusive, dmirrorMmap, dmirrorOpen,
- *   dmirrorReadMapped, dmirrorRelease, dmirrorSetFlags, initTestHmm, snapshotInvalidate
+ *   dmirrorCheckExclusive, dmirrorCommand, dmirrorFaultBatch, dmirrorIoctl, dmirrorMakeExclusive, dmirrorMmap, dmirrorOpen,
+ *   dmirrorReadMapped, dmirrorRelease, dmirrorSetFlags, dmirrorSnapshotBatch, initTestHmm, snapshotInvalidate
  */
 import {
   Device,
@@ -26,6 +26,7 @@ import {
   tableObject,
   VmFault,
   type DeviceFileOps,
+  type EngineOperation,
   type Driver,
   type HmmRange,
   type IntervalNotifier,
@@ -91,6 +92,24 @@ const DMIRROR_FOPS: DeviceFileOps = {
   release: (k, file) => k.testHmm.dmirrorRelease(k, file.data as Dmirror),
 };
 
+function operation(act: (k: Kernel, dmirror: Dmirror, addr: number, n: number) => MaySleep<number>): EngineOperation {
+  return (k, file, addr = 0, n = 0) => act(k, file.data as Dmirror, addr, n);
+}
+
+/** What the device does by itself for one of its files; the last argument is a value, or a number of pages. */
+const DMIRROR_OPERATIONS: Readonly<Record<string, EngineOperation>> = {
+  load32: operation((k, dmirror, addr) => k.testHmm.deviceLoad32(k, dmirror, addr)),
+  store32: operation((k, dmirror, addr, value) => k.testHmm.deviceStore32(k, dmirror, addr, value)),
+  atomicAdd32: operation((k, dmirror, addr, value) => k.testHmm.deviceAtomicAdd32(k, dmirror, addr, value)),
+  migrateToDevice: operation((k, dmirror, addr, pages) => k.testHmmMemory.moveToDevice(k, dmirror, addr / 4096, pages)),
+  migrateToSystem: operation((k, dmirror, addr, npages) => k.testHmmMemory.dmirrorMigrateToSystem(k, dmirror, { addr, ptr: 0, npages, cpages: 0, faults: 0 })),
+  *failNextAlloc(_k, file) {
+    yield* [];
+    (file.data as Dmirror).failsNextAlloc = true;
+    return 0;
+  },
+};
+
 /** The test driver with so many devices: 0 and 1 have device-private memory, all others device-coherent. */
 function testHmm(count: number): Driver {
   return driver({
@@ -99,6 +118,7 @@ function testHmm(count: number): Driver {
     file: DMIRROR_FOPS,
     invalidate: (k, mirror, range, seq) => k.testHmm.dmirrorIntervalInvalidate(k, mirror as Dmirror, range, seq),
     memory: { migrateToRam: (k, vmf) => k.testHmmMemory.devmemFault(k, vmf) },
+    operations: DMIRROR_OPERATIONS,
     lockClass: "dmirror",
   });
 }
@@ -355,7 +375,7 @@ export function* dmirrorDoWrite(
   return 0;
 }
 
-/** Mirrors a range for reading or writing, batch by batch. */
+/** Mirrors a range for reading or writing, batch by batch. -EFAULT where nobody uses the address space any more. */
 export function* dmirrorFault(
   k: Kernel,
   dmirror: Dmirror,
@@ -364,35 +384,40 @@ export function* dmirrorFault(
   write: boolean,
   unlocked = false,
 ): MaySleep<number> {
-  if (dmirror.mm.users === 0) return -Errno.EFAULT;
-  for (let vpn = startVpn; vpn < endVpn; vpn += BATCH) {
-    const n = Math.min(BATCH, endVpn - vpn);
-    const range: HmmRange = {
-      mm: dmirror.mm,
-      notifier: dmirror.notifier,
-      notifierSeq: 0,
-      startVpn: vpn,
-      endVpn: vpn + n,
-      flags: new Uint8Array(n),
-      pages: new Int32Array(n),
-      defaultFlags: HmmPfn.REQ_FAULT | (write ? HmmPfn.REQ_WRITE : 0),
-      pfnFlagsMask: 0,
-      devPrivateOwner: dmirror.device,
-      unlocked,
-    };
-    let denied = false;
-    const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
-      const flags = range.flags[i]!;
-      if ((flags & HmmPfn.VALID) === 0 || denied) return;
-      // Its own memory is reported as it is, whatever was asked for.
-      denied = write && (flags & HmmPfn.WRITE) === 0;
-      if (denied) return;
-      dmirror.table.set(vpn + i, { page: k.deviceMemory.backingPage(k, range.pages[i]!), write, atomic: false });
-    });
-    if (error !== 0) return error;
-    if (denied) return -Errno.EFAULT;
+  if (!(yield* k.fork.mmgetNotZero(k, dmirror.mm))) return -Errno.EFAULT;
+  let error = 0;
+  for (let vpn = startVpn; vpn < endVpn && error === 0; vpn += BATCH) {
+    error = yield* k.testHmm.dmirrorFaultBatch(k, dmirror, vpn, Math.min(BATCH, endVpn - vpn), write, unlocked);
   }
-  return 0;
+  // The process may have ended meanwhile: then its address space ends here.
+  yield* k.fork.mmput(k, dmirror.mm);
+  return error;
+}
+
+export function* dmirrorFaultBatch(k: Kernel, dmirror: Dmirror, vpn: number, n: number, write: boolean, unlocked: boolean): MaySleep<number> {
+  const range: HmmRange = {
+    mm: dmirror.mm,
+    notifier: dmirror.notifier,
+    notifierSeq: 0,
+    startVpn: vpn,
+    endVpn: vpn + n,
+    flags: new Uint8Array(n),
+    pages: new Int32Array(n),
+    defaultFlags: HmmPfn.REQ_FAULT | (write ? HmmPfn.REQ_WRITE : 0),
+    pfnFlagsMask: 0,
+    devPrivateOwner: dmirror.device,
+    unlocked,
+  };
+  let denied = false;
+  const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
+    const flags = range.flags[i]!;
+    if ((flags & HmmPfn.VALID) === 0 || denied) return;
+    // Its own memory is reported as it is, whatever was asked for.
+    denied = write && (flags & HmmPfn.WRITE) === 0;
+    if (denied) return;
+    dmirror.table.set(vpn + i, { page: k.deviceMemory.backingPage(k, range.pages[i]!), write, atomic: false });
+  });
+  return error === 0 && denied ? -Errno.EFAULT : error;
 }
 
 /**
@@ -437,42 +462,49 @@ export function* dmirrorRangeFault(
 /** SNAPSHOT: what the CPU's tables have for each page, a byte each, without faulting anything. */
 export function* dmirrorSnapshot(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
   const start = c.addr / 4096;
-  if (dmirror.mm.users === 0) return -Errno.EINVAL;
-  for (let vpn = start; vpn < start + c.npages; vpn += BATCH) {
-    const n = Math.min(BATCH, start + c.npages - vpn);
-    // A subscription of its own: one that drops nothing, since a snapshot caches nothing.
-    const notifier: IntervalNotifier = {
-      id: k.m.locks.allocateId(),
-      mm: dmirror.mm,
-      startVpn: vpn,
-      endVpn: vpn + n,
-      invalidateSeq: 0,
-      invalidate: (kernel, _range, seq) => kernel.testHmm.snapshotInvalidate(kernel, dmirror, notifier, seq),
-    };
-    const range: HmmRange = {
-      mm: dmirror.mm,
-      notifier,
-      notifierSeq: 0,
-      startVpn: vpn,
-      endVpn: vpn + n,
-      flags: new Uint8Array(n),
-      pages: new Int32Array(n),
-      defaultFlags: 0,
-      pfnFlagsMask: 0,
-      devPrivateOwner: dmirror.device,
-      unlocked: false,
-    };
-    const perms = new Uint8Array(n);
-    yield* k.mmuNotifier.intervalInsert(k, notifier);
-    const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
-      perms[i] = snapshotByte(k, dmirror.device, range.flags[i]!, range.pages[i]!);
-    });
-    yield* k.mmuNotifier.intervalRemove(k, notifier);
-    if (error !== 0) return error;
-    if ((yield* k.uaccess.copyToUser(k, c.ptr + (vpn - start), perms)) !== 0) return -Errno.EFAULT;
-    c.cpages += n;
+  if (!(yield* k.fork.mmgetNotZero(k, dmirror.mm))) return -Errno.EINVAL;
+  let error = 0;
+  for (let vpn = start; vpn < start + c.npages && error === 0; vpn += BATCH) {
+    const perms = new Uint8Array(Math.min(BATCH, start + c.npages - vpn));
+    error = yield* k.testHmm.dmirrorSnapshotBatch(k, dmirror, vpn, perms);
+    if (error !== 0) break;
+    if ((yield* k.uaccess.copyToUser(k, c.ptr + (vpn - start), perms)) !== 0) error = -Errno.EFAULT;
+    else c.cpages += perms.length;
   }
-  return 0;
+  yield* k.fork.mmput(k, dmirror.mm);
+  return error;
+}
+
+export function* dmirrorSnapshotBatch(k: Kernel, dmirror: Dmirror, vpn: number, perms: Uint8Array): MaySleep<number> {
+  const n = perms.length;
+  // A subscription of its own: one that drops nothing, since a snapshot caches nothing.
+  const notifier: IntervalNotifier = {
+    id: k.m.locks.allocateId(),
+    mm: dmirror.mm,
+    startVpn: vpn,
+    endVpn: vpn + n,
+    invalidateSeq: 0,
+    invalidate: (kernel, _range, seq) => kernel.testHmm.snapshotInvalidate(kernel, dmirror, notifier, seq),
+  };
+  const range: HmmRange = {
+    mm: dmirror.mm,
+    notifier,
+    notifierSeq: 0,
+    startVpn: vpn,
+    endVpn: vpn + n,
+    flags: new Uint8Array(n),
+    pages: new Int32Array(n),
+    defaultFlags: 0,
+    pfnFlagsMask: 0,
+    devPrivateOwner: dmirror.device,
+    unlocked: false,
+  };
+  yield* k.mmuNotifier.intervalInsert(k, notifier);
+  const error = yield* k.testHmm.dmirrorRangeFault(k, dmirror, range, (i) => {
+    perms[i] = snapshotByte(k, dmirror.device, range.flags[i]!, range.pages[i]!);
+  });
+  yield* k.mmuNotifier.intervalRemove(k, notifier);
+  return error;
 }
 
 export function* snapshotInvalidate(
@@ -504,10 +536,11 @@ function snapshotByte(k: Kernel, device: Device, flags: number, page: number): n
 export function* dmirrorExclusive(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
   const { mm } = dmirror;
   const start = c.addr / 4096;
-  if (mm.users === 0) return -Errno.EINVAL;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.EINVAL;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, start, start + c.npages);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* k.fork.mmput(k, mm);
   if (error !== 0) return error;
   return yield* k.testHmm.dmirrorReadMapped(k, dmirror, c);
 }
@@ -652,9 +685,11 @@ export function* deviceAtomicAdd32(k: Kernel, dmirror: Dmirror, addr: number, va
       return old;
     }
     if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+    if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.EFAULT;
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     const error = yield* k.testHmm.dmirrorMakeExclusive(k, dmirror, vpn, vpn + 1);
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+    yield* k.fork.mmput(k, mm);
     if (error !== 0) return error;
     if (m.retries.again("device_atomic")) yield SWITCH;
   }

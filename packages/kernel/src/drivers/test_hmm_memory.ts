@@ -1,7 +1,9 @@
 /**
  * @linux lib/test_hmm.c
+ * @omits A page that is still in a device's memory when the file is closed that has brought it there, since somebody held it: Linux's driver
+ *   would look into what has been freed; here nobody's next allocation is to fail then.
  * @own allocAndCopyToDevice, allocAndCopyToSystem, devmemAlloc, devmemFault, dropTranslations, evictDevice,
- *   fromDeviceSelect, mapMigrated, migrateRangeToDevice, migrateRangeToSystem, migrationBegins, nextRange,
+ *   fromDeviceSelect, mapMigrated, migratedBy, migrateRangeToDevice, migrateRangeToSystem, migrationBegins, moveToDevice, nextRange,
  *   removeChunks, toDeviceSelect
  */
 import {
@@ -41,20 +43,26 @@ function consumeFailure(dmirror: Dmirror | null): boolean {
 
 /** A folio of a device's memory: locked, with a reference at site "alloc"; NO_PAGE when there is none, or it was to fail. */
 export function* devmemAlloc(k: Kernel, dmirror: Dmirror, order: number): MaySleep<number> {
-  return consumeFailure(dmirror) ? NO_PAGE : yield* k.deviceMemory.deviceAllocFolio(k, dmirror.device, order);
+  return consumeFailure(dmirror) ? NO_PAGE : yield* k.deviceMemory.deviceAllocFolio(k, dmirror.device, order, dmirror.notifier.id);
 }
 
 /* To the device. */
 
 /** MIGRATE_TO_DEV: moves a range to the device, then copies it to `ptr` as READ does; ENOENT where a page did not move. */
 export function* dmirrorMigrateToDevice(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
+  const error = yield* k.testHmmMemory.moveToDevice(k, dmirror, c.addr / 4096, c.npages);
+  if (error !== 0) return error;
+  return yield* k.testHmm.dmirrorReadMapped(k, dmirror, c);
+}
+
+/** Moves what can be moved of a range to the device: 0, or -EINVAL for a hole, what cannot be read, and an address space that has gone. */
+export function* moveToDevice(k: Kernel, dmirror: Dmirror, start: number, pages: number): MaySleep<number> {
   const { mm } = dmirror;
-  const start = c.addr / 4096;
-  if (mm.users === 0) return -Errno.EINVAL;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.EINVAL;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let error = 0;
-  for (let vpn = start; vpn < start + c.npages && error === 0; ) {
-    const args = k.testHmmMemory.nextRange(k, dmirror, vpn, start + c.npages, k.testHmmMemory.toDeviceSelect());
+  for (let vpn = start; vpn < start + pages && error === 0; ) {
+    const args = k.testHmmMemory.nextRange(k, dmirror, vpn, start + pages, k.testHmmMemory.toDeviceSelect());
     if (args === null) error = -Errno.EINVAL;
     else {
       error = yield* k.testHmmMemory.migrateRangeToDevice(k, dmirror, args);
@@ -62,8 +70,8 @@ export function* dmirrorMigrateToDevice(k: Kernel, dmirror: Dmirror, c: DmirrorC
     }
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
-  if (error !== 0) return error;
-  return yield* k.testHmm.dmirrorReadMapped(k, dmirror, c);
+  yield* k.fork.mmput(k, mm);
+  return error;
 }
 
 /** What is moved to a device: of RAM, as large as it is. */
@@ -158,7 +166,7 @@ export function* mapMigrated(k: Kernel, dmirror: Dmirror, { startVpn, src, srcFl
 export function* dmirrorMigrateToSystem(k: Kernel, dmirror: Dmirror, c: DmirrorCmd): MaySleep<number> {
   const { mm } = dmirror;
   const start = c.addr / 4096;
-  if (mm.users === 0) return -Errno.EINVAL;
+  if (!(yield* k.fork.mmgetNotZero(k, mm))) return -Errno.EINVAL;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   let error = 0;
   for (let vpn = start; vpn < start + c.npages && error === 0; ) {
@@ -173,6 +181,7 @@ export function* dmirrorMigrateToSystem(k: Kernel, dmirror: Dmirror, c: DmirrorC
     }
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* k.fork.mmput(k, mm);
   return error;
 }
 
@@ -251,12 +260,21 @@ export function* dropTranslations(k: Kernel, device: Device, mm: Mm, vpn: number
   }
 }
 
+/**
+ * The mirror that has brought a folio to the device: not always one of the process that wants it back, which may have got it by fork. Null
+ * where its file has been closed meanwhile.
+ */
+export function migratedBy(k: Kernel, folio: number): Dmirror | null {
+  const id = k.deviceMemory.zoneDeviceData(k, folio);
+  return (k.m.mirrors.find(({ notifier }) => notifier.id === id) as Dmirror | undefined) ?? null;
+}
+
 /** A CPU wants a page of device-private memory: it comes back, with the 2 MiB around it where those are mapped as one. */
 export function* devmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const { m } = k;
   const { vma } = vmf;
   const device = m.pgmaps.of(vmf.page)!.owner as Device;
-  const dmirror = (m.mirrors.find((mirror) => mirror.device === device && mirror.mm === vma.mm) as Dmirror | undefined) ?? null;
+  const dmirror = k.testHmmMemory.migratedBy(k, m.memmap.folioOf(vmf.page));
   const huge = m.pt.isHuge(vmf.ptep);
   const pages = huge ? HPAGE_PMD_NR : 1;
   const startVpn = vmf.vpn & -pages;

@@ -89,6 +89,7 @@ export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
   }
   task.clearChildTid = 0;
   if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  m.touches(Op.MmUsers, mm.id);
   const process = task.process!;
   process.maxRssPages = Math.max(process.maxRssPages, mm.highRss, mm.rssPages());
   // A parent in vfork(2) runs on what the child has left.

@@ -29,7 +29,7 @@ export interface Sharing {
 
 /** Keeps an address space from being torn down while it is looked at; false when it is already. */
 export function* mmgetNotZero(k: Kernel, mm: Mm): Atomic<boolean> {
-  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (k.m.point(Op.MmUsers, mm.id)) yield SWITCH;
   if (mm.users === 0) return false;
   mm.users++;
   return true;
@@ -37,7 +37,7 @@ export function* mmgetNotZero(k: Kernel, mm: Mm): Atomic<boolean> {
 
 /** The last one tears it down. */
 export function* mmput(k: Kernel, mm: Mm): MaySleep<void> {
-  if (k.m.point(Op.MmCounter, mm.id)) yield SWITCH;
+  if (k.m.point(Op.MmUsers, mm.id)) yield SWITCH;
   if (--mm.users === 0) yield* k.mmap.exitMmap(k, mm);
 }
 

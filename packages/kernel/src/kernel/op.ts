@@ -65,7 +65,8 @@ export enum Op {
   Pcp, // CPU: its lists of free pages, and its stock of charged ones
   Pgmap, // 0: which memory of devices there is, and how much of it is used
   Memcg, // memcg id
-  MmCounter, // mm id: users, and sizes as /proc shows them
+  MmCounter, // mm id: sizes as /proc shows them, and what is known of all of it
+  MmUsers, // mm id: how many use it; it is torn down with the last
   Thp, // 0: settings and queues of transparent huge pages
   Stats, // 0: counters of the whole machine
   Inode, // inode number
@@ -106,6 +107,7 @@ export enum Space {
   Pgmap,
   Memcg,
   MmCounter,
+  MmUsers,
   Thp,
   Stats,
   Inode,
@@ -176,6 +178,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.Pgmap]: Space.Pgmap,
   [Op.Memcg]: Space.Memcg,
   [Op.MmCounter]: Space.MmCounter,
+  [Op.MmUsers]: Space.MmUsers,
   [Op.Thp]: Space.Thp,
   [Op.Stats]: Space.Stats,
   [Op.Inode]: Space.Inode,
