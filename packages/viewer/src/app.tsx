@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { commandOf, PALETTE_KEY } from "./commands.js";
 import { CompareButton, ComparePage } from "./compare_page.js";
 import { setTheme, theme } from "./core/theme.js";
@@ -10,13 +10,12 @@ import { Kernel, RunStatus } from "./run_status.js";
 import { Panels } from "./window.js";
 
 export function App({ workspace }: { readonly workspace: Workspace }) {
-  const { left } = workspace;
-  const [palette, setPalette] = useState(false);
+  const { left, palette } = workspace;
   useEffect(() => {
     const keys = (event: KeyboardEvent): void => {
       const asked = (event.ctrlKey || event.metaKey) && event.key === PALETTE_KEY;
       const command = asked || left.info.value === null || document.querySelector("dialog[open]") !== null ? undefined : commandOf(workspace, event);
-      if (asked) setPalette(true);
+      if (asked) palette.value = true;
       else if (command === undefined) return;
       else void command.run(workspace.active.value, workspace);
       event.preventDefault();
@@ -39,7 +38,7 @@ export function App({ workspace }: { readonly workspace: Workspace }) {
   const comparison = workspace.comparison.value;
   return (
     <>
-      <Bar workspace={workspace} openPalette={() => setPalette(true)} />
+      <Bar workspace={workspace} />
       {[left, comparison?.right].map((viewer) => (viewer?.error.value == null ? null : <Complaint key={viewer === left ? "left" : "right"} viewer={viewer} />))}
       {info === null ? (
         <GalleryPage workspace={workspace} />
@@ -51,7 +50,7 @@ export function App({ workspace }: { readonly workspace: Workspace }) {
         <ComparePage workspace={workspace} comparison={comparison} />
       )}
       <Status workspace={workspace} />
-      {palette ? <Palette workspace={workspace} close={() => setPalette(false)} /> : null}
+      {palette.value ? <Palette workspace={workspace} /> : null}
     </>
   );
 }
@@ -67,7 +66,7 @@ function Complaint({ viewer }: { readonly viewer: Viewer }) {
   );
 }
 
-function Bar({ workspace, openPalette }: { readonly workspace: Workspace; readonly openPalette: () => void }) {
+function Bar({ workspace }: { readonly workspace: Workspace }) {
   const viewer = workspace.left;
   const info = viewer.info.value;
   const active = workspace.active.value;
@@ -103,7 +102,7 @@ function Bar({ workspace, openPalette }: { readonly workspace: Workspace; readon
           </button>
         </>
       )}
-      <button title="Everything that can be done, by its words (Ctrl+P)" onClick={openPalette}>
+      <button title="Everything that can be done, by its words (? or Ctrl+P)" onClick={() => (workspace.palette.value = true)}>
         commands
       </button>
       <button title="Dark or light (t)" onClick={() => setTheme(theme.value === "dark" ? "light" : "dark")}>

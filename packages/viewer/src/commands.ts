@@ -50,10 +50,11 @@ export const COMMANDS: readonly Command[] = [
   })),
   { title: "Copy a link to this picture", run: () => navigator.clipboard.writeText(location.href), when: () => location.hash !== "" },
   { title: "Back to the gallery", run: (_viewer, workspace) => workspace.close() },
+  { title: "All commands and keys", key: "?", run: (_viewer, { palette }) => (palette.value = true) },
   { title: "Dark or light", key: "t", run: () => setTheme(theme.value === "dark" ? "light" : "dark") },
 ];
 
-/** What opens the palette. */
+/** What opens the palette with Ctrl, whatever has the focus. */
 export const PALETTE_KEY = "p";
 
 /** The command of a key that was pressed; undefined for none, or where it means something to what has the focus. */

@@ -12,7 +12,7 @@ interface Choice {
 }
 
 /** Everything that can be done, by its words. */
-export function Palette({ workspace, close }: { readonly workspace: Workspace; readonly close: () => void }) {
+export function Palette({ workspace }: { readonly workspace: Workspace }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
@@ -26,7 +26,7 @@ export function Palette({ workspace, close }: { readonly workspace: Workspace; r
   };
   useEffect(() => document.getElementById(`choice-${chosen}`)?.scrollIntoView({ block: "nearest" }), [chosen, text]);
   return (
-    <dialog ref={dialog} class="palette" aria-label="Commands" onClose={close} onClick={(event) => event.target === dialog.current && dialog.current?.close()}>
+    <dialog ref={dialog} class="palette" aria-label="Commands" onClose={() => (workspace.palette.value = false)} onClick={(event) => event.target === dialog.current && dialog.current?.close()}>
       <input
         autofocus
         role="combobox"

@@ -1,4 +1,4 @@
-import { effect, signal } from "@preact/signals";
+import { effect, signal, type Signal } from "@preact/signals";
 import { Comparison } from "./comparison.js";
 import { formatLink, parseLink, RELEASE, type Link, type Selection } from "./link.js";
 import type { Gallery, Launch, Source } from "./protocol.js";
@@ -15,7 +15,9 @@ export class Workspace {
   readonly left: Viewer;
   readonly comparison = signal<Comparison | null>(null);
   /** The side that keys are for. */
-  readonly active: { value: Viewer };
+  readonly active: Signal<Viewer>;
+  /** Whether the palette of commands is open. */
+  readonly palette = signal(false);
   /** The other side while it is being made ready. */
   readonly coming = signal<Viewer | null>(null);
   private linkTimer: ReturnType<typeof setTimeout> | null = null;
