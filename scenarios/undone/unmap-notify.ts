@@ -10,9 +10,9 @@ const patch: UserPatch = {
   title: "the notifier call when reclaim unmaps a page",
   apply: (base) => ({
     rmap: {
-      *tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
+      *tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number, ignoreMlock?: boolean): MaySleep<boolean> {
         const silent: Kernel = { ...k, mmuNotifier: { ...k.mmuNotifier, invalidateRangeStart: nothing, invalidateRangeEnd: nothing } };
-        return yield* base.rmap.tryToUnmapOne(silent, folio, vma, vpn);
+        return yield* base.rmap.tryToUnmapOne(silent, folio, vma, vpn, ignoreMlock);
       },
     },
   }),

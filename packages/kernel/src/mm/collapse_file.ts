@@ -171,7 +171,7 @@ function* gatherLocked(k: Kernel, inode: ShmemInode, at: number, page: number, f
   m.touches(Op.PageCacheRead, inode.mapping.object(at));
   if (inode.mapping.at(at) !== page) return Scan.Truncated;
   if (!(yield* k.swap.folioIsolateLru(k, folio))) return Scan.DelPageLru;
-  if (memmap.folioMapcount(folio) > 0) yield* k.rmap.tryToUnmap(k, folio);
+  if (memmap.folioMapcount(folio) > 0) yield* k.rmap.tryToUnmap(k, folio, true);
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
   if (memmap.folioMapcount(folio) === 0 && memmap.refcount[folio] === k.rmap.expectedRefs(k, folio) + 1) return null;
   yield* k.vmscan.putbackFolios(k, [folio]);

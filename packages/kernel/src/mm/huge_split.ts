@@ -68,7 +68,7 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
   if (memmap.has(folio, PG.writeback) || memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio)) return failed(k, from);
   // What a file has is found there again by the next fault.
   if (anon) yield* k.rmap.tryToMigrate(k, folio, true);
-  else yield* k.rmap.tryToUnmap(k, folio);
+  else yield* k.rmap.tryToUnmap(k, folio, true);
   yield* k.tlbBatch.tryToUnmapFlush(k);
   const pieces = k.hugeSplit.splitPieces(k, folio, from, order, at, anon);
   const split = yield* k.hugeSplit.splitUnmapped(k, folio, pieces, isolated !== null);

@@ -396,23 +396,24 @@ export function* lockMissed(k: Kernel, folio: number, vma: Vma, vpn: number): At
 /**
  * Replaces every mapping of a folio in the swap cache by a swap entry, and clears those of a page of
  * a file. True when none is left.
- * The caller holds the folio lock.
+ * The caller holds the folio lock. With `ignoreMlock` (TTU_IGNORE_MLOCK) locked VMAs count as any other: for whoever keeps what
+ * is mapped in RAM, where the next fault finds it.
  */
-export function* tryToUnmap(k: Kernel, folio: number): MaySleep<boolean> {
+export function* tryToUnmap(k: Kernel, folio: number, ignoreMlock = false): MaySleep<boolean> {
   const { m } = k;
-  yield* k.rmap.rmapWalk(k, folio, k.rmap.tryToUnmapOne);
+  yield* k.rmap.rmapWalk(k, folio, (_k, _folio, vma, vpn) => k.rmap.tryToUnmapOne(k, folio, vma, vpn, ignoreMlock));
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   return m.memmap.folioMapcount(folio) === 0;
 }
 
 /**
  * One VMA's share of `tryToUnmap`. A device-exclusive entry is in no TLB, so nothing is flushed for
- * it: the notifier has told the device. What a locked VMA maps stays where it is.
+ * it: the notifier has told the device. What a locked VMA maps stays where it is, unless `ignoreMlock` says otherwise.
  */
-export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number): MaySleep<boolean> {
+export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number, ignoreMlock = false): MaySleep<boolean> {
   const range = k.rmap.folioNotifierRange(k, folio, vma, vpn);
   yield* k.mmuNotifier.invalidateRangeStart(k, range);
-  if ((vma.flags & VM.LOCKED) !== 0 && (yield* k.rmap.lockMissed(k, folio, vma, vpn))) {
+  if (!ignoreMlock && (vma.flags & VM.LOCKED) !== 0 && (yield* k.rmap.lockMissed(k, folio, vma, vpn))) {
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
     return false;
   }
@@ -427,6 +428,7 @@ export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number):
     }
     else yield* k.rmap.unmapOneOfFile(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
+  yield* drainLocked(k, vma);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   return true;
 }
