@@ -259,7 +259,8 @@ export function* releaseAll(k: Kernel, ctx: UserfaultfdCtx): MaySleep<void> {
     const vma = mm.vmas[i]!;
     if (vma.uffd !== ctx) continue;
     const merged = yield* k.userfaultfd.clearVma(k, vma, vma.startVpn, vma.endVpn);
-    i = mm.vmas.indexOf(merged);
+    // All of it: nothing had to be cut.
+    if (typeof merged !== "number") i = mm.vmas.indexOf(merged);
   }
   yield* k.memory.mmapWriteUnlock(k, mm);
   yield* k.fork.mmput(k, mm);
@@ -296,12 +297,9 @@ function vmasIn(mm: Mm, start: number, end: number): Vma[] {
   return mm.vmas.slice(from, to);
 }
 
-/** Whether a range begins and ends with whole huge pages, where it begins or ends among them. */
-function onHugePages(vmas: readonly Vma[], start: number, end: number): boolean {
-  const first = vmas[0]!;
-  const last = vmas.at(-1)!;
-  if (first.isHugetlb && start % hstateOf(first).pages !== 0) return false;
-  return !last.isHugetlb || end > last.endVpn || end % hstateOf(last).pages === 0;
+/** Whether it is huge pages that a page lies among, and it is not the first of one. */
+function withinHugePage(vma: Vma, vpn: number): boolean {
+  return vma.isHugetlb && vpn % hstateOf(vma).pages !== 0;
 }
 
 /** UFFDIO_REGISTER of a valid range of bytes; `flags` of VM_UFFD. 1 where there are huge pages among it, which can less; 0, or a negated errno. */
@@ -318,42 +316,38 @@ export function* register(k: Kernel, ctx: UserfaultfdCtx, start: number, len: nu
 export function* registerRange(k: Kernel, ctx: UserfaultfdCtx, start: number, end: number, flags: number): MaySleep<number> {
   const { mm } = ctx;
   const vmas = vmasIn(mm, start, end);
-  if (vmas.length === 0) return -Errno.EINVAL;
+  if (vmas.length === 0 || withinHugePage(vmas[0]!, start)) return -Errno.EINVAL;
   for (const vma of vmas) {
     if (!k.userfaultfd.canUserfault(k, vma, flags, ctx.has(UffdFeature.WP_ASYNC))) return -Errno.EINVAL;
     // What nobody may access is no different when it is let through.
     if ((flags & VM.UFFD_RWP) !== 0 && (vma.flags & VM_ACCESS) === 0) return -Errno.EINVAL;
     // What is filled in is written, whatever the VMA's permission is now.
     if ((vma.flags & VM.MAYWRITE) === 0) return -Errno.EPERM;
+    if (end <= vma.endVpn && withinHugePage(vma, end)) return -Errno.EINVAL;
     if (vma.uffd !== null && vma.uffd !== ctx) return -Errno.EBUSY;
     // Since 7.3: marks would be left of which nobody knows what they protect from.
     if ((vma.flags & VM_UFFD_PROTECTS & ~flags) !== 0) return -Errno.EBUSY;
   }
-  if (!onHugePages(vmas, start, end)) return -Errno.EINVAL;
   for (let vpn = start; vpn < end; ) {
     const vma = mm.vmas[mm.findVmaIndex(vpn)];
     if (vma === undefined || vma.startVpn >= end) break;
     const to = Math.min(end, vma.endVpn);
     if (vma.uffd !== ctx || (vma.flags & flags) !== flags) {
-      yield* k.userfaultfd.setVma(k, vma, Math.max(vpn, vma.startVpn), to, ctx, flags);
+      const part = yield* k.userfaultfd.setVma(k, vma, Math.max(vpn, vma.startVpn), to, ctx, flags);
+      if (typeof part === "number") return part;
     }
     vpn = to;
   }
   return vmas.some((vma) => vma.isHugetlb) ? 1 : 0;
 }
 
-/** Gives a part of a VMA a context and VM_UFFD flags; what covers the part then. */
-export function* setVma(k: Kernel, vma: Vma, start: number, end: number, ctx: UserfaultfdCtx | null, flags: number): MaySleep<Vma> {
-  const { mm } = vma;
-  const part = yield* k.mmap.isolateRange(k, mm, vma, start, end);
-  yield* k.memory.vmaStartWrite(k, part);
-  part.flags = (part.flags & ~VM_UFFD) | flags;
-  part.uffd = ctx;
-  return yield* k.mmap.mergeAround(k, mm, part);
+/** Gives a part of a VMA a context and VM_UFFD flags: what covers the part then, or a negated errno where it cannot be cut. */
+export function* setVma(k: Kernel, vma: Vma, start: number, end: number, uffd: UserfaultfdCtx | null, flags: number): MaySleep<Vma | number> {
+  return yield* k.vma.modifyVma(k, vma.mm, vma, start, end, { flags: (vma.flags & ~VM_UFFD) | flags, uffd });
 }
 
-/** A part of a VMA belongs to nobody any more, and has no protection of userfaultfd's. */
-export function* clearVma(k: Kernel, vma: Vma, start: number, end: number): MaySleep<Vma> {
+/** A part of a VMA belongs to nobody any more, and has no protection of userfaultfd's; as `setVma`. */
+export function* clearVma(k: Kernel, vma: Vma, start: number, end: number): MaySleep<Vma | number> {
   if ((vma.flags & VM_UFFD_PROTECTS) !== 0) yield* k.mprotect.changePteRange(k, vma, start, end, UffdWp.Resolve);
   return yield* k.userfaultfd.setVma(k, vma, start, end, null, 0);
 }
@@ -372,8 +366,7 @@ export function* unregister(k: Kernel, ctx: UserfaultfdCtx, start: number, len: 
 export function* unregisterRange(k: Kernel, ctx: UserfaultfdCtx, start: number, end: number): MaySleep<number> {
   const { mm } = ctx;
   const vmas = vmasIn(mm, start, end);
-  if (vmas.length === 0) return -Errno.EINVAL;
-  if (vmas[0]!.isHugetlb && start % hstateOf(vmas[0]!).pages !== 0) return -Errno.EINVAL;
+  if (vmas.length === 0 || withinHugePage(vmas[0]!, start)) return -Errno.EINVAL;
   for (const vma of vmas) {
     // Since 6.17 only by the userfaultfd that has it.
     if (vma.uffd !== null && vma.uffd !== ctx) return -Errno.EINVAL;
@@ -387,7 +380,8 @@ export function* unregisterRange(k: Kernel, ctx: UserfaultfdCtx, start: number, 
     if (vma.uffd !== null) {
       // Those find ordinary memory when they have waited for mmap_lock.
       if ((vma.flags & VM.UFFD_MISSING) !== 0) yield* k.userfaultfd.wakeUserfault(k, vma.uffd, from * 4096, (to - from) * 4096);
-      yield* k.userfaultfd.clearVma(k, vma, from, to);
+      const part = yield* k.userfaultfd.clearVma(k, vma, from, to);
+      if (typeof part === "number") return part;
     }
     vpn = to;
   }

@@ -140,7 +140,7 @@ export function* changeFlags(
     if (advice === Madv.HUGEPAGE) yield* k.khugepaged.khugepagedEnterVma(k, vma);
     return 0;
   }
-  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, flags);
+  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, { flags });
   // Of too many VMAs there may be fewer later.
   if (typeof part === "number") return part === -Errno.ENOMEM ? -Errno.EAGAIN : part;
   if (advice === Madv.HUGEPAGE) yield* k.khugepaged.khugepagedEnterVma(k, part);

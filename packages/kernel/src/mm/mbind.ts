@@ -85,7 +85,7 @@ export function* setPolicy(k: Kernel, mm: Mm, vma: Vma, start: number, end: numb
     if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
     inode.policy.set(vma.linearIndex(start), vma.linearIndex(end), policy);
   }
-  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, vma.flags, policy);
+  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, { policy });
   return typeof part === "number" ? part : 0;
 }
 

@@ -116,7 +116,7 @@ export function* applyVmaLockFlags(k: Kernel, mm: Mm, { start, end, wraps }: Pag
 export function* mlockFixup(k: Kernel, mm: Mm, vma: Vma, start: number, end: number, flags: number): MaySleep<number> {
   const old = vma.flags;
   if (flags === old || !k.mlock.vmaSupportsMlock(k, vma)) return 0;
-  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, flags);
+  const part = yield* k.vma.modifyVma(k, mm, vma, start, end, { flags });
   if (typeof part === "number") return part;
   const wasLocked = (old & VM.LOCKED) !== 0;
   const isLocked = (flags & VM.LOCKED) !== 0;

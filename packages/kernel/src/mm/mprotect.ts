@@ -97,7 +97,7 @@ export function* changeProtection(
         }
       } else if (vma.file === null && vma.anonVma === null) flags &= ~VM.ACCOUNT;
       if (k.hugetlbVma.maySplit(k, vma, vpn) !== 0 || k.hugetlbVma.maySplit(k, vma, stop) !== 0) return -Errno.EINVAL;
-      const part = yield* k.vma.modifyVma(k, mm, vma, vpn, stop, flags);
+      const part = yield* k.vma.modifyVma(k, mm, vma, vpn, stop, { flags });
       if (typeof part === "number") return part;
       yield* k.mprotect.changePteRange(k, part, vpn, stop);
       if ((old & (VM.WRITE | VM.SHARED | VM_LOCKED_MASK)) === VM.LOCKED && (access & VM.WRITE) !== 0) {

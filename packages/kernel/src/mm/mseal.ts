@@ -49,7 +49,7 @@ export function* seal(k: Kernel, mm: Mm, start: number, end: number): MaySleep<n
     const vma = mm.vmaAt(vpn)!;
     const to = Math.min(end, vma.endVpn);
     if ((vma.flags & VM.SEALED) === 0) {
-      const part = yield* k.vma.modifyVma(k, mm, vma, vpn, to, vma.flags | VM.SEALED);
+      const part = yield* k.vma.modifyVma(k, mm, vma, vpn, to, { flags: vma.flags | VM.SEALED });
       if (typeof part === "number") return part;
     }
     vpn = to;
