@@ -33,6 +33,7 @@ const UNLIMITED = 0xffff;
 /** Below the first page, where stacks grow to. */
 const BELOW = 12;
 const PROT_GROWSDOWN = 0x1000000;
+const PAGE_SIZE = 4096;
 const PUNCH = FallocFl.PUNCH_HOLE | FallocFl.KEEP_SIZE;
 
 const WEIGHTS: Readonly<Record<Kind, number>> = {
@@ -46,6 +47,21 @@ const RARE: Readonly<Partial<Record<Kind, number>>> = { mseal: 8, limit: 8 };
 
 /** What makes nothing interesting by being left out. */
 const ALWAYS: readonly Kind[] = ["map", "store", "load"];
+
+/** Bytes that a processor reads, at the most, before it writes the first of them, when the kernel copies for user space. */
+const READ_AHEAD = 64;
+
+/**
+ * Bytes of a file may come from its own page by way of a mapping, or go to it. Where they would go to just ahead of
+ * where they come from, they go 64 bytes further.
+ */
+function notJustAhead(kind: "writefrom" | "readinto", args: Record<string, number>): Record<string, number> {
+  const { past = 0, within = 0 } = args;
+  const ahead = ((kind === "writefrom" ? past - within : within - past) + PAGE_SIZE) % PAGE_SIZE;
+  if (ahead === 0 || ahead >= READ_AHEAD) return args;
+  const name = kind === "writefrom" ? "past" : "within";
+  return { ...args, [name]: ((args[name] ?? 0) + READ_AHEAD) % PAGE_SIZE };
+}
 
 /** The operations that a seed stands for. */
 export function generate(seed: number, length: number): Operation[] {
@@ -220,7 +236,7 @@ class Generator {
         return { file: this.file(), ...this.stretch(), ...this.oddStretch() };
       case "writefrom":
       case "readinto":
-        return { ...range, pages: Math.min(range.pages, 8), file: this.file(), offset: this.stretch().offset, past: this.oneIn(2) ? this.below(4096) : 0, ...(this.oneIn(2) ? { within: this.below(4096) } : {}) };
+        return notJustAhead(kind, { ...range, pages: Math.min(range.pages, 8), file: this.file(), offset: this.stretch().offset, past: this.oneIn(2) ? this.below(4096) : 0, ...(this.oneIn(2) ? { within: this.below(4096) } : {}) });
       case "truncate":
         return { file: this.file(), pages: this.stretch().offset + this.below(2), longer: this.oneIn(3) ? this.below(4096) : 0, ...(this.oneIn(20) ? this.odd() : {}) };
       case "fallocate":

@@ -20,6 +20,7 @@ export const LEFT_OUT: readonly { readonly what: string; readonly reason: string
   { what: "UFFDIO_REGISTER without UFFDIO_REGISTER_MODE_WP of what has been registered with it", reason: "since 7.3 it answers EBUSY; hosts are older" },
   { what: "process_vm_readv(), process_vm_writev() and MADV_POPULATE_READ where 2 MiB are mapped as one", reason: "x86_64 notes in such an entry that it was used only when it was written through" },
   { what: "process_vm_readv() within a page, over what it has yet to read", reason: "how many bytes are read ahead depends on the processor" },
+  { what: "read() and write() of a page of a file to or from itself, less than 64 bytes ahead", reason: "how many bytes are read before the first of them is written depends on the processor" },
   { what: "MADV_GUARD_INSTALL where files and a userfaultfd are", reason: "over a mark of write protection in a mapping of a file Linux 6.18 tries again for ever" },
   { what: "clear_refs of accessed bits", reason: "it flushes no TLB, and what a CPU has still cached sets no bit" },
   { what: "MADV_HWPOISON and MADV_SOFT_OFFLINE", reason: "the host would lose the memory" },

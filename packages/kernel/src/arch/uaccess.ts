@@ -1,8 +1,9 @@
 /**
  * @linux include/linux/uaccess.h
  * @omits Accesses go page by page in atomic steps; an access that crosses a page is two.
- * @own accessFrame, accessFrameAtomic, atomicUser32, cachedFrame, cmpxchgUser32, copyFromUserAtomic,
- *   copyFromUserPart, copyToUserPart, getUser32, getUser64, keepsTranslation, putUser32, putUser64, translate
+ * @omits Copies load no byte before the last is stored, where processors load up to 64.
+ * @own accessFrame, accessFrameAtomic, atomicUser32, cachedFrame, cmpxchgUser32, copyFrameToUser,
+ *   copyFromUserAtomic, copyFromUserPart, copyToUserPart, getUser32, getUser64, keepsTranslation, putUser32, putUser64, translate
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
@@ -136,20 +137,37 @@ export function* copyFromUserPart(k: Kernel, addr: number, into: Uint8Array): Ma
   return into.length;
 }
 
-/** Copies what can be read without a fault, at once; how many bytes that were. */
-export function* copyFromUserAtomic(k: Kernel, addr: number, into: Uint8Array): Atomic<number> {
-  const { ram } = k.m;
-  if (addr < 0 || addr + into.length > USER_END) return 0;
-  for (let done = 0; done < into.length; ) {
-    const offset = (addr + done) % 4096;
-    const n = Math.min(4096 - offset, into.length - done);
-    const frame = yield* k.uaccess.accessFrameAtomic(k, addr + done, Access.Read);
-    if (frame === NO_PAGE) return done;
-    const start = frame * 4096 + offset;
-    into.set(ram.bytes.subarray(start, start + n), done);
+/**
+ * Copies bytes of a frame into the current task's memory; how many could be. Byte after byte: where the page that is written
+ * is the one that is read, and lies ahead in it, what has been written is read in its turn.
+ */
+export function* copyFrameToUser(k: Kernel, addr: number, page: number, offset: number, length: number): MaySleep<number> {
+  const { m } = k;
+  if (addr < 0 || addr + length > USER_END) return 0;
+  for (let done = 0; done < length; ) {
+    const n = Math.min(4096 - ((addr + done) % 4096), length - done);
+    const frame = yield* k.uaccess.accessFrame(k, addr + done, Access.Write);
+    if (typeof frame !== "number") return done;
+    m.touches(Op.FrameRead, page);
+    m.ram.copyForward(frame * 4096 + ((addr + done) % 4096), page * 4096 + offset + done, n);
     done += n;
   }
-  return into.length;
+  return length;
+}
+
+/** Copies into a frame what of the current task's memory can be read without a fault, byte after byte as well; how many bytes that were. */
+export function* copyFromUserAtomic(k: Kernel, addr: number, page: number, offset: number, length: number): Atomic<number> {
+  const { m } = k;
+  if (addr < 0 || addr + length > USER_END) return 0;
+  for (let done = 0; done < length; ) {
+    const n = Math.min(4096 - ((addr + done) % 4096), length - done);
+    const frame = yield* k.uaccess.accessFrameAtomic(k, addr + done, Access.Read);
+    if (frame === NO_PAGE) return done;
+    m.touches(Op.FrameWrite, page);
+    m.ram.copyForward(page * 4096 + offset + done, frame * 4096 + ((addr + done) % 4096), n);
+    done += n;
+  }
+  return length;
 }
 
 /** Touches each page of a range to read it; whether the first was there. */

@@ -37,6 +37,13 @@ export class FrameMemory {
     this.words.copyWithin(to << 10, from << 10, (from + 1) << 10);
   }
 
+  /** Copies bytes, by their addresses, one after the other: where they overlap and `to` lies ahead, what was written is read again. */
+  copyForward(to: number, from: number, length: number): void {
+    const period = to - from;
+    if (period <= 0 || period >= length) this.bytes.copyWithin(to, from, from + length);
+    else for (let done = 0; done < length; done += period) this.bytes.copyWithin(to + done, from, from + Math.min(period, length - done));
+  }
+
   /** The bytes of one frame, as a live view. */
   frame(frame: number): Uint8Array {
     return this.bytes.subarray(frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);

@@ -153,7 +153,7 @@ function* readPages(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos
     const page = typeof found === "number" ? NO_PAGE : found.page;
     const folio = page === NO_PAGE ? NO_PAGE : m.memmap.folioOf(page);
     const offset = pos % PAGE_SIZE;
-    const bytes = new Uint8Array(Math.min(left, PAGE_SIZE - offset));
+    const length = Math.min(left, PAGE_SIZE - offset);
     if (folio !== NO_PAGE) {
       yield* k.folioLock.folioUnlock(k, folio);
       if (m.memmap.has(page, PG.hwpoison)) {
@@ -164,15 +164,15 @@ function* readPages(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos
       // Who reads on from within a folio has been counted at its beginning.
       if (offset === 0 && page === folio) yield* k.swap.folioMarkAccessed(k, folio);
       if (m.point(Op.FrameRead, page)) yield SWITCH;
-      bytes.set(m.ram.frame(page).subarray(offset, offset + bytes.length));
     }
-    let copied = bytes.length;
-    if (into instanceof Uint8Array) into.set(bytes, done);
-    else copied = yield* k.uaccess.copyToUserPart(k, into.address + done, bytes);
+    let copied = length;
+    if (into instanceof Uint8Array) into.set(folio === NO_PAGE ? new Uint8Array(length) : m.ram.frame(page).subarray(offset, offset + length), done);
+    else if (folio === NO_PAGE) copied = yield* k.uaccess.copyToUserPart(k, into.address + done, new Uint8Array(length));
+    else copied = yield* k.uaccess.copyFrameToUser(k, into.address + done, page, offset, length);
     if (folio !== NO_PAGE) yield* k.swap.folioPut(k, folio, "read");
     done += copied;
     pos += copied;
-    if (copied < bytes.length) error = -Errno.EFAULT;
+    if (copied < length) error = -Errno.EFAULT;
     yield* m.sched.condResched();
   }
   inode.atimeNs = m.now();
@@ -212,10 +212,9 @@ function* writePages(k: Kernel, file: OpenFile, from: Uint8Array | UserBytes, po
       break;
     }
     const folio = m.memmap.folioOf(found.page);
-    const bytes = from instanceof Uint8Array ? from.subarray(done, done + n) : new Uint8Array(n);
-    const copied = from instanceof Uint8Array ? n : yield* k.uaccess.copyFromUserAtomic(k, from.address + done, bytes);
     if (m.point(Op.FrameWrite, found.page)) yield SWITCH;
-    m.ram.frame(found.page).set(bytes.subarray(0, copied), offset);
+    if (from instanceof Uint8Array) m.ram.frame(found.page).set(from.subarray(done, done + n), offset);
+    const copied = from instanceof Uint8Array ? n : yield* k.uaccess.copyFromUserAtomic(k, from.address + done, found.page, offset, n);
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
     m.memmap.set(folio, PG.dirty);
     done += copied;
