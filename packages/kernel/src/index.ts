@@ -28,6 +28,7 @@ export { addSeals, MfdFlag, memfdCreate, truncateShmem } from "./mm/shmem_file.j
 export { Seal, ShmemInode } from "./mm/shmem_inode.js";
 export { FaultFlag, VmFault } from "./mm/fault_flags.js";
 export { BatchKind } from "./mm/folio_batch.js";
+export { Hold } from "./mm/ref_tracker.js";
 export { FrameMemory, PAGE_SHIFT, PAGE_SIZE } from "./mm/frame_memory.js";
 export { FollFlag } from "./mm/gup_flags.js";
 export { Gfp, gfpText } from "./mm/gfp.js";

@@ -7,6 +7,7 @@ export { type TraceFinding } from "./finding.js";
 export { StepCounter } from "./step_counter.js";
 export { FORMAT, type TraceEnd, type TraceHead } from "./head.js";
 export { FULL_EVERY, KeyframeTaker, type Keyframe, type MemoryState, type MirrorState, type MmState, type SectionState, type TaskState, type VmaState } from "./keyframe.js";
+export type { BatchState, BlockState, HoldState, MemcgState, PagemapState, PhysicalState, ZoneState } from "./physical.js";
 export { AS_THE_RUN_GROWS, EVERY_EVENT, KeyframingWriter, type KeyframeSpacing } from "./keyframing.js";
 export { readTrace, Trace, type KeyframeInfo } from "./reader.js";
 export { TraceWriter, type TraceOutput } from "./writer.js";

@@ -1,6 +1,8 @@
 import type { Machine } from "@faultline/kernel";
 import { DamageError } from "./codec.js";
 import { parseObject } from "./head.js";
+import { isPhysical, physicalOf, physicalTables, type PhysicalState } from "./physical.js";
+import { isShaped } from "./shapes.js";
 
 /*
  * The state of a machine at one moment of its trace, so that a viewer can begin there. It is tables
@@ -80,10 +82,12 @@ export interface Keyframe {
   readonly tasks: readonly TaskState[];
   readonly memory: MemoryState;
   readonly mirrors: readonly MirrorState[];
+  /** Zones, blocks, who holds what; null in recordings of versions that did not write it, whose keyframes lack its tables, too. */
+  readonly physical: PhysicalState | null;
   /**
    * `memmap.NAME`: a column of the memmap. `pageTables`: pairs of words (see arch/pgtable). `swap.count`:
    * users of each slot. `device.DEVICE.mm.MM.NOTIFIER`: pairs of virtual page number and
-   * page << 2 | atomic << 1 | write.
+   * page << 2 | atomic << 1 | write. Those of `physicalTables`.
    */
   readonly tables: ReadonlyMap<string, Uint8Array>;
 }
@@ -96,6 +100,7 @@ interface Description {
   readonly tasks: readonly TaskState[];
   readonly memory: MemoryState;
   readonly mirrors: readonly MirrorState[];
+  readonly physical?: PhysicalState;
   /** Name and size in bytes of each table. */
   readonly tables: readonly (readonly [string, number])[];
 }
@@ -134,6 +139,7 @@ export class KeyframeTaker {
       })),
       memory: memoryOf(m),
       mirrors: m.mirrors.map(({ device, mm, notifier }) => ({ device: device.id, name: device.name, mm: mm.id, notifier: notifier.id })),
+      physical: physicalOf(m),
       tables: tables.map(([name, table]) => [name, table.byteLength]),
     };
     const json = new TextEncoder().encode(JSON.stringify(description));
@@ -171,6 +177,7 @@ function* tablesOf(m: Machine): Generator<[string, Table]> {
   for (const name of COLUMNS) yield [`memmap.${name}`, m.memmap[name].subarray(0, pages)];
   yield ["pageTables", m.pt.words];
   yield ["swap.count", m.swap.count];
+  yield* physicalTables(m, pages);
   for (const { device, mm, notifier, table } of m.mirrors) {
     const words = new Uint32Array(table.size * 2);
     let i = 0;
@@ -232,8 +239,8 @@ export function applyKeyframe(before: Keyframe | null, bytes: Uint8Array): Keyfr
     }
     tables.set(name, table);
   }
-  const { full, time, mms, tasks, memory, mirrors } = description;
-  return { full, time, mms, tasks, memory, mirrors, tables };
+  const { full, time, mms, tasks, memory, mirrors, physical = null } = description;
+  return { full, time, mms, tasks, memory, mirrors, physical, tables };
 }
 
 /** Bytes that the tables of one keyframe may have together: those of a machine of 4 GiB, and devices. */
@@ -252,27 +259,13 @@ function descriptionOf(text: string): Description {
     isShaped([json["memory"]], { zeroPage: "number" }) &&
     isShaped((json["memory"] as Record<string, unknown>)["sections"], { kind: "string", page: "number", pfn: "number", pages: "number" }) &&
     isShaped(json["mirrors"], { device: "number", name: "string", mm: "number", notifier: "number" }) &&
+    (json["physical"] === undefined || isPhysical(json["physical"])) &&
     Array.isArray(tables) &&
     tables.every((entry: unknown) => Array.isArray(entry) && typeof entry[0] === "string" && Number.isInteger(entry[1]) && (entry[1] as number) >= 0);
   if (!ok) throw new DamageError("a keyframe that is none");
   const description = json as unknown as Description;
   if (description.tables.reduce((sum, [, size]) => sum + size, 0) > TABLE_BYTES_MAX) throw new DamageError("a keyframe that is too large");
   return description;
-}
-
-type Shape = Readonly<Record<string, "number" | "string" | "numbers">>;
-
-/** Whether a value is an array of objects which have these properties. */
-function isShaped(value: unknown, shape: Shape): boolean {
-  const isOf = (property: unknown, kind: Shape[string]): boolean =>
-    kind === "string" ? typeof property === "string" : kind === "number" ? Number.isSafeInteger(property) : Array.isArray(property) && property.every(Number.isSafeInteger);
-  return (
-    Array.isArray(value) &&
-    value.every((item: unknown) => {
-      if (typeof item !== "object" || item === null) return false;
-      return Object.entries(shape).every(([name, kind]) => isOf((item as Record<string, unknown>)[name], kind));
-    })
-  );
 }
 
 function word(value: number): Uint8Array {

@@ -25,6 +25,17 @@ function recorded(spacing: KeyframeSpacing, seen: (event: number, words: Uint32A
   return { trace, pfn: linux.m.memmap.pageToPfn(0) };
 }
 
+/** A keyframe as a trace gives it back. */
+function applied(bytes: Uint8Array): Keyframe {
+  const parts: Uint8Array[] = [];
+  const writer = new TraceWriter({ write: (part) => parts.push(part.slice()) }, HEAD);
+  writer.keyframe(bytes, 0);
+  writer.end("exited", 0);
+  const keyframe = (readTrace(Buffer.concat(parts)) as Trace).keyframe(0);
+  if (typeof keyframe === "string") throw new Error(keyframe);
+  return keyframe;
+}
+
 describe("keyframes within a run", () => {
   test("lie further and further apart, and no further than wanted", () => {
     const { trace } = recorded({ first: 2, each: 3, last: 8 });
@@ -45,6 +56,36 @@ describe("keyframes within a run", () => {
       expect(Buffer.compare(tables.get("pageTables")!, new Uint8Array(words.get(events)!.buffer)), `after event ${events}`).toBe(0);
       expect(memory.sections[0]).toMatchObject({ kind: "ram", page: 0, pfn });
     }
+  });
+
+  test("have physical memory: zones that add up, every page of them, and who holds what", () => {
+    const linux = guest("hello");
+    linux.runFor(200);
+    const { m } = linux;
+    const keyframe = applied(new KeyframeTaker(m).take());
+    const { zones, blocks, batches, holds, memcgs, pagemaps } = keyframe.physical!;
+    expect(zones.map(({ name }) => name)).toEqual(["DMA32"]);
+    expect(zones[0]).toMatchObject({ node: 0, start: 0, end: m.memmap.ramPages, managed: m.zones.totalPages(), free: m.zones.freePages(), pcp: m.zones.pcpPages() });
+    expect(zones[0]!.min).toBeLessThan(zones[0]!.low);
+    expect(blocks.reduce((sum, { pages }) => sum + pages, 0)).toBe(m.memmap.ramPages);
+    expect(blocks[0]).toMatchObject({ id: m.memmap.pageToPfn(0) >>> 15, state: "online", zone: "DMA32" });
+    const batched = batches.reduce((sum, { folios }) => sum + folios.length, 0);
+    expect(batched).toBeGreaterThan(0);
+    for (const { folios } of batches) for (const folio of folios) expect(m.batches.references(folio)).toBeGreaterThan(0);
+    // Who holds references is known while checking only.
+    expect(holds).toBeNull();
+    expect(memcgs[0]).toEqual({ id: 1, path: "/" });
+    expect(pagemaps).toEqual([]);
+    expect(keyframe.tables.get("pcp")!.byteLength).toBe(4 * m.zones.pcpPages());
+  });
+
+  test("of a version that wrote nothing of physical memory are read", () => {
+    const bytes = Buffer.from(new KeyframeTaker(guest("hello").m).take());
+    bytes.write('"physicax":', bytes.indexOf('"physical":'));
+    expect(applied(bytes)).toMatchObject({ physical: null, time: 0 });
+    const wrong = Buffer.from(new KeyframeTaker(guest("hello").m).take());
+    wrong.write('"hugeZerp":', wrong.indexOf('"hugeZero":'));
+    expect(() => applied(wrong)).toThrow("a keyframe that is none");
   });
 
   test("whose description is not one are refused", () => {

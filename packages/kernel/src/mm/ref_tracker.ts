@@ -88,6 +88,11 @@ export class RefTracker {
     return this.pageOf.flatMap((held, i) => (held === page ? [describe(this.taskOf[i]!, this.siteOf[i]!)] : []));
   }
 
+  /** Every reference that is held, and by whom; null for an open file. */
+  *all(): Generator<{ readonly page: number; readonly task: Task | null; readonly site: string; readonly hold: Hold }, void, void> {
+    for (let i = 0; i < this.pageOf.length; i++) yield { page: this.pageOf[i]!, task: this.taskOf[i]!, site: this.siteOf[i]!, hold: this.holdOf[i]! };
+  }
+
   get empty(): boolean {
     return this.pageOf.length === 0;
   }
