@@ -88,7 +88,7 @@ describe("the viewer", () => {
     await page.keyboard.press("ArrowRight");
     await expect.poll(() => text("walk-kind")).toMatch(/^X 0x[0-9a-f]+000 device-exclusive$/);
     expect(await text("walk-mirror")).toMatch(/^hmm_dmirror0\s+atomic → pfn 0x/);
-    expect(await text("folio")).toMatch(/1 device-exclusive entry of mm 1 at 0x/);
+    expect(await text("walk-folio")).toMatch(/^folio pfn 0x80[0-9a-f]{3} order 0, refcount 1, mapcount 1/);
     await page.keyboard.press("]");
     await expect.poll(() => text("step")).not.toMatch(/^step 1 of/);
     await expect.poll(() => page.locator("[aria-current=step]").innerText()).toMatch(/page_fault_kernel address=0x3ff7fff000/);

@@ -55,7 +55,7 @@ export { NotifyEvent, type IntervalNotifier, type MmuNotifier, type MmuNotifierO
 export type { MmuGather } from "./mm/mmu_gather.js";
 export { Prot } from "./mm/mprotect.js";
 export { Mremap } from "./mm/mremap.js";
-export { MAPPING_ANON, Memmap, NO_PAGE, PG, type DeviceMemory } from "./mm/page.js";
+export { GUP_PIN_COUNTING_BIAS, MAPPING_ANON, Memmap, NO_PAGE, PG, type DeviceMemory } from "./mm/page.js";
 export { startSwapDisk, SwapDisk } from "./mm/page_io.js";
 export type { SavedSlots } from "./mm/swap_device.js";
 export { Fill, type FillRequest } from "./mm/uffd_fill.js";

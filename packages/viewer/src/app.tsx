@@ -1,6 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { commandOf, PALETTE_KEY } from "./commands.js";
 import { CompareButton, ComparePage } from "./compare_page.js";
+import { Explanations } from "./core/explain.js";
 import { setTheme, theme } from "./core/theme.js";
 import type { Viewer } from "./core/viewer.js";
 import type { Workspace } from "./core/workspace.js";
@@ -50,6 +51,7 @@ export function App({ workspace }: { readonly workspace: Workspace }) {
         <ComparePage workspace={workspace} comparison={comparison} />
       )}
       <Status workspace={workspace} />
+      <Explanations viewer={left} />
       {palette.value ? <Palette workspace={workspace} /> : null}
     </>
   );

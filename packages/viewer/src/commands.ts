@@ -1,3 +1,4 @@
+import { openDocumentation } from "./core/explain.js";
 import { setTheme, theme } from "./core/theme.js";
 import type { Viewer } from "./core/viewer.js";
 import type { Workspace } from "./core/workspace.js";
@@ -33,6 +34,19 @@ export const COMMANDS: readonly Command[] = [
   { title: "Play or pause", key: " ", shown: "space", run: (viewer) => viewer.togglePlay() },
   { title: "Earlier event of the selected page", key: "[", run: (viewer) => viewer.nextTouching(false) },
   { title: "Later event of the selected page", key: "]", run: (viewer) => viewer.nextTouching(true) },
+  { title: "Earlier event of the followed folio", key: "{", run: (viewer) => viewer.follow.nextOnFolio(false) },
+  { title: "Later event of the followed folio", key: "}", run: (viewer) => viewer.follow.nextOnFolio(true) },
+  { title: "Earlier event of the followed lock", key: ",", run: (viewer) => viewer.follow.nextOnLock(false) },
+  { title: "Later event of the followed lock", key: ".", run: (viewer) => viewer.follow.nextOnLock(true) },
+  { title: "Follow the folio of this event", key: "o", run: (viewer) => viewer.follow.selectAbout(viewer.step.value, "folio") },
+  { title: "Follow the lock of this event", key: "l", run: (viewer) => viewer.follow.selectAbout(viewer.step.value, "lock") },
+  {
+    title: "Documentation of what is explained",
+    key: "?",
+    run: (viewer) => {
+      if (!openDocumentation()) viewer.error.value = "nothing is explained here: point to something, or go there by the tab key";
+    },
+  },
   { title: "Next match of the search", key: "n", run: (viewer) => viewer.search(viewer.query.value, true) },
   { title: "Previous match of the search", key: "N", run: (viewer) => viewer.search(viewer.query.value, false) },
   { title: "Search events", key: "/", run: () => document.querySelector<HTMLElement>(".search")?.focus() },

@@ -3,11 +3,14 @@ import { PanelContext } from "./core/panel.js";
 import type { Viewer } from "./core/viewer.js";
 import { addressSpaceView } from "./views/address_space.js";
 import { eventsView, outputView, raceView } from "./views/events.js";
+import { folioView } from "./views/folio.js";
+import { historyView } from "./views/history.js";
+import { memoryView } from "./views/memory.js";
 import { timelineView } from "./views/timeline.js";
 import { walkView } from "./views/walk.js";
 
 /** Every view, in the order of the window; its place here, from 1, is the key that shows it. */
-export const VIEWS: readonly View[] = [timelineView, addressSpaceView, walkView, eventsView, raceView, outputView];
+export const VIEWS: readonly View[] = [timelineView, addressSpaceView, memoryView, walkView, folioView, eventsView, historyView, raceView, outputView];
 
 /** A part of the window, and the views that share it. */
 interface Panel {

@@ -26,7 +26,8 @@ export interface CanvasProps {
   readonly describedBy?: string;
   readonly testId?: string;
   readonly onPoint?: (place: Place, event: PointerEvent) => void;
-  readonly onHover?: (place: Place | null) => void;
+  /** `event` says where of the window the pointer is. */
+  readonly onHover?: (place: Place | null, event: PointerEvent) => void;
   readonly onWheel?: (event: WheelEvent, place: Place) => boolean;
   readonly onKey?: (event: KeyboardEvent) => boolean;
   /** A part [from, to) of the content that is to be visible. */
@@ -94,9 +95,9 @@ export function Canvas({ paint, contentHeight, label, describedBy, testId, onPoi
         }}
         onPointerMove={(event) => {
           if (event.buttons === 1) onPoint?.(placeOf(event), event);
-          onHover?.(placeOf(event));
+          onHover?.(placeOf(event), event);
         }}
-        onPointerLeave={() => onHover?.(null)}
+        onPointerLeave={(event) => onHover?.(null, event)}
         onKeyDown={(event) => {
           if (onKey?.(event) !== true) return;
           event.preventDefault();

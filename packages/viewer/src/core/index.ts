@@ -6,12 +6,17 @@ export { Canvas, type CanvasProps, type Paper, type Place } from "./canvas.js";
 export { useAnswer } from "./answer.js";
 export { kindsAt } from "./differences.js";
 export { countUpTo } from "./correspondence.js";
+export { explainAt, explains } from "./explain.js";
+export { lockWords } from "./follow.js";
+export type { FolioView, HistoryKind, HistoryRow, HistoryView, HolderView, LockRef, MemoryView, RegionView, ZoneView } from "./folio_protocol.js";
 export { address, duration, parseAddress, size } from "./format.js";
 export { Kind, KINDS, type KindInfo } from "./kinds.js";
 export type { Selection } from "./link.js";
+export { cellAtPlace, cellsOf, drawMemory, foundAt, foundWords, memoryLayout, moved, revealed, type Found } from "./memory_map.js";
+export { PageMark, PageUse, SlotUse, USES, type Use } from "./page_use.js";
 export { Title } from "./panel.js";
 export { MirrorBit } from "./protocol.js";
-export type { BitView, EventRow, FolioView, Lane, LevelView, MirrorView, SpanKind, SpanRow, SpaceView, TimelineData, TraceInfo, VmaView, WalkView } from "./protocol.js";
+export type { BitView, EventRow, Lane, LevelView, MirrorView, SpanKind, SpanRow, SpaceView, TimelineData, TraceInfo, VmaView, WalkView } from "./protocol.js";
 export type { Moment, Range, Viewer } from "./viewer.js";
 
 /** Parts of the window. The views of one share it, one shown at a time. */

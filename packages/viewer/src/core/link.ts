@@ -1,3 +1,4 @@
+import type { LockRef } from "./folio_protocol.js";
 import type { Source } from "./protocol.js";
 
 /** A page of an address space. */
@@ -6,11 +7,18 @@ export interface Selection {
   readonly vpn: number;
 }
 
+/** What stays selected while one steps: the pfn of a folio, and a lock. */
+export interface Followed {
+  readonly folio: number | null;
+  readonly lock: LockRef | null;
+}
+
 /** All that a link holds. Never a user's code, and no file. */
 export interface Link {
   readonly source: Source | null;
   readonly step: number | null;
   readonly selection: Selection | null;
+  readonly followed: Followed;
   /** What it is compared with. */
   readonly other: Source | null;
 }
@@ -27,14 +35,16 @@ export function parseLink(hash: string): Link {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
   const step = wholeNumber(words.get("step"), 2 ** 32);
   const other = words.get("with");
-  return { source: sourceOf(words), step, selection: selectionOf(words.get("sel")), other: other === null ? null : sourceOf(new URLSearchParams(other)) };
+  return { source: sourceOf(words), step, selection: selectionOf(words.get("sel")), followed: { folio: pfnOf(words.get("folio")), lock: lockOf(words.get("lock")) }, other: other === null ? null : sourceOf(new URLSearchParams(other)) };
 }
 
-export function formatLink({ source, step, selection, other }: Link): string {
+export function formatLink({ source, step, selection, followed: { folio, lock }, other }: Link): string {
   const words = wordsOf(source);
   if (words === null) return "";
   if (step !== null) words.set("step", String(step));
   if (selection !== null) words.set("sel", `${selection.mm}:0x${(selection.vpn * 4096).toString(16)}`);
+  if (folio !== null) words.set("folio", `0x${folio.toString(16)}`);
+  if (lock !== null) words.set("lock", lock.kind === "folio" ? `folio:0x${lock.pfn.toString(16)}` : lock.kind === "mmap_lock" ? `mmap_lock:${lock.mm}` : `${lock.name}:${lock.id}`);
   const beside = wordsOf(other);
   if (beside !== null) words.set("with", readable(beside));
   return `#${readable(words)}`;
@@ -77,6 +87,18 @@ function selectionOf(text: string | null): Selection | null {
   if (match === null) return null;
   const vpn = Math.floor(parseInt(match[2]!, 16) / 4096);
   return vpn < VPN_END ? { mm: Number(match[1]), vpn } : null;
+}
+
+function pfnOf(text: string | null): number | null {
+  const match = /^0x([0-9a-f]{1,10})$/.exec(text ?? "");
+  return match === null ? null : parseInt(match[1]!, 16);
+}
+
+function lockOf(text: string | null): LockRef | null {
+  const [, name, number] = /^(\w{1,40}):(0x[0-9a-f]{1,10}|\d{1,10})$/.exec(text ?? "") ?? [];
+  if (name === undefined) return null;
+  if (name === "folio") return { kind: "folio", pfn: Number(number) };
+  return name === "mmap_lock" ? { kind: "mmap_lock", mm: Number(number) } : { kind: "lock", id: Number(number), name };
 }
 
 function wholeNumber(text: string | null, max: number): number | null {

@@ -1,4 +1,5 @@
 import type { TraceFinding } from "@faultline/trace";
+import type { FolioRequests } from "./folio_protocol.js";
 
 /* What the page and its worker say to each other. Everything is data: names out of traces are text. */
 
@@ -87,7 +88,8 @@ export interface EventRow {
   readonly task: string;
   readonly name: string;
   readonly text: string;
-  readonly doc: string;
+  /** By which core/docs.ts explains it. */
+  readonly explain: string;
 }
 
 /** How far a state can be relied on. */
@@ -143,7 +145,6 @@ export interface SpaceView {
 export interface BitView {
   readonly name: string;
   readonly set: boolean;
-  readonly doc: string;
 }
 
 export interface LevelView {
@@ -157,23 +158,6 @@ export interface LevelView {
   readonly bits: readonly BitView[];
 }
 
-export interface FolioView {
-  readonly pfn: number;
-  readonly where: string;
-  readonly order: number;
-  readonly refcount: number;
-  readonly mapcount: number;
-  readonly flags: readonly string[];
-  readonly mapping: string;
-  readonly memcg: number;
-  /** Who maps it or refers to it. */
-  readonly holders: readonly { readonly who: string; readonly references: number }[];
-  /** References that nothing in the trace accounts for. */
-  readonly others: number;
-  /** The counts are as old as this many events. */
-  readonly age: number;
-}
-
 export interface WalkView {
   readonly mm: number;
   readonly vpn: number;
@@ -181,7 +165,8 @@ export interface WalkView {
   readonly kind: number;
   readonly vma: string;
   readonly levels: readonly LevelView[];
-  readonly folio: FolioView | null;
+  /** The page that it names, and counts of its folio, which are those of the keyframe. */
+  readonly folio: { readonly pfn: number; readonly order: number; readonly refcount: number; readonly mapcount: number } | null;
   readonly mirrors: readonly { readonly name: string; readonly words: string; readonly disagrees: boolean }[];
 }
 
@@ -215,7 +200,7 @@ export interface Pairs {
 }
 
 /** What the page may ask, and what it gets. */
-export interface Requests {
+export interface Requests extends FolioRequests {
   gallery: { ask: null; answer: Gallery };
   open: { ask: Source; answer: { readonly info: TraceInfo; readonly timeline: TimelineData } };
   spaces: { ask: { readonly step: number }; answer: SpaceList };

@@ -1,6 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Client } from "./client.js";
-import type { Selection } from "./link.js";
+import { Follow } from "./follow.js";
+import type { Followed, Selection } from "./link.js";
 import type { EventRow, RequestName, Requests, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
 
 /** A part of the timeline, in steps: [from, to), fractions of steps among them. */
@@ -29,6 +30,8 @@ export interface Peer {
 
 const EVENTS_BEFORE = 60;
 const EVENTS_SHOWN = 160;
+/** What is followed in a trace that no link leads into. */
+export const NOTHING: Followed = { folio: null, lock: null };
 /** Steps that are visible at least. */
 const RANGE_MIN = 8;
 /** Milliseconds between two steps while playing. */
@@ -42,6 +45,8 @@ export class Viewer {
   readonly step = signal(0);
   readonly range = signal<Range>({ from: 0, to: 1 });
   readonly selection = signal<Selection | null>(null);
+  /** The folio and the lock that are followed. */
+  readonly follow = new Follow(this);
   /** Which address space is shown: that of the selection, or the first. */
   readonly mm = signal<number | null>(null);
   readonly moment = signal<Moment | null>(null);
@@ -75,7 +80,7 @@ export class Viewer {
   }
 
   /** Opens a trace; whether it could. What is open stays so where not, and `error` says why. */
-  async open(source: Source, step: number | null = null, selection: Selection | null = null): Promise<boolean> {
+  async open(source: Source, step: number | null = null, selection: Selection | null = null, followed = NOTHING): Promise<boolean> {
     this.error.value = null;
     this.pause();
     this.busy.value = source.kind === "scenario" ? `running scenario ${source.name}` : source.kind === "program" ? `running ${source.name}` : "reading the trace";
@@ -90,6 +95,7 @@ export class Viewer {
       // A race opens on what it is about.
       this.selection.value = selection ?? (step === null ? (info.broken?.page ?? null) : null);
       this.mm.value = this.selection.value?.mm ?? null;
+      this.follow.reset(followed);
       this.step.value = clamp(step ?? info.broken?.event ?? 0, 0, info.events - 1);
       this.range.value = { from: 0, to: info.events };
       this.info.value = info;
@@ -131,7 +137,9 @@ export class Viewer {
 
   select(selection: Selection | null): void {
     this.selection.value = selection;
-    if (selection !== null) this.mm.value = selection.mm;
+    if (selection === null) return;
+    this.mm.value = selection.mm;
+    this.follow.pageSelected();
   }
 
   showSpace(mm: number): void {
@@ -237,7 +245,9 @@ export class Viewer {
           this.client.ask("events", { from: eventsFrom, to: eventsFrom + EVENTS_SHOWN }),
         ]);
         this.answered = wanted;
-        if (this.info.value === info) this.moment.value = { step, spaces, space, walk, events, eventsFrom };
+        if (this.info.value !== info) continue;
+        if (selection === this.selection.value) this.follow.pageHas(walk?.folio?.pfn ?? null);
+        this.moment.value = { step, spaces, space, walk, events, eventsFrom };
       }
     } catch (error) {
       this.answered = this.wanted;

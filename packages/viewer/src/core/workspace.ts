@@ -2,7 +2,7 @@ import { effect, signal, type Signal } from "@preact/signals";
 import { Comparison } from "./comparison.js";
 import { formatLink, parseLink, RELEASE, type Link, type Selection } from "./link.js";
 import type { Gallery, Launch, Source } from "./protocol.js";
-import { lineOf, Viewer } from "./viewer.js";
+import { lineOf, NOTHING, Viewer } from "./viewer.js";
 
 /** Milliseconds between two changes of the address: browsers refuse more than a few a second. */
 const LINK_MS = 250;
@@ -26,8 +26,8 @@ export class Workspace {
     this.left = new Viewer(newWorker());
     this.active = signal(this.left);
     effect(() => {
-      const { info, step, selection } = this.left;
-      void [step.value, selection.value, this.comparison.value];
+      const { info, step, selection, follow } = this.left;
+      void [step.value, selection.value, follow.folio.value, follow.lock.value, this.comparison.value];
       if (info.value !== null) this.rememberLink();
     });
   }
@@ -47,8 +47,8 @@ export class Workspace {
   }
 
   /** Opens a run in place of what is open, which stays where that fails. */
-  async open(source: Source, step: number | null = null, selection: Selection | null = null): Promise<void> {
-    if (await this.left.open(source, step, selection)) {
+  async open(source: Source, step: number | null = null, selection: Selection | null = null, followed = NOTHING): Promise<void> {
+    if (await this.left.open(source, step, selection, followed)) {
       this.endComparison();
       document.title = `${this.left.info.value!.program} – Faultline`;
     }
@@ -96,15 +96,15 @@ export class Workspace {
   }
 
   private async follow(): Promise<void> {
-    const { source, step, selection, other } = parseLink(location.hash);
+    const { source, step, selection, followed, other } = parseLink(location.hash);
     if (source === null) return;
-    await this.open(source, step, selection);
+    await this.open(source, step, selection, followed);
     if (other !== null && this.left.info.value !== null) await this.compare(other);
   }
 
   private link(): Link {
-    const { source, step, selection } = this.left;
-    return { source: source.value, step: step.value, selection: selection.value, other: this.comparison.value?.right.source.value ?? null };
+    const { source, step, selection, follow } = this.left;
+    return { source: source.value, step: step.value, selection: selection.value, followed: { folio: follow.folio.value, lock: follow.lock.value }, other: this.comparison.value?.right.source.value ?? null };
   }
 
   private currentLink(): string {

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { address, Canvas, Kind, KINDS, kindsAt, MirrorBit, size, type MirrorView, type Paper, type Place, type Selection, type SpaceView, Title, type View, type Viewer, type VmaView } from "../core/index.js";
+import { address, Canvas, explainAt, explains, Kind, KINDS, kindsAt, MirrorBit, size, type MirrorView, type Paper, type Place, type Selection, type SpaceView, Title, type View, type Viewer, type VmaView } from "../core/index.js";
 
 const CELL = 17;
 const GUTTER = 108;
@@ -95,7 +95,11 @@ function AddressSpace({ viewer }: { readonly viewer: Viewer }) {
             const at = cellAt(layout, place);
             if (at !== null) viewer.select({ mm: space.mm, vpn: at.vpn });
           }}
-          onHover={setHover}
+          onHover={(place, { clientX, clientY }) => {
+            setHover(place);
+            const at = place === null ? null : cellAt(layout, place);
+            explainAt(at === null || at.line.mirror !== null ? null : `kind ${at.line.vma.cells[at.index]}`, clientX, clientY);
+          }}
           onKey={({ key }) => moveSelection(viewer, space, layout, key)}
         />
       )}
@@ -110,7 +114,7 @@ function Legend() {
   return (
     <ul class="legend" aria-label="Kinds of entries">
       {kinds.map((kind) => (
-        <li key={kind} title={KINDS[kind].doc}>
+        <li key={kind} {...explains(`kind ${kind}`)}>
           <span class={`cell ${KINDS[kind].css}`}>{KINDS[kind].letter}</span> {KINDS[kind].name}
         </li>
       ))}

@@ -20,10 +20,12 @@ function Events({ viewer }: { readonly viewer: Viewer }) {
               key={row.step}
               aria-current={row.step === moment.step ? "step" : undefined}
               class={row.step === broken ? "broken" : isOnly(row.step) ? "only" : ""}
-              title={`${row.doc} (${duration(row.time)})`}
               onClick={() => viewer.goTo(row.step)}
             >
-              <span class="number">{row.step}</span> <span class="place">{row.where}</span> {isOnly(row.step) ? <span class="mark" title="The other run does not have this event.">≠</span> : null} <b>{row.name}</b> <span class="dim">{row.text}</span>
+              <span class="number" title={duration(row.time)}>
+                {row.step}
+              </span>{" "}
+              <span class="place">{row.where}</span> {isOnly(row.step) ? <span class="mark" title="The other run does not have this event.">≠</span> : null} <b data-explain={row.explain}>{row.name}</b> <span class="dim">{row.text}</span>
             </li>
           ))}
         </ol>

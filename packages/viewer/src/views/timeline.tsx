@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { Canvas, duration, type Lane, type Paper, type Place, type SpanKind, type SpanRow, type TimelineData, type View, type Viewer } from "../core/index.js";
+import { Canvas, duration, explainAt, type Lane, type Paper, type Place, type SpanKind, type SpanRow, type TimelineData, type View, type Viewer } from "../core/index.js";
 
 const GUTTER = 190;
 const RULER = 24;
@@ -78,10 +78,16 @@ function Timeline({ viewer }: { readonly viewer: Viewer }) {
         contentHeight={layout.height}
         label="Timeline. W and S zoom, A and D move, arrow keys step. The list of events has the same as text."
         testId="timeline"
-        onPoint={({ x }) => {
-          if (x >= GUTTER) viewer.goTo(Math.floor(stepAt(x)));
+        onPoint={(place, event) => {
+          if (place.x < GUTTER) return;
+          viewer.goTo(Math.floor(stepAt(place.x)));
+          const taken = event.type === "pointerdown" ? lockUnder(layout, place, stepAt(place.x)) : null;
+          if (taken !== null) void viewer.follow.selectAbout(taken, "lock");
         }}
-        onHover={setHover}
+        onHover={(place, { clientX, clientY }) => {
+          setHover(place);
+          explainAt(place === null ? null : keyUnder(layout, timeline, place, stepAt(place.x), ((to - from) / width()) * 3), clientX, clientY);
+        }}
         onWheel={(event, { x }) => {
           if (event.ctrlKey || event.metaKey) viewer.zoom(event.deltaY > 0 ? 1.25 : 0.8, stepAt(x));
           else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) viewer.pan((event.deltaX || event.deltaY) / 1000);
@@ -94,6 +100,14 @@ function Timeline({ viewer }: { readonly viewer: Viewer }) {
       </p>
     </section>
   );
+}
+
+/** The step at which the lock was taken, or wanted, whose span is at a place. */
+function lockUnder(layout: Layout, { y }: Place, at: number): number | null {
+  const row = layout.placed.find((place) => y >= place.y && y < place.y + ROW)?.row ?? null;
+  if (row === null || (row.kind !== "held" && row.kind !== "wait")) return null;
+  const i = firstAtOrBehind(row.ends, Math.floor(at) + 1);
+  return i < row.starts.length && row.starts[i]! <= at ? row.starts[i]! : null;
 }
 
 /** What is under the pointer, in a line. */
@@ -111,6 +125,22 @@ function underPointer(layout: Layout, { strings, times }: TimelineData, { y }: P
   const [start, end] = [row.starts[i]!, row.ends[i]!];
   const took = (times[Math.min(end, times.length - 1)] ?? 0) - (times[start] ?? 0);
   return `${lane.name}: ${WORDS[row.kind]} ${strings[row.names[i]!]}, steps ${start} to ${end - 1}, ${duration(took)}`;
+}
+
+/** What explains that which is at a place. */
+function keyUnder({ placed }: Layout, { strings }: TimelineData, { x, y }: Place, at: number, slack: number): string | null {
+  const found = x < GUTTER ? undefined : placed.find((place) => y >= place.y && y < place.y + (place.row === null ? POINTS : ROW));
+  if (found === undefined) return null;
+  const { row, lane } = found;
+  if (row === null) {
+    const i = firstAtOrBehind(lane.points, at - slack);
+    return (lane.points[i] ?? Infinity) > at + slack ? null : `event ${strings[lane.pointNames[i]!]}`;
+  }
+  const i = firstAtOrBehind(row.ends, Math.floor(at) + 1);
+  if (i >= row.starts.length || row.starts[i]! > at) return null;
+  const name = strings[row.names[i]!]!;
+  if (row.kind === "call") return `function ${name}`;
+  return row.kind === "run" ? null : row.kind === "invalidate" ? "event mmu_notifier_invalidate_range_start" : `lock ${name === "folio lock" ? "folio_lock" : name}`;
 }
 
 const WORDS: Readonly<Record<SpanKind, string>> = { run: "runs", call: "in", held: "holds", wait: "waits for", invalidate: "in" };

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { address, Kind, KINDS, parseAddress, type FolioView, type LevelView, Title, type View, type Viewer, type WalkView } from "../core/index.js";
+import { address, explains, Kind, KINDS, parseAddress, type LevelView, Title, type View, type Viewer, type WalkView } from "../core/index.js";
 
 function Walk({ viewer }: { readonly viewer: Viewer }) {
   const moment = viewer.moment.value;
@@ -13,7 +13,7 @@ function Walk({ viewer }: { readonly viewer: Viewer }) {
         <GoTo viewer={viewer} />
       </header>
       <div class="scroller text" tabIndex={0} role="region" aria-label="Walk of the selected address">
-        {selection === null ? <p class="empty">select a page, or type an address</p> : walk === null ? <p class="empty">its address space is not there at this step</p> : <Walked walk={walk} />}
+        {selection === null ? <p class="empty">select a page, or type an address</p> : walk === null ? <p class="empty">its address space is not there at this step</p> : <Walked viewer={viewer} walk={walk} />}
       </div>
     </section>
   );
@@ -38,11 +38,11 @@ function GoTo({ viewer }: { readonly viewer: Viewer }) {
   );
 }
 
-function Walked({ walk }: { readonly walk: WalkView }) {
+function Walked({ viewer, walk }: { readonly viewer: Viewer; readonly walk: WalkView }) {
   const kind = KINDS[walk.kind as Kind];
   return (
     <>
-      <p class="what" data-testid="walk-kind" title={kind.doc}>
+      <p class="what" data-testid="walk-kind" {...explains(`kind ${walk.kind}`)}>
         <span class={`cell ${kind.css}`}>{kind.letter}</span> <b>{address(walk.vpn)}</b> {kind.name}
       </p>
       <p class="dim">
@@ -57,7 +57,7 @@ function Walked({ walk }: { readonly walk: WalkView }) {
           {disagrees ? " – not backed by the CPU's entry: right only while an invalidation is under way" : ""}
         </p>
       ))}
-      {walk.folio === null ? null : <Folio folio={walk.folio} />}
+      {walk.folio === null ? null : <Folio viewer={viewer} walk={walk} />}
     </>
   );
 }
@@ -70,8 +70,8 @@ function Level({ level: { level, node, index, pfn, flags, words, bits } }: { rea
       </p>
       {bits.length === 0 ? null : (
         <ul class="bits" aria-label={`Bits of the ${level} entry`}>
-          {bits.map(({ name, set, doc }) => (
-            <li key={name} class={set ? "set" : ""} title={doc} aria-label={`${name} ${set ? "set" : "clear"}`}>
+          {bits.map(({ name, set }) => (
+            <li key={name} class={set ? "set" : ""} {...explains(`bit ${name}`)} aria-label={`${name} ${set ? "set" : "clear"}`}>
               {name}
             </li>
           ))}
@@ -81,39 +81,18 @@ function Level({ level: { level, node, index, pfn, flags, words, bits } }: { rea
   );
 }
 
-function Folio({ folio: { pfn, where, order, refcount, mapcount, flags, mapping, memcg, holders, others, age } }: { readonly folio: FolioView }) {
+/** The folio behind it in a line, which leads to its own view. */
+function Folio({ viewer, walk: { folio, basis } }: { readonly viewer: Viewer; readonly walk: WalkView }) {
+  const { pfn, order, refcount, mapcount } = folio!;
+  const show = (): void => {
+    viewer.follow.selectFolio(pfn);
+    viewer.showView("folio");
+  };
   return (
-    <div class="folio" data-testid="folio">
-      <p>
-        <span class="tag">folio</span> pfn {hex(pfn)}, {where}, order {order}
-        {age === 0 ? null : <span class="dim"> – counts and flags as of {age} events ago</span>}
-      </p>
-      <dl>
-        <dt title="How many hold the folio: it is freed when this comes to 0.">refcount</dt>
-        <dd>{refcount}</dd>
-        <dt title="How many page-table entries map it.">mapcount</dt>
-        <dd>{mapcount}</dd>
-        <dt>mapping</dt>
-        <dd>{mapping}</dd>
-        <dt>memcg</dt>
-        <dd>{memcg}</dd>
-        <dt>flags</dt>
-        <dd>{flags.length === 0 ? "none" : flags.join(" ")}</dd>
-      </dl>
-      <p class="dim">references:</p>
-      <ul class="holders">
-        {holders.map(({ who, references }) => (
-          <li key={who}>
-            <b>{references}</b> {who}
-          </li>
-        ))}
-        {others > 0 ? (
-          <li>
-            <b>{others}</b> others: tasks that are working on it, per-CPU batches, pins, or the allocator; a trace does not name them
-          </li>
-        ) : null}
-      </ul>
-    </div>
+    <p class="folio" data-testid="walk-folio">
+      <span class="tag">folio</span> <button onClick={show}>pfn {hex(pfn)}</button> order {order}, refcount {refcount}, mapcount {mapcount}
+      {basis.since === 0 ? null : <span class="dim"> – counts as of {basis.since} events ago</span>}
+    </p>
   );
 }
 

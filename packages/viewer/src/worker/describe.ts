@@ -11,12 +11,16 @@ export function describeEvent(names: Names, step: number, time: number, executor
   return {
     step,
     time,
-    where: names.get(NameKind.Executor, executor) ?? `executor ${executor}`,
-    task: task === 0 ? "idle" : `${names.get(NameKind.Task, task) ?? "task"} [${task}]`,
+    ...eventPlace(names, executor, task),
     name: isCall ? `${argument(names, first, kind, args[0] ?? 0)}${kind === "function" ? "()" : ""}` : info.name,
     text: kind === "function" ? (info.name === "funcgraph_entry" ? "enters" : "leaves") : isCall ? `${info.name} ${words.slice(1).join(" ")}` : words.join(" "),
-    doc: info.doc,
+    explain: kind === "function" ? `function ${argument(names, first, kind, args[0] ?? 0)}` : `event ${info.name}`,
   };
+}
+
+/** Where something happens, and who does it. */
+export function eventPlace(names: Names, executor: number, task: number): { readonly where: string; readonly task: string } {
+  return { where: names.get(NameKind.Executor, executor) ?? `executor ${executor}`, task: task === 0 ? "idle" : `${names.get(NameKind.Task, task) ?? "task"} [${task}]` };
 }
 
 function argument(names: Names, name: string, kind: ArgKind, value: number): string {

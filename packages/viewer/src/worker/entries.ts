@@ -113,35 +113,36 @@ export class Entries {
   bits(flags: number): readonly BitView[] {
     if (flags === 0) return [];
     const table = (flags & PTE.SWAP) !== 0 ? SWAP_BITS : PRESENT_BITS;
-    const bits = table.map(([bit, name, doc]): BitView => ({ name, set: (flags & bit) !== 0, doc }));
+    const bits = table.map(([bit, name]): BitView => ({ name, set: (flags & bit) !== 0 }));
     if ((flags & PTE.SWAP) === 0) return bits;
-    return [{ name: `type ${(flags >>> 16) & 31}`, set: true, doc: "Five bits of type: swap devices count from 0, special entries from the top." }, ...bits];
+    return [{ name: `type ${(flags >>> 16) & 31}`, set: true }, ...bits];
   }
 }
 
-type Bit = readonly [bit: number, name: string, doc: string];
+/** A bit, and its name, by which core/docs.ts explains it. */
+type Bit = readonly [bit: number, name: string];
 
 const PRESENT_BITS: readonly Bit[] = [
-  [PTE.V, "V", "Valid: the hardware's walk goes on, or ends here with a page."],
-  [PTE.R, "R", "Readable. V without R, W and X points to a table."],
-  [PTE.W, "W", "Writable."],
-  [PTE.X, "X", "Executable."],
-  [PTE.U, "U", "User mode may use it."],
-  [PTE.PROT_NONE, "PROT_NONE", "Global in the manual; without V Linux's riscv marks entries by it that have a page and grant nothing."],
-  [PTE.A, "A", "Accessed: set by the hardware's walk."],
-  [PTE.D, "D", "Dirty: set by the hardware at a write."],
-  [PTE.SPECIAL, "SPECIAL", "No folio is to be had from it: the zero page, or a driver's frames."],
-  [PTE.SOFT_DIRTY, "SOFT_DIRTY", "Written since somebody cleared it by /proc/PID/clear_refs."],
-  [PTE.UFFD_WP, "UFFD_WP", "A userfaultfd protects it."],
+  [PTE.V, "V"],
+  [PTE.R, "R"],
+  [PTE.W, "W"],
+  [PTE.X, "X"],
+  [PTE.U, "U"],
+  [PTE.PROT_NONE, "PROT_NONE"],
+  [PTE.A, "A"],
+  [PTE.D, "D"],
+  [PTE.SPECIAL, "SPECIAL"],
+  [PTE.SOFT_DIRTY, "SOFT_DIRTY"],
+  [PTE.UFFD_WP, "UFFD_WP"],
 ];
 
 const SWAP_BITS: readonly Bit[] = [
-  [PTE.SWAP, "SWAP", "Not present and not none: where the page is, or what stands for it."],
-  [PTE.SWP_EXCLUSIVE, "EXCLUSIVE", "Nobody else has the page: a write need not copy it."],
-  [PTE.SWP_SOFT_DIRTY, "SOFT_DIRTY", "Soft-dirty of the entry that it stands for."],
-  [PTE.SWP_UFFD_WP, "UFFD_WP", "A userfaultfd's protection of the entry that it stands for."],
-  [PTE.SWP_MIG_YOUNG, "YOUNG", "Of a migration entry: accessed bit of the entry that it stands for."],
-  [PTE.SWP_MIG_DIRTY, "DIRTY", "Of a migration entry: dirty bit of the entry that it stands for."],
+  [PTE.SWAP, "SWAP"],
+  [PTE.SWP_EXCLUSIVE, "EXCLUSIVE"],
+  [PTE.SWP_SOFT_DIRTY, "SOFT_DIRTY"],
+  [PTE.SWP_UFFD_WP, "UFFD_WP"],
+  [PTE.SWP_MIG_YOUNG, "YOUNG"],
+  [PTE.SWP_MIG_DIRTY, "DIRTY"],
 ];
 
 /** "rw-p", as /proc/PID/maps has it. */

@@ -2,6 +2,7 @@ import { ScenarioError } from "@faultline/checker";
 import { ElfError, isElf } from "@faultline/riscv";
 import type { Launch, Reply, Request, RequestName, Requests, Source } from "../core/protocol.js";
 import { align } from "./align.js";
+import { folioAnswers } from "./folio_answers.js";
 import { gallery, programNamed, programsOf, scenarioNamed } from "./gallery.js";
 import { recordProgram, recordScenario, Refusal } from "./live.js";
 import { Session } from "./session.js";
@@ -26,6 +27,7 @@ const ANSWERS: Answers = {
   search: ({ text, from, forward }) => open().search(text, from, forward),
   anchors: ({ inner }) => open().anchors(inner),
   align: ({ inner, other }) => align(open().anchors(inner), other),
+  ...folioAnswers(() => open().inside),
   touching: ({ mm, vpn, from, forward }) => open().touching(mm, vpn, from, forward),
 };
 

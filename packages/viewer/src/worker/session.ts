@@ -4,9 +4,10 @@ import type { Anchors, EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, 
 import { AnchorBuilder } from "./anchors.js";
 import { describeEvent, touches } from "./describe.js";
 import { Entries } from "./entries.js";
+import type { Inside } from "./inside.js";
 import { Refusal } from "./live.js";
 import { Spaces } from "./space.js";
-import { States } from "./state.js";
+import { States, type State } from "./state.js";
 import { TimelineBuilder } from "./timeline.js";
 
 /** More events than these are not taken in: a page would need more than 1 GB for them. */
@@ -105,10 +106,29 @@ export class Session {
     return builder.done();
   }
 
+  /** For those who answer further questions. */
+  get inside(): Inside {
+    const { trace, entries, states } = this;
+    return {
+      trace,
+      events: this.info.events,
+      names: this.built.names,
+      entries,
+      states,
+      stateAt: (step) => this.stateAt(step),
+      read: (from, to, look) => this.read(from, to, look),
+      nearest: (from, forward, matches) => this.nearest(from, forward, matches),
+    };
+  }
+
   private at(step: number): Spaces {
+    return new Spaces(this.entries, this.stateAt(step));
+  }
+
+  private stateAt(step: number): State {
     const state = this.states.at(Math.min(Math.max(0, step), this.info.events - 1));
     if (typeof state === "string") throw new Refusal(state);
-    return new Spaces(this.entries, state);
+    return state;
   }
 
   private nearest(from: number, forward: boolean, matches: Look): number | null {
@@ -143,4 +163,4 @@ export class Session {
   }
 }
 
-type Look = (step: number, time: number, executor: number, task: number, event: Event, args: readonly number[]) => boolean;
+export type Look = (step: number, time: number, executor: number, task: number, event: Event, args: readonly number[]) => boolean;

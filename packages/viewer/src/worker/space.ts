@@ -1,8 +1,9 @@
-import { MAPPING_ANON, PG, PTE, PTRS_PER_TABLE } from "@faultline/kernel";
+import { PTE, PTRS_PER_TABLE } from "@faultline/kernel";
 import type { MmState, VmaState } from "@faultline/trace";
 import { KINDS, Kind } from "../core/kinds.js";
-import { MirrorBit, type FolioView, type LevelView, type MirrorView, type SpaceList, type SpaceView, type VmaView, type WalkView } from "../core/protocol.js";
+import { MirrorBit, type LevelView, type MirrorView, type SpaceList, type SpaceView, type VmaView, type WalkView } from "../core/protocol.js";
 import { flagsOf, pageOf, placeOf, rightsOf, type Entries } from "./entries.js";
+import { columnsOf, folioOf } from "./page_use.js";
 import { find, type DevicePage, type Mirror, type State } from "./state.js";
 
 const HUGE = 512;
@@ -11,8 +12,6 @@ const PAGES_SHOWN_MAX = 1024;
 /** VMAs and cells of one answer at most. */
 const VMAS_MAX = 512;
 const CELLS_MAX = 1 << 17;
-/** Entries that are looked through for who maps a folio. */
-const SCAN_MAX = 1 << 21;
 
 /** What is asked about one state. */
 export class Spaces {
@@ -169,63 +168,14 @@ export class Spaces {
     return { levels, kind: Kind.None, page: -1 };
   }
 
-  private folio(page: number): FolioView | null {
-    const { state } = this;
-    const { memory } = state.keyframe;
-    const place = placeOf(memory, page);
-    const refcounts = state.column("refcount");
-    if (place === null || page >= refcounts.length) return null;
-    const tail = (state.column("flags")[page]! & PG.tail) !== 0;
-    const head = tail ? state.column("head")[page]! : page;
-    const order = Math.min(state.column("order")[head] ?? 0, 18);
-    const flags = state.column("flags")[head] ?? 0;
-    const mapping = state.column("mapping")[head] ?? 0;
-    const refcount = refcounts[head] ?? 0;
-    const holders = [...this.holdersOf(head, 1 << order)];
-    if ((flags & PG.swapcache) !== 0) holders.push({ who: `swap cache, slot ${state.column("private")[head]}`, references: 1 << order });
-    if (mapping !== 0 && (mapping & MAPPING_ANON) === 0) holders.push({ who: `page cache of file ${mapping >> 1}, index ${state.column("index")[head]}`, references: 1 << order });
-    let mapcount = 0;
-    for (let i = head; i < head + (1 << order); i++) mapcount += state.column("mapcount")[i] ?? 0;
-    return {
-      pfn: place.pfn,
-      where: place.kind === "ram" ? "RAM" : `device-${place.kind} memory`,
-      order,
-      refcount,
-      mapcount,
-      flags: Object.entries(PG).flatMap(([name, bit]) => (typeof bit === "number" && (flags & bit) !== 0 ? [name] : [])),
-      mapping: mapping === 0 ? "none" : (mapping & MAPPING_ANON) !== 0 ? `anon_vma ${mapping >> 1}` : `file ${mapping >> 1}`,
-      memcg: state.column("memcg")[head] ?? 0,
-      holders,
-      others: refcount - holders.reduce((sum, { references }) => sum + references, 0),
-      age: state.basis.since,
-    };
-  }
-
-  /** Entries of all address spaces, and translations of devices, that name a page of a folio. */
-  private *holdersOf(first: number, pages: number): Generator<FolioView["holders"][number]> {
-    const { state } = this;
-    let looked = 0;
-    for (const mm of state.mms) {
-      if (mm.pgd < 0) continue;
-      for (const vma of mm.vmas) {
-        for (let vpn = vma.start; vpn < vma.end && looked < SCAN_MAX; vpn++, looked++) {
-          const found = find(state.words, mm.pgd, vpn);
-          if (found === null) {
-            vpn |= HUGE - 1;
-            continue;
-          }
-          const entry = this.entryOf(mm, vpn, vma);
-          if (entry.page < first || entry.page >= first + pages) continue;
-          const counted = entry.kind !== Kind.Migration && entry.kind !== Kind.Zero;
-          yield { who: `${KINDS[entry.kind].name} entry of mm ${mm.id} at ${hex(vpn * 4096)}`, references: counted ? 1 : 0 };
-          // What 2 MiB are mapped by is one entry.
-          if (found.level > 0) vpn |= HUGE - 1;
-        }
-      }
-    }
-    for (const { table, name, mm } of state.mirrors) {
-      for (const [vpn, own] of table) if (own.page >= first && own.page < first + pages) yield { who: `${name}'s table for mm ${mm} at ${hex(vpn * 4096)}`, references: 0 };
-    }
+  private folio(page: number): WalkView["folio"] {
+    const columns = columnsOf(this.state.keyframe);
+    const pfn = placeOf(this.state.keyframe.memory, page)?.pfn;
+    if (pfn === undefined || page >= columns.refcount.length) return null;
+    const { first, order } = folioOf(columns, page);
+    let mapcount = order > 0 ? Math.max(0, columns.private[first + 1] ?? 0) : 0;
+    for (let i = first; i < first + 2 ** order; i++) mapcount += columns.mapcount[i] ?? 0;
+    return { pfn, order, refcount: columns.refcount[first]!, mapcount };
   }
 
   /**

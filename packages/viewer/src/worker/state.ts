@@ -100,7 +100,7 @@ const COLUMN_TYPES: Readonly<Record<string, new (buffer: ArrayBuffer, offset: nu
   order: Uint8Array,
 };
 
-function numbersOf<T extends NumberArray>(bytes: Uint8Array | undefined, type: new (buffer: ArrayBuffer, offset: number, length: number) => T): T {
+export function numbersOf<T extends NumberArray>(bytes: Uint8Array | undefined, type: new (buffer: ArrayBuffer, offset: number, length: number) => T): T {
   const { BYTES_PER_ELEMENT } = type as unknown as { BYTES_PER_ELEMENT: number };
   const whole = bytes ?? new Uint8Array();
   const aligned = whole.byteOffset % BYTES_PER_ELEMENT === 0 ? whole : whole.slice();
