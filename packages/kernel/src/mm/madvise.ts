@@ -403,10 +403,12 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     const page = memmap.pfnToPage(m.pt.pfn(ptep));
     const folio = memmap.folioOf(page);
     if (memmap.isZoneDevice(page) || !covers(k, page, vpn, start, end)) return true;
-    if (memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
+    const huge = m.pt.isHuge(ptep);
+    // Of 2 MiB that are mapped as one only the entries may say that they are dirty.
+    if (huge || memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
       if (!(yield* k.folioLock.folioTrylock(k, folio))) return true;
       // What others map is dirty for them as well. A copy that is being written, or that others need, says that the page cannot go yet.
-      const shared = memmap.folioMapcount(folio) !== (m.pt.isHuge(ptep) ? 1 : memmap.folioPages(folio));
+      const shared = memmap.folioMapcount(folio) !== (huge ? 1 : memmap.folioPages(folio));
       const free = !shared && (!memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio)));
       if (free) memmap.clear(folio, PG.dirty);
       yield* k.folioLock.folioUnlock(k, folio);
