@@ -140,11 +140,12 @@ function* readPages(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos
   const inode = shmemInode(file)!;
   let done = 0;
   let error = 0;
-  while (done < into.length && error === 0) {
+  // Who reads nothing has looked at the page even so.
+  do {
     if (m.point(Op.Inode, inode.ino)) yield SWITCH;
     // The size can change at any point: look again before each page.
     const left = Math.min(into.length - done, inode.size - pos);
-    if (left <= 0) break;
+    if (pos >= inode.size) break;
     const found = yield* k.shmem.shmemGetPage(k, inode, Math.floor(pos / PAGE_SIZE), Sgp.Read, "read");
     if (typeof found === "number" && found !== NO_PAGE) {
       if (found !== -Errno.EINVAL) error = found;
@@ -174,7 +175,7 @@ function* readPages(k: Kernel, file: OpenFile, into: Uint8Array | UserBytes, pos
     pos += copied;
     if (copied < length) error = -Errno.EFAULT;
     yield* m.sched.condResched();
-  }
+  } while (done < into.length && error === 0);
   inode.atimeNs = m.now();
   return done > 0 ? done : error;
 }
