@@ -250,7 +250,8 @@ export function* scanHugePmd(k: Kernel, scan: PagemapScan, vma: Vma, vpn: number
     if (isInteresting(scan, categories) && found < end - vpn) result = STOP;
     protect = found > 0 && (scan.flags & PmScan.WP_MATCHING) !== 0 && (categories & PageIs.WRITTEN) !== 0;
     if (protect && found === HPAGE_PMD_NR) {
-      yield* k.uffdWp.makeUffdWpPte(k, vma, vpn, pmd);
+      // A marker of hugetlb stays what it is.
+      if (!vma.isHugetlb || ptePresent(m.pt.flags(pmd)) || k.swapops.isMigration(k, m.pt.flags(pmd))) yield* k.uffdWp.makeUffdWpPte(k, vma, vpn, pmd);
       yield* k.tlbflush.flushTlbRange(k, scan.mm, vpn, end);
       protect = false;
     } else if (protect) takeBack(scan, vpn, found);
