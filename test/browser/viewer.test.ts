@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { startChromium } from "./chromium.js";
-import { CLI, faultline, ROOT, serve, takePicture, type Served } from "./served.js";
+import type { Page } from "playwright-core";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { CLI, faultline, ROOT, serve } from "./served.js";
+import { ViewerPage } from "./viewer_page.js";
 
 const SCENARIO = "fault-exclusive-dontneed";
 const LINK = `#scenario=${SCENARIO}&release=7.3&without=exclusive-fault-ref&schedule=7=1`;
@@ -14,20 +14,16 @@ const LINK = `#scenario=${SCENARIO}&release=7.3&without=exclusive-fault-ref&sche
 describe("the viewer", () => {
   const folder = mkdtempSync(join(tmpdir(), "faultline-viewer-"));
   const race = join(folder, "race.fltrace");
-  let browser: Browser;
-  let context: BrowserContext;
-  let page: Page;
-  let served: Served;
   let hash: string;
-  const wrong: string[] = [];
-
-  const text = (id: string): Promise<string> => page.getByTestId(id).innerText();
-  const picture = (name: string): Promise<void> => takePicture(page, name);
-  /** Goes to a link, as somebody does who has been sent it. */
-  const visit = async (link: string): Promise<void> => {
-    await page.goto("about:blank");
-    await page.goto(new URL(link, served.url).href);
-  };
+  const viewer = new ViewerPage(() => {
+    faultline("check", `scenarios/${SCENARIO}.ts`, "--without", "exclusive-fault-ref", "--replay", "7=1", "--trace", race);
+    hash = /^hash +(\w+)$/m.exec(faultline("trace", race))![1]!;
+    return serve(race);
+  });
+  let page: Page;
+  const text = (id: string): Promise<string> => viewer.text(id);
+  const picture = (name: string): Promise<void> => viewer.picture(name);
+  const visit = (link: string): Promise<void> => viewer.visit(link);
 
   /** Drops a file onto the page. */
   const drop = async (name: string, content: Uint8Array): Promise<void> => {
@@ -42,36 +38,14 @@ describe("the viewer", () => {
     await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
   };
 
-  beforeAll(async () => {
-    faultline("check", `scenarios/${SCENARIO}.ts`, "--without", "exclusive-fault-ref", "--replay", "7=1", "--trace", race);
-    hash = /^hash +(\w+)$/m.exec(faultline("trace", race))![1]!;
-    served = await serve(race);
-    browser = await startChromium();
+  beforeEach(() => {
+    ({ page } = viewer);
   });
 
-  afterAll(async () => {
-    await browser?.close();
-    served?.child.kill();
-    rmSync(folder, { recursive: true });
-  });
-
-  beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1280, height: 720 }, colorScheme: "dark" });
-    page = await context.newPage();
-    wrong.length = 0;
-    page.on("pageerror", (error) => wrong.push(error.message));
-    page.on("console", (message) => {
-      if (message.type() === "error") wrong.push(message.text());
-    });
-  });
-
-  afterEach(async () => {
-    await context.close();
-    expect(wrong).toEqual([]);
-  });
+  afterAll(() => rmSync(folder, { recursive: true }));
 
   test("a recording: its hash, steps, and a page with all that is known of it", async () => {
-    await page.goto(served.url);
+    await page.goto(viewer.served.url);
     await expect.poll(() => text("hash")).toBe(hash);
     // It opens where the rule was seen to be broken, on what that is about.
     const step = /^lock-on-free at step (\d+)$/.exec(await text("broken"))![1]!;
@@ -157,7 +131,7 @@ describe("the viewer", () => {
   });
 
   test("what cannot be opened says so, and what is open stays", async () => {
-    await page.goto(served.url);
+    await page.goto(viewer.served.url);
     await expect.poll(() => text("hash")).toBe(hash);
     const bytes = readFileSync(race);
     const truncated = bytes.subarray(0, 60);
@@ -183,7 +157,7 @@ describe("the viewer", () => {
   });
 
   test("the server has its own files and that one trace, for its own page", async () => {
-    const { port } = new URL(served.url);
+    const { port } = new URL(viewer.served.url);
     const ask = (path: string, headers: Record<string, string> = {}, method = "GET"): Promise<number> =>
       new Promise((resolve, reject) => {
         const asked = request({ host: "127.0.0.1", port, path, method, headers }, (response) => {

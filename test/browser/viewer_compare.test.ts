@@ -1,66 +1,32 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { startChromium } from "./chromium.js";
-import { faultline, serve, takePicture, type Served } from "./served.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { faultline, serve } from "./served.js";
+import { ViewerPage } from "./viewer_page.js";
 
-const ARGS = ["programs/prebuilt/exclusive-steps", "4"];
+const PROGRAM = ["programs/prebuilt/exclusive-steps", "4"];
 
 describe("two runs beside each other", () => {
   const folder = mkdtempSync(join(tmpdir(), "faultline-compare-"));
-  const [before, after] = [join(folder, "before.fltrace"), join(folder, "after.fltrace")];
-  let browser: Browser;
-  let context: BrowserContext;
-  let page: Page;
-  let served: Served;
-  const wrong: string[] = [];
-
-  const of = (side: "left" | "right", id: string): Promise<string> => page.getByTestId(side).getByTestId(id).innerText();
+  const viewer = new ViewerPage(() => {
+    const [before, after] = [join(folder, "before.fltrace"), join(folder, "after.fltrace")];
+    faultline("run", "--trace", before, "--release", "6.14", ...PROGRAM);
+    faultline("run", "--trace", after, "--release", "7.3", ...PROGRAM);
+    return serve(before, after);
+  });
+  const of = (side: "left" | "right", id: string): Promise<string> => viewer.page.getByTestId(side).getByTestId(id).innerText();
   const stepOf = async (side: "left" | "right"): Promise<number> => Number(/^step (\d+) of/.exec(await of(side, "step"))![1]);
-  const current = (side: "left" | "right"): Promise<string> => page.getByTestId(side).locator(".events [aria-current=step]").innerText();
-  const visit = async (link: string): Promise<void> => {
-    await page.goto("about:blank");
-    await page.goto(new URL(link, served.url).href);
-  };
+  const current = (side: "left" | "right"): Promise<string> => viewer.page.getByTestId(side).locator(".events [aria-current=step]").innerText();
 
-  beforeAll(async () => {
-    faultline("run", "--trace", before, "--release", "6.14", ...ARGS);
-    faultline("run", "--trace", after, "--release", "7.3", ...ARGS);
-    served = await serve(before, after);
-    browser = await startChromium();
-  });
-
-  afterAll(async () => {
-    await browser?.close();
-    served?.child.kill();
-    rmSync(folder, { recursive: true });
-  });
-
-  beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1280, height: 720 }, colorScheme: "dark" });
-    page = await context.newPage();
-    wrong.length = 0;
-    page.on("pageerror", (error) => wrong.push(error.message));
-    page.on("console", (message) => {
-      if (message.type() === "error") wrong.push(message.text());
-    });
-  });
-
-  afterEach(async () => {
-    await context.close();
-    expect(wrong).toEqual([]);
-  });
+  afterAll(() => rmSync(folder, { recursive: true }));
 
   test("a program on two releases: corresponding steps, and what is different there", async () => {
-    await page.goto(served.url);
+    const { page } = viewer;
+    await page.goto(viewer.served.url);
     await expect.poll(() => of("right", "kernel")).toBe("7.3");
     expect(await of("left", "kernel")).toBe("6.14");
-    await page.keyboard.press("4");
-    await page.keyboard.press("x");
-    await page.keyboard.press("4");
-    await page.keyboard.press("x");
+    for (const side of ["right", "left"]) await page.getByTestId(side).getByRole("tab", { name: "Events" }).click();
     const search = page.getByLabel("Search events");
     await search.fill("madvise");
     await search.press("Enter");
@@ -80,7 +46,7 @@ describe("two runs beside each other", () => {
     await expect.poll(() => current("right")).toMatch(/ioctl/);
     await expect.poll(() => page.getByTestId("differences").innerText()).toMatch(/device-exclusive\s+swap/);
     await page.getByTestId("differences").getByRole("button").first().click();
-    await takePicture(page, "compare-dark");
+    await viewer.picture("compare-dark");
     // The CPU's reads fault on 6.14, where the pages are still the device's.
     await page.keyboard.press(">");
     await expect.poll(() => current("left")).toMatch(/≠/);
@@ -92,7 +58,8 @@ describe("two runs beside each other", () => {
   });
 
   test("two schedules of a race, by the dialog and by its link; the palette", async () => {
-    await visit("#scenario=fault-exclusive-dontneed&release=7.3&without=exclusive-fault-ref&schedule=7=1");
+    const { page } = viewer;
+    await viewer.visit("#scenario=fault-exclusive-dontneed&release=7.3&without=exclusive-fault-ref&schedule=7=1");
     await expect.poll(() => page.getByTestId("broken").innerText()).toMatch(/lock-on-free/);
     await page.keyboard.press("Control+p");
     await page.getByLabel("Command", { exact: true }).fill("compare another");
@@ -103,7 +70,7 @@ describe("two runs beside each other", () => {
     await expect.poll(() => page.getByTestId("right").getByText("schedule default").count()).toBe(1);
     // The fault goes on in the other one with the page that it found.
     await expect.poll(() => page.getByTestId("differences").innerText()).toMatch(/./);
-    await takePicture(page, "compare-schedules-dark");
+    await viewer.picture("compare-schedules-dark");
     await page.keyboard.press("Home");
     await expect.poll(() => stepOf("right")).toBe(0);
     await page.keyboard.press("ArrowRight");
@@ -114,13 +81,13 @@ describe("two runs beside each other", () => {
     await expect.poll(() => page.url()).toMatch(/with=scenario=fault-exclusive-dontneed%26release=7.3%26without=exclusive-fault-ref%26schedule=default/);
     await expect.poll(() => page.url()).toContain(`step=${left}&`);
     const link = page.url();
-    await visit(link);
+    await viewer.visit(link);
     await expect.poll(() => page.getByTestId("right").count()).toBe(1);
     await expect.poll(() => stepOf("left")).toBe(left);
     await expect.poll(() => stepOf("right")).toBe(right);
     await page.keyboard.press("Control+p");
     await page.getByLabel("Command", { exact: true }).fill("12");
-    await takePicture(page, "palette-dark");
+    await viewer.picture("palette-dark");
     await page.keyboard.press("Enter");
     await expect.poll(() => stepOf("left")).toBe(12);
     // What cannot be run leaves everything as it is.
