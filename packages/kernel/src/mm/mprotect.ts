@@ -102,7 +102,7 @@ export function* changeProtection(
       yield* k.mprotect.changePteRange(k, part, vpn, stop);
       if ((old & (VM.WRITE | VM.SHARED | VM_LOCKED_MASK)) === VM.LOCKED && (access & VM.WRITE) !== 0) {
         // Before the next mapping changes: which anon_vma that gets, and whether the two merge, depends on it.
-        yield* k.populate.faultinRange(k, mm, vpn, stop, true, false);
+        yield* k.populate.populateVmaPageRange(k, mm, vpn, stop, true, false);
       }
     }
     vpn = stop;

@@ -31,7 +31,7 @@ export function* mmPopulate(k: Kernel, mm: Mm, start: number, end: number, ignor
     vpn = to;
     if ((vma.flags & (VM.PFNMAP | VM.LOCKONFAULT)) !== 0) continue;
     const write = (vma.flags & (VM.WRITE | VM.SHARED)) === VM.WRITE;
-    result = (vma.flags & VM_ACCESS) === 0 ? -Errno.EFAULT : yield* k.populate.faultinRange(k, mm, from, to, write);
+    result = (vma.flags & VM_ACCESS) === 0 ? -Errno.EFAULT : yield* k.populate.populateVmaPageRange(k, mm, from, to, write);
     if (result === 0) continue;
     if (!ignoreErrors) {
       if (result === -Errno.EHWPOISON) result = -Errno.EFAULT;
@@ -41,6 +41,13 @@ export function* mmPopulate(k: Kernel, mm: Mm, start: number, end: number, ignor
     if (k.m.signals.fatalPending(k.m.current!)) break;
   }
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  return result;
+}
+
+/** The part of a populated range that one VMA has: as `faultinRange`. What waits for a list of the LRU is on it afterwards. */
+export function* populateVmaPageRange(k: Kernel, mm: Mm, start: number, end: number, write: boolean, unlockable = true): MaySleep<number> {
+  const result = yield* k.populate.faultinRange(k, mm, start, end, write, unlockable);
+  yield* k.swap.lruAddDrain(k);
   return result;
 }
 
@@ -120,6 +127,7 @@ export function* madvisePopulate(k: Kernel, mm: Mm, start: number, end: number, 
     result = yield* k.populate.faultinRange(k, mm, vpn, to, write);
     vpn = to;
   }
+  yield* k.swap.lruAddDrain(k);
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   return result;
 }
