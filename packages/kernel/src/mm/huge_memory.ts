@@ -369,7 +369,10 @@ export function* canReuseHuge(k: Kernel, folio: number): Atomic<boolean> {
   return alone;
 }
 
-/** The first write to zeros, or the first pin that is to see what is written: a huge page of one's own, or single pages from here on. */
+/**
+ * The first write to zeros, or the first pin that is to see what is written: a huge page of one's own, whatever may be mapped
+ * anew by now, or where memory has none single pages from here on.
+ */
 export function* replaceHugeZero(
   k: Kernel,
   vma: Vma,
@@ -378,8 +381,7 @@ export function* replaceHugeZero(
   oldFlags: number,
   oldPfn: number,
 ): MaySleep<number> {
-  const allowed = k.hugeMemory.thpVmaAllowable(k, vma, vpn, HPAGE_PMD_ORDER);
-  const folio = allowed ? yield* k.hugeMemory.allocHugeAnonFolio(k, vma, vpn) : NO_PAGE;
+  const folio = yield* k.hugeMemory.allocHugeAnonFolio(k, vma, vpn);
   if (folio === NO_PAGE) {
     yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
     return VmFault.FALLBACK;
