@@ -30,6 +30,17 @@ describe("what was a difference from Linux once", () => {
   });
 });
 
+test("a rule lets a field pass until both say the same of it again", () => {
+  const { list, text } = parseCase(readFileSync(join(CASES, "locked-is-touched-by-its-huge-entry.txt"), "latin1"));
+  const native = parseOutput(text);
+  const ours = guest.run([list]);
+  const { both } = common(native.features, ours.features);
+  const difference = (rules: typeof RULES): unknown => firstDifference(list, native.lists[0]!, ours.lists[0]!, both, rules)?.index ?? null;
+  expect(difference(RULES)).toBeNull();
+  expect(difference([])).toBe(5);
+  expect(difference(RULES.map((rule) => ({ ...rule, holds: () => false })))).toBe(5);
+});
+
 test("a seed is a list of operations, always the same, and a list is text and back", () => {
   const list = generate(7, 50);
   expect(generate(7, 50)).toEqual(list);

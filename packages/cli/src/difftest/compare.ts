@@ -53,11 +53,11 @@ function runsText(runs: View["mincore"], mask: number): string {
 }
 
 /**
- * The first difference that no rule explains; null where there is none. What a rule has let pass stays
- * different until it changes, and is no difference of the operations in between.
+ * The first difference that no rule explains; null where there is none. A field that a rule has let pass is not
+ * compared for that process before both say the same of it again.
  */
 export function firstDifference(list: readonly Operation[], native: readonly Outcome[], guest: readonly Outcome[], features: Features, rules: readonly Rule[]): Difference | null {
-  const known = new Map<string, string>();
+  const passed = new Set<string>();
   for (let index = 0; index < Math.max(native.length, guest.length); index++) {
     const [ours, theirs] = [native[index], guest[index]];
     const { kind } = list[index]!;
@@ -71,14 +71,13 @@ export function firstDifference(list: readonly Operation[], native: readonly Out
       const [x, y] = [a.get(field) ?? "", b.get(field) ?? ""];
       const key = `${ours.process} ${field}`;
       if (x === y) {
-        known.delete(key);
+        passed.delete(key);
         continue;
       }
-      const pair = `${x}\n${y}`;
-      if (field !== "result" && known.get(key) === pair) continue;
-      const rule = rules.find((one) => one.operation === kind && one.field === field);
+      if (passed.has(key)) continue;
+      const rule = rules.find((one) => one.operation === kind && one.field === field && one.holds(ours.view));
       if (rule === undefined) return { index, kind, field, native: x, guest: y };
-      if (field !== "result") known.set(key, pair);
+      if (field !== "result") passed.add(key);
     }
   }
   return null;

@@ -1,4 +1,5 @@
 import type { Kind } from "./operations.js";
+import type { View } from "./output.js";
 
 /** A difference from Linux that is known, and why it stays. docs/differences.md is made of these. */
 export interface Rule {
@@ -6,12 +7,24 @@ export interface Rule {
   /** `result`, `files`, `pool`, `mincore`, `pagemap`, `mappings`, or a field of smaps. */
   readonly field: string;
   readonly reason: string;
+  /** Whether it can be so, for what the process's address space is on either side. */
+  readonly holds: (view: View) => boolean;
 }
 
 /** At most twenty: what is more than that is not known, but wrong. */
 export const RULES_MAX = 20;
 
-export const RULES: readonly Rule[] = [];
+/** Whether 2 MiB are mapped as one. */
+function hasHugeEntry({ mappings }: View): boolean {
+  return mappings.some(({ fields }) => ["AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"].some((name) => fields[name] !== undefined));
+}
+
+const READ_BY_PMD = "where 2 MiB are mapped as one, x86_64 notes that they were used only when they are written to, and what is locked may be for reading alone";
+
+export const RULES: readonly Rule[] = [
+  { operation: "mlock", field: "Referenced", reason: READ_BY_PMD, holds: hasHugeEntry },
+  { operation: "mlock2", field: "Referenced", reason: READ_BY_PMD, holds: hasHugeEntry },
+];
 
 /** What lists of operations never have, because two Linuxes of two releases, or on two processors, would differ in it. */
 export const LEFT_OUT: readonly { readonly what: string; readonly reason: string }[] = [
