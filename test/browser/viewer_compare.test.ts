@@ -46,7 +46,7 @@ describe("two runs beside each other", () => {
     await expect.poll(() => current("right")).toMatch(/ioctl/);
     await expect.poll(() => page.getByTestId("differences").innerText()).toMatch(/device-exclusive\s+swap/);
     await page.getByTestId("differences").getByRole("button").first().click();
-    await viewer.picture("compare-dark");
+    await viewer.picture("compare");
     // The CPU's reads fault on 6.14, where the pages are still the device's.
     await page.keyboard.press(">");
     await expect.poll(() => current("left")).toMatch(/≠/);
