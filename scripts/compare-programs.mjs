@@ -13,6 +13,7 @@ const recorded = /riscv64-linux-gnu-gcc .*$/m.exec(readFileSync(script, "utf8"))
 /** How each program is run where behaviour has to do; those that never end are told to. */
 const RUNS = {
   args: [["a", "b c"]],
+  "bench-dmirror": ["exclusive", "migrate", "back", "snapshot", "read", "invalidate"].map((work) => [work, "1"]),
   "bench-exclusive": [["1"]],
   "bench-fault": [["1"]],
   "bench-integer": [["1000"]],

@@ -17,6 +17,7 @@ const PREBUILT = fileURLToPath(new URL("../../programs/prebuilt/", import.meta.u
 const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
   args: ["one", "two words", ""],
   "bench-exclusive": ["1"],
+  "bench-dmirror": ["migrate", "1"],
   "bench-fault": ["2"],
   "bench-integer": ["20000"],
   counter: ["3", "2000", "device"],

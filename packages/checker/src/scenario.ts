@@ -161,6 +161,16 @@ export class ThreadApi extends DriverApi {
   }
 
   /**
+   * Maps the file that is mapped at an address once more, privately: the address of that.
+   * @throws ScenarioError where no file is mapped
+   */
+  *mmapPrivate(addr: number, pages: number): MaySleep<number> {
+    const vma = this.mm.vmaAt(pageOf(addr));
+    if (vma?.file == null) throw new ScenarioError(`mmapPrivate: no file is mapped at 0x${addr.toString(16)}`);
+    return yield* this.k.mmap.doMmap(this.k, this.mm, 0, pages * 4096, Prot.READ | Prot.WRITE, MapFlag.PRIVATE, vma.file, vma.linearIndex(pageOf(addr)));
+  }
+
+  /**
    * Gives the file that is mapped at an address another size, as ftruncate() does; 0 or a negated errno.
    * @throws ScenarioError where no file in memory is mapped
    */

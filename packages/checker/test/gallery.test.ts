@@ -11,9 +11,17 @@ const UNDONE = join(SCENARIOS, "undone");
 
 /** For those that are too large for two preemptions in a few seconds. */
 const ONE_PREEMPTION = [
+  "coherent-store-fork-evict",
+  "coherent-store-vs-pageout",
   "collapse-file-vs-store",
+  "device-fault-fork-evict",
+  "device-fault-munmap-store",
+  "device-migrate-reclaim-fault",
+  "device-migrate-vs-punch",
   "device-migrate-vs-reclaim",
   "dontneed-reclaim",
+  "exclusive-fork-munmap",
+  "exclusive-vs-punch",
   "large-folio-split",
   "migrate-huge-vs-store",
   "reclaim-exclusive",

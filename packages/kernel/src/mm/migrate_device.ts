@@ -46,11 +46,11 @@ export enum MigrateVmaSelect {
 
 /** Pages on their way, by number. */
 export interface MigrateDevice {
-  readonly src: Int32Array;
-  readonly srcFlags: Uint8Array;
+  readonly src: number[];
+  readonly srcFlags: number[];
   /** The driver's: locked, with a reference at site "alloc". */
-  readonly dst: Int32Array;
-  readonly dstFlags: Uint8Array;
+  readonly dst: number[];
+  readonly dstFlags: number[];
   /** How many of the sources move, a compound one counting once. */
   cpages: number;
   /** The page that a CPU wants back, in whose fault this happens: its folio is the fault's, locked and referenced. */
@@ -71,10 +71,10 @@ export interface MigrateVma extends MigrateDevice {
 /** Room for a migration of so many pages. */
 export function migrateArrays(pages: number): Pick<MigrateDevice, "src" | "srcFlags" | "dst" | "dstFlags" | "cpages"> {
   return {
-    src: new Int32Array(pages).fill(NO_PAGE),
-    srcFlags: new Uint8Array(pages),
-    dst: new Int32Array(pages).fill(NO_PAGE),
-    dstFlags: new Uint8Array(pages),
+    src: new Array<number>(pages).fill(NO_PAGE),
+    srcFlags: new Array<number>(pages).fill(0),
+    dst: new Array<number>(pages).fill(NO_PAGE),
+    dstFlags: new Array<number>(pages).fill(0),
     cpages: 0,
   };
 }
