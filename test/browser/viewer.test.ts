@@ -114,6 +114,26 @@ describe("the viewer", () => {
     await page.getByLabel("Address", { exact: true }).press("Enter");
     await expect.poll(() => text("walk-kind")).toMatch(/0x3ff6c00000 /);
     await picture("program-light");
+    await search.fill("page_fault_user");
+    await search.press("Enter");
+    await search.press("Escape");
+    await page.keyboard.press("f");
+    for (let i = 0; i < 8; i++) await page.keyboard.press("s");
+    await page.keyboard.press("m");
+    expect(await text("by-time")).toBe("by time");
+    const step = await text("step");
+    // Where the mouse is, whatever the axis: the machine time of a step that is far from where steps would have it.
+    const box = (await page.getByTestId("timeline").boundingBox())!;
+    await page.mouse.click(box.x + box.width - 3, box.y + 60);
+    await expect.poll(() => text("step")).not.toBe(step);
+    await page.mouse.move(box.x + box.width - 3, box.y + 35);
+    await page.keyboard.press("w");
+    await picture("timeline-by-time");
+    await page.getByTestId("by-time").click();
+    expect(await text("by-time")).toBe("by step");
+    await search.fill("no event has this");
+    await search.press("Enter");
+    await expect.poll(() => page.locator(".error span").innerText()).toBe("no later event has 'no event has this'");
   });
 
   test("a program that is dropped onto the page is run, as the form says", async () => {

@@ -156,11 +156,12 @@ export class DamageError extends Error {
 }
 
 /**
- * Reads one block.
+ * Reads one block; of its events, counted from 0, those in [from, to) only, and nothing behind them.
+ * Returns how many events it has read, those ahead of `from` among them.
  * @throws DamageError for bytes that no encoder has written; what came before has been consumed
  */
-export function decodeBlock(bytes: Uint8Array, consumer: TraceConsumer, table = OWN_TABLE): void {
-  new BlockDecoder(bytes, consumer, table).run();
+export function decodeBlock(bytes: Uint8Array, consumer: TraceConsumer, table = OWN_TABLE, from = 0, to = Infinity): number {
+  return new BlockDecoder(bytes, consumer, table).run(from, to);
 }
 
 class BlockDecoder {
@@ -181,12 +182,14 @@ class BlockDecoder {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  run(): void {
-    while (this.at < this.bytes.length) {
+  run(from: number, to: number): number {
+    let number = 0;
+    while (this.at < this.bytes.length && number < to) {
       const head = this.bytes[this.at++]!;
       if (head === NAME) this.name();
-      else this.event(head);
+      else this.event(head, number++ >= from);
     }
+    return number;
   }
 
   private name(): void {
@@ -199,7 +202,7 @@ class BlockDecoder {
     this.consumer.name(kind, id, text);
   }
 
-  private event(head: number): void {
+  private event(head: number, wanted: boolean): void {
     const event = head & ~SAME_PLACE;
     const raw = this.table.raw[event];
     if (raw === undefined) throw new DamageError(`an event of unknown kind ${event}`);
@@ -218,7 +221,7 @@ class BlockDecoder {
       } else args[i] = last[event * ARGS_MAX + i]! += this.difference();
     }
     if (this.time < 0) throw new DamageError("a time ahead of the machine's");
-    this.consumer.event(this.time, this.executor, this.task, this.table.events[event]!, args[0]!, args[1]!, args[2]!, args[3]!, args[4]!, args[5]!, args[6]!);
+    if (wanted) this.consumer.event(this.time, this.executor, this.task, this.table.events[event]!, args[0]!, args[1]!, args[2]!, args[3]!, args[4]!, args[5]!, args[6]!);
   }
 
   private difference(): number {
@@ -227,16 +230,21 @@ class BlockDecoder {
   }
 
   private varint(): number {
+    // Behind the end there is undefined, which is not less than anything.
+    const byte = this.bytes[this.at++]!;
+    return byte < 128 ? byte : this.longVarint(byte);
+  }
+
+  private longVarint(byte: number): number {
     let value = 0;
     let scale = 1;
     for (;;) {
-      if (this.at >= this.bytes.length) throw new DamageError("the block ends within a number");
-      const byte = this.bytes[this.at++]!;
+      if (this.at > this.bytes.length) throw new DamageError("the block ends within a number");
       value += (byte & 127) * scale;
-      if (byte < 128) break;
+      if (byte < 128) return value;
       scale *= 128;
       if (scale > 2 ** 49) throw new DamageError("a number that is too long");
+      byte = this.bytes[this.at++]!;
     }
-    return value;
   }
 }

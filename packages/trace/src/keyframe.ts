@@ -1,6 +1,7 @@
 import type { Machine } from "@faultline/kernel";
 import { DamageError } from "./codec.js";
 import { parseObject } from "./head.js";
+import { PART, PartedTable, PartedTables } from "./parted.js";
 import { isPhysical, physicalOf, physicalTables, type PhysicalState } from "./physical.js";
 import { isShaped } from "./shapes.js";
 
@@ -14,7 +15,6 @@ import { isShaped } from "./shapes.js";
  *   number of parts (4), and for each its index (4) and its bytes (`PART`, or less at the end)
  */
 
-const PART = 4096;
 /** A keyframe is complete by itself every so often: that bounds what seeking has to read. */
 export const FULL_EVERY = 16;
 
@@ -72,7 +72,7 @@ export interface MirrorState {
   readonly notifier: number;
 }
 
-/** The tables of a keyframe by name, as bytes of little-endian numbers. */
+/** The state of a machine. Tables are bytes of little-endian numbers. */
 export interface Keyframe {
   /** True when it does not need the one before. */
   readonly full: boolean;
@@ -226,21 +226,19 @@ export function applyKeyframe(before: Keyframe | null, bytes: Uint8Array): Keyfr
   };
   const description = descriptionOf(new TextDecoder().decode(take(number())));
   if (!description.full && before === null) throw new DamageError("a keyframe lacks the one before it");
-  const tables = new Map<string, Uint8Array>();
+  const tables = new Map<string, PartedTable>();
   for (const [name, size] of description.tables) {
-    const table = new Uint8Array(size);
-    const old = description.full ? undefined : before!.tables.get(name);
-    if (old !== undefined) table.set(old.subarray(0, size));
+    const table = PartedTable.resized(description.full ? null : (before!.tables as PartedTables).part(name), size);
     const parts = number();
     for (let i = 0; i < parts; i++) {
-      const from = number() * PART;
-      if (from >= size) throw new DamageError("a keyframe has a part of nothing");
-      table.set(take(Math.min(PART, size - from)), from);
+      const index = number();
+      if (index * PART >= size) throw new DamageError("a keyframe has a part of nothing");
+      table.set(index, take(PartedTable.lengthOf(size, index)));
     }
     tables.set(name, table);
   }
   const { full, time, mms, tasks, memory, mirrors, physical = null } = description;
-  return { full, time, mms, tasks, memory, mirrors, physical, tables };
+  return { full, time, mms, tasks, memory, mirrors, physical, tables: new PartedTables(tables) };
 }
 
 /** Bytes that the tables of one keyframe may have together: those of a machine of 4 GiB, and devices. */

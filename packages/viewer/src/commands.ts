@@ -50,6 +50,8 @@ export const COMMANDS: readonly Command[] = [
   { title: "Next match of the search", key: "n", run: (viewer) => viewer.search(viewer.query.value, true) },
   { title: "Previous match of the search", key: "N", run: (viewer) => viewer.search(viewer.query.value, false) },
   { title: "Search events", key: "/", run: () => document.querySelector<HTMLElement>(".search")?.focus() },
+  { title: "End the search", key: "Escape", shown: "Esc", run: (viewer) => viewer.stopSearching(), when: ({ active }) => active.value.searching.value !== null },
+  { title: "Timeline by machine time, or by steps", key: "m", run: (viewer) => (viewer.byTime.value = !viewer.byTime.value) },
   { title: "Go to the step that broke the rule", run: (viewer) => viewer.goTo(viewer.info.value!.broken!.event), when: ({ active }) => active.value.info.value?.broken != null },
   { title: "Compare with another run", key: "c", run: () => document.getElementById("compare")?.click() },
   { title: "End the comparison", run: (_viewer, workspace) => workspace.endComparison(), when: comparing },

@@ -20,6 +20,8 @@ export interface Place {
 export interface CanvasProps {
   /** Called whenever it changes, once a frame at most. */
   readonly paint: (paper: Paper) => void;
+  /** Painted on top, likewise: what changes often. What `paint` has made is kept meanwhile. */
+  readonly overlay?: (paper: Paper) => void;
   /** Height of all that can be scrolled to. */
   readonly contentHeight: number;
   readonly label: string;
@@ -35,22 +37,23 @@ export interface CanvasProps {
 }
 
 /** A canvas that scrolls: as large as it looks, whatever the height of its content. */
-export function Canvas({ paint, contentHeight, label, describedBy, testId, onPoint, onHover, onWheel, onKey, reveal = null }: CanvasProps) {
+export function Canvas({ paint, overlay, contentHeight, label, describedBy, testId, onPoint, onHover, onWheel, onKey, reveal = null }: CanvasProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const latest = useRef(paint);
+  const latest = useRef({ paint, overlay });
+  const kept = useRef<Kept | null>(null);
   const frame = useRef(0);
-  latest.current = paint;
+  latest.current = { paint, overlay };
 
   const redraw = (): void => {
     if (frame.current !== 0) return;
     frame.current = requestAnimationFrame(() => {
       frame.current = 0;
-      draw(scroller.current, canvas.current, latest.current);
+      kept.current = draw(scroller.current, canvas.current, latest.current, kept.current);
     });
   };
   // What is painted depends on whatever the caller has read.
-  useEffect(redraw, [paint, contentHeight, theme.value]);
+  useEffect(redraw, [paint, overlay, contentHeight, theme.value]);
   useEffect(() => {
     const observer = new ResizeObserver(redraw);
     observer.observe(scroller.current!);
@@ -109,10 +112,20 @@ export function Canvas({ paint, contentHeight, label, describedBy, testId, onPoi
   );
 }
 
-function draw(scroller: HTMLElement | null, canvas: HTMLCanvasElement | null, paint: (paper: Paper) => void): void {
+type Paint = (paper: Paper) => void;
+
+/** A picture without its overlay, and all that it depends on. */
+interface Kept {
+  readonly picture: HTMLCanvasElement;
+  readonly paint: Paint;
+  readonly theme: string;
+  readonly top: number;
+}
+
+function draw(scroller: HTMLElement | null, canvas: HTMLCanvasElement | null, { paint, overlay }: { readonly paint: Paint; readonly overlay: Paint | undefined }, kept: Kept | null): Kept | null {
   const ctx = canvas?.getContext("2d") ?? null;
-  if (scroller === null || canvas === null || ctx === null) return;
-  const [width, height] = [scroller.clientWidth, scroller.clientHeight];
+  if (scroller === null || canvas === null || ctx === null) return null;
+  const [width, height, top] = [scroller.clientWidth, scroller.clientHeight, scroller.scrollTop];
   const ratio = devicePixelRatio;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
@@ -120,8 +133,6 @@ function draw(scroller: HTMLElement | null, canvas: HTMLCanvasElement | null, pa
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
   }
-  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-  ctx.clearRect(0, 0, width, height);
   const style = getComputedStyle(document.documentElement);
   const colours = new Map<string, string>();
   const colour = (name: string): string => {
@@ -129,6 +140,30 @@ function draw(scroller: HTMLElement | null, canvas: HTMLCanvasElement | null, pa
     if (value === undefined) colours.set(name, (value = style.getPropertyValue(`--${name}`).trim()));
     return value;
   };
-  ctx.textBaseline = "middle";
-  paint({ ctx, width, height, top: scroller.scrollTop, colour });
+  const onto = (context: CanvasRenderingContext2D, each: Paint): void => {
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.textBaseline = "middle";
+    each({ ctx: context, width, height, top, colour });
+  };
+  const clear = (context: CanvasRenderingContext2D): void => {
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+  };
+  if (overlay === undefined) {
+    clear(ctx);
+    onto(ctx, paint);
+    return null;
+  }
+  const good = kept !== null && kept.paint === paint && kept.theme === theme.value && kept.top === top && kept.picture.width === canvas.width && kept.picture.height === canvas.height;
+  if (!good) {
+    const picture = kept?.picture ?? document.createElement("canvas");
+    picture.width = canvas.width;
+    picture.height = canvas.height;
+    onto(picture.getContext("2d")!, paint);
+    kept = { picture, paint, theme: theme.value, top };
+  }
+  clear(ctx);
+  if (canvas.width > 0 && canvas.height > 0) ctx.drawImage(kept!.picture, 0, 0);
+  onto(ctx, overlay);
+  return kept;
 }

@@ -16,7 +16,8 @@ export { cellAtPlace, cellsOf, drawMemory, foundAt, foundWords, memoryLayout, mo
 export { PageMark, PageUse, SlotUse, USES, type Use } from "./page_use.js";
 export { Title } from "./panel.js";
 export { MirrorBit } from "./protocol.js";
-export type { BitView, EventRow, Lane, LevelView, MirrorView, SpanKind, SpanRow, SpaceView, TimelineData, TraceInfo, VmaView, WalkView } from "./protocol.js";
+export type { BitView, EventRow, Lane, LevelView, MarkKind, MarkRow, MirrorView, SpanKind, SpanRow, SpaceView, TimelineData, TraceInfo, VmaView, WalkView } from "./protocol.js";
+export { lastNotAbove, momentAt, timeAt, timeOf, type StepTimes } from "./times.js";
 export type { Moment, Range, Viewer } from "./viewer.js";
 
 /** Parts of the window. The views of one share it, one shown at a time. */

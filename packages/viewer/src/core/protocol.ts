@@ -1,5 +1,6 @@
 import type { TraceFinding } from "@faultline/trace";
 import type { FolioRequests } from "./folio_protocol.js";
+import type { StepTimes } from "./times.js";
 
 /* What the page and its worker say to each other. Everything is data: names out of traces are text. */
 
@@ -60,7 +61,7 @@ export interface SpanRow {
   readonly starts: Uint32Array;
   readonly ends: Uint32Array;
   /** Indices into `TimelineData.strings`. */
-  readonly names: Uint32Array;
+  readonly names: Uint16Array;
 }
 
 export type SpanKind = "run" | "call" | "held" | "wait" | "invalidate";
@@ -69,16 +70,23 @@ export interface Lane {
   readonly group: "CPUs and engines" | "Devices" | "Tasks";
   readonly name: string;
   readonly rows: readonly SpanRow[];
-  /** Steps of what happens at one moment, and which event each is (an index into `strings`). */
-  readonly points: Uint32Array;
-  readonly pointNames: Uint32Array;
+  readonly marks: readonly MarkRow[];
+}
+
+/** What is marked by a letter of its own; all else is an event. */
+export type MarkKind = "fault" | "tlb" | "event";
+
+/** Steps of what happens at one moment, in order, and which event each is (indices into `TimelineData.strings`). */
+export interface MarkRow {
+  readonly kind: MarkKind;
+  readonly steps: Uint32Array;
+  readonly names: Uint16Array;
 }
 
 export interface TimelineData {
   readonly strings: readonly string[];
   readonly lanes: readonly Lane[];
-  /** Nanoseconds of machine time of each step. */
-  readonly times: Float64Array;
+  readonly times: StepTimes;
 }
 
 export interface EventRow {
@@ -199,6 +207,9 @@ export interface Pairs {
   readonly otherOnly: Uint32Array;
 }
 
+/** What a question fails with whose search was ended, by another or by `cancel`. */
+export const CANCELLED = "cancelled";
+
 /** What the page may ask, and what it gets. */
 export interface Requests extends FolioRequests {
   gallery: { ask: null; answer: Gallery };
@@ -211,6 +222,8 @@ export interface Requests extends FolioRequests {
   search: { ask: { readonly text: string; readonly from: number; readonly forward: boolean }; answer: number | null };
   /** The next event that is about a page of an address space. */
   touching: { ask: { readonly mm: number; readonly vpn: number; readonly from: number; readonly forward: boolean }; answer: number | null };
+  /** Ends the search that is under way; it fails. */
+  cancel: { ask: null; answer: null };
   /** `inner`: not only what a user could observe, but everything. */
   anchors: { ask: { readonly inner: boolean }; answer: Anchors };
   align: { ask: { readonly inner: boolean; readonly other: Anchors }; answer: Pairs };

@@ -2,7 +2,9 @@ import { computed, effect, signal } from "@preact/signals";
 import { Client } from "./client.js";
 import { Follow } from "./follow.js";
 import type { Followed, Selection } from "./link.js";
+import { CANCELLED } from "./protocol.js";
 import type { EventRow, RequestName, Requests, Source, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "./protocol.js";
+import { momentAt, timeOf } from "./times.js";
 
 /** A part of the timeline, in steps: [from, to), fractions of steps among them. */
 export interface Range {
@@ -44,6 +46,8 @@ export class Viewer {
   readonly timeline = signal<TimelineData | null>(null);
   readonly step = signal(0);
   readonly range = signal<Range>({ from: 0, to: 1 });
+  /** Whether the timeline goes by machine time; else by steps. */
+  readonly byTime = signal(false);
   readonly selection = signal<Selection | null>(null);
   /** The folio and the lock that are followed. */
   readonly follow = new Follow(this);
@@ -56,6 +60,8 @@ export class Viewer {
   /** What cannot be done, in a line; what is being waited for. */
   readonly error = signal<string | null>(null);
   readonly busy = signal<string | null>(null);
+  /** What is searched for, while that takes time. */
+  readonly searching = signal<string | null>(null);
   /** What was searched for last. */
   readonly query = signal("");
   /** The run that this one is compared with. */
@@ -63,6 +69,8 @@ export class Viewer {
   readonly last = computed(() => Math.max(0, (this.info.value?.events ?? 1) - 1));
 
   private readonly client: Client;
+  /** Searches so far: the answer of any but the last is not wanted. */
+  private jumps = 0;
   private refreshing = false;
   private wanted = 0;
   private answered = 0;
@@ -157,7 +165,8 @@ export class Viewer {
   }
 
   fail(error: unknown): void {
-    this.error.value = lineOf(error);
+    // Whoever has ended a search knows.
+    if (lineOf(error) !== CANCELLED) this.error.value = lineOf(error);
   }
 
   /** Makes so many steps visible, beginning with `from`. */
@@ -168,17 +177,43 @@ export class Viewer {
     this.range.value = { from: begin, to: begin + width };
   }
 
-  /** `factor` below 1 shows less; `around` stays where it is. */
+  /** `factor` below 1 shows less; `around`, a moment between steps, stays where it is. */
   zoom(factor: number, around = this.step.value + 0.5): void {
     const { from, to } = this.range.value;
     const fixed = around >= from && around <= to ? around : (from + to) / 2;
-    this.show(fixed - (fixed - from) * factor, (to - from) * factor);
+    this.showAlong(from, to, (begin, end, along) => [along(fixed) - (along(fixed) - begin) * factor, along(fixed) + (end - along(fixed)) * factor]);
   }
 
   /** Moves by a part of what is visible. */
   pan(part: number): void {
     const { from, to } = this.range.value;
-    this.show(from + part * (to - from), to - from);
+    this.showAlong(from, to, (begin, end) => {
+      // Up to where there is nothing more, as wide as it was.
+      const [first, last] = this.ends();
+      const by = clamp(part * (end - begin), first - begin, last - end);
+      return [begin + by, end + by];
+    });
+  }
+
+  /** The first and the last moment along the axis of the timeline. */
+  private ends(): readonly [number, number] {
+    const times = this.timeline.value?.times;
+    const events = this.last.value + 1;
+    return times !== undefined && this.byTime.value ? [timeOf(times, 0), timeOf(times, events)] : [0, events];
+  }
+
+  /** Changes what is visible along the axis that the timeline has. */
+  private showAlong(from: number, to: number, change: (begin: number, end: number, along: (moment: number) => number) => readonly [number, number]): void {
+    const times = this.timeline.value?.times;
+    if (times === undefined || !this.byTime.value) {
+      const [begin, end] = change(from, to, (moment) => moment);
+      this.show(begin, end - begin);
+      return;
+    }
+    const [begin, end] = change(timeOf(times, from), timeOf(times, to), (moment) => timeOf(times, moment));
+    const first = momentAt(times, begin);
+    const last = end >= timeOf(times, this.last.value + 1) ? this.last.value + 1 : momentAt(times, end);
+    this.show(first, last - first);
   }
 
   async search(text: string, forward: boolean): Promise<void> {
@@ -217,14 +252,36 @@ export class Viewer {
 
   private async jump<N extends "search" | "touching">(name: N, ask: Parameters<Client["ask"]>[1] & object, what: string): Promise<void> {
     this.error.value = null;
+    const mine = ++this.jumps;
+    const text = `searching ${what}, Esc ends it`;
+    const { value: info } = this.info;
     try {
-      const step = await this.client.ask(name, ask as never);
+      // Most are answered at once, and nothing is to flicker.
+      const shown = setTimeout(() => {
+        if (this.jumps === mine) this.searching.value = text;
+      }, 150);
+      const step = await this.client
+        .ask(name, ask as never, (progress) => {
+          if (this.jumps === mine && this.searching.value !== null) this.searching.value = `${text}: ${progress}`;
+        })
+        .finally(() => clearTimeout(shown));
+      if (this.jumps !== mine || this.info.value !== info) return;
       const { forward } = ask as { readonly forward: boolean };
       if (step === null) this.error.value = `no ${forward ? "later" : "earlier"} event has ${what}`;
       else this.goTo(step);
     } catch (error) {
-      this.error.value = lineOf(error);
+      if (this.jumps === mine) this.error.value = lineOf(error);
+    } finally {
+      if (this.jumps === mine) this.searching.value = null;
     }
+  }
+
+  /** Ends a search that is under way. */
+  stopSearching(): void {
+    this.jumps++;
+    if (this.searching.value === null) return;
+    this.searching.value = null;
+    void this.client.ask("cancel", null);
   }
 
   /** Asks for the state at the step; one question at a time, and the last one wins. */

@@ -1,13 +1,15 @@
 import { useMemo, useState } from "preact/hooks";
-import { Canvas, duration, explainAt, type Lane, type Paper, type Place, type SpanKind, type SpanRow, type TimelineData, type View, type Viewer } from "../core/index.js";
+import { Canvas, duration, explainAt, momentAt, timeAt, timeOf, type Lane, type MarkKind, type MarkRow, type Paper, type Place, type SpanKind, type SpanRow, type TimelineData, type View, type Viewer } from "../core/index.js";
 
 const GUTTER = 190;
 const RULER = 24;
 const ROW = 15;
-const POINTS = 9;
+/** Heights of rows of marks: with a letter in each where there is room, or without. */
+const MARKS: Readonly<Record<MarkKind, number>> = { fault: 13, tlb: 13, event: 9 };
 const GROUP = 18;
 const PAD = 3;
 const FONT = "11px ui-monospace, 'DejaVu Sans Mono', monospace";
+const FONT_LETTER = "bold 9px ui-monospace, 'DejaVu Sans Mono', monospace";
 /** Ticks of the ruler lie this far apart at least. */
 const TICK = 90;
 const CALL_COLOURS = 7;
@@ -16,8 +18,8 @@ const CALL_COLOURS = 7;
 interface Placed {
   readonly y: number;
   readonly lane: Lane;
-  /** Null for the points of the lane. */
-  readonly row: SpanRow | null;
+  readonly height: number;
+  readonly row: SpanRow | MarkRow;
 }
 
 interface Layout {
@@ -42,17 +44,62 @@ function layoutOf({ lanes }: TimelineData): Layout {
     const top = y;
     y += PAD;
     for (const row of lane.rows) {
-      placed.push({ y, lane, row });
+      placed.push({ y, lane, height: ROW, row });
       y += ROW;
     }
-    if (lane.points.length > 0) {
-      placed.push({ y, lane, row: null });
-      y += POINTS;
+    for (const row of lane.marks) {
+      placed.push({ y, lane, height: MARKS[row.kind], row });
+      y += MARKS[row.kind];
     }
     y = Math.max(y, top + ROW + PAD) + PAD;
     boxes.push({ y: top, height: y - top, lane });
   }
   return { placed, groups, lanes: boxes, height: y };
+}
+
+/** How steps lie along the axis: evenly, or by machine time. */
+class Axis {
+  private readonly begin: number;
+  private readonly perUnit: number;
+
+  constructor(
+    private readonly timeline: TimelineData,
+    readonly from: number,
+    readonly to: number,
+    readonly byTime: boolean,
+    width: number,
+  ) {
+    this.begin = this.along(from);
+    this.perUnit = Math.max(1, width - GUTTER) / Math.max(1e-9, this.along(to) - this.begin);
+  }
+
+  /** Pixels of a step, or of a nanosecond. */
+  get scale(): number {
+    return this.perUnit;
+  }
+
+  /** Where a moment between steps is. */
+  x(moment: number): number {
+    return GUTTER + (this.along(moment) - this.begin) * this.perUnit;
+  }
+
+  /** The moment at a place. */
+  moment(x: number): number {
+    return this.back(this.value(x));
+  }
+
+  /** What the axis counts at a place: steps, or nanoseconds. */
+  value(x: number): number {
+    return this.begin + (x - GUTTER) / this.perUnit;
+  }
+
+  private along(moment: number): number {
+    return this.byTime ? timeOf(this.timeline.times, moment) : moment;
+  }
+
+  private back(value: number): number {
+    return this.byTime ? momentAt(this.timeline.times, value) : value;
+  }
 }
 
 function Timeline({ viewer }: { readonly viewer: Viewer }) {
@@ -61,84 +108,97 @@ function Timeline({ viewer }: { readonly viewer: Viewer }) {
   const [hover, setHover] = useState<Place | null>(null);
   const { from, to } = viewer.range.value;
   const step = viewer.step.value;
+  const byTime = viewer.byTime.value;
   const paint = useMemo(
     () => (paper: Paper) => {
-      if (timeline !== null && layout !== null) new Drawing(paper, timeline, layout, from, to, step).all();
+      if (timeline !== null && layout !== null) new Drawing(paper, timeline, layout, new Axis(timeline, from, to, byTime, paper.width)).all();
     },
-    [timeline, layout, from, to, step],
+    [timeline, layout, from, to, byTime],
+  );
+  const overlay = useMemo(
+    () => (paper: Paper) => {
+      if (timeline !== null && layout !== null) new Drawing(paper, timeline, layout, new Axis(timeline, from, to, byTime, paper.width)).step(step);
+    },
+    [timeline, layout, from, to, byTime, step],
   );
   if (timeline === null || layout === null) return null;
-  const width = (): number => Math.max(1, (document.querySelector<HTMLElement>(".timeline .scroller")?.clientWidth ?? GUTTER + 1) - GUTTER);
-  const stepAt = (x: number): number => from + ((x - GUTTER) / width()) * (to - from);
-  const under = hover === null ? null : underPointer(layout, timeline, hover, stepAt(hover.x), ((to - from) / width()) * 3);
+  const axis = (): Axis => new Axis(timeline, from, to, byTime, document.querySelector<HTMLElement>(".timeline .scroller")?.clientWidth ?? GUTTER + 1);
+  const hovered = hover === null ? null : wordsUnder(layout, timeline, hover, axis());
   return (
     <section class="view timeline" aria-label="Timeline">
       <Canvas
         paint={paint}
+        overlay={overlay}
         contentHeight={layout.height}
-        label="Timeline. W and S zoom, A and D move, arrow keys step. The list of events has the same as text."
+        label="Timeline. W and S zoom, A and D move, arrow keys step, M is by machine time or by steps. The list of events has the same as text."
         testId="timeline"
         onPoint={(place, event) => {
           if (place.x < GUTTER) return;
-          viewer.goTo(Math.floor(stepAt(place.x)));
-          const taken = event.type === "pointerdown" ? lockUnder(layout, place, stepAt(place.x)) : null;
+          viewer.goTo(Math.floor(axis().moment(place.x)));
+          const taken = event.type === "pointerdown" ? lockUnder(layout, place, axis()) : null;
           if (taken !== null) void viewer.follow.selectAbout(taken, "lock");
         }}
         onHover={(place, { clientX, clientY }) => {
           setHover(place);
-          explainAt(place === null ? null : keyUnder(layout, timeline, place, stepAt(place.x), ((to - from) / width()) * 3), clientX, clientY);
+          explainAt(place === null ? null : keyUnder(layout, timeline, place, axis()), clientX, clientY);
         }}
         onWheel={(event, { x }) => {
-          if (event.ctrlKey || event.metaKey) viewer.zoom(event.deltaY > 0 ? 1.25 : 0.8, stepAt(x));
+          if (event.ctrlKey || event.metaKey) viewer.zoom(event.deltaY > 0 ? 1.25 : 0.8, axis().moment(x));
           else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) viewer.pan((event.deltaX || event.deltaY) / 1000);
           else return false;
           return true;
         }}
       />
       <p class="hint" data-testid="hover">
-        {under ?? "click: go to a step   w s a d: zoom, move   ← →: step   /: search   [ ]: events of the selected page"}
+        <button aria-pressed={byTime} title="The timeline by machine time, or by steps (m)" data-testid="by-time" onClick={() => (viewer.byTime.value = !byTime)}>
+          {byTime ? "by time" : "by step"}
+        </button>
+        {"  "}
+        {hovered ?? "click: go to a step   w s a d: zoom, move   ← →: step   m: by time   /: search   [ ]: events of the selected page   F: fault   T: TLB flush"}
       </p>
     </section>
   );
 }
 
-/** The step at which the lock was taken, or wanted, whose span is at a place. */
-function lockUnder(layout: Layout, { y }: Place, at: number): number | null {
-  const row = layout.placed.find((place) => y >= place.y && y < place.y + ROW)?.row ?? null;
-  if (row === null || (row.kind !== "held" && row.kind !== "wait")) return null;
+/** The row at a place, and which of its spans or marks that is. */
+function under({ placed }: Layout, { x, y }: Place, axis: Axis): { readonly lane: Lane; readonly row: SpanRow | MarkRow; readonly i: number } | null {
+  const found = x < GUTTER ? undefined : placed.find((place) => y >= place.y && y < place.y + place.height);
+  if (found === undefined) return null;
+  const { row, lane } = found;
+  if ("steps" in row) {
+    const i = firstAtOrBehind(row.steps, axis.moment(x - 4) - 0.5);
+    return i < row.steps.length && axis.x(row.steps[i]! + 0.5) <= x + 4 ? { lane, row, i } : null;
+  }
+  const at = axis.moment(x);
   const i = firstAtOrBehind(row.ends, Math.floor(at) + 1);
-  return i < row.starts.length && row.starts[i]! <= at ? row.starts[i]! : null;
+  return i < row.starts.length && row.starts[i]! <= at ? { lane, row, i } : null;
 }
 
-/** What is under the pointer, in a line. */
-function underPointer(layout: Layout, { strings, times }: TimelineData, { y }: Place, at: number, slack: number): string | null {
-  const found = layout.placed.find((place) => y >= place.y && y < place.y + (place.row === null ? POINTS : ROW));
-  if (found === undefined || at < 0) return null;
-  const { row, lane } = found;
-  if (row === null) {
-    const i = firstAtOrBehind(lane.points, at - slack);
-    const point = lane.points[i];
-    return point === undefined || point > at + slack ? null : `${lane.name}: ${strings[lane.pointNames[i]!]}, step ${point}`;
-  }
-  const i = firstAtOrBehind(row.ends, Math.floor(at) + 1);
-  if (i >= row.starts.length || row.starts[i]! > at) return null;
+/** The step at which the lock was taken, or wanted, whose span is at a place. */
+function lockUnder(layout: Layout, place: Place, axis: Axis): number | null {
+  const found = under(layout, place, axis);
+  if (found === null || "steps" in found.row || (found.row.kind !== "held" && found.row.kind !== "wait")) return null;
+  return found.row.starts[found.i]!;
+}
+
+/** What is at a place, in a line. */
+function wordsUnder(layout: Layout, { strings, times }: TimelineData, place: Place, axis: Axis): string | null {
+  const found = under(layout, place, axis);
+  if (found === null) return null;
+  const { lane, row, i } = found;
+  const name = strings[row.names[i]!]!;
+  if ("steps" in row) return `${lane.name}: ${name}, step ${row.steps[i]!}, ${duration(timeAt(times, row.steps[i]!))}`;
   const [start, end] = [row.starts[i]!, row.ends[i]!];
-  const took = (times[Math.min(end, times.length - 1)] ?? 0) - (times[start] ?? 0);
-  return `${lane.name}: ${WORDS[row.kind]} ${strings[row.names[i]!]}, steps ${start} to ${end - 1}, ${duration(took)}`;
+  return `${lane.name}: ${WORDS[row.kind]} ${name}, steps ${start} to ${end - 1}, ${duration(timeAt(times, end) - timeAt(times, start))}`;
 }
 
 /** What explains that which is at a place. */
-function keyUnder({ placed }: Layout, { strings }: TimelineData, { x, y }: Place, at: number, slack: number): string | null {
-  const found = x < GUTTER ? undefined : placed.find((place) => y >= place.y && y < place.y + (place.row === null ? POINTS : ROW));
-  if (found === undefined) return null;
-  const { row, lane } = found;
-  if (row === null) {
-    const i = firstAtOrBehind(lane.points, at - slack);
-    return (lane.points[i] ?? Infinity) > at + slack ? null : `event ${strings[lane.pointNames[i]!]}`;
-  }
-  const i = firstAtOrBehind(row.ends, Math.floor(at) + 1);
-  if (i >= row.starts.length || row.starts[i]! > at) return null;
+function keyUnder(layout: Layout, { strings }: TimelineData, place: Place, axis: Axis): string | null {
+  const found = under(layout, place, axis);
+  if (found === null) return null;
+  const { row, i } = found;
   const name = strings[row.names[i]!]!;
+  if ("steps" in row) return `event ${name}`;
   if (row.kind === "call") return `function ${name}`;
   return row.kind === "run" ? null : row.kind === "invalidate" ? "event mmu_notifier_invalidate_range_start" : `lock ${name === "folio lock" ? "folio_lock" : name}`;
 }
@@ -157,48 +217,61 @@ function firstAtOrBehind(values: Uint32Array, value: number): number {
   return low;
 }
 
+const MARK_LABELS: Readonly<Record<MarkKind, string>> = { fault: "F faults", tlb: "T TLB", event: "" };
+/** Marks that lie this near each other are one bar. */
+const APART = 3;
+/** Room for a mark's letter. */
+const LETTER = 9;
+const LETTERS: Readonly<Record<MarkKind, string>> = { fault: "F", tlb: "T", event: "" };
+
 /** One picture. Each row costs as many searches as it has pixels, however many events it has. */
 class Drawing {
-  private readonly scale: number;
-
   constructor(
     private readonly paper: Paper,
     private readonly timeline: TimelineData,
     private readonly layout: Layout,
-    private readonly from: number,
-    private readonly to: number,
-    private readonly step: number,
-  ) {
-    this.scale = (paper.width - GUTTER) / Math.max(1e-9, to - from);
-  }
+    private readonly axis: Axis,
+  ) {}
 
+  /** All but the step. */
   all(): void {
     const { ctx, top, height, width, colour } = this.paper;
     ctx.font = FONT;
     for (const [i, box] of this.layout.lanes.entries()) {
       if (i % 2 === 1) this.box(0, box.y - top, width, box.height, colour("stripe"));
     }
-    this.currentStep();
-    for (const { y, lane, row } of this.layout.placed) {
-      if (y + ROW < top || y > top + height) continue;
-      if (row === null) this.points(lane, y - top);
+    for (const { y, height: tall, row } of this.layout.placed) {
+      if (y + tall < top || y > top + height) continue;
+      if ("steps" in row) this.marks(row, y - top);
       else this.spans(row, y - top);
     }
     this.labels();
     this.ruler();
   }
 
-  private x(step: number): number {
-    return GUTTER + (step - this.from) * this.scale;
+  /** A band as wide as the step is, with a line at its left, and its number. */
+  step(step: number): void {
+    const { ctx, width, height, colour } = this.paper;
+    const [left, right] = [Math.max(GUTTER, this.axis.x(step)), this.axis.x(step + 1)];
+    if (right < GUTTER || left > width) return;
+    ctx.font = FONT;
+    this.box(left, RULER, Math.max(1, right - left), height, colour("step-band"));
+    this.box(left, 0, 1.5, height, colour("accent"));
+    const label = this.axis.byTime ? `${step}, ${duration(timeAt(this.timeline.times, step))}` : `${step}`;
+    const wide = label.length * 7 + 8;
+    const at = Math.min(left, width - wide);
+    this.box(at, 2, wide, RULER - 6, colour("accent"));
+    this.text(label, at + 4, RULER / 2, wide, colour("accent-text"));
   }
 
   private spans(row: SpanRow, y: number): void {
     const { ctx, width, colour } = this.paper;
+    const { axis } = this;
     const { starts, ends, names } = row;
     const dense = colour("dense");
-    for (let i = firstAtOrBehind(ends, this.from); i < starts.length && starts[i]! < this.to; ) {
-      const left = Math.max(GUTTER, this.x(starts[i]!));
-      const right = Math.min(width, this.x(ends[i]!));
+    for (let i = firstAtOrBehind(ends, axis.from); i < starts.length && starts[i]! < axis.to; ) {
+      const left = Math.max(GUTTER, axis.x(starts[i]!));
+      const right = Math.min(width, axis.x(ends[i]!));
       if (right - left >= 2) {
         const name = this.timeline.strings[names[i]!] ?? "";
         this.box(left, y, right - left - 1, ROW - 1, this.colourOf(row.kind, name));
@@ -207,36 +280,75 @@ class Drawing {
         i++;
         continue;
       }
-      // Too narrow: whatever ends within this pixel is one mark.
-      this.box(left, y, 1.5, ROW - 1, dense);
-      i = Math.max(i + 1, firstAtOrBehind(ends, this.from + (left + 1.5 - GUTTER) / this.scale));
+      // Too narrow: whatever ends within this pixel is one mark, and marks that touch are one bar.
+      let end = left + 1.5;
+      for (;;) {
+        i = Math.max(i + 1, firstAtOrBehind(ends, axis.moment(end)));
+        if (i >= starts.length || starts[i]! >= axis.to) break;
+        const [next, nextEnd] = [axis.x(starts[i]!), axis.x(ends[i]!)];
+        if (next > end + 0.5 || nextEnd - next >= 2) break;
+        end = Math.max(next, end) + 1;
+      }
+      this.box(left, y, end - left, ROW - 1, dense);
     }
     ctx.globalAlpha = 1;
   }
 
-  private points({ points }: Lane, y: number): void {
+  private marks({ kind, steps }: MarkRow, y: number): void {
     const { ctx, colour } = this.paper;
-    ctx.fillStyle = colour("point");
-    for (let i = firstAtOrBehind(points, Math.floor(this.from)); i < points.length && points[i]! < this.to; ) {
-      const x = this.x(points[i]! + 0.5);
-      if (x >= GUTTER) {
-        ctx.beginPath();
-        ctx.moveTo(x, y + 1);
-        ctx.lineTo(x + 3, y + POINTS - 1);
-        ctx.lineTo(x - 3, y + POINTS - 1);
-        ctx.fill();
+    const { axis } = this;
+    const tall = MARKS[kind] - 1;
+    // Letters stand in marks that nothing is near to: left of them, and right.
+    const letters: number[] = [];
+    ctx.fillStyle = colour(`mark-${kind}`);
+    ctx.beginPath();
+    let before = -Infinity;
+    for (let i = firstAtOrBehind(steps, axis.from - 0.5); i < steps.length && steps[i]! < axis.to; ) {
+      const x = axis.x(steps[i]! + 0.5);
+      let end = x;
+      let next = Infinity;
+      for (;;) {
+        i = Math.max(i + 1, firstAtOrBehind(steps, axis.moment(end + 1) - 0.5));
+        next = i < steps.length && steps[i]! < axis.to ? axis.x(steps[i]! + 0.5) : Infinity;
+        if (next - end > APART) break;
+        end = next;
       }
-      i = Math.max(i + 1, firstAtOrBehind(points, Math.floor(this.from + (x + 1 - GUTTER) / this.scale)));
+      const left = Math.max(GUTTER, x - 1);
+      if (end > x) ctx.rect(left, y + 1, Math.max(0, end + 1 - left), tall - 2);
+      else if (x >= GUTTER) {
+        this.shape(kind, x, y, tall);
+        if (LETTERS[kind] !== "" && x - before >= LETTER && next - x >= LETTER) letters.push(x);
+      }
+      before = end;
     }
+    ctx.fill();
+    ctx.fillStyle = colour("span-text");
+    ctx.font = FONT_LETTER;
+    for (const x of letters) ctx.fillText(LETTERS[kind], x - 2.7, y + tall / 2 + 0.5);
+    ctx.font = FONT;
   }
 
-  /** A band as wide as the step is, with a line at its left. */
-  private currentStep(): void {
-    const { height, colour } = this.paper;
-    const [left, right] = [Math.max(GUTTER, this.x(this.step)), this.x(this.step + 1)];
-    if (right < GUTTER) return;
-    this.box(left, 0, Math.max(1, right - left), height, colour("step-band"));
-    this.box(left, 0, 1.5, height, colour("accent"));
+  /** A box for a fault, a diamond for a TLB flush, a triangle for anything else. */
+  private shape(kind: MarkKind, x: number, y: number, tall: number): void {
+    const { ctx } = this.paper;
+    switch (kind) {
+      case "fault":
+        ctx.rect(x - 4, y, 8, tall);
+        break;
+      case "tlb":
+        ctx.moveTo(x, y - 0.5);
+        ctx.lineTo(x + 6, y + tall / 2);
+        ctx.lineTo(x, y + tall + 0.5);
+        ctx.lineTo(x - 6, y + tall / 2);
+        ctx.closePath();
+        break;
+      case "event":
+        ctx.moveTo(x, y + 1);
+        ctx.lineTo(x + 3, y + tall);
+        ctx.lineTo(x - 3, y + tall);
+        ctx.closePath();
+        break;
+    }
   }
 
   private labels(): void {
@@ -247,34 +359,33 @@ class Drawing {
       if (y + tall < top || y > top + height) continue;
       this.text(lane.name, 8, y - top + PAD + ROW / 2, GUTTER - 76, colour("text"));
     }
-    for (const { y, row } of this.layout.placed) {
-      if (row === null || row.label === "" || row.label === "calls" || y + ROW < top || y > top + height) continue;
-      this.text(row.label, GUTTER - 66, y - top + ROW / 2, 62, colour("dim"));
+    for (const { y, height: tall, row } of this.layout.placed) {
+      const label = "steps" in row ? MARK_LABELS[row.kind] : row.label;
+      if (label === "" || label === "calls" || y + tall < top || y > top + height) continue;
+      this.text(label, GUTTER - 66, y - top + tall / 2, 62, colour("dim"));
     }
     this.box(GUTTER - 1, 0, 1, height, colour("line"));
   }
 
   private ruler(): void {
     const { width, colour } = this.paper;
+    const { axis } = this;
     this.box(0, 0, width, RULER - 2, colour("panel"));
     this.box(0, RULER - 2, width, 1, colour("line"));
-    this.text("step / machine time", 8, RULER / 2, GUTTER - 16, colour("dim"));
-    const rough = TICK / this.scale;
+    this.text(axis.byTime ? "machine time" : "step / machine time", 8, RULER / 2, GUTTER - 16, colour("dim"));
+    const rough = TICK / axis.scale;
     const power = 10 ** Math.floor(Math.log10(Math.max(1, rough)));
     const every = Math.max(1, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? 1);
-    for (let step = Math.ceil(this.from / every) * every; step < this.to; step += every) {
-      const x = this.x(step);
+    const last = axis.value(width);
+    for (let value = Math.ceil(axis.value(GUTTER) / every) * every; value < last; value += every) {
+      const x = GUTTER + (value - axis.value(GUTTER)) * axis.scale;
       this.box(x, RULER - 7, 1, 5, colour("dim"));
-      this.text(`${step}`, x + 3, RULER / 2 - 1, 44, colour("text"));
-      if (every * this.scale > 120) this.text(duration(this.timeline.times[step] ?? 0), x + 8 + `${step}`.length * 7, RULER / 2 - 1, every * this.scale - 60, colour("dim"));
-    }
-    const x = Math.max(GUTTER, this.x(this.step));
-    if (this.x(this.step + 1) >= GUTTER && x <= width) {
-      const label = `${this.step}`;
-      const wide = label.length * 7 + 8;
-      const left = Math.min(x, width - wide);
-      this.box(left, 2, wide, RULER - 6, colour("accent"));
-      this.text(label, left + 4, RULER / 2, wide, colour("accent-text"));
+      if (axis.byTime) {
+        this.text(duration(value), x + 3, RULER / 2 - 1, every * axis.scale - 6, colour("text"));
+        continue;
+      }
+      this.text(`${value}`, x + 3, RULER / 2 - 1, 60, colour("text"));
+      if (every * axis.scale > 120) this.text(duration(timeAt(this.timeline.times, value)), x + 8 + `${value}`.length * 7, RULER / 2 - 1, every * axis.scale - 60, colour("dim"));
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Names, Trace } from "@faultline/trace";
-import type { Look } from "./session.js";
+import type { Look } from "./search.js";
 import type { Entries } from "./entries.js";
 import type { State, States } from "./state.js";
 
@@ -14,6 +14,6 @@ export interface Inside {
   stateAt(step: number): State;
   /** Gives the events [from, to) to `look`. */
   read(from: number, to: number, look: (...event: Parameters<Look>) => unknown): void;
-  /** The nearest event that matches, ahead of or behind `from`. */
-  nearest(from: number, forward: boolean, matches: Look): number | null;
+  /** The nearest event that matches, ahead of or behind `from`; ends where another search begins. */
+  nearest(from: number, forward: boolean, matches: Look): Promise<number | null>;
 }

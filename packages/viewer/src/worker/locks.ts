@@ -36,7 +36,7 @@ function folioLock(memory: MemoryState, folio: number): LockRef | null {
 }
 
 /** The nearest event about a lock, ahead of or behind a step. */
-export function nextOnLock({ nearest, names, stateAt }: Inside, lock: LockRef, from: number, forward: boolean): number | null {
+export function nextOnLock({ nearest, names, stateAt }: Inside, lock: LockRef, from: number, forward: boolean): Promise<number | null> {
   const { memory } = stateAt(0).keyframe;
   return nearest(from, forward, (_step, _time, _executor, _task, event, args) => {
     const own = lockOf(names, memory, event, args);

@@ -1,19 +1,18 @@
-import type { Event } from "@faultline/kernel";
-import { readTrace, type Trace, type TraceConsumer } from "@faultline/trace";
+import { readTrace, sha256Digest, type Trace, type TraceConsumer } from "@faultline/trace";
 import type { Anchors, EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
 import { AnchorBuilder } from "./anchors.js";
 import { describeEvent, touches } from "./describe.js";
 import { Entries } from "./entries.js";
 import type { Inside } from "./inside.js";
 import { Refusal } from "./live.js";
+import { Overviews } from "./overview.js";
+import { Searches, textMatcher, type Look } from "./search.js";
 import { Spaces } from "./space.js";
 import { States, type State } from "./state.js";
 import { TimelineBuilder } from "./timeline.js";
 
-/** More events than these are not taken in: a page would need more than 1 GB for them. */
-const EVENTS_MAX = 1 << 24;
-/** Events that a search reads at a time. */
-const SEARCH_EVENTS = 1 << 14;
+/** More events than these are not taken in: a page would need 800 MB for them, at 12 bytes each. */
+const EVENTS_MAX = 1 << 26;
 /** Rows of one answer at most. */
 const ROWS_MAX = 512;
 
@@ -26,12 +25,15 @@ export class Session {
   private readonly built: TimelineBuilder;
   private readonly states: States;
   private readonly entries: Entries;
+  private readonly overviews: Overviews;
+  private readonly searches: Searches;
 
   /**
    * @param output what a program wrote, which its trace does not have
+   * @param progress is told how much has been read, from 0 to 1
    * @throws Refusal for bytes that are no good trace
    */
-  constructor(bytes: Uint8Array, output = "") {
+  constructor(bytes: Uint8Array, output = "", progress: (done: number) => void = () => {}) {
     const trace = readTrace(bytes);
     if (typeof trace === "string") throw new Refusal(trace);
     const { events, head, keyframes, end } = trace;
@@ -41,28 +43,36 @@ export class Session {
     if (typeof first === "string") throw new Refusal(first);
     const mirrors = [...(first?.mirrors ?? []), ...this.earlyMirrors(trace)];
     this.built = new TimelineBuilder(events, head.functions, (notifier) => mirrors.find((mirror) => mirror.notifier === notifier));
-    const wrong = trace.replay(this.built);
+    const digest = sha256Digest();
+    const wrong = trace.replay(this.built, progress, digest);
     if (wrong !== null) throw new Refusal(wrong);
-    const hash = trace.hash();
-    if (typeof hash === "string") throw new Refusal(hash);
-    if (end !== null && end.hash !== hash.hash) throw new Refusal("its events are not those that were recorded");
+    if (this.built.step !== events) throw new Refusal("a block has other events than it says");
+    const hash = digest.hex();
+    if (end !== null && end.hash !== hash) throw new Refusal("its events are not those that were recorded");
     this.trace = trace;
     this.timeline = this.built.done();
     this.states = new States(trace);
     this.entries = new Entries(head.release, head.without);
+    this.overviews = new Overviews(this.entries);
+    this.searches = new Searches(events, (from, to, look) => this.read(from, to, look));
     const { program, args, release, without, patches, memory, swap, cpus, seed } = head;
     const notes = [
       ...(end === null ? ["its run was cut off; this is what was complete by then"] : end.end === "interrupted" ? ["its run was interrupted"] : end.end === "stuck" ? ["every thread was stuck for good"] : []),
       ...(head.functions ? [] : ["kernel functions were not recorded (--trace-functions)"]),
     ];
     const machine = `${memory / 1024} KiB of RAM, ${swap / 1024} KiB of swap, ${cpus} CPUs, seed ${seed}`;
-    this.info = { program, args, release, without, patches, machine, events, duration: trace.duration, keyframes: keyframes.length, hash: hash.hash, notes, broken: end?.finding ?? null, output: output === "" ? (end?.finding?.output.join("\n") ?? "") : output };
+    this.info = { program, args, release, without, patches, machine, events, duration: trace.duration, keyframes: keyframes.length, hash, notes, broken: end?.finding ?? null, output: output === "" ? (end?.finding?.output.join("\n") ?? "") : output };
   }
 
   /** Mirrors at the beginning: they may be gone at the end. */
   private earlyMirrors(trace: Trace): readonly { readonly notifier: number; readonly device: number; readonly name: string }[] {
     const middle = trace.keyframe(Math.floor(trace.keyframes.length / 2));
     return typeof middle === "string" ? [] : middle.mirrors;
+  }
+
+  /** Unpacks what questions about a step will need, as fast as the platform can. */
+  async prepare(step: number): Promise<void> {
+    await this.states.prepare(step);
   }
 
   spaces(step: number): SpaceList {
@@ -86,17 +96,22 @@ export class Session {
     return rows;
   }
 
-  /** The nearest event whose name, place or arguments have a text. */
-  search(text: string, from: number, forward: boolean): number | null {
-    const wanted = text.toLowerCase();
-    return this.nearest(from, forward, (step, time, executor, task, event, args) => {
-      const row = describeEvent(this.built.names, step, time, executor, task, event, args);
-      return `${row.name} ${row.text} ${row.task} ${row.where}`.toLowerCase().includes(wanted);
-    });
+  /**
+   * The nearest event whose name, place or arguments have a text.
+   * @throws Cancelled when another search begins
+   */
+  search(text: string, from: number, forward: boolean, progress?: (done: number) => void): Promise<number | null> {
+    return this.searches.nearest(from, forward, textMatcher(this.built.names, text), progress);
   }
 
-  touching(mm: number, vpn: number, from: number, forward: boolean): number | null {
-    return this.nearest(from, forward, (_step, _time, _executor, _task, event, args) => touches(event, args, mm, vpn));
+  /** @throws Cancelled when another search begins */
+  touching(mm: number, vpn: number, from: number, forward: boolean, progress?: (done: number) => void): Promise<number | null> {
+    return this.searches.nearest(from, forward, (_step, _time, _executor, _task, event, args) => touches(event, args, mm, vpn), progress);
+  }
+
+  /** Ends the search that is under way, if any. */
+  cancel(): void {
+    this.searches.cancel();
   }
 
   anchors(inner: boolean): Anchors {
@@ -117,37 +132,18 @@ export class Session {
       states,
       stateAt: (step) => this.stateAt(step),
       read: (from, to, look) => this.read(from, to, look),
-      nearest: (from, forward, matches) => this.nearest(from, forward, matches),
+      nearest: (from, forward, matches) => this.searches.nearest(from, forward, matches),
     };
   }
 
   private at(step: number): Spaces {
-    return new Spaces(this.entries, this.stateAt(step));
+    return new Spaces(this.entries, this.stateAt(step), this.overviews);
   }
 
   private stateAt(step: number): State {
     const state = this.states.at(Math.min(Math.max(0, step), this.info.events - 1));
     if (typeof state === "string") throw new Refusal(state);
     return state;
-  }
-
-  private nearest(from: number, forward: boolean, matches: Look): number | null {
-    const { events } = this.info;
-    let found: number | null = null;
-    if (forward) {
-      for (let at = from + 1; at < events && found === null; at += SEARCH_EVENTS) {
-        this.read(at, at + SEARCH_EVENTS, (step, ...rest) => {
-          if (found === null && matches(step, ...rest)) found = step;
-        });
-      }
-    } else {
-      for (let end = from; end > 0 && found === null; end -= SEARCH_EVENTS) {
-        this.read(Math.max(0, end - SEARCH_EVENTS), end, (step, ...rest) => {
-          if (matches(step, ...rest)) found = step;
-        });
-      }
-    }
-    return found;
   }
 
   private read(from: number, to: number, look: (...event: Parameters<Look>) => unknown): void {
@@ -162,5 +158,3 @@ export class Session {
     if (wrong !== null) throw new Refusal(wrong);
   }
 }
-
-export type Look = (step: number, time: number, executor: number, task: number, event: Event, args: readonly number[]) => boolean;

@@ -1,8 +1,9 @@
 import { PTE, PTRS_PER_TABLE } from "@faultline/kernel";
 import type { MmState, VmaState } from "@faultline/trace";
-import { KINDS, Kind } from "../core/kinds.js";
+import { Kind } from "../core/kinds.js";
 import { MirrorBit, type LevelView, type MirrorView, type SpaceList, type SpaceView, type VmaView, type WalkView } from "../core/protocol.js";
 import { flagsOf, pageOf, placeOf, rightsOf, type Entries } from "./entries.js";
+import type { Overviews } from "./overview.js";
 import { columnsOf, folioOf } from "./page_use.js";
 import { find, type DevicePage, type Mirror, type State } from "./state.js";
 
@@ -18,6 +19,7 @@ export class Spaces {
   constructor(
     private readonly entries: Entries,
     private readonly state: State,
+    private readonly overviews: Overviews,
   ) {}
 
   list(): SpaceList {
@@ -98,37 +100,33 @@ export class Spaces {
     const n = Math.min(CELLS_MAX, Math.ceil((vma.end - first) / HUGE));
     const cells = new Uint8Array(n);
     const filled = new Uint16Array(n);
-    const counts = new Uint16Array(Object.keys(KINDS).length);
     for (let i = 0; i < n; i++) {
-      const from = first + i * HUGE;
-      // A table that is not there has 512 times nothing.
-      if (find(this.state.words, mm.pgd, from) === null) continue;
-      counts.fill(0);
-      for (let vpn = Math.max(from, vma.start); vpn < Math.min(from + HUGE, vma.end); vpn++) counts[this.entryOf(mm, vpn, vma).kind]!++;
-      let most: Kind = Kind.None;
-      for (let kind = 1; kind < counts.length; kind++) {
-        filled[i]! += counts[kind]!;
-        if (counts[kind]! > 0 && (most === Kind.None || counts[kind]! > counts[most]!)) most = kind;
-      }
-      cells[i] = most;
+      const summary = this.overviews.summary(this.state, mm.id, mm.pgd, vma, first + i * HUGE);
+      cells[i] = summary.kind;
+      filled[i] = summary.filled;
     }
     return { ...described(vma), start: vma.start, end: vma.end, span: HUGE, first, cells, filled };
   }
 
-  private mirrored(mm: MmState, { table }: Mirror, view: VmaView): Uint8Array {
+  private mirrored(mm: MmState, { table, notifier }: Mirror, view: VmaView): Uint8Array {
     const cells = new Uint8Array(view.cells.length);
     const vma = vmaAt(mm, view.start);
-    const look = (vpn: number, own: DevicePage): void => {
-      const i = Math.floor((vpn - view.first) / view.span);
-      if (vpn < view.start || vpn >= view.end || i >= cells.length) return;
+    const bitsAt = (vpn: number): number => {
+      const own = table.get(vpn);
+      if (own === undefined) return 0;
       const bits = MirrorBit.Read | (own.write ? MirrorBit.Write : 0) | (own.atomic ? MirrorBit.Atomic : 0);
-      cells[i]! |= bits | (this.backed(own, this.entryOf(mm, vpn, vma)) ? 0 : MirrorBit.Disagrees);
+      return bits | (this.backed(own, this.entryOf(mm, vpn, vma)) ? 0 : MirrorBit.Disagrees);
     };
-    if (table.size < view.end - view.start) for (const [vpn, own] of table) look(vpn, own);
-    else {
-      for (let vpn = view.start; vpn < view.end; vpn++) {
-        const own = table.get(vpn);
-        if (own !== undefined) look(vpn, own);
+    for (let i = 0; i < cells.length; i++) {
+      const first = view.first + i * view.span;
+      if (!table.hasAny(first)) continue;
+      if (view.span === 1 || vma === undefined) cells[i] = bitsAt(first);
+      else {
+        cells[i] = this.overviews.mirrored(this.state, notifier, mm.pgd, vma, first, table.version(first), () => {
+          let bits = 0;
+          for (const vpn of table.within(Math.max(first, view.start), Math.min(first + view.span, view.end))) bits |= bitsAt(vpn);
+          return bits;
+        });
       }
     }
     return cells;

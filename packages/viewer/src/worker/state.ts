@@ -1,19 +1,17 @@
-import { Event, PTE, PTRS_PER_TABLE } from "@faultline/kernel";
+import { PTE, PTRS_PER_TABLE } from "@faultline/kernel";
 import type { Keyframe, MirrorState, MmState, TaskState, Trace } from "@faultline/trace";
 import type { Basis } from "../core/protocol.js";
+import { DeviceTable } from "./device_table.js";
+import { Replayed, type Link } from "./replayed.js";
 
-export interface DevicePage {
-  readonly page: number;
-  readonly write: boolean;
-  readonly atomic: boolean;
-}
+export type { DevicePage } from "./device_table.js";
 
 /** A mirror, and its translations by virtual page number. */
 export interface Mirror extends MirrorState {
-  readonly table: Map<number, DevicePage>;
+  readonly table: DeviceTable;
 }
 
-/** The machine as it was right after one event. */
+/** The machine as it was right after one event. Good until the next one is asked for: page tables and devices' tables are moved on. */
 export interface State {
   readonly step: number;
   readonly basis: Basis;
@@ -23,73 +21,139 @@ export interface State {
   readonly mirrors: readonly Mirror[];
   /** Pairs of words of each entry: see kernel/src/arch/pgtable.ts. */
   readonly words: Uint32Array;
+  /** Grows with each change to a table, by its node; begins anew with each `run`. */
+  readonly versions: Uint32Array;
+  /** Differs where page tables were not reached by going on, or back, event by event. */
+  readonly run: object;
   /** Columns of the memmap by name, as they were at the keyframe. */
   column(name: string): Int32Array | Float64Array | Uint16Array | Uint8Array;
+}
+
+/** A keyframe, and what has been put on top of it. */
+interface Run {
+  readonly index: number;
+  readonly keyframe: Keyframe;
+  /** Events ahead of it. */
+  readonly events: number;
+  /** The keyframe behind, or null where nothing can come of it. */
+  readonly later: Keyframe | null;
+  readonly mirrors: readonly Mirror[];
+  readonly replayed: Replayed;
 }
 
 /** States of one trace: the keyframe before, and what page-table and device events say since. */
 export class States {
   private last: State | null = null;
-  private keyframe: { readonly index: number; readonly at: Keyframe } | null = null;
+  private run: Run | null = null;
 
   constructor(private readonly trace: Trace) {}
+
+  /** Has the platform unpack what `at` will need, where it can. */
+  async prepare(step: number): Promise<void> {
+    const index = this.indexOf(step);
+    if (this.run?.index === index) return;
+    await this.trace.prepare(index + 1);
+    await this.trace.prepare(index);
+  }
 
   /** The state after an event, or what is wrong with the trace. */
   at(step: number): State | string {
     if (this.last?.step === step) return this.last;
+    const index = this.indexOf(step);
+    if (index < 0) return "this trace has no keyframes: it can be read as events only";
+    let run = this.run;
+    // From the keyframe on is nearer than back where most of it would have to be taken off.
+    const wanted = run === null ? 0 : eventsOn(run, step);
+    if (run === null || run.index !== index || (wanted < run.replayed.events && (wanted * 2 < run.replayed.events || !run.replayed.reaches(wanted)))) {
+      const begun = this.begin(index);
+      if (typeof begun === "string") return begun;
+      this.run = run = begun;
+    }
+    const wrong = this.move(run, step);
+    if (wrong !== null) {
+      this.run = this.last = null;
+      return wrong;
+    }
+    return (this.last = stateOf(run, step));
+  }
+
+  /** The last keyframe that is not behind a step's event. */
+  private indexOf(step: number): number {
     const { keyframes } = this.trace;
-    let index = 0;
-    while (index + 1 < keyframes.length && keyframes[index + 1]!.events <= step + 1) index++;
-    const info = keyframes[index];
-    if (info === undefined) return "this trace has no keyframes: it can be read as events only";
-    const keyframe = this.at2(index);
+    let low = -1;
+    let high = keyframes.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (middle === 0 || keyframes[middle]!.events <= step + 1) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  private begin(index: number): Run | string {
+    const { trace } = this;
+    const keyframe = trace.keyframe(index);
     if (typeof keyframe === "string") return keyframe;
-    const state = this.build(step, index, info.events, keyframe);
-    if (typeof state !== "string") this.last = state;
-    return state;
-  }
-
-  private at2(index: number): Keyframe | string {
-    if (this.keyframe?.index === index) return this.keyframe.at;
-    const at = this.trace.keyframe(index);
-    if (typeof at !== "string") this.keyframe = { index, at };
-    return at;
-  }
-
-  private build(step: number, index: number, events: number, keyframe: Keyframe): State | string {
+    const behind = index + 1 < trace.keyframes.length ? trace.keyframe(index + 1) : null;
+    const later = typeof behind === "string" ? null : behind;
+    const mirrors = keyframe.mirrors.map((mirror): Mirror => ({ ...mirror, table: new DeviceTable(numbersOf(keyframe.tables.get(`device.${mirror.device}.mm.${mirror.mm}.${mirror.notifier}`), Uint32Array)) }));
     const words = numbersOf(keyframe.tables.get("pageTables"), Uint32Array).slice();
-    const mirrors = keyframe.mirrors.map((mirror): Mirror => ({ ...mirror, table: translations(keyframe, mirror) }));
-    const later = this.laterTables(index, step + 1 > events);
-    const replayed = new Replayed(words, mirrors);
-    // A keyframe is taken while its last event is told, which some tell just ahead of what they do.
-    const wrong = this.trace.replayRange(Math.max(0, events - 1), step + 1, replayed);
-    if (wrong !== null) return wrong;
-    if (later !== null) replayed.link(later.words);
-    const mms = [...keyframe.mms, ...(later?.mms ?? []).filter(({ id, pgd }) => pgd >= 0 && !keyframe.mms.some((mm) => mm.id === id) && replayed.wrote(pgd))];
-    const tasks = [...keyframe.tasks, ...(later?.tasks ?? []).filter(({ id }) => !keyframe.tasks.some((task) => task.id === id))];
-    const columns = new Map<string, ReturnType<State["column"]>>();
-    return {
-      step,
-      basis: { keyframe: index, since: Math.max(0, step + 1 - events) },
-      keyframe,
-      mms,
-      tasks,
-      mirrors,
-      words: replayed.words,
-      column: (name) => {
-        let column = columns.get(name);
-        if (column === undefined) columns.set(name, (column = numbersOf(keyframe.tables.get(`memmap.${name}`), COLUMN_TYPES[name] ?? Int32Array)));
-        return column;
-      },
-    };
+    const replayed = new Replayed(words, new Map(mirrors.map(({ notifier, table }) => [notifier, table])), later === null ? [] : linksOf(later));
+    return { index, keyframe, events: trace.keyframes[index]!.events, later, mirrors, replayed };
   }
 
-  /** Tables that have come since the keyframe hang where the next one has them: no event says where. */
-  private laterTables(index: number, needed: boolean): { readonly words: Uint32Array; readonly mms: readonly MmState[]; readonly tasks: readonly TaskState[] } | null {
-    if (!needed || index + 1 >= this.trace.keyframes.length) return null;
-    const next = this.trace.keyframe(index + 1);
-    return typeof next === "string" ? null : { words: numbersOf(next.tables.get("pageTables"), Uint32Array), mms: next.mms, tasks: next.tasks };
+  /** Puts events on top, or takes them off. */
+  private move(run: Run, step: number): string | null {
+    const { replayed } = run;
+    const wanted = eventsOn(run, step);
+    replayed.unlink();
+    if (wanted < replayed.events) replayed.back(wanted);
+    else if (wanted > replayed.events) {
+      const from = firstOf(run) + replayed.events;
+      const wrong = this.trace.replayRange(from, firstOf(run) + wanted, replayed);
+      if (wrong !== null) return wrong;
+    }
+    if (step + 1 > run.events) replayed.link();
+    return null;
   }
+}
+
+/** A keyframe is taken while its last event is told, which some tell just ahead of what they do: that one is put on top as well. */
+function firstOf({ events }: Run): number {
+  return Math.max(0, events - 1);
+}
+
+function eventsOn(run: Run, step: number): number {
+  return Math.max(0, step + 1 - firstOf(run));
+}
+
+function stateOf({ index, keyframe, events, later, mirrors, replayed }: Run, step: number): State {
+  const come = step + 1 > events ? later : null;
+  const columns = new Map<string, ReturnType<State["column"]>>();
+  return {
+    step,
+    basis: { keyframe: index, since: Math.max(0, step + 1 - events) },
+    keyframe,
+    mms: [...keyframe.mms, ...(come?.mms ?? []).filter(({ id, pgd }) => pgd >= 0 && !keyframe.mms.some((mm) => mm.id === id) && replayed.wrote(pgd))],
+    tasks: [...keyframe.tasks, ...(come?.tasks ?? []).filter(({ id }) => !keyframe.tasks.some((task) => task.id === id))],
+    mirrors,
+    words: replayed.words,
+    versions: replayed.versions,
+    run: replayed,
+    column: (name) => {
+      let column = columns.get(name);
+      if (column === undefined) columns.set(name, (column = numbersOf(keyframe.tables.get(`memmap.${name}`), COLUMN_TYPES[name] ?? Int32Array)));
+      return column;
+    },
+  };
+}
+
+/** Entries of a keyframe that lead to tables. */
+function linksOf({ tables }: Keyframe): Link[] {
+  const words = numbersOf(tables.get("pageTables"), Uint32Array);
+  const links: Link[] = [];
+  for (let entry = 0; entry * 2 + 1 < words.length; entry++) if (words[entry * 2 + 1] === PTE.V) links.push({ entry, child: words[entry * 2]! });
+  return links;
 }
 
 type NumberArray = Int32Array | Uint32Array | Float64Array | Uint16Array | Uint8Array;
@@ -105,101 +169,6 @@ export function numbersOf<T extends NumberArray>(bytes: Uint8Array | undefined, 
   const whole = bytes ?? new Uint8Array();
   const aligned = whole.byteOffset % BYTES_PER_ELEMENT === 0 ? whole : whole.slice();
   return new type(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(aligned.byteLength / BYTES_PER_ELEMENT));
-}
-
-function translations({ tables }: Keyframe, { device, mm, notifier }: MirrorState): Map<number, DevicePage> {
-  const words = numbersOf(tables.get(`device.${device}.mm.${mm}.${notifier}`), Uint32Array);
-  const table = new Map<number, DevicePage>();
-  for (let i = 0; i + 1 < words.length; i += 2) {
-    const [vpn, entry] = [words[i]!, words[i + 1]!];
-    table.set(vpn, { page: entry >>> 2, write: (entry & 1) !== 0, atomic: (entry & 2) !== 0 });
-  }
-  return table;
-}
-
-/** No machine has more page tables: a trace that names one behind these is not followed. */
-const NODES_MAX = 1 << 20;
-
-/** Puts events on top of a keyframe. */
-class Replayed {
-  /** Tables that were written to. */
-  private readonly written = new Set<number>();
-
-  constructor(
-    public words: Uint32Array,
-    private readonly mirrors: readonly Mirror[],
-  ) {}
-
-  name(): void {}
-
-  event(_time: number, _executor: number, _task: number, event: Event, a: number, b: number, c: number, d: number): void {
-    switch (event) {
-      case Event.SetPte:
-        if (this.reach(Math.floor(a / PTRS_PER_TABLE))) this.set(a, b, c);
-        break;
-      case Event.TableFree:
-        if (this.reach(a)) this.words.fill(0, a * PTRS_PER_TABLE * 2, (a + 1) * PTRS_PER_TABLE * 2);
-        this.written.delete(a);
-        break;
-      case Event.DeviceMap:
-        this.mirror(a)?.set(b, { page: c, write: (d & 1) !== 0, atomic: (d & 2) !== 0 });
-        break;
-      case Event.DeviceUnmap: {
-        const table = this.mirror(a);
-        for (const vpn of table?.keys() ?? []) if (vpn >= b && vpn < c) table!.delete(vpn);
-        break;
-      }
-      case Event.MirrorFree:
-        this.mirror(a)?.clear();
-        break;
-       
-      default:
-    }
-  }
-
-  wrote(node: number): boolean {
-    return this.written.size > 0 && node >= 0 && (node + 1) * PTRS_PER_TABLE * 2 <= this.words.length;
-  }
-
-  /** Takes over from later tables where those that were written to hang. */
-  link(later: Uint32Array): void {
-    for (let entry = 0; entry * 2 + 1 < later.length; entry++) {
-      if (later[entry * 2 + 1] !== PTE.V) continue;
-      const child = later[entry * 2]!;
-      const unknown = entry * 2 + 1 >= this.words.length || this.words[entry * 2 + 1] === 0;
-      if (unknown && this.leadsToWritten(later, child, 0) && this.reach(Math.floor(entry / PTRS_PER_TABLE))) this.set(entry, PTE.V, child);
-    }
-  }
-
-  private leadsToWritten(later: Uint32Array, node: number, depth: number): boolean {
-    if (this.written.has(node)) return true;
-    if (depth > 1) return false;
-    for (let entry = node * PTRS_PER_TABLE; entry < (node + 1) * PTRS_PER_TABLE && entry * 2 + 1 < later.length; entry++) {
-      if (later[entry * 2 + 1] === PTE.V && this.leadsToWritten(later, later[entry * 2]!, depth + 1)) return true;
-    }
-    return false;
-  }
-
-  private set(entry: number, flags: number, pfn: number): void {
-    this.words[entry * 2] = pfn;
-    this.words[entry * 2 + 1] = flags;
-    this.written.add(Math.floor(entry / PTRS_PER_TABLE));
-  }
-
-  private reach(node: number): boolean {
-    if (!(node >= 0 && node < NODES_MAX)) return false;
-    const size = (node + 1) * PTRS_PER_TABLE * 2;
-    if (size > this.words.length) {
-      const grown = new Uint32Array(Math.max(size, this.words.length * 2));
-      grown.set(this.words);
-      this.words = grown;
-    }
-    return true;
-  }
-
-  private mirror(notifier: number): Map<number, DevicePage> | undefined {
-    return this.mirrors.find((mirror) => mirror.notifier === notifier)?.table;
-  }
 }
 
 /** The entry that decides over a page and its level; null where a table is missing. */

@@ -1,6 +1,7 @@
 import { Event } from "@faultline/kernel";
 import { EVENTS, NameKind, Names, type TraceConsumer } from "@faultline/trace";
-import type { Lane, SpanKind, SpanRow, TimelineData } from "../core/protocol.js";
+import type { Lane, MarkKind, MarkRow, SpanKind, SpanRow, TimelineData } from "../core/protocol.js";
+import type { StepTimes } from "../core/times.js";
 import { Numbers } from "./numbers.js";
 
 /** Calls deeper than this are drawn as part of what calls them. */
@@ -10,19 +11,24 @@ const LANES_MAX = 256;
 /** Rows of locks that are held at once. */
 const HELD_MAX = 6;
 
-const RECLAIM: Readonly<Partial<Record<Event, readonly [name: string, begins: boolean]>>> = {
-  [Event.MmVmscanKswapdWake]: ["kswapd", true],
-  [Event.MmVmscanKswapdSleep]: ["kswapd", false],
-  [Event.MmVmscanDirectReclaimBegin]: ["direct reclaim", true],
-  [Event.MmVmscanDirectReclaimEnd]: ["direct reclaim", false],
-  [Event.MmVmscanMemcgReclaimBegin]: ["memcg reclaim", true],
-  [Event.MmVmscanMemcgReclaimEnd]: ["memcg reclaim", false],
+const RECLAIM: Readonly<Partial<Record<Event, readonly [name: string, begins: boolean, key: number]>>> = {
+  [Event.MmVmscanKswapdWake]: ["kswapd", true, 0],
+  [Event.MmVmscanKswapdSleep]: ["kswapd", false, 0],
+  [Event.MmVmscanDirectReclaimBegin]: ["direct reclaim", true, 1],
+  [Event.MmVmscanDirectReclaimEnd]: ["direct reclaim", false, 1],
+  [Event.MmVmscanMemcgReclaimBegin]: ["memcg reclaim", true, 2],
+  [Event.MmVmscanMemcgReclaimEnd]: ["memcg reclaim", false, 2],
 };
 
+/** Names that a row can tell apart; a trace with more of them shares the last. */
+const STRINGS_MAX = 1 << 16;
+/** Steps of one part of `StepTimes`. */
+const PART = 4096;
+
 class Row {
-  readonly starts = new Numbers();
-  readonly ends = new Numbers();
-  readonly names = new Numbers();
+  readonly starts = new Numbers(Uint32Array);
+  readonly ends = new Numbers(Uint32Array);
+  readonly names = new Numbers(Uint16Array);
   /** The span that has not ended. */
   open = false;
 
@@ -51,15 +57,25 @@ class Row {
   }
 }
 
+class Marks {
+  readonly steps = new Numbers(Uint32Array);
+  readonly names = new Numbers(Uint16Array);
+
+  constructor(private readonly kind: MarkKind) {}
+
+  done(): MarkRow {
+    return { kind: this.kind, steps: this.steps.done(), names: this.names.done() };
+  }
+}
+
 class TaskLane {
   readonly calls: Row[] = [];
   readonly held: Row[] = [];
   readonly waits = new Row("waits for", "wait");
   readonly invalidations: Row[] = [];
-  readonly points = new Numbers();
-  readonly pointNames = new Numbers();
-  private readonly stack: string[] = [];
-  private readonly locks: (string | null)[] = [];
+  readonly marks: Readonly<Record<MarkKind, Marks>> = { fault: new Marks("fault"), tlb: new Marks("tlb"), event: new Marks("event") };
+  private readonly stack: number[] = [];
+  private readonly locks: (number | null)[] = [];
   private invalidating = 0;
 
   constructor(
@@ -67,21 +83,21 @@ class TaskLane {
     public label: string,
   ) {}
 
-  enter(step: number, key: string, name: number): void {
+  enter(step: number, key: number, name: number): void {
     const depth = this.stack.push(key) - 1;
     if (depth >= DEPTH_MAX) return;
     (this.calls[depth] ??= new Row(depth === 0 ? "calls" : "", "call")).begin(step, name);
   }
 
   /** Leaves the innermost of that key and whatever was called in it. */
-  leave(step: number, key: string): void {
+  leave(step: number, key: number): void {
     const at = this.stack.lastIndexOf(key);
     if (at < 0) return;
     for (let depth = this.stack.length - 1; depth >= at; depth--) this.calls[depth]?.end(step + 1);
     this.stack.length = at;
   }
 
-  take(step: number, key: string, name: number): void {
+  take(step: number, key: number, name: number): void {
     const free = this.locks.indexOf(null);
     const at = free >= 0 ? free : this.locks.length;
     if (at >= HELD_MAX) return;
@@ -89,7 +105,7 @@ class TaskLane {
     (this.held[at] ??= new Row(at === 0 ? "holds" : "", "held")).begin(step, name);
   }
 
-  drop(step: number, key: string): void {
+  drop(step: number, key: number): void {
     const at = this.locks.lastIndexOf(key);
     if (at < 0) return;
     this.locks[at] = null;
@@ -105,9 +121,10 @@ class TaskLane {
     if (this.invalidating > 0) this.invalidations[Math.min(--this.invalidating, 3)]!.end(step + 1);
   }
 
-  point(step: number, name: number): void {
-    this.points.push(step);
-    this.pointNames.push(name);
+  mark(step: number, kind: MarkKind, name: number): void {
+    const { steps, names } = this.marks[kind];
+    steps.push(step);
+    names.push(name);
   }
 
   exit(step: number): void {
@@ -121,42 +138,99 @@ class TaskLane {
     return [...this.calls, ...this.held, this.waits, ...this.invalidations];
   }
 
-  /** Spans and points. */
+  /** Spans and marks. */
   get size(): number {
-    return this.rows.reduce((sum, { starts }) => sum + starts.length, this.points.length);
+    const marks = Object.values(this.marks).reduce((sum, { steps }) => sum + steps.length, 0);
+    return this.rows.reduce((sum, { starts }) => sum + starts.length, marks);
+  }
+
+  private doneMarks(): MarkRow[] {
+    return Object.values(this.marks)
+      .filter(({ steps }) => steps.length > 0)
+      .map((marks) => marks.done());
   }
 
   done(): Lane {
     const rows = this.rows.filter(({ starts }) => starts.length > 0);
-    return { group: this.group, name: this.label, rows: rows.map((row) => row.done()), points: this.points.done(), pointNames: this.pointNames.done() };
+    return { group: this.group, name: this.label, rows: rows.map((row) => row.done()), marks: this.doneMarks() };
+  }
+}
+
+/** The key of a call or a lock in the lists of a lane: its number, and what it is a number of. */
+enum Key {
+  Syscall,
+  Function,
+  Reclaim,
+  Lock,
+  MmapLock,
+  Folio,
+}
+
+function keyOf(kind: Key, id: number): number {
+  return id * 8 + kind;
+}
+
+const MARKED: Readonly<Partial<Record<Event, MarkKind>>> = {
+  [Event.PageFaultUser]: "fault",
+  [Event.PageFaultKernel]: "fault",
+  [Event.TlbFlush]: "tlb",
+};
+
+/** Times of steps as they come. */
+class TimesBuilder {
+  private readonly starts = new Numbers(Uint32Array);
+  private readonly bases = new Numbers(Float64Array);
+  private readonly offsets: Uint32Array;
+  private step = 0;
+  private start = 0;
+  private base = 0;
+
+  constructor(events: number) {
+    this.offsets = new Uint32Array(events);
+  }
+
+  push(time: number): void {
+    const step = this.step++;
+    const offset = time - this.base;
+    if (step === 0 || step - this.start === PART || offset < 0 || offset >= 2 ** 32) {
+      this.starts.push((this.start = step));
+      this.bases.push((this.base = time));
+    } else this.offsets[step] = offset;
+  }
+
+  done(): StepTimes {
+    return { starts: this.starts.done(), bases: this.bases.done(), offsets: this.offsets };
   }
 }
 
 /** Makes lanes and columns of a trace as it is read through once. */
 export class TimelineBuilder implements TraceConsumer {
   readonly names = new Names();
-  /** By step. */
-  readonly times: Float64Array;
-  private step = 0;
+  /** How many there have been. */
+  step = 0;
+  private readonly times: TimesBuilder;
   private readonly strings: string[] = [];
   private readonly stringIds = new Map<string, number>();
   private readonly executorLanes = new Map<number, TaskLane>();
   private readonly running = new Map<number, Row>();
   private readonly deviceLanes = new Map<number, TaskLane>();
   private readonly taskLanes = new Map<number, TaskLane>();
+  private readonly functionNames = new Map<number, number>();
+  private readonly eventNames: number[] = [];
   private further: TaskLane | null = null;
 
   /** @param deviceOf which device a notifier's mirror is of, with its name */
   constructor(
-    events: number,
+    private readonly events: number,
     private readonly locks: boolean,
     private readonly deviceOf: (notifier: number) => { readonly device: number; readonly name: string } | undefined,
   ) {
-    this.times = new Float64Array(events);
+    this.times = new TimesBuilder(events);
   }
 
   name(kind: NameKind, id: number, text: string): void {
     this.names.set(kind, id, text);
+    if (kind === NameKind.Function) this.functionNames.delete(id);
     if (kind === NameKind.Task) {
       const lane = this.taskLanes.get(id);
       if (lane !== undefined && lane !== this.further) lane.label = `${text} [${id}]`;
@@ -165,9 +239,9 @@ export class TimelineBuilder implements TraceConsumer {
 
   event(time: number, executor: number, task: number, event: Event, a: number, b: number, c: number): void {
     const step = this.step++;
-    if (step >= this.times.length) return;
-    this.times[step] = time;
-    if (!this.span(step, executor, task, event, a, b, c)) this.pointLane(event, task, executor, a).point(step, this.string(EVENTS[event]!.name));
+    if (step >= this.events) return;
+    this.times.push(time);
+    if (!this.span(step, executor, task, event, a, b, c)) this.pointLane(event, task, executor, a, c).mark(step, MARKED[event] ?? "event", this.eventName(event));
   }
 
   done(): TimelineData {
@@ -179,7 +253,7 @@ export class TimelineBuilder implements TraceConsumer {
     // Those that do most come first; kernel threads mostly wait.
     const busiest = [...new Set(byNumber(this.taskLanes))].sort((x, y) => y.size - x.size);
     const rest = [...byNumber(this.deviceLanes), ...busiest].map((lane) => lane.done());
-    return { strings: this.strings, lanes: [...cpus, ...rest].filter(({ rows, points }) => rows.length > 0 || points.length > 0), times: this.times };
+    return { strings: this.strings, lanes: [...cpus, ...rest].filter(({ rows, marks }) => rows.length > 0 || marks.length > 0), times: this.times.done() };
   }
 
   private span(step: number, executor: number, task: number, event: Event, a: number, b: number, c: number): boolean {
@@ -190,17 +264,17 @@ export class TimelineBuilder implements TraceConsumer {
         if (c !== 0) run.begin(step, this.string(this.taskName(c)));
         return true;
       case Event.SysEnter:
-        this.lane(task).leave(step - 1, "sys");
-        this.lane(task).enter(step, "sys", this.string(this.names.get(NameKind.Syscall, a) ?? `syscall ${a}`));
+        this.lane(task).leave(step - 1, keyOf(Key.Syscall, 0));
+        this.lane(task).enter(step, keyOf(Key.Syscall, 0), this.string(this.names.get(NameKind.Syscall, a) ?? `syscall ${a}`));
         return true;
       case Event.SysExit:
-        this.lane(task).leave(step, "sys");
+        this.lane(task).leave(step, keyOf(Key.Syscall, 0));
         return true;
       case Event.FuncEntry:
-        this.lane(task).enter(step, `fn ${a}`, this.string(this.names.get(NameKind.Function, a) ?? `function ${a}`));
+        this.lane(task).enter(step, keyOf(Key.Function, a), this.functionName(a));
         return true;
       case Event.FuncExit:
-        this.lane(task).leave(step, `fn ${a}`);
+        this.lane(task).leave(step, keyOf(Key.Function, a));
         return true;
       case Event.SchedProcessExit:
         this.lane(task).exit(step);
@@ -218,35 +292,38 @@ export class TimelineBuilder implements TraceConsumer {
         this.lane(task).waits.end(step + 1);
         return true;
       case Event.LockAcquired:
-        this.lane(c).take(step, `lock ${a}`, this.string(this.names.get(NameKind.LockClass, b) ?? "lock"));
+        this.lane(c).take(step, keyOf(Key.Lock, a), this.string(this.names.get(NameKind.LockClass, b) ?? "lock"));
         return true;
       case Event.LockRelease:
-        this.lane(task).drop(step, `lock ${a}`);
+        this.lane(task).drop(step, keyOf(Key.Lock, a));
         return true;
       case Event.MmapLockAcquireReturned:
-        if (!this.locks && c !== 0) this.lane(task).take(step, `mmap_lock ${a}`, this.string("mmap_lock"));
+        if (!this.locks && c !== 0) this.lane(task).take(step, keyOf(Key.MmapLock, a), this.string("mmap_lock"));
         return !this.locks;
       case Event.MmapLockReleased:
-        if (!this.locks) this.lane(task).drop(step, `mmap_lock ${a}`);
+        if (!this.locks) this.lane(task).drop(step, keyOf(Key.MmapLock, a));
         return !this.locks;
       case Event.FolioLock:
         if (this.locks || (b === 0 && c === 0)) return false;
-        if (b === 0) this.lane(task).take(step, `folio ${a}`, this.string("folio lock"));
-        else this.lane(task).drop(step, `folio ${a}`);
+        if (b === 0) this.lane(task).take(step, keyOf(Key.Folio, a), this.string("folio lock"));
+        else this.lane(task).drop(step, keyOf(Key.Folio, a));
         return true;
        
       default: {
         const reclaim = RECLAIM[event];
         if (reclaim === undefined) return false;
-        if (reclaim[1]) this.lane(task).enter(step, reclaim[0], this.string(reclaim[0]));
-        else this.lane(task).leave(step, reclaim[0]);
+        if (reclaim[1]) this.lane(task).enter(step, keyOf(Key.Reclaim, reclaim[2]), this.string(reclaim[0]));
+        else this.lane(task).leave(step, keyOf(Key.Reclaim, reclaim[2]));
         return true;
       }
     }
   }
 
-  private pointLane(event: Event, task: number, executor: number, a: number): TaskLane {
+  private pointLane(event: Event, task: number, executor: number, a: number, c: number): TaskLane {
     switch (event) {
+      case Event.TlbFlush:
+        // Whose TLB it is, whoever asks for it.
+        return this.executorLane(c);
       case Event.DeviceAccess:
       case Event.DeviceInvalidate:
       case Event.DeviceClose:
@@ -259,9 +336,13 @@ export class TimelineBuilder implements TraceConsumer {
        
       default:
         if (task !== 0) return this.lane(task);
-        this.runRow(executor);
-        return this.executorLanes.get(Math.min(executor, LANES_MAX))!;
+        return this.executorLane(executor);
     }
+  }
+
+  private executorLane(executor: number): TaskLane {
+    this.runRow(executor);
+    return this.executorLanes.get(Math.min(executor, LANES_MAX))!;
   }
 
   private runRow(executor: number): Row {
@@ -294,9 +375,21 @@ export class TimelineBuilder implements TraceConsumer {
     return this.names.get(NameKind.Task, task) ?? `task ${task}`;
   }
 
+  private functionName(id: number): number {
+    let name = this.functionNames.get(id);
+    if (name === undefined) this.functionNames.set(id, (name = this.string(this.names.get(NameKind.Function, id) ?? `function ${id}`)));
+    return name;
+  }
+
+  private eventName(event: Event): number {
+    return (this.eventNames[event] ??= this.string(EVENTS[event]!.name));
+  }
+
   private string(text: string): number {
     let id = this.stringIds.get(text);
     if (id === undefined) {
+      if (this.strings.length === STRINGS_MAX - 1) text = "…";
+      if (this.strings.length === STRINGS_MAX) return STRINGS_MAX - 1;
       this.stringIds.set(text, (id = this.strings.length));
       this.strings.push(text);
     }
