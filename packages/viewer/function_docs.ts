@@ -22,7 +22,7 @@ export function firstSentence(comment: string): string {
     .split(/^ *@/m)[0]!
     .trim()
     .replaceAll(/\s+/g, " ");
-  return /^.*?[.](?= |$)/.exec(text)?.[0] ?? text;
+  return /^.*?[.](?= [A-Z`"]|$)/.exec(text)?.[0] ?? text;
 }
 
 /** The sentences of all functions of the assembled kernel that have one, by their names in Linux. */

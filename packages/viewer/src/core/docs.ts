@@ -65,6 +65,7 @@ const KIND_PAGES: Readonly<Record<string, string>> = {
   "k-uffd": UFFD,
   "k-guard": ADDRESSES,
   "k-poison": HWPOISON,
+  "k-invalid": THP,
 };
 
 const USE_PAGES: Readonly<Record<string, string>> = {
@@ -90,8 +91,8 @@ type Texts = Readonly<Record<string, readonly [text: string, url: string]>>;
 const BITS: Texts = {
   V: ["Valid: the hardware's walk goes on, or ends here with a page.", TABLES],
   R: ["Readable. V without R, W and X points to a table.", TABLES],
-  W: ["Writable.", TABLES],
-  X: ["Executable.", TABLES],
+  W: ["Stores may use it.", TABLES],
+  X: ["Instructions may be fetched by it.", TABLES],
   U: ["User mode may use it.", TABLES],
   PROT_NONE: ["Global in the manual; without V Linux's riscv marks entries by it that have a page and grant nothing.", TABLES],
   A: ["Accessed: set by the hardware's walk.", TABLES],
@@ -152,10 +153,10 @@ const HOLDERS: Texts = {
   hwpoison: ["One that nobody drops keeps a broken page from being used again.", HWPOISON],
   batch: ["Folios on their way to an LRU list wait in a batch of their CPU, which holds one for each.", LRU],
   inflight: ["A task has it in a variable of the function that took it, and drops it before long.", PIN],
-  pin: ["FOLL_PIN: 1024 references on a small folio; one, and a pin, on a large one.", PIN],
+  pin: ["Somebody has pinned it: 1024 references on a small folio; one, and a pin, on a large one.", PIN],
   backing: ["The test device keeps the contents of a page of its private memory in a frame of RAM.", HMM],
   device: ["A device's own translation holds no reference: the notifier takes it away in time.", HMM],
-  others: ["A task has them in variables of the kernel's functions, or a driver does; this recording does not say which.", PIN],
+  others: ["An entry that was just taken out, or is about to be made; or a variable of a task or a driver, which this recording does not know.", PIN],
 };
 
 const LOCK_CLASSES: Texts = {

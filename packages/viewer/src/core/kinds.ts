@@ -14,6 +14,7 @@ export enum Kind {
   UffdMarker,
   Guard,
   Poison,
+  Invalid,
 }
 
 export interface KindInfo {
@@ -37,5 +38,6 @@ export const KINDS: Readonly<Record<Kind, KindInfo>> = {
   [Kind.DeviceExclusive]: { letter: "X", name: "device-exclusive", css: "k-exclusive", doc: "A device has the page for atomic access; a CPU's access takes it back." },
   [Kind.UffdMarker]: { letter: "U", name: "uffd marker", css: "k-uffd", doc: "No page, but a userfaultfd's protection, which what is mapped here next begins with." },
   [Kind.Guard]: { letter: "G", name: "guard", css: "k-guard", doc: "Every access is a SIGSEGV (MADV_GUARD_INSTALL)." },
+  [Kind.Invalid]: { letter: "I", name: "invalid", css: "k-invalid", doc: "For a moment: 2 MiB are being taken out or split, and the hardware must not use the entry meanwhile (pmdp_invalidate())." },
   [Kind.Poison]: { letter: "H", name: "poison", css: "k-poison", doc: "The page is broken, or declared so: an access is a SIGBUS." },
 };

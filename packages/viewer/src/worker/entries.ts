@@ -34,6 +34,7 @@ export class Entries {
     const { k } = this;
     if (flags === 0) return Kind.None;
     if (!ptePresent(flags)) {
+      if ((flags & PTE.SWAP) === 0) return Kind.Invalid;
       const marker = pteMarker(flags, pfn);
       if ((marker & PteMarker.POISONED) !== 0) return Kind.Poison;
       if ((marker & PteMarker.GUARD) !== 0) return Kind.Guard;
@@ -50,7 +51,7 @@ export class Entries {
     return (flags & PTE.W) !== 0 ? Kind.Writable : Kind.ReadOnly;
   }
 
-  /** Whether an entry names a page: present, or migration, device-private, device-exclusive. */
+  /** Whether an entry names a page: present, invalid, or migration, device-private, device-exclusive. */
   namesPage(kind: Kind): boolean {
     switch (kind) {
       case Kind.None:
@@ -68,6 +69,7 @@ export class Entries {
       case Kind.DevicePrivate:
       case Kind.DeviceCoherent:
       case Kind.DeviceExclusive:
+      case Kind.Invalid:
         return true;
     }
   }
@@ -99,6 +101,8 @@ export class Entries {
         return "marker: guard region";
       case Kind.Poison:
         return pteMarker(flags, pfn) !== 0 ? "marker: poisoned" : `hardware poison, pfn ${hex}`;
+      case Kind.Invalid:
+        return `pfn ${hex}, invalid for a moment`;
       case Kind.Writable:
       case Kind.ReadOnly:
       case Kind.Zero:

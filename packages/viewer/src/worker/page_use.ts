@@ -98,8 +98,8 @@ function useOf(own: number, bits: number, refcount: number, mapping: number, pag
   if (physical !== null && physical.hugeZero >= 0 && page >= physical.hugeZero && page < physical.hugeZero + 512) return PageUse.ZeroPage;
   if ((mapping & MAPPING_ANON) !== 0 || (bits & PG.swapcache) !== 0) return PageUse.Anon;
   if (mapping !== 0) return (bits & PG.swapbacked) !== 0 ? PageUse.Shmem : PageUse.File;
-  // Between the lists: without the table of CPUs' lists that is all there is to see of one.
-  return refcount === 0 ? PageUse.PerCpu : PageUse.Kernel;
+  // Without the table of CPUs' lists that is all there is to see of one; else it is on its way to a list, or from there.
+  return refcount === 0 && physical === null ? PageUse.PerCpu : PageUse.Kernel;
 }
 
 /** Pins of large folios; empty where a recording has none of them. */

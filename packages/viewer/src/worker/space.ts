@@ -200,6 +200,7 @@ export class Spaces {
       case Kind.Swap:
       case Kind.UffdMarker:
       case Kind.Guard:
+      case Kind.Invalid:
       case Kind.Poison:
         return false;
     }
