@@ -95,8 +95,6 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
   mm.vmas.length = 0;
   yield* k.memory.mmapWriteUnlock(k, mm);
   yield* k.hugeMemory.mmPutHugeZero(k, mm);
-  yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(mm.pgd));
-  mm.pgd = -1;
   for (const cpu of m.sched.executors) {
     if (cpu.activeMm !== mm) continue;
     cpu.tlb.flushAll();
@@ -104,6 +102,10 @@ export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
   }
   mm.cpumask = 0;
   m.mms.splice(m.mms.indexOf(mm), 1);
+  // Before the frame can be another's table: nobody walks it as this one's any more.
+  const root = mm.pgd;
+  mm.pgd = -1;
+  yield* k.pageAlloc.freeTable(k, m.pt.releaseNode(root));
 }
 
 /* Finding room. */
