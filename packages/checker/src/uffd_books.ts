@@ -1,6 +1,6 @@
-import { VM_UFFD, type Machine, type UserfaultfdCtx } from "@faultline/kernel";
+import { TaskState, VM_UFFD, type Machine, type Task, type UserfaultfdCtx } from "@faultline/kernel";
 
-/** All threads have ended: nobody waits for a userfaultfd, and VMAs have those that there are. */
+/** At rest: who is in a userfaultfd's queues sleeps there, and VMAs have those that there are. */
 export function uffdBooks(m: Machine, fail: (message: string) => void): void {
   for (const ctx of m.userfaultfds) contextBooks(ctx, fail);
   for (const mm of m.mms) {
@@ -15,10 +15,19 @@ export function uffdBooks(m: Machine, fail: (message: string) => void): void {
   }
 }
 
-function contextBooks({ id, pending, faults, events, mmapChanging, mapChangingLock, references }: UserfaultfdCtx, fail: (message: string) => void): void {
-  const waiting = pending.length + faults.length + events.length;
-  if (waiting > 0) fail(`${waiting} tasks are in the queues of userfaultfd ${id}, and all have ended`);
+function contextBooks(ctx: UserfaultfdCtx, fail: (message: string) => void): void {
+  const { id, mmapChanging, mapChangingLock, references, released } = ctx;
+  const queued = [...ctx.pending, ...ctx.faults, ...ctx.events].map(({ task }) => task);
+  const asleep = queued.filter((task) => sleepsAt(task, id)).length;
+  if (asleep < queued.length) fail(`${queued.length - asleep} tasks are in the queues of userfaultfd ${id}, and have ended or gone on`);
   if (mmapChanging !== 0) fail(`an event of userfaultfd ${id} has begun and not ended`);
   if (mapChangingLock.isLocked) fail(`map_changing_lock of userfaultfd ${id} is still held`);
-  if (references !== 1) fail(`userfaultfd ${id} has ${references} references, and one holder`);
+  // Its file, until that is closed, and whoever waits.
+  const holders = (released ? 0 : 1) + asleep;
+  if (references !== holders) fail(`userfaultfd ${id} has ${references} references, and ${holders} holders`);
+}
+
+/** Whether a task waits for a userfaultfd until it is answered: for as long as it does, it has its place and its reference. */
+function sleepsAt({ state, waitingFor, waitingOn }: Task, id: number): boolean {
+  return waitingFor.startsWith("userfaultfd") && waitingOn === id && state !== TaskState.Running && state !== TaskState.Dead;
 }
