@@ -357,8 +357,11 @@ export class CallMaker {
         const other = this.range();
         return [random.pick(["process_vm_readv", "process_vm_writev"]), this.pid(), [start, length], 1, [other[0], other[1]], 1, 0];
       }
-      case 12:
-        return ["process_madvise", random.below(2) === 0 ? -10_000 : this.fdOf("pidfd"), [start, length, ...this.range()], 1 + random.below(2), sparing(start, random.pick(MADVICE)), 0];
+      case 12: {
+        const pidfd = random.below(2) === 0 ? -10_000 : this.fdOf("pidfd");
+        const [other, more] = this.range();
+        return ["process_madvise", pidfd, [start, length, other, more], 1 + random.below(2), sparing(Math.min(start, other), random.pick(MADVICE)), 0];
+      }
       default:
         if (random.below(12) === 0) return ["mseal", start, length, 0];
         if (random.below(3) === 0) return ["brk", this.task.mm === null ? 0 : this.task.mm.brk + (random.below(64) - 16) * 1024];
@@ -562,7 +565,7 @@ export class CallMaker {
   }
 }
 
-/** Advice about a range: never that memory of the program itself is broken, which it shares with the first, which waits for all. */
+/** Advice about what begins there, and further up: never that memory of the program itself is broken, which it shares with the first, which waits for all. */
 function sparing(start: number, advice: number): number {
   return advice === Madv.HWPOISON && start < ARENA ? Madv.SOFT_OFFLINE : advice;
 }

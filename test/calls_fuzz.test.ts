@@ -3,14 +3,14 @@ import { json } from "node:stream/consumers";
 import { setImmediate } from "node:timers/promises";
 import { getHeapSnapshot } from "node:v8";
 import { Worker } from "node:worker_threads";
-import { Event, TaskState, type EventSink, type Kernel } from "@faultline/kernel";
+import { Event, Sig, type EventSink, type Kernel } from "@faultline/kernel";
 import { afterAll, expect, test } from "vitest";
 import { Random } from "../packages/checker/test/fuzz.js";
 import { Invariants } from "../packages/checker/src/invariants.js";
 import { LockOrder } from "../packages/checker/src/lock_order.js";
 import { runGuest, type GuestRun } from "../packages/riscv/test/guest.js";
 import { CallMaker } from "./call_maker.js";
-import { drive, tree } from "./still.js";
+import { atRest, drive, tree } from "./still.js";
 
 /* docs/fuzzing.md says what this is about, and how to run it. */
 
@@ -74,20 +74,6 @@ class Watch {
 
 const watch = new Watch();
 afterAll(() => watch.end());
-
-/** Whether nobody but the current task, which is about to return to its program, is inside the kernel with anything in hand. */
-function atRest(k: Kernel): boolean {
-  const { m } = k;
-  if (!m.swapDisk!.isIdle) return false;
-  for (const e of m.sched.executors) {
-    for (const task of [e.current, ...e.queue]) {
-      if (task === null || task === m.current) continue;
-      if (task.process === null || task.exiting || task.thread.syscall !== "" || task.kstack.length > 0) return false;
-    }
-  }
-  // Whoever sleeps does so where a signal would wake it, with nothing in hand; or is stopped.
-  return m.tasks.values().every((task) => task === m.current || !task.isUser || task.state === TaskState.Running || task.state === TaskState.Interruptible || task.state === TaskState.Stopped);
-}
 
 /** One machine that makes calls from a seed, with the rules looked at while it does. */
 class Batch {
@@ -170,6 +156,15 @@ function say(line: string): void {
 /** Where a program may find files; what is in /proc for one process changes from run to run. */
 const paths = drive(tree(runGuest("hello").machine.k, "/", (path) => !/^\/proc\/\d/.test(path)));
 
+/**
+ * Whether calls have broken memory that the first process runs on: all share the program's text through the page cache,
+ * so that it gets SIGBUS like the others, as it would on Linux. CallMaker leaves that out where an argument says so; by a
+ * mapping of the program's file, or a frame's number, it may still be. The calls until then count.
+ */
+function brokeFirst({ result: { status }, machine: { m } }: GuestRun): boolean {
+  return status !== null && "signal" in status && status.signal === (Sig.SIGBUS as number) && m.vmstat.pages.hwpoison > 0;
+}
+
 /** Makes calls on a machine of its own. @throws where something is wrong, with the last of them */
 function make(seed: number, calls: number): Batch {
   const batch = new Batch(seed, calls, paths);
@@ -177,7 +172,7 @@ function make(seed: number, calls: number): Batch {
     const run = batch.run();
     expect(batch.found).toEqual([]);
     expect(run.result.end, run.result.stuck.join("; ")).toBe("exited");
-    expect(run.stdout).toMatch(/^handler \d+\n\d+ processes\n$/);
+    if (!brokeFirst(run)) expect(run.stdout).toMatch(/^handler \d+\n\d+ processes\n$/);
   } catch (error) {
     throw new Error(`CALLS_SEED=${seed}, after ${batch.calls} calls:\n${batch.last.join("\n")}`, { cause: error });
   }

@@ -1,4 +1,4 @@
-import { O, SWITCH, type Kernel, type MaySleep } from "@faultline/kernel";
+import { O, SWITCH, TaskState, type Kernel, type MaySleep } from "@faultline/kernel";
 
 /** Runs kernel code to its end on a machine that stands still. */
 export function drive<T>(code: MaySleep<T>): T {
@@ -23,4 +23,18 @@ export function* tree(k: Kernel, path: string, wanted: (path: string) => boolean
   }
   yield* vfs.put(k, dir);
   return paths;
+}
+
+/** Whether nobody but the current task, which is about to return to its program, is inside the kernel with anything in hand. */
+export function atRest(k: Kernel): boolean {
+  const { m } = k;
+  if (!m.swapDisk!.isIdle) return false;
+  for (const e of m.sched.executors) {
+    for (const task of [e.current, ...e.queue]) {
+      if (task === null || task === m.current) continue;
+      if (task.process === null || task.exiting || task.thread.syscall !== "" || task.kstack.length > 0) return false;
+    }
+  }
+  // Whoever sleeps does so where a signal would wake it, with nothing in hand; or is stopped.
+  return m.tasks.values().every((task) => task === m.current || !task.isUser || task.state === TaskState.Running || task.state === TaskState.Interruptible || task.state === TaskState.Stopped);
 }
