@@ -95,10 +95,7 @@ function Bar({ workspace }: { readonly workspace: Workspace }) {
             placeholder="search ( / )"
             onKeyDown={(event) => {
               if (event.key === "Enter") void active.search(event.currentTarget.value, !event.shiftKey);
-              if (event.key === "Escape") {
-                active.stopSearching();
-                event.currentTarget.blur();
-              }
+              if (event.key === "Escape") event.currentTarget.blur();
             }}
           />
           <CompareButton workspace={workspace} />

@@ -278,8 +278,8 @@ export class Viewer {
 
   /** Ends a search that is under way. */
   stopSearching(): void {
-    this.jumps++;
     if (this.searching.value === null) return;
+    this.jumps++;
     this.searching.value = null;
     void this.client.ask("cancel", null);
   }
