@@ -76,15 +76,15 @@ describe("locks", () => {
   test("an event leads to its lock, and from there to the lock's other events", async () => {
     const { ask, session, last } = await openScenario("reclaim-exclusive");
     const { pfn } = session.walk(0, 1, PAGE)!.folio!;
-    const first = ask("lockNext", { lock: { kind: "folio", pfn }, from: -1, forward: true })!;
+    const first = (await ask("lockNext", { lock: { kind: "folio", pfn }, from: -1, forward: true }))!;
     expect(ask("about", { step: first })).toMatchObject({ pfn, lock: { kind: "folio", pfn } });
-    expect(ask("lockNext", { lock: { kind: "folio", pfn }, from: first, forward: false })).toBeNull();
+    expect(await ask("lockNext", { lock: { kind: "folio", pfn }, from: first, forward: false })).toBeNull();
     const seen = new Set<string>();
     for (let step = 0; step <= last; step++) {
       const { lock } = ask("about", { step });
       if (lock === null || seen.has(JSON.stringify(lock))) continue;
       seen.add(JSON.stringify(lock));
-      const next = ask("lockNext", { lock, from: step - 1, forward: true });
+      const next = await ask("lockNext", { lock, from: step - 1, forward: true });
       expect(next).toBe(step);
     }
     expect([...seen].some((text) => text.includes('"mmap_lock"'))).toBe(true);

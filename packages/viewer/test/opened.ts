@@ -1,6 +1,6 @@
 import type { Scenario } from "@faultline/checker";
 import type { FolioRequests, HistoryView } from "../src/core/folio_protocol.js";
-import { folioAnswers } from "../src/worker/folio_answers.js";
+import { folioAnswers, type Answer } from "../src/worker/folio_answers.js";
 import { recordScenario } from "../src/worker/live.js";
 import { Session } from "../src/worker/session.js";
 
@@ -8,7 +8,7 @@ import { Session } from "../src/worker/session.js";
 export interface Opened {
   readonly session: Session;
   readonly last: number;
-  ask<N extends keyof FolioRequests>(name: N, ask: FolioRequests[N]["ask"]): FolioRequests[N]["answer"];
+  ask<N extends keyof FolioRequests>(name: N, ask: FolioRequests[N]["ask"]): Answer<N>;
   /** All of a folio's history, as one row a line: "kind text". */
   history(pfn: number): readonly string[];
 }

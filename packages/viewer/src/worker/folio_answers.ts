@@ -14,7 +14,10 @@ const SLICE = 1 << 16;
 const ROWS = 400;
 const ROWS_AHEAD = 150;
 
-type Answers = { readonly [N in keyof FolioRequests]: (ask: FolioRequests[N]["ask"]) => FolioRequests[N]["answer"] | Promise<FolioRequests[N]["answer"]> };
+type Answers = { readonly [N in keyof FolioRequests]: (ask: FolioRequests[N]["ask"]) => Answer<N> };
+
+/** A search goes on in slices; all else is answered at once. */
+export type Answer<N extends keyof FolioRequests> = N extends "lockNext" ? Promise<FolioRequests[N]["answer"]> : FolioRequests[N]["answer"];
 
 /** The history that was asked for last: of that trace, and one folio. */
 const kept = { trace: null as Inside["trace"] | null, history: null as History | null };
