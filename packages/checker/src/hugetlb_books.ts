@@ -32,7 +32,7 @@ function poolBooks(k: Kernel, h: Hstate, fail: (message: string) => void): void 
   compare("nr_hugepages", h.nrHugePages, all);
   // A folio that goes back to what is reserved has been taken from there, or is promised to its owner already.
   compare("resv_hugepages", h.resvHugePages + restored, promised(k, h));
-  if (h.surplusHugePages < 0 || h.surplusHugePages > h.nrHugePages) fail(`surplus_hugepages of ${h.name} is ${h.surplusHugePages}`);
+  if (h.surplus.some((n) => n < 0) || h.surplusHugePages > h.nrHugePages) fail(`surplus_hugepages of ${h.name} is ${h.surplusHugePages}`);
   for (const folio of hugetlb.subpools.keys()) if (memmap.refcount[folio] === 0) fail(`frame ${folio} is free, and counted in a subpool`);
 }
 

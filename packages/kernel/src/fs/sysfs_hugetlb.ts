@@ -4,6 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import type { Hstate } from "../mm/hstate.js";
+import { NUMA_NO_NODE } from "../mm/nodes.js";
 import { memparse, parseUnsigned, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
 import { SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
@@ -17,10 +18,10 @@ export function unsignedText(n: number): string {
  * fewer files.
  */
 export function addHugepages(fs: PseudoFs, m: Machine, dir: PseudoDir, ofNode: number | null): void {
-  for (const h of m.hugetlb.hstates) addHstate(fs, m, h, dir.dir(h.name), ofNode);
+  for (const h of m.hugetlb.hstates) addHstate(fs, h, dir.dir(h.name), ofNode);
 }
 
-function addHstate(fs: PseudoFs, m: Machine, h: Hstate, dir: PseudoDir, ofNode: number | null): void {
+function addHstate(fs: PseudoFs, h: Hstate, dir: PseudoDir, ofNode: number | null): void {
   const add = (name: string, show: ((k: Kernel) => number | string) | null, store: Store | null): void => {
     dir.add(
       name,
@@ -42,18 +43,17 @@ function addHstate(fs: PseudoFs, m: Machine, h: Hstate, dir: PseudoDir, ofNode: 
     );
   };
   const of = (): Pick<Hstate, "nrHugePages" | "freeHugePages" | "surplusHugePages"> => (ofNode === null ? h : h.ofNode(ofNode));
-  // The pools are the machine's: where there are more nodes, that of one cannot be set.
-  const setCount: Store | null = ofNode !== null && m.nodes.count > 1 ? null : function* (k, text) {
+  const setCount = (mask: (k: Kernel) => number): Store => function* (k, text) {
     const count = parseUnsigned(text);
     if (count === null) return -Errno.EINVAL;
-    yield* k.hugetlbPool.setMaxHugePages(k, h, count);
+    yield* k.hugetlbPool.setMaxHugePages(k, h, count, mask(k), ofNode ?? NUMA_NO_NODE);
     return 0;
   };
-  add("nr_hugepages", () => of().nrHugePages, setCount);
+  add("nr_hugepages", () => of().nrHugePages, setCount(() => -1));
   add("free_hugepages", () => of().freeHugePages, null);
   add("surplus_hugepages", () => of().surplusHugePages, null);
   if (ofNode === null) {
-    add("nr_hugepages_mempolicy", () => h.nrHugePages, setCount);
+    add("nr_hugepages_mempolicy", () => h.nrHugePages, setCount((k) => k.mempolicy.taskNodeMask(k)));
     add("resv_hugepages", () => h.resvHugePages, null);
     add("nr_overcommit_hugepages", () => h.nrOvercommitHugePages, function* (k, text) {
       // There is no making a gigantic page when one is wanted.
@@ -70,7 +70,7 @@ function addHstate(fs: PseudoFs, m: Machine, h: Hstate, dir: PseudoDir, ofNode: 
   add("demote", null, function* (k, text) {
     const count = parseUnsigned(text);
     if (count === null) return -Errno.EINVAL;
-    yield* k.hugetlbPool.demote(k, h, count);
+    yield* k.hugetlbPool.demote(k, h, count, ofNode === null ? -1 : 1 << ofNode);
     return 0;
   });
   add(

@@ -27,14 +27,15 @@ export class Hstate {
   nrHugePages = 0;
   freeHugePages = 0;
   resvHugePages = 0;
-  /** Those above what was asked for: they leave the pool when they are freed. */
-  surplusHugePages = 0;
+  /** Those above what was asked for, by node: as many leave the pool of their node when they are freed. */
+  readonly surplus: number[];
   /** How many surplus pages there may be. */
   nrOvercommitHugePages = 0;
   /** What /proc/sys/vm/nr_hugepages shows: the persistent pages after the last change. */
   maxHugePages = 0;
-  /** The node that the next page of the pool is to come from: nodes take turns. */
-  nextNode = 0;
+  /** The node that the next page of the pool is to come from, and to be taken from: nodes take turns. */
+  nextToAlloc = 0;
+  nextToFree = 0;
   /** The order of the pages that one can be demoted to; 0 for none. */
   demoteOrder = 0;
   readonly free: FolioList;
@@ -46,6 +47,7 @@ export class Hstate {
     readonly order: number,
   ) {
     this.free = new FolioList(m.memmap);
+    this.surplus = new Array<number>(m.nodes.count).fill(0);
     this.resizeLock = new Mutex(m.locks, "hugetlb_resize");
   }
 
@@ -62,6 +64,10 @@ export class Hstate {
     return `hugepages-${this.pages * 4}kB`;
   }
 
+  get surplusHugePages(): number {
+    return this.surplus.reduce((sum, n) => sum + n, 0);
+  }
+
   get persistentHugePages(): number {
     return this.nrHugePages - this.surplusHugePages;
   }
@@ -76,7 +82,7 @@ export class Hstate {
       all++;
       if (memmap.refcount[folio] === 0) free++;
     }
-    return { nrHugePages: all, freeHugePages: free, surplusHugePages: 0 };
+    return { nrHugePages: all, freeHugePages: free, surplusHugePages: this.surplus[node]! };
   }
 
   /** Larger than what the buddy allocator has blocks of. */

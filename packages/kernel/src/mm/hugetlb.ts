@@ -100,7 +100,7 @@ export function* allocHugetlbFolio(k: Kernel, vma: Vma, vpn: number, fromOwner: 
   // How much of it the pool has not been asked to keep.
   const fromPool = needed ? yield* k.hugetlbReserve.subpoolGet(k, spool, 1) : 0;
   if (fromPool < 0) return NO_PAGE;
-  const folio = yield* k.hugetlbPool.takeFolio(k, hstate, fromPool === 0);
+  const folio = yield* k.hugetlbPool.takeFolio(k, hstate, fromPool === 0, k.mempolicy.vmaNodes(k, vma, vpn, hstate.order));
   if (folio === NO_PAGE) {
     if (needed) yield* k.hugetlbReserve.undoSubpoolGet(k, hstate, spool, 1, fromPool);
     return NO_PAGE;

@@ -48,10 +48,10 @@ export function* allocHugetlbTarget(k: Kernel, h: Hstate): MaySleep<number> {
   const { m } = k;
   const { hugetlb, memmap } = m;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
-  let folio = k.hugetlbPool.available(k, h) > 0 ? k.hugetlbPool.dequeue(k, h) : NO_PAGE;
+  let folio = k.hugetlbPool.available(k, h) > 0 ? k.hugetlbPool.dequeue(k, h, null) : NO_PAGE;
   if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
   if (folio !== NO_PAGE) return folio;
-  folio = yield* k.hugetlbPool.allocFresh(k, h);
+  folio = yield* k.hugetlbPool.allocFresh(k, h, null);
   if (folio === NO_PAGE) return NO_PAGE;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
   h.nrHugePages++;

@@ -2,8 +2,7 @@
  * @linux mm/hugetlb.c
  * @omits Freeing the memmap of huge pages (`hugetlb_vmemmap`), CMA, and huge pages reserved on the command line.
  * @omits Limits by cgroup (`hugetlb_cgroup`).
- * @omits Policies of who writes nr_hugepages_mempolicy; nodes take turns.
- * @own acctMemory, allocFresh, allocGigantic, allocSurplus, available, demote, dequeue, enqueue, freeAround,
+ * @own acctMemory, allocFresh, allocGigantic, allocPoolFolio, allocSurplus, available, demote, dequeue, enqueue, freeAround,
  *   gatherSurplus, remove, returnUnusedSurplus, takeFolio, takeRange, updateAndFree
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
@@ -12,7 +11,8 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { GFP_HIGHUSER_MOVABLE, Gfp } from "./gfp.js";
 import { HPG, type Hstate } from "./hstate.js";
-import type { AllocNodes } from "./mempolicy.js";
+import { thisNode, type AllocNodes } from "./mempolicy.js";
+import { NUMA_NO_NODE } from "./nodes.js";
 import { NO_PAGE, PG } from "./page.js";
 import { PAGEBLOCK_PAGES } from "./pageblock.js";
 import { ZoneId, type Zone } from "./zone.js";
@@ -22,20 +22,28 @@ const GFP_HUGETLB = GFP_HIGHUSER_MOVABLE | Gfp.COMP | Gfp.NOWARN;
 
 /* Between the buddy allocator and hugetlb. */
 
-/** Nodes take turns in giving pages to a pool. */
-export function nextNode(k: Kernel, h: Hstate): AllocNodes | null {
+/** Nodes of a mask in the order in which it is their turn, beginning with one. */
+function turns(k: Kernel, first: number, mask: number): number[] {
+  return k.m.nodes.byDistance(first).filter((node) => (mask & (1 << node)) !== 0);
+}
+
+/** A fresh folio for a pool, from the nodes of a mask: they take turns, and who has none is passed over. NO_PAGE when none has. */
+export function* allocPoolFolio(k: Kernel, h: Hstate, mask: number): MaySleep<number> {
   const { count } = k.m.nodes;
-  if (count === 1) return null;
-  const node = h.nextNode;
-  h.nextNode = (node + 1) % count;
-  return { node, mask: -1, strict: false, interleaved: false };
+  if (count === 1) return yield* k.hugetlbPool.allocFresh(k, h, null);
+  for (const node of turns(k, h.nextToAlloc, mask)) {
+    h.nextToAlloc = (node + 1) % count;
+    const folio = yield* k.hugetlbPool.allocFresh(k, h, thisNode(node));
+    if (folio !== NO_PAGE) return folio;
+  }
+  return NO_PAGE;
 }
 
 /** A hugetlb folio from the buddy allocator that nobody has a reference to, and no pool counts yet; NO_PAGE when there is none. */
-export function* allocFresh(k: Kernel, h: Hstate): MaySleep<number> {
+export function* allocFresh(k: Kernel, h: Hstate, nodes: AllocNodes | null): MaySleep<number> {
   const { m } = k;
   const { memmap, vmstat } = m;
-  const folio = h.isGigantic ? yield* k.hugetlbPool.allocGigantic(k, h) : yield* k.pageAlloc.allocFolio(k, GFP_HUGETLB | Gfp.RETRY_MAYFAIL, h.order, k.hugetlbPool.nextNode(k, h));
+  const folio = h.isGigantic ? yield* k.hugetlbPool.allocGigantic(k, h, nodes) : yield* k.pageAlloc.allocFolio(k, GFP_HUGETLB | Gfp.RETRY_MAYFAIL, h.order, nodes);
   if (!h.isGigantic) vmstat.events[folio === NO_PAGE ? "htlb_buddy_alloc_fail" : "htlb_buddy_alloc_success"]++;
   if (folio === NO_PAGE) return NO_PAGE;
   if (m.point(Op.RefPut, folio)) yield SWITCH;
@@ -51,8 +59,9 @@ export function* allocFresh(k: Kernel, h: Hstate): MaySleep<number> {
  * A gigantic folio with one reference: a range of memory that is aligned to its size and of which
  * everything is free, or can be moved elsewhere (alloc_contig_pages()). NO_PAGE where there is none.
  */
-export function* allocGigantic(k: Kernel, h: Hstate): MaySleep<number> {
+export function* allocGigantic(k: Kernel, h: Hstate, nodes: AllocNodes | null): MaySleep<number> {
   for (const zone of k.m.zones.list) {
+    if (nodes?.strict === true && (nodes.mask & (1 << zone.node)) === 0) continue;
     if (k.m.current!.memallocPin && zone.id === ZoneId.Movable) continue;
     const first = Math.ceil(zone.startPage / h.pages) * h.pages;
     for (let from = first; from + h.pages <= zone.endPage; from += h.pages) {
@@ -142,21 +151,28 @@ export function remove(k: Kernel, h: Hstate, folio: number, surplus: boolean): v
     h.freeHugePages--;
     memmap.private[folio]! &= ~HPG.freed;
   }
-  if (surplus) h.surplusHugePages--;
+  if (surplus) h.surplus[k.m.nodes.of(folio)]!--;
   h.nrHugePages--;
 }
 
 /**
- * A folio from the free list with one reference of this task's, at site "alloc"; NO_PAGE when there is
- * none. What is about to go offline, or partly broken, stays where it is; and what must be able to move, if it is to be pinned.
+ * A folio from the free list with one reference of this task's, at site "alloc", from the nearest node that may be had; NO_PAGE when
+ * there is none. What is about to go offline, or partly broken, stays where it is; and what must be able to move, if it is to be pinned.
  */
-export function dequeue(k: Kernel, h: Hstate): number {
-  const { current, memmap, zones } = k.m;
+export function dequeue(k: Kernel, h: Hstate, wanted: AllocNodes | null): number {
+  const { current, memmap, nodes, zones } = k.m;
   const pins = current!.memallocPin;
   const stays = (folio: number): boolean =>
     zones.blocks.isIsolated(folio) || hasPoison(k, folio) || (pins && !k.gupLongterm.folioIsLongtermPinnable(k, folio));
-  let folio = h.free.head;
-  while (folio !== NO_PAGE && stays(folio)) folio = memmap.lruNext[folio]!;
+  const near = nodes.byDistance(wanted?.node ?? nodes.ofCpu(k.m.cpu));
+  const within = near.filter((node) => wanted === null || (wanted.mask & (1 << node)) !== 0);
+  const order = wanted === null || wanted.strict ? within : [...within, ...near.filter((node) => !within.includes(node))];
+  let folio = NO_PAGE;
+  for (const node of order) {
+    folio = h.free.head;
+    while (folio !== NO_PAGE && (stays(folio) || (nodes.count > 1 && nodes.of(folio) !== node))) folio = memmap.lruNext[folio]!;
+    if (folio !== NO_PAGE) break;
+  }
   if (folio === NO_PAGE) return NO_PAGE;
   h.free.remove(folio);
   h.freeHugePages--;
@@ -190,13 +206,13 @@ export function available(_k: Kernel, h: Hstate): number {
  * A folio of the pool with one reference at site "alloc": one that was promised, where `reserved`
  * says so, else one that nobody was promised, or a surplus one. NO_PAGE when there is none.
  */
-export function* takeFolio(k: Kernel, h: Hstate, reserved: boolean): MaySleep<number> {
+export function* takeFolio(k: Kernel, h: Hstate, reserved: boolean, nodes: AllocNodes | null): MaySleep<number> {
   const { hugetlb, memmap } = k.m;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
-  let folio = reserved || k.hugetlbPool.available(k, h) > 0 ? k.hugetlbPool.dequeue(k, h) : NO_PAGE;
+  let folio = reserved || k.hugetlbPool.available(k, h) > 0 ? k.hugetlbPool.dequeue(k, h, nodes) : NO_PAGE;
   if (folio === NO_PAGE) {
     if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
-    folio = yield* k.hugetlbPool.allocSurplus(k, h);
+    folio = yield* k.hugetlbPool.allocSurplus(k, h, nodes);
     if (folio === NO_PAGE) return NO_PAGE;
     if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
     claim(k, folio);
@@ -210,20 +226,20 @@ export function* takeFolio(k: Kernel, h: Hstate, reserved: boolean): MaySleep<nu
 }
 
 /** A surplus folio without references, as far as nr_overcommit_hugepages allows one; NO_PAGE else. */
-export function* allocSurplus(k: Kernel, h: Hstate): MaySleep<number> {
+export function* allocSurplus(k: Kernel, h: Hstate, nodes: AllocNodes | null): MaySleep<number> {
   const { hugetlb } = k.m;
   if (h.isGigantic) return NO_PAGE;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
   const allowed = h.surplusHugePages < h.nrOvercommitHugePages;
   if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
   if (!allowed) return NO_PAGE;
-  const folio = yield* k.hugetlbPool.allocFresh(k, h);
+  const folio = yield* k.hugetlbPool.allocFresh(k, h, nodes);
   if (folio === NO_PAGE) return NO_PAGE;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
   const still = h.surplusHugePages < h.nrOvercommitHugePages;
   if (still) {
     h.nrHugePages++;
-    h.surplusHugePages++;
+    h.surplus[k.m.nodes.of(folio)]!++;
   }
   if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
   if (still) return folio;
@@ -249,7 +265,7 @@ export function* freeHugeFolio(k: Kernel, folio: number): Atomic<void> {
   if (!restore && spool !== null) restore = (yield* k.hugetlbReserve.subpoolPut(k, spool, 1)) === 0;
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
   if (restore) h.resvHugePages++;
-  const surplus = !temporary && h.surplusHugePages > 0;
+  const surplus = !temporary && h.surplus[m.nodes.of(folio)]! > 0;
   const gone = temporary || surplus;
   if (gone) k.hugetlbPool.remove(k, h, folio, surplus);
   else k.hugetlbPool.enqueue(k, h, folio);
@@ -306,7 +322,7 @@ export function* gatherSurplus(k: Kernel, h: Hstate, delta: number): MaySleep<nu
       return ready ? 0 : -Errno.ENOMEM;
     }
     for (let i = 0; i < needed && !failed; i++) {
-      const folio = yield* k.hugetlbPool.allocSurplus(k, h);
+      const folio = yield* k.hugetlbPool.allocSurplus(k, h, null);
       if (folio === NO_PAGE) failed = true;
       else made.push(folio);
       yield* k.m.sched.condResched();
@@ -314,12 +330,38 @@ export function* gatherSurplus(k: Kernel, h: Hstate, delta: number): MaySleep<nu
   }
 }
 
+/** Under the lock: a free folio of the node whose turn it is to give one, of those of a mask (and that have surplus ones); NO_PAGE for none. */
+function nextFree(k: Kernel, h: Hstate, mask: number, surplus: boolean): number {
+  const { memmap, nodes } = k.m;
+  for (const node of turns(k, h.nextToFree, mask)) {
+    h.nextToFree = (node + 1) % nodes.count;
+    if (surplus && h.surplus[node] === 0) continue;
+    let folio = h.free.head;
+    while (folio !== NO_PAGE && nodes.count > 1 && nodes.of(folio) !== node) folio = memmap.lruNext[folio]!;
+    if (folio !== NO_PAGE) return folio;
+  }
+  return NO_PAGE;
+}
+
+/** Under the lock: one surplus page more, or (-1) fewer, on a node of a mask that can have that; false where there is none. */
+function adjustSurplus(k: Kernel, h: Hstate, mask: number, by: 1 | -1): boolean {
+  const { count } = k.m.nodes;
+  const first = by < 0 ? h.nextToAlloc : h.nextToFree;
+  const node = turns(k, first, mask).find((each) => (by < 0 ? h.surplus[each]! > 0 : h.surplus[each]! < h.ofNode(each).nrHugePages));
+  if (node === undefined) return false;
+  if (by < 0) h.nextToAlloc = (node + 1) % count;
+  else h.nextToFree = (node + 1) % count;
+  h.surplus[node]! += by;
+  return true;
+}
+
 /** Under the lock: so many pages are promised no more. Free surplus ones, which were for that, leave the pool: those are returned. */
 export function returnUnusedSurplus(k: Kernel, h: Hstate, unused: number): number[] {
   const gone: number[] = [];
   h.resvHugePages -= unused;
-  for (let n = Math.min(unused, h.surplusHugePages); n > 0 && h.free.head !== NO_PAGE; n--) {
-    const folio = h.free.head;
+  for (let n = Math.min(unused, h.surplusHugePages); n > 0; n--) {
+    const folio = nextFree(k, h, -1, true);
+    if (folio === NO_PAGE) break;
     k.hugetlbPool.remove(k, h, folio, true);
     gone.push(folio);
   }
@@ -330,18 +372,25 @@ export function returnUnusedSurplus(k: Kernel, h: Hstate, unused: number): numbe
 
 /**
  * Makes a pool have so many persistent pages, or as many as there can be (writes to nr_hugepages).
- * What is in use, or promised, is not taken away: it becomes surplus, and goes when it is freed.
+ * What is in use, or promised, is not taken away: it becomes surplus, and goes when it is freed. Where pages come from, and go, are the
+ * nodes of a mask (those of a policy); `node` has the pool have so many there, and leaves what others have.
  */
-export function* setMaxHugePages(k: Kernel, h: Hstate, count: number): MaySleep<void> {
+export function* setMaxHugePages(k: Kernel, h: Hstate, wanted: number, mask = -1, node = NUMA_NO_NODE): MaySleep<void> {
   const { hugetlb, signals } = k.m;
   if (!h.resizeLock.tryLock()) yield* h.resizeLock.lock();
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
-  while (h.surplusHugePages > 0 && count > h.persistentHugePages) h.surplusHugePages--;
+  let count = wanted;
+  if (node !== NUMA_NO_NODE) {
+    const there = h.ofNode(node);
+    count += h.persistentHugePages - (there.nrHugePages - there.surplusHugePages);
+  }
+  const allowed = node === NUMA_NO_NODE ? mask : 1 << node;
+  while (count > h.persistentHugePages && adjustSurplus(k, h, allowed, -1));
   let enough = true;
   while (enough && count > h.persistentHugePages) {
     if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
     yield* k.m.sched.condResched();
-    const folio = yield* k.hugetlbPool.allocFresh(k, h);
+    const folio = yield* k.hugetlbPool.allocPoolFolio(k, h, allowed);
     if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
     enough = folio !== NO_PAGE;
     if (!enough) break;
@@ -352,12 +401,13 @@ export function* setMaxHugePages(k: Kernel, h: Hstate, count: number): MaySleep<
   const gone: number[] = [];
   if (enough) {
     const least = Math.max(count, h.resvHugePages + h.nrHugePages - h.freeHugePages);
-    while (h.persistentHugePages > least && h.free.head !== NO_PAGE) {
-      const folio = h.free.head;
+    while (h.persistentHugePages > least) {
+      const folio = nextFree(k, h, allowed, false);
+      if (folio === NO_PAGE) break;
       k.hugetlbPool.remove(k, h, folio, false);
       gone.push(folio);
     }
-    while (count < h.persistentHugePages) h.surplusHugePages++;
+    while (count < h.persistentHugePages && adjustSurplus(k, h, allowed, 1));
   }
   h.maxHugePages = h.persistentHugePages;
   if (!hugetlb.lock.tryUnlock()) yield* hugetlb.lock.unlock();
@@ -378,7 +428,7 @@ export function* dissolveFreeHugetlbFolio(k: Kernel, folio: number): MaySleep<nu
     const h = hugetlb.ofOrder(memmap.order[folio]!)!;
     if ((memmap.private[folio]! & HPG.freed) === 0 || k.hugetlbPool.available(k, h) === 0) error = -Errno.EBUSY;
     else {
-      k.hugetlbPool.remove(k, h, folio, h.surplusHugePages > 0);
+      k.hugetlbPool.remove(k, h, folio, h.surplus[k.m.nodes.of(folio)]! > 0);
       h.maxHugePages--;
     }
   }
@@ -400,15 +450,16 @@ export function* dissolveFreeHugetlbFolios(k: Kernel, from: number, end: number)
   return 0;
 }
 
-/** Makes pages of the next smaller size of free ones: how many, up to `count`. */
-export function* demote(k: Kernel, h: Hstate, count: number): MaySleep<number> {
+/** Makes pages of the next smaller size of free ones on the nodes of a mask: how many, up to `count`. */
+export function* demote(k: Kernel, h: Hstate, count: number, mask = -1): MaySleep<number> {
   const { hugetlb, memmap } = k.m;
   const target = hugetlb.ofOrder(h.demoteOrder)!;
   if (!h.resizeLock.tryLock()) yield* h.resizeLock.lock();
   if (!hugetlb.lock.tryLock()) yield* hugetlb.lock.lock();
   let done = 0;
   for (; done < count && k.hugetlbPool.available(k, h) > 0; done++) {
-    const folio = h.free.head;
+    const folio = nextFree(k, h, mask, false);
+    if (folio === NO_PAGE) break;
     k.hugetlbPool.remove(k, h, folio, false);
     h.maxHugePages--;
     memmap.dissolveCompound(folio);

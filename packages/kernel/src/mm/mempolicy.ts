@@ -159,6 +159,13 @@ export function taskNodes(k: Kernel): AllocNodes | null {
   return { node: k.mempolicy.nextInterleaveNode(k, m.current!, policy), mask: -1, strict: false, interleaved: true };
 }
 
+/** The nodes of the current task's policy, as a mask; -1 for all, where it has none (init_nodemask_of_mempolicy()). */
+export function taskNodeMask(k: Kernel): number {
+  const policy = k.m.current?.thread.mempolicy ?? null;
+  if (policy === null) return -1;
+  return policy.mode === Mpol.LOCAL ? 1 << k.m.nodes.ofCpu(k.m.cpu) : policy.nodes;
+}
+
 /** The node whose turn it is in a task's policy that takes turns; the next one is its turn then. */
 export function nextInterleaveNode(k: Kernel, task: Task, policy: Mempolicy): number {
   const { thread } = task;

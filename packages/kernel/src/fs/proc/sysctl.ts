@@ -120,12 +120,12 @@ function addHugetlb(vm: PseudoDir): void {
       }),
     );
   };
-  const resize = function* (k: Kernel, count: number): MaySleep<number> {
-    yield* k.hugetlbPool.setMaxHugePages(k, k.m.hugetlb.defaultHstate, count);
+  const resize = (mask: (k: Kernel) => number) => function* (k: Kernel, count: number): MaySleep<number> {
+    yield* k.hugetlbPool.setMaxHugePages(k, k.m.hugetlb.defaultHstate, count, mask(k));
     return 0;
   };
-  add("nr_hugepages", (k) => k.m.hugetlb.defaultHstate.maxHugePages, resize);
-  add("nr_hugepages_mempolicy", (k) => k.m.hugetlb.defaultHstate.maxHugePages, resize);
+  add("nr_hugepages", (k) => k.m.hugetlb.defaultHstate.maxHugePages, resize(() => -1));
+  add("nr_hugepages_mempolicy", (k) => k.m.hugetlb.defaultHstate.maxHugePages, resize((k) => k.mempolicy.taskNodeMask(k)));
   add("nr_overcommit_hugepages", (k) => k.m.hugetlb.defaultHstate.nrOvercommitHugePages, function* (k, count) {
     if (k.m.point(Op.GuardedRead, k.m.hugetlb.lock.id)) yield SWITCH;
     k.m.touches(Op.SpinLock, k.m.hugetlb.lock.id);
