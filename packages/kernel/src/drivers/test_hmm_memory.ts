@@ -279,7 +279,8 @@ export function* devmemFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   const pages = huge ? HPAGE_PMD_NR : 1;
   const startVpn = vmf.vpn & -pages;
   const select = MigrateVmaSelect.DEVICE_PRIVATE | (huge ? MigrateVmaSelect.COMPOUND : 0);
-  const args: MigrateVma = { ...migrateArrays(pages), vma, startVpn, endVpn: startVpn + pages, select, owner: device, faultPage: vmf.page };
+  const { src, srcFlags, dst, dstFlags } = migrateArrays(pages);
+  const args: MigrateVma = { src, srcFlags, dst, dstFlags, cpages: 0, vma, startVpn, endVpn: startVpn + pages, select, owner: device, faultPage: vmf.page };
   const error = yield* k.testHmmMemory.migrateRangeToSystem(k, dmirror, device, args);
   if (error === 0) return 0;
   return error === -Errno.ENOMEM ? VmFault.OOM : VmFault.SIGBUS;
