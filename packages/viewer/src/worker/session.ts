@@ -1,6 +1,7 @@
 import { readTrace, sha256Digest, type Trace, type TraceConsumer } from "@faultline/trace";
 import type { Anchors, EventRow, SpaceList, SpaceView, TimelineData, TraceInfo, WalkView } from "../core/protocol.js";
 import { AnchorBuilder } from "./anchors.js";
+import { bounded, line, words } from "./bounded.js";
 import { describeEvent, touches } from "./describe.js";
 import { Entries } from "./entries.js";
 import type { Inside } from "./inside.js";
@@ -61,7 +62,22 @@ export class Session {
       ...(head.functions ? [] : ["kernel functions were not recorded (--trace-functions)"]),
     ];
     const machine = `${memory / 1024} KiB of RAM, ${swap / 1024} KiB of swap, ${cpus} CPUs, seed ${seed}`;
-    this.info = { program, args, release, without, patches, machine, events, duration: trace.duration, keyframes: keyframes.length, hash, notes, broken: end?.finding ?? null, output: output === "" ? (end?.finding?.output.join("\n") ?? "") : output };
+    const broken = end?.finding === undefined ? null : bounded(end.finding);
+    this.info = {
+      program: line(program),
+      args: words(args),
+      release: line(release),
+      without: words(without),
+      patches: words(patches),
+      machine,
+      events,
+      duration: trace.duration,
+      keyframes: keyframes.length,
+      hash,
+      notes,
+      broken,
+      output: output === "" ? (broken?.output.join("\n") ?? "") : output,
+    };
   }
 
   /** Mirrors at the beginning: they may be gone at the end. */
