@@ -300,6 +300,8 @@ export function* shmemPunchHole(k: Kernel, inode: ShmemInode, offset: number, le
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
   inode.punch = punch;
   if (start < end) yield* k.zap.unmapMappingRange(k, inode.mapping, start, end, false);
+  // A hole within the first page has no last whole one: Linux goes from page -1 around to the end of all files.
+  else if (end === 0) yield* k.zap.unmapMappingRange(k, inode.mapping, start, Infinity, false);
   yield* k.shmem.shmemTruncateRange(k, inode, offset, offset + length);
   if (m.point(Op.Inode, inode.ino)) yield SWITCH;
   inode.punch = null;
