@@ -187,7 +187,7 @@ export function* collapseSwapin(k: Kernel, vma: Vma, { mm, start, order }: Colla
       return Scan.NoPteTable;
     }
     if (m.point(Op.PteRead, ptep)) yield SWITCH;
-    const vmf: Vmf = { vma, vpn, addr: vpn * 4096, flags: FaultFlag.ALLOW_RETRY, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
+    const vmf: Vmf = { vma, vpn, addr: vpn * 4096, flags: FaultFlag.ALLOW_RETRY, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE, spareTable: NO_PAGE };
     if (vmf.origFlags === 0 || ptePresent(vmf.origFlags)) continue;
     if (order < HPAGE_PMD_ORDER) {
       m.thp.stats(order).collapse_exceed_swap_pte++;

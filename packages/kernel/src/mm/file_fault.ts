@@ -2,12 +2,12 @@
  * @linux mm/memory.c
  * @omits `page_mkwrite()`, DAX, and file systems other than tmpfs, hugetlbfs and the read-only files of the host.
  * @omits fault_around_bytes is 64 KiB and cannot be changed.
- * @own finishCow, mapAround, mapFilePage, pageOf, rangeToMap, releasePage
+ * @own finishCow, mapAround, mapFilePage, pageOf, prepareTable, rangeToMap, releasePage, useTable
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR, PTE } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, PTE, PTRS_PER_TABLE, tableIndex } from "../arch/pgtable.js";
 import { FaultFlag, VmFault } from "./fault_flags.js";
 import type { Vmf } from "./memory.js";
 import { VM, VM_UFFD_PROTECTS, type Vma } from "./mm_types.js";
@@ -21,15 +21,39 @@ const NO_PAGE_FOUND = VmFault.ERROR | VmFault.RETRY | VmFault.NOPAGE;
 /** fault_around_bytes: 64 KiB, in pages. */
 const FAULT_AROUND_PAGES = 16;
 
-/** A fault where a mapping of a file has no entry yet. */
+/** A fault where a mapping of a file has no entry yet, or no table for one: `vmf.ptep` is -1 then. */
 export function* doFault(k: Kernel, vmf: Vmf): MaySleep<number> {
-  if ((vmf.flags & FaultFlag.WRITE) === 0) return yield* k.fileFault.doReadFault(k, vmf);
-  if ((vmf.vma.flags & VM.SHARED) === 0) return yield* k.fileFault.doCowFault(k, vmf);
-  return yield* k.fileFault.doSharedFault(k, vmf);
+  let result: number;
+  if ((vmf.flags & FaultFlag.WRITE) === 0) result = yield* k.fileFault.doReadFault(k, vmf);
+  else if ((vmf.vma.flags & VM.SHARED) === 0) result = yield* k.fileFault.doCowFault(k, vmf);
+  else result = yield* k.fileFault.doSharedFault(k, vmf);
+  if (vmf.spareTable !== NO_PAGE) yield* k.pageAlloc.freeTable(k, vmf.spareTable);
+  return result;
+}
+
+/** Gets a table where there is none; false without memory for it. */
+export function* prepareTable(k: Kernel, vmf: Vmf): MaySleep<boolean> {
+  if (vmf.ptep < 0 && vmf.spareTable === NO_PAGE) vmf.spareTable = yield* k.pageAlloc.allocTable(k);
+  return vmf.ptep >= 0 || vmf.spareTable !== NO_PAGE;
+}
+
+/** There is something to map: the table that has been got is used, unless somebody was faster. False where 2 MiB are mapped as one by now. */
+export function* useTable(k: Kernel, vmf: Vmf): Atomic<boolean> {
+  const { m } = k;
+  const { vpn } = vmf;
+  const { mm } = vmf.vma;
+  if (vmf.ptep >= 0) return true;
+  const pmd = m.pt.pmd(mm.pgd, vpn);
+  const node = yield* k.memory.installAllocated(k, mm, pmd, 0, m.pt.lockOf(pmd), tableObject(mm.id, vpn), vmf.spareTable);
+  vmf.spareTable = NO_PAGE;
+  if (node < 0) return false;
+  vmf.ptep = node * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  return true;
 }
 
 /** The file's page, locked, in `vmf.page`; none that is broken. */
 export function* pageOf(k: Kernel, vmf: Vmf): MaySleep<number> {
+  if (!(yield* k.fileFault.prepareTable(k, vmf))) return VmFault.OOM;
   const result = yield* vmf.vma.ops!.fault(k, vmf);
   if ((result & NO_PAGE_FOUND) !== 0 || !k.m.memmap.has(vmf.page, PG.hwpoison)) return result;
   yield* k.fileFault.releasePage(k, vmf.page);
@@ -40,6 +64,7 @@ export function* pageOf(k: Kernel, vmf: Vmf): MaySleep<number> {
 export function* doReadFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   // Nothing may come by the way of what a userfaultfd wants to hear of, or has protected.
   const around = vmf.vma.ops!.mapsAround && (vmf.vma.flags & (VM_UFFD_PROTECTS | VM.UFFD_MINOR)) === 0;
+  if (around && !(yield* k.fileFault.prepareTable(k, vmf))) return VmFault.OOM;
   if (around && (yield* k.fileFault.doFaultAround(k, vmf))) return 0;
   const result = yield* k.fileFault.pageOf(k, vmf);
   if ((result & NO_PAGE_FOUND) !== 0) return result;
@@ -71,7 +96,7 @@ export function* doCowFault(k: Kernel, vmf: Vmf): MaySleep<number> {
 export function* finishCow(k: Kernel, vmf: Vmf, copy: number): Atomic<number> {
   const { m } = k;
   const { vma, vpn } = vmf;
-  if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
+  if (!(yield* k.fileFault.useTable(k, vmf)) || !(yield* k.memory.pteLockUnchanged(k, vmf))) return 0;
   k.rmap.folioAddNewAnonRmap(k, copy, vma, vpn);
   yield* k.mlockFolio.folioAddLruVma(k, copy, vma);
   if (m.point(Op.RefGet, copy)) yield SWITCH;
@@ -104,7 +129,7 @@ export function fileUpdateTime(k: Kernel, vma: Vma): void {
 /** Maps a locked page of the file, unless somebody was faster; then unlocks it, and drops the reference of the fault. */
 export function* finishFault(k: Kernel, vmf: Vmf, page: number): Atomic<number> {
   const { m } = k;
-  if (yield* k.memory.pteLockUnchanged(k, vmf)) {
+  if ((yield* k.fileFault.useTable(k, vmf)) && (yield* k.memory.pteLockUnchanged(k, vmf))) {
     const write = (vmf.flags & FaultFlag.WRITE) !== 0;
     const [first, pages] = k.fileFault.rangeToMap(k, vmf, page);
     for (let i = 0; i < pages; i++) {
@@ -160,7 +185,8 @@ export function* releasePage(k: Kernel, page: number, site = "fault"): Atomic<vo
 
 /**
  * Maps what the page cache has of the 64 KiB around a read fault, in the same mapping and under the same table,
- * where nothing is mapped and nobody has the folio locked. True where the page of the fault itself was among it.
+ * where nothing is mapped and nobody has the folio locked. True where the page of the fault itself was among it, or 2 MiB
+ * are mapped as one by now.
  */
 export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
   const { m } = k;
@@ -185,10 +211,13 @@ export function* doFaultAround(k: Kernel, vmf: Vmf): Atomic<boolean> {
       m.touches(Op.PageCacheRead, mapping.object(index));
       m.touches(Op.Inode, mapping.host.ino);
       const usable = mapping.at(index) === page && m.memmap.has(folio, PG.uptodate) && !m.memmap.has(page, PG.hwpoison) && index < Math.ceil(mapping.host.size / 4096);
-      for (let i = first; i < last && usable; i++) if (yield* k.fileFault.mapAround(k, vmf, i, page + (i - at))) present ||= i === vpn;
+      // From here on there is a table, if there is to be one.
+      if (usable && !(yield* k.fileFault.useTable(k, vmf))) present = true;
+      for (let i = first; i < last && usable && vmf.ptep >= 0; i++) if (yield* k.fileFault.mapAround(k, vmf, i, page + (i - at))) present ||= i === vpn;
       yield* k.folioLock.folioUnlock(k, folio);
     }
     yield* k.swap.folioPut(k, folio, "fault_around");
+    if (present && vmf.ptep < 0) break;
     at = last - 1;
   }
   return present;

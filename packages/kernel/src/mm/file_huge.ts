@@ -26,7 +26,7 @@ export function* doFilePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number,
   const write = (flags & FaultFlag.WRITE) !== 0;
   // A private copy is of one page.
   if (write && (vma.flags & VM.SHARED) === 0) return VmFault.FALLBACK;
-  const vmf: Vmf = { vma, vpn, addr, flags, ptep: -1, origFlags: 0, origPfn: 0, page: NO_PAGE };
+  const vmf: Vmf = { vma, vpn, addr, flags, ptep: -1, origFlags: 0, origPfn: 0, page: NO_PAGE, spareTable: NO_PAGE };
   let result = yield* vma.ops!.fault(k, vmf);
   if ((result & (VmFault.ERROR | VmFault.RETRY)) !== 0) return result;
   const folio = m.memmap.folioOf(vmf.page);

@@ -294,7 +294,7 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
   }
   if (k.swapops.isDevicePrivate(k, old)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();
-    const vmf = { vma, vpn: pmdStart(vpn), addr, flags, ptep: pmd, origFlags: old, origPfn: m.pt.pfn(pmd), page: NO_PAGE };
+    const vmf = { vma, vpn: pmdStart(vpn), addr, flags, ptep: pmd, origFlags: old, origPfn: m.pt.pfn(pmd), page: NO_PAGE, spareTable: NO_PAGE };
     return yield* k.memory.doDevicePrivate(k, vmf);
   }
   if (asksFirst(vma, old)) {
@@ -305,7 +305,7 @@ export function* handleHugePmd(k: Kernel, vma: Vma, vpn: number, flags: number, 
     return lets ? 0 : yield* k.userfaultfd.handleUserfault(k, { vma, vpn, addr, flags }, VM.UFFD_RWP);
   }
   if (isHinting(vma, old)) {
-    return yield* k.numaFault.doHugePmdNumaPage(k, { vma, vpn, addr, flags, ptep: pmd, origFlags: old, origPfn: m.pt.pfn(pmd), page: NO_PAGE });
+    return yield* k.numaFault.doHugePmdNumaPage(k, { vma, vpn, addr, flags, ptep: pmd, origFlags: old, origPfn: m.pt.pfn(pmd), page: NO_PAGE, spareTable: NO_PAGE });
   }
   if (write && (old & PTE.W) === 0 && isUffdWp(vma, old)) {
     if (!ptl.tryUnlock()) yield* ptl.unlock();

@@ -6,7 +6,7 @@
  * @omits `print_bad_pte()`, and perf's count of faults.
  * @omits `process_huge_page()`: 2 MiB are cleared and copied in one step, from the first page to the last.
  * @own allocAnonFolioFast, devicePrivateLocked, devicePrivateStayed, doDevicePrivate, exclusivePteWritability,
- *   handlePmdFault, handlePresentPte, installTable, mapLargeAnonFolio, pteLockUnchanged, ptepModify,
+ *   handlePmdFault, handlePresentPte, installAllocated, installTable, mapLargeAnonFolio, pteLockUnchanged, ptepModify,
  *   wpCanReuseLargeFolio
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
@@ -44,6 +44,8 @@ export interface Vmf {
   origPfn: number;
   /** What `VmOps.fault` has found. */
   page: number;
+  /** A table that a file's page may need, got before its lock is taken; NO_PAGE where there is none (prealloc_pte). */
+  spareTable: number;
 }
 
 /* Finding the VMA under its own lock. */
@@ -137,9 +139,21 @@ export function* installTable(
   lock: SpinLock,
   object: number,
 ): MaySleep<number> {
-  const { m } = k;
   const page = yield* k.pageAlloc.allocTable(k);
-  if (page === NO_PAGE) return -1;
+  return page === NO_PAGE ? -1 : yield* k.memory.installAllocated(k, mm, entry, level, lock, object, page);
+}
+
+/** The same with a page for the table that is there already; it is freed where it is not needed. */
+export function* installAllocated(
+  k: Kernel,
+  mm: Mm,
+  entry: number,
+  level: number,
+  lock: SpinLock,
+  object: number,
+  page: number,
+): Atomic<number> {
+  const { m } = k;
   if (!lock.tryLock()) yield* lock.lock();
   if (m.point(Op.TableWrite, object)) yield SWITCH;
   if (m.pt.isNone(entry)) {
@@ -244,7 +258,7 @@ export function* handleMmFault(k: Kernel, vma: Vma, vpn: number, flags: number, 
   }
   k.rcu.rcuReadLock(k);
   if (m.point(Op.PteRead, ptep)) yield SWITCH;
-  const vmf: Vmf = { vma, vpn, addr, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE };
+  const vmf: Vmf = { vma, vpn, addr, flags, ptep, origFlags: m.pt.flags(ptep), origPfn: m.pt.pfn(ptep), page: NO_PAGE, spareTable: NO_PAGE };
   if (!k.rcu.tryRcuReadUnlock(k)) yield* k.rcu.rcuReadUnlock(k);
   if (vmf.origFlags === 0) return yield* k.memory.doPteMissing(k, vmf);
   if (!ptePresent(vmf.origFlags)) return yield* k.memory.doSwapPage(k, vmf);
@@ -259,8 +273,8 @@ export function* doPteMissing(k: Kernel, vmf: Vmf): MaySleep<number> {
 }
 
 /**
- * There is no last-level table: 2 MiB are mapped as one, or can be, or a table is allocated. The
- * entry to go on with; or, where there is nothing to go on with, the complement (~) of the
+ * There is no last-level table: 2 MiB are mapped as one, or can be, a page of a file is found before there is one, or
+ * it is allocated. The entry to go on with; or, where there is nothing to go on with, the complement (~) of the
  * fault's result.
  */
 export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number, addr: number): MaySleep<number> {
@@ -281,6 +295,10 @@ export function* handlePmdFault(k: Kernel, vma: Vma, vpn: number, flags: number,
   }
   const child = m.pt.child(pmd);
   if (child >= 0) return child * PTRS_PER_TABLE + tableIndex(vpn, 0);
+  // What finds no page of a file leaves no table.
+  if (vma.ops !== null && m.pt.isNone(pmd)) {
+    return ~(yield* k.fileFault.doFault(k, { vma, vpn, addr, flags, ptep: -1, origFlags: 0, origPfn: 0, page: NO_PAGE, spareTable: NO_PAGE }));
+  }
   const ptep = yield* k.memory.pteAlloc(k, vma.mm, vpn, pmd);
   if (ptep >= 0) return ptep;
   // Somebody mapped all of it meanwhile: the access finds it there, or faults again.
