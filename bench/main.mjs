@@ -11,6 +11,7 @@ import { LinuxMachine, warmUp } from "@faultline/riscv";
 import Table from "cli-table3";
 import { createJiti } from "jiti";
 import { besideSpin, check } from "./spin.mjs";
+import { viewerTable } from "./viewer.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const QEMU = "qemu-riscv64-static";
@@ -242,6 +243,7 @@ try {
   besideNative(folder);
   await memory();
   await spin();
+  lines.push(await viewerTable([], say));
 } finally {
   say("");
   rmSync(folder, { recursive: true });

@@ -21,8 +21,8 @@ const RECORDINGS = [
   ["10^6", [], "exclusive-steps", ["64"]],
   ["10^6, functions", ["--trace-functions"], "bench-exclusive", ["1"]],
   ["10^7, functions", ["--trace-functions"], "exclusive-steps", ["64"]],
-  ["10^7, 1 GiB on 7.3", SWAP_1G, "exclusive-swap", []],
-  ["10^7, 1 GiB on 6.14", ["--release", "6.14", ...SWAP_1G], "exclusive-swap", []],
+  ["1 GiB on 7.3", SWAP_1G, "exclusive-swap", []],
+  ["1 GiB on 6.14", ["--release", "6.14", ...SWAP_1G], "exclusive-swap", []],
 ];
 const SEEKS = 30;
 const SCRUB_MOVES = 240;

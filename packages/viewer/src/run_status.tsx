@@ -24,7 +24,7 @@ export function RunStatus({ viewer: { info, moment, step, timeline, searching } 
       <span role="status" data-testid="step">
         step {step.value} of {info.value.events - 1}, {duration(timeline.value === null ? 0 : timeAt(timeline.value.times, step.value))}
       </span>
-      <span class="dim" data-testid="basis">{searching.value !== null ? searching.value : since === 0 ? "state as recorded at this step" : `entries as of this step; counts, VMAs, accessed and dirty bits as recorded ${since} events before`}</span>
+      <span class="dim" data-testid="basis">{searching.value !== null ? searching.value : since === 0 ? "all of the state is of this step" : `entries as of this step; counts, VMAs, accessed and dirty bits as recorded ${since} events before`}</span>
       {info.value.notes.map((note) => (
         <span key={note} class="dim">
           {note}

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { readTrace, type Trace } from "@faultline/trace";
+import { readTrace, type Keyframe, type Trace } from "@faultline/trace";
 import { beforeAll, describe, expect, test } from "vitest";
-import { recordProgram } from "../src/worker/live.js";
+import { recordProgram, repeatProgram } from "../src/worker/live.js";
 import { Entries } from "../src/worker/entries.js";
 import { Overviews } from "../src/worker/overview.js";
+import { Session } from "../src/worker/session.js";
 import { Spaces } from "../src/worker/space.js";
 import { States, type State } from "../src/worker/state.js";
 
@@ -32,11 +33,15 @@ function seen({ words, mirrors, mms, tasks, basis }: State): unknown {
 
 describe("states of a run", () => {
   let trace: Trace;
+  let session: Session;
   const anew = (step: number): State => good(new States(trace).at(step));
 
   beforeAll(() => {
     const program = readFileSync(`${ROOT}/programs/prebuilt/exclusive-swap`);
-    const { bytes } = recordProgram("programs/prebuilt/exclusive-swap", { args: ["6"], release: "7.3", without: [], seed: 1 }, program);
+    const launch = { args: ["6"], release: "7.3", without: [], seed: 1 };
+    const path = "programs/prebuilt/exclusive-swap";
+    const { bytes } = recordProgram(path, launch, program);
+    session = new Session(bytes, "", undefined, (from, to) => repeatProgram(path, launch, program, from, to));
     const read = readTrace(bytes);
     if (typeof read === "string") throw new Error(read);
     trace = read;
@@ -87,5 +92,24 @@ describe("states of a run", () => {
       }
     }
     expect(looked).toBeGreaterThan(20);
+  });
+
+  test("are all known where the run is repeated: what a keyframe there has, and right so on both sides of it", async () => {
+    const { keyframes } = trace;
+    const index = Math.floor(keyframes.length * 0.9);
+    const step = keyframes[index]!.events - 1;
+    const { stateAt } = session.inside;
+    expect(stateAt(step - 1).basis.since).toBeGreaterThan(100);
+    expect(await session.settle(step - 5)).toBe(true);
+    for (const at of [step - 60, step - 5, step, step + 50]) expect(stateAt(at).basis.since).toBe(0);
+    const [repeated, recorded] = [stateAt(step).keyframe, trace.keyframe(index) as Keyframe];
+    for (const [name, bytes] of recorded.tables) expect(Buffer.compare(repeated.tables.get(name)!, bytes), name).toBe(0);
+    expect(repeated.mms).toEqual(recorded.mms);
+    expect(repeated.tasks).toEqual(recorded.tasks);
+    // Further off it is as before.
+    expect(stateAt(step - 200).basis.since).toBeGreaterThan(0);
+    // Who asks for another step does not wait for the one before.
+    const [one, other] = await Promise.all([session.settle(step - 3000), session.settle(step - 4000)]);
+    expect([one, other]).toEqual([false, true]);
   });
 });

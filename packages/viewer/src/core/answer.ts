@@ -31,7 +31,7 @@ export function useAnswer<N extends RequestName>(viewer: Viewer, name: N, ask: R
       }
     };
     void next();
-  }, [name, key, viewer.info.value]);
+  }, [name, key, viewer.info.value, viewer.settled.value]);
   useEffect(() => {
     state.current.gone = false;
     return () => {

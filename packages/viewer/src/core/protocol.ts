@@ -46,6 +46,8 @@ export interface TraceInfo {
   readonly duration: number;
   readonly keyframes: number;
   readonly hash: string;
+  /** Whether its run can be repeated here. */
+  readonly repeats: boolean;
   /** What is to be known ahead of trusting it: "cut off", no functions. */
   readonly notes: readonly string[];
   /** The rule that an execution broke. */
@@ -222,6 +224,8 @@ export interface Requests extends FolioRequests {
   search: { ask: { readonly text: string; readonly from: number; readonly forward: boolean }; answer: number | null };
   /** The next event that is about a page of an address space. */
   touching: { ask: { readonly mm: number; readonly vpn: number; readonly from: number; readonly forward: boolean }; answer: number | null };
+  /** Computes all of the state at a step, where the run can be repeated; whether it is known now. */
+  settle: { ask: { readonly step: number }; answer: boolean };
   /** Ends the search that is under way; it fails. */
   cancel: { ask: null; answer: null };
   /** `inner`: not only what a user could observe, but everything. */

@@ -36,6 +36,8 @@ const EVENTS_SHOWN = 160;
 export const NOTHING: Followed = { folio: null, lock: null };
 /** Steps that are visible at least. */
 const RANGE_MIN = 8;
+/** Milliseconds that one stays at a step before more than events is computed for it. */
+const REST_MS = 300;
 /** Milliseconds between two steps while playing. */
 const PLAY_MS = 120;
 
@@ -60,6 +62,8 @@ export class Viewer {
   /** What cannot be done, in a line; what is being waited for. */
   readonly error = signal<string | null>(null);
   readonly busy = signal<string | null>(null);
+  /** How often a state has become known that was not all known before. */
+  readonly settled = signal(0);
   /** What is searched for, while that takes time. */
   readonly searching = signal<string | null>(null);
   /** What was searched for last. */
@@ -69,6 +73,7 @@ export class Viewer {
   readonly last = computed(() => Math.max(0, (this.info.value?.events ?? 1) - 1));
 
   private readonly client: Client;
+  private restTimer: ReturnType<typeof setTimeout> | null = null;
   /** Searches so far: the answer of any but the last is not wanted. */
   private jumps = 0;
   private refreshing = false;
@@ -284,6 +289,25 @@ export class Viewer {
     void this.client.ask("cancel", null);
   }
 
+  /** Where one stays at a step, its state is to be all known. */
+  private settleLater(info: TraceInfo, step: number): void {
+    const stays = (): boolean => this.info.value === info && this.step.value === step && !this.playing.value;
+    if (this.restTimer !== null) clearTimeout(this.restTimer);
+    this.restTimer = setTimeout(() => {
+      this.restTimer = null;
+      if (!stays()) return;
+      this.client.ask("settle", { step }).then(
+        (known) => {
+          if (!known || !stays()) return;
+          this.settled.value++;
+          this.wanted++;
+          void this.refresh();
+        },
+        (error: unknown) => this.fail(error),
+      );
+    }, REST_MS);
+  }
+
   /** Asks for the state at the step; one question at a time, and the last one wins. */
   private async refresh(): Promise<void> {
     if (this.refreshing) return;
@@ -305,6 +329,7 @@ export class Viewer {
         if (this.info.value !== info) continue;
         if (selection === this.selection.value) this.follow.pageHas(walk?.folio?.pfn ?? null);
         this.moment.value = { step, spaces, space, walk, events, eventsFrom };
+        if (info.repeats && spaces.basis.since > 0) this.settleLater(info, step);
       }
     } catch (error) {
       this.answered = this.wanted;

@@ -5,7 +5,7 @@ import type { Launch, Reply, Request, RequestName, Requests, Source, TimelineDat
 import { align } from "./align.js";
 import { folioAnswers } from "./folio_answers.js";
 import { gallery, programNamed, programsOf, scenarioNamed } from "./gallery.js";
-import { recordProgram, recordScenario, Refusal } from "./live.js";
+import { recordProgram, recordScenario, Refusal, repeatProgram } from "./live.js";
 import { Cancelled } from "./search.js";
 import { Session } from "./session.js";
 
@@ -28,6 +28,7 @@ const ANSWERS: Answers = {
   events: ({ from, to }) => open().events(from, to),
   search: ({ text, from, forward }, id) => open().search(text, from, forward, percent(id)),
   touching: ({ mm, vpn, from, forward }, id) => open().touching(mm, vpn, from, forward, percent(id)),
+  settle: ({ step }) => open().settle(step),
   cancel: () => {
     context.session?.cancel();
     return null;
@@ -74,7 +75,7 @@ async function opened(source: Source, progress: (text: string) => void): Promise
 
 function ran(path: string, launch: Launch, program: Uint8Array, progress: (text: string) => void): Session {
   const { bytes, output } = recordProgram(path, launch, program, (events) => progress(`${events} events`));
-  return new Session(bytes, output);
+  return new Session(bytes, output, undefined, (from, to) => repeatProgram(path, launch, program, from, to));
 }
 
 /** Tells how far something is, no more often than that can be read. */

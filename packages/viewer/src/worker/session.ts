@@ -5,7 +5,7 @@ import { bounded, line, words } from "./bounded.js";
 import { describeEvent, touches } from "./describe.js";
 import { Entries } from "./entries.js";
 import type { Inside } from "./inside.js";
-import { Refusal } from "./live.js";
+import { Refusal, type Repetition } from "./live.js";
 import { Overviews } from "./overview.js";
 import { Searches, textMatcher, type Look } from "./search.js";
 import { Spaces } from "./space.js";
@@ -14,6 +14,12 @@ import { TimelineBuilder } from "./timeline.js";
 
 /** More events than these are not taken in: a page would need 800 MB for them, at 12 bytes each. */
 const EVENTS_MAX = 1 << 26;
+/** Steps before and behind the one that a run is repeated for, which one may go to next. */
+const AROUND = 64;
+/** No trace has more keyframes: those of the next repetition are numbered from there. */
+const NUMBERS = 2 ** 32;
+/** Runs a trace's run once more, with a keyframe after each of the steps [from, to]. */
+type Repeat = (from: number, to: number) => Repetition;
 /** Rows of one answer at most. */
 const ROWS_MAX = 512;
 
@@ -28,13 +34,18 @@ export class Session {
   private readonly entries: Entries;
   private readonly overviews: Overviews;
   private readonly searches: Searches;
+  /** States around a step that the run was repeated for. */
+  private fine: { readonly from: number; readonly to: number; readonly states: States } | null = null;
+  private firstKeyframe = 0;
+  private settling: object | null = null;
 
   /**
    * @param output what a program wrote, which its trace does not have
    * @param progress is told how much has been read, from 0 to 1
+   * @param repeat runs it once more, where that can be done
    * @throws Refusal for bytes that are no good trace
    */
-  constructor(bytes: Uint8Array, output = "", progress: (done: number) => void = () => {}) {
+  constructor(bytes: Uint8Array, output = "", progress: (done: number) => void = () => {}, private readonly repeat: Repeat | null = null) {
     const trace = readTrace(bytes);
     if (typeof trace === "string") throw new Refusal(trace);
     const { events, head, keyframes, end } = trace;
@@ -74,6 +85,7 @@ export class Session {
       duration: trace.duration,
       keyframes: keyframes.length,
       hash,
+      repeats: repeat !== null,
       notes,
       broken,
       output: output === "" ? (broken?.output.join("\n") ?? "") : output,
@@ -88,7 +100,34 @@ export class Session {
 
   /** Unpacks what questions about a step will need, as fast as the platform can. */
   async prepare(step: number): Promise<void> {
-    await this.states.prepare(step);
+    await this.statesOf(step).prepare(step);
+  }
+
+  /**
+   * Repeats the run up to a step, where it can be repeated, so that the state there is all known. False where it cannot,
+   * or another step was asked for meanwhile.
+   */
+  async settle(step: number): Promise<boolean> {
+    const mine = (this.settling = {});
+    if (this.repeat === null) return false;
+    if (this.statesOf(step) !== this.states) return true;
+    const [from, to] = [Math.max(0, step - AROUND), Math.min(step + AROUND, this.info.events - 1)];
+    const repetition = this.repeat(from, to);
+    let bytes: Uint8Array | null = null;
+    while (bytes === null) {
+      await new Promise((resolve) => setTimeout(resolve));
+      if (this.settling !== mine) return false;
+      bytes = repetition.go();
+    }
+    const trace = readTrace(bytes);
+    if (typeof trace === "string") throw new Error(trace);
+    this.firstKeyframe += NUMBERS;
+    this.fine = { from, to, states: new States(trace, this.firstKeyframe) };
+    return true;
+  }
+
+  private statesOf(step: number): States {
+    return this.fine !== null && step >= this.fine.from && step <= this.fine.to ? this.fine.states : this.states;
   }
 
   spaces(step: number): SpaceList {
@@ -157,7 +196,8 @@ export class Session {
   }
 
   private stateAt(step: number): State {
-    const state = this.states.at(Math.min(Math.max(0, step), this.info.events - 1));
+    const at = Math.min(Math.max(0, step), this.info.events - 1);
+    const state = this.statesOf(at).at(at);
     if (typeof state === "string") throw new Refusal(state);
     return state;
   }

@@ -46,7 +46,11 @@ export class States {
   private last: State | null = null;
   private run: Run | null = null;
 
-  constructor(private readonly trace: Trace) {}
+  /** @param first the number of the trace's first keyframe among all that a session knows */
+  constructor(
+    private readonly trace: Trace,
+    private readonly first = 0,
+  ) {}
 
   /** Has the platform unpack what `at` will need, where it can. */
   async prepare(step: number): Promise<void> {
@@ -74,7 +78,7 @@ export class States {
       this.run = this.last = null;
       return wrong;
     }
-    return (this.last = stateOf(run, step));
+    return (this.last = stateOf(run, step, this.first));
   }
 
   /** The last keyframe that is not behind a step's event. */
@@ -127,12 +131,12 @@ function eventsOn(run: Run, step: number): number {
   return Math.max(0, step + 1 - firstOf(run));
 }
 
-function stateOf({ index, keyframe, events, later, mirrors, replayed }: Run, step: number): State {
+function stateOf({ index, keyframe, events, later, mirrors, replayed }: Run, step: number, first: number): State {
   const come = step + 1 > events ? later : null;
   const columns = new Map<string, ReturnType<State["column"]>>();
   return {
     step,
-    basis: { keyframe: index, since: Math.max(0, step + 1 - events) },
+    basis: { keyframe: first + index, since: Math.max(0, step + 1 - events) },
     keyframe,
     mms: [...keyframe.mms, ...(come?.mms ?? []).filter(({ id, pgd }) => pgd >= 0 && !keyframe.mms.some((mm) => mm.id === id) && replayed.wrote(pgd))],
     tasks: [...keyframe.tasks, ...(come?.tasks ?? []).filter(({ id }) => !keyframe.tasks.some((task) => task.id === id))],
