@@ -113,6 +113,8 @@ describe("the viewer", () => {
     await page.getByLabel("Address", { exact: true }).fill("3ff6c00000");
     await page.getByLabel("Address", { exact: true }).press("Enter");
     await expect.poll(() => text("walk-kind")).toMatch(/0x3ff6c00000 /);
+    // The run is repeated up to here.
+    await expect.poll(() => text("basis")).toBe("all of the state is of this step");
     await picture("program-light");
     await search.fill("page_fault_user");
     await search.press("Enter");
