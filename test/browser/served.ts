@@ -33,5 +33,8 @@ export function serve(...args: string[]): Promise<Served> {
 }
 
 export async function takePicture(page: Page, name: string): Promise<void> {
-  if (PICTURES !== undefined) await page.screenshot({ path: join(PICTURES, `${name}.png`) });
+  if (PICTURES === undefined) return;
+  // What has been asked to be drawn is drawn in the next frame.
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  await page.screenshot({ path: join(PICTURES, `${name}.png`) });
 }

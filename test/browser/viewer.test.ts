@@ -83,6 +83,7 @@ describe("the viewer", () => {
     await diagram.getByRole("button", { name: "write PTE of 0x3ff7fff000" }).click();
     await expect.poll(() => diagram.locator("[aria-current=step]").innerText()).toMatch(/write PTE of 0x3ff7fff000/);
     expect(await text("step")).not.toMatch(new RegExp(`^step ${step} of `));
+    await expect.poll(() => text("walk-kind")).toMatch(/device-exclusive/);
     await picture("race");
     await page.getByRole("tab", { name: "Events" }).click();
     await page.getByTestId("space").focus();
