@@ -1,7 +1,7 @@
 /**
  * @linux mm/khugepaged.c
  * @omits Choosing a node by where most pages lie, and the increase of min_free_kbytes while it runs.
- * @own doScan, enter, prepareKhugepaged, scanMmSlot, settingsChanged, waitWork, wake
+ * @own doScan, enter, passesOverEmpty, prepareKhugepaged, scanMmSlot, settingsChanged, waitWork, wake
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
@@ -25,6 +25,11 @@ export function skipsLazyfree(_k: Kernel): boolean {
 }
 
 /* MADV_COLLAPSE. */
+
+/** Whether 2 MiB for which there is no table are passed over, rather than the end of it. */
+export function passesOverEmpty(_k: Kernel, _mm: Mm, _vpn: number): boolean {
+  return true;
+}
 
 /** What came of one range, where the others are still worth trying. */
 const GO_ON: ReadonlySet<Scan> = new Set([
@@ -107,7 +112,7 @@ export function* madviseCollapse(k: Kernel, vma: Vma, start: number, end: number
     if (result === Scan.Succeed || result === Scan.PmdMapped) collapsed++;
     else {
       failure = result;
-      if (!GO_ON.has(result)) break;
+      if (!GO_ON.has(result) || (result === Scan.NoPteTable && !k.khugepaged.passesOverEmpty(k, mm, vpn))) break;
     }
   }
   if (!cc.mmapLocked && !mm.mmapLock.tryRead()) yield* mm.mmapLock.read();

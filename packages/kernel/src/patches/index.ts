@@ -3,7 +3,7 @@ import { ANON_PGOFF_2026 } from "./anon_pgoff_2026.js";
 import { DEVICE_EXCLUSIVE_2025 } from "./device_exclusive_2025.js";
 import { DEVICE_PRIVATE_TRYLOCK_2025, DEVICE_PRIVATE_WAIT_2026 } from "./device_private_fault_2025.js";
 import { DEVICE_PRIVATE_THP_2025 } from "./device_private_thp_2025.js";
-import { KHUGEPAGED_LAZYFREE_2026, KHUGEPAGED_MTHP_2026 } from "./khugepaged_2026.js";
+import { KHUGEPAGED_LAZYFREE_2026, KHUGEPAGED_MTHP_2026, KHUGEPAGED_PMD_NONE_2025 } from "./khugepaged_2026.js";
 import { HMM_DMA_MAP_2025 } from "./hmm_dma_map_2025.js";
 import { HMM_FAULT_UNLOCKED_2026 } from "./hmm_fault_unlocked_2026.js";
 import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
@@ -25,6 +25,7 @@ export const PATCHES: readonly Patch[] = [
   HMM_FAULT_UNLOCKED_2026,
   DEVICE_PRIVATE_WAIT_2026,
   ANON_PGOFF_2026,
+  KHUGEPAGED_PMD_NONE_2025,
   DEVICE_PRIVATE_THP_2025,
   HMM_DMA_MAP_2025,
   DEVICE_PRIVATE_TRYLOCK_2025,
@@ -54,6 +55,7 @@ const SINCE_2026: readonly Patch[] = [
   HMM_FAULT_UNLOCKED_2026,
   DEVICE_PRIVATE_WAIT_2026,
   ANON_PGOFF_2026,
+  KHUGEPAGED_PMD_NONE_2025,
   DEVICE_PRIVATE_THP_2025,
 ];
 const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, RISCV_SECONDARY_TLBS_2025];

@@ -1,5 +1,6 @@
 import type { Kernel, Overlay } from "../kernel.js";
 import { HPAGE_PMD_ORDER } from "../arch/pgtable.js";
+import type { Mm } from "../mm/mm_types.js";
 import type { Patch } from "./patch.js";
 
 /** Before it, khugepaged made folios of 2 MiB, or none. */
@@ -10,6 +11,16 @@ export const KHUGEPAGED_MTHP_2026: Patch = {
   since: "7.3",
   status: "modelled",
   undo: (): Overlay => ({ collapseMthp: { khugepagedOrders: (_k: Kernel) => [HPAGE_PMD_ORDER] } }),
+};
+
+/** Before it, MADV_COLLAPSE ended at the first 2 MiB of which nothing was mapped, unless there was no level-1 table either. */
+export const KHUGEPAGED_PMD_NONE_2025: Patch = {
+  name: "collapse-pmd-none",
+  title: "mm/khugepaged: continue to collapse on SCAN_PMD_NONE",
+  series: "mm/khugepaged: continue to collapse on SCAN_PMD_NONE",
+  since: "6.19",
+  status: "modelled",
+  undo: (): Overlay => ({ khugepaged: { passesOverEmpty: (k: Kernel, mm: Mm, vpn: number) => k.m.pt.pmd(mm.pgd, vpn) < 0 } }),
 };
 
 /** Before it, a page that nobody had written since MADV_FREE became a part of a folio that is kept. */
