@@ -45,3 +45,16 @@ test("where balancing is switched off, or there is one node, nothing is looked a
     expect([exitCode, events.numa_pte_updates, events.numa_hint_faults]).toEqual([0, 0, 0]);
   }
 });
+
+test("weights of nodes, and the pool of huge pages of one node, are set in sysfs", () => {
+  const weights = "/sys/kernel/mm/mempolicy/weighted_interleave";
+  const pool = "hugepages/hugepages-2048kB/nr_hugepages";
+  const { machine } = runGuest("hello", {
+    nodes: 2,
+    before: [`echo 0 > ${weights}/node0`, `echo true > ${weights}/auto`, `echo 3 > ${weights}/node1`, `echo 2 > /sys/devices/system/node/node1/${pool}`, `echo 0 > /sys/devices/system/node/node0/${pool}`],
+  });
+  const { numa, hugetlb } = machine.m;
+  // 0 is no weight, and there are no bandwidths to compute any from: EINVAL and ENODEV, as on Linux 6.18.
+  expect([numa.weights[0], numa.weights[1], numa.weightsAuto]).toEqual([1, 3, false]);
+  expect([0, 1].map((node) => hugetlb.defaultHstate.ofNode(node).nrHugePages)).toEqual([0, 2]);
+});

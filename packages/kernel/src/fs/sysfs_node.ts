@@ -47,18 +47,35 @@ function addNode(fs: PseudoFs, m: Machine, dir: PseudoDir, node: number): void {
 /** /sys/kernel/mm/numa and swap: settings that mean something with memory of several tiers, and other disks; mempolicy: turns of nodes. */
 export function addMmSettings(fs: PseudoFs, m: Machine, mm: PseudoDir): void {
   const interleave = mm.dir("mempolicy").dir("weighted_interleave");
+  addAuto(fs, interleave);
   for (let node = 0; node < m.nodes.count; node++) addWeight(fs, interleave, node);
-  addBoolean(fs, mm.dir("numa"), "demotion_enabled", (k) => k.m.demotionEnabled, (k, on) => (k.m.demotionEnabled = on));
-  addBoolean(fs, mm.dir("swap"), "vma_ra_enabled", (k) => k.m.vmaReadahead, (k, on) => (k.m.vmaReadahead = on));
+  addBoolean(fs, mm.dir("numa"), "demotion_enabled", (k) => k.m.demotionEnabled, (k, on) => {
+    k.m.demotionEnabled = on;
+    return 0;
+  });
+  addBoolean(fs, mm.dir("swap"), "vma_ra_enabled", (k) => k.m.vmaReadahead, (k, on) => {
+    k.m.vmaReadahead = on;
+    return 0;
+  });
 }
 
-/** How many pages in a row a node gets: 1 to 255, and 1 again for 0 or nothing. */
+/** Whether weights follow from bandwidths: that cannot be asked for where none are known (ENODEV). */
+function addAuto(fs: PseudoFs, dir: PseudoDir): void {
+  addBoolean(fs, dir, "auto", (k) => k.m.numa.weightsAuto, (k, on) => {
+    if (on) return -Errno.ENODEV;
+    k.m.numa.weightsAuto = false;
+    return 0;
+  }, 0o664);
+}
+
+/** How many pages in a row a node gets: 1 to 255. One that is set by hand ends that all follow from bandwidths. */
 function addWeight(fs: PseudoFs, dir: PseudoDir, node: number): void {
   const store: Store = function* (k, text) {
     if (k.m.point(Op.Stats, 0)) yield SWITCH;
-    const weight = text.trim() === "" ? 0 : parseUnsigned(text);
-    if (weight === null || weight > 255) return -Errno.EINVAL;
-    k.m.numa.weights[node] = Math.max(1, weight);
+    const weight = parseUnsigned(text);
+    if (weight === null || weight < 1 || weight > 255) return -Errno.EINVAL;
+    k.m.numa.weights[node] = weight;
+    k.m.numa.weightsAuto = false;
     return 0;
   };
   const show = function* (k: Kernel): MaySleep<string> {
@@ -69,18 +86,17 @@ function addWeight(fs: PseudoFs, dir: PseudoDir, node: number): void {
 }
 
 /** A setting that is shown as true or false, and taken as kstrtobool() takes it. */
-function addBoolean(fs: PseudoFs, dir: PseudoDir, name: string, get: (k: Kernel) => boolean, set: (k: Kernel, on: boolean) => void): void {
+function addBoolean(fs: PseudoFs, dir: PseudoDir, name: string, get: (k: Kernel) => boolean, set: (k: Kernel, on: boolean) => number, mode = 0o644): void {
   const store: Store = function* (k, text) {
     if (k.m.point(Op.Stats, 0)) yield SWITCH;
     const on = /^([yYtT1]|[oO][nN])/.test(text);
     if (!on && !/^([nNfF0]|[oO][fF])/.test(text)) return -Errno.EINVAL;
-    set(k, on);
-    return 0;
+    return set(k, on);
   };
   dir.add(
     name,
     new TextFile(fs, {
-      mode: 0o644,
+      mode,
       strict: true,
       size: SYSFS_FILE_SIZE,
       *show(k) {

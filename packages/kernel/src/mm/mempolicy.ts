@@ -2,7 +2,7 @@
  * @linux mm/mempolicy.c
  * @omits Cpusets: a policy's nodes are those that are online, and are never rebound.
  * @omits The mount option `mpol` of tmpfs.
- * @omits Weights that Linux computes by bandwidth (`weighted_interleave_auto`).
+ * @omits Weights that Linux computes by bandwidth: no firmware tells any, and weights are 1 until they are set.
  * @omits Bulk allocation by policy.
  * @omits Pages that come from swap go where the policy of the task says, not that of the mapping.
  * @own interleaveIndex, interleaveNode, modeFlagsError, newPolicy, nextInterleaveNode, nodeList, ownPolicy, policyNodes, policyText, samePolicy,

@@ -11,6 +11,8 @@ export enum NumaBalancing {
 export class NumaSettings {
   /** /sys/kernel/mm/mempolicy/weighted_interleave/nodeN: 1 to 255 pages in a row. */
   readonly weights = new Array<number>(MAX_NODES).fill(1);
+  /** …/auto: the weights follow from bandwidths, which nobody has told: all are 1. Until one is set. */
+  weightsAuto = true;
   /** NumaBalancing bits. */
   balancing: number;
   /** Milliseconds until an address space is scanned for the first time, and between two scans at least and at most. */
