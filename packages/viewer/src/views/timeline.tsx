@@ -43,13 +43,12 @@ function layoutOf({ lanes }: TimelineData): Layout {
     }
     const top = y;
     y += PAD;
-    for (const row of lane.rows) {
-      placed.push({ y, lane, height: ROW, row });
-      y += ROW;
-    }
-    for (const row of lane.marks) {
-      placed.push({ y, lane, height: MARKS[row.kind], row });
-      y += MARKS[row.kind];
+    // Faults come first: the calls of a task can be many rows.
+    const faults = lane.marks.filter(({ kind }) => kind === "fault");
+    for (const row of [...faults, ...lane.rows, ...lane.marks.filter(({ kind }) => kind !== "fault")]) {
+      const height = "steps" in row ? MARKS[row.kind] : ROW;
+      placed.push({ y, lane, height, row });
+      y += height;
     }
     y = Math.max(y, top + ROW + PAD) + PAD;
     boxes.push({ y: top, height: y - top, lane });
