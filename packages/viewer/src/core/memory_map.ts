@@ -79,7 +79,7 @@ export interface MemoryLayout {
 }
 
 export function memoryLayout(view: MemoryView, cells: Cells, width: number): MemoryLayout {
-  const perLine = Math.max(8, 2 ** Math.floor(Math.log2(Math.max(8, (width - GUTTER - 4) / cells.size))));
+  const perLine = Math.max(8, 8 * Math.floor((width - GUTTER - 4) / cells.size / 8));
   let y = 4 + view.zones.length * ZONE + (view.zones.length > 0 ? GAP : 0);
   const tops: number[] = [];
   for (const { count } of view.regions) {
@@ -228,7 +228,7 @@ function drawCell({ ctx, colour }: Paper, { size, span, uses, full, marks }: Cel
 
 /** A zone as a bar: what is free of it, and its watermarks as ticks. */
 function drawZone({ ctx, colour }: Paper, { name, managed, free, pcp, min, low, high }: MemoryView["zones"][number], y: number, width: number): void {
-  const [left, wide] = [GUTTER, Math.max(40, Math.min(170, width - GUTTER - 330))];
+  const [left, wide] = [GUTTER, Math.max(40, Math.min(170, width - GUTTER - 370))];
   const x = (pages: number): number => left + (wide * Math.min(pages, managed)) / Math.max(1, managed);
   ctx.fillStyle = colour("text");
   ctx.fillText(name, 6, y + ZONE / 2);
@@ -239,5 +239,5 @@ function drawZone({ ctx, colour }: Paper, { name, managed, free, pcp, min, low, 
   ctx.fillStyle = colour("bad-ink");
   for (const mark of [min, low, high]) ctx.fillRect(x(mark), y + 1, 1, ZONE - 3);
   ctx.fillStyle = colour("dim");
-  ctx.fillText(`free ${free} + ${pcp} of ${managed}; min ${min} low ${low} high ${high}`, left + wide + 8, y + ZONE / 2);
+  ctx.fillText(`${free} + ${pcp} of ${managed} free; min ${min} low ${low} high ${high}`, left + wide + 8, y + ZONE / 2);
 }

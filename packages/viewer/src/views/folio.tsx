@@ -100,6 +100,7 @@ function Known({ viewer, folio }: { readonly viewer: Viewer; readonly folio: Fol
         {others < 0 ? <li class="dim">entries have come since the counts were recorded: {-others} more than counted</li> : null}
         {holders.length === 0 && others === 0 ? <li class="dim">nobody</li> : null}
       </ul>
+      <Elsewhere viewer={viewer} pfn={pfn} />
       {missing.map((line) => (
         <p key={line} class="dim">
           not recorded: {line}
@@ -158,6 +159,18 @@ function Holder({ viewer, holder: { who, doc, references, page, pfn } }: { reado
         </button>
       )}
     </li>
+  );
+}
+
+/** What the selected page has by now, where that is another folio. */
+function Elsewhere({ viewer, pfn }: { readonly viewer: Viewer; readonly pfn: number }) {
+  const walk = viewer.moment.value?.walk;
+  if (walk?.folio == null || walk.folio.pfn === pfn) return null;
+  const { pfn: now } = walk.folio;
+  return (
+    <p>
+      the selected page has another: <button onClick={() => viewer.follow.selectFolio(now)}>follow pfn {hex(now)}</button>
+    </p>
   );
 }
 

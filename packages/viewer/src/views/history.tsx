@@ -93,9 +93,26 @@ function Row({ viewer, row, before, current, step, first }: { readonly viewer: V
           viewer.goTo(row.step);
         }}
       >
-        <span class="number">{row.step}</span> <span class="mark">{MARKS[row.kind]}</span> {row.text} <span class="dim">{row.task}</span>
+        <span class="number">{row.step}</span> <span class="mark">{MARKS[row.kind]}</span> {row.text}{" "}
+        {row.pfn === null ? null : <Other viewer={viewer} row={row} />}
+        <span class="dim">{row.task}</span>
       </li>
     </>
+  );
+}
+
+/** The folio on the other side of a migration. */
+function Other({ viewer, row }: { readonly viewer: Viewer; readonly row: HistoryRow }) {
+  return (
+    <button
+      onClick={(event) => {
+        event.stopPropagation();
+        viewer.goTo(row.step);
+        viewer.follow.selectFolio(row.pfn!);
+      }}
+    >
+      follow pfn 0x{row.pfn!.toString(16)}
+    </button>
   );
 }
 
