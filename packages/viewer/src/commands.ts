@@ -42,7 +42,7 @@ export const COMMANDS: readonly Command[] = [
   { title: "Follow the lock of this event", key: "l", run: (viewer) => viewer.follow.selectAbout(viewer.step.value, "lock") },
   {
     title: "Documentation of what is explained",
-    key: "?",
+    key: "h",
     run: (viewer) => {
       if (!openDocumentation()) viewer.error.value = "nothing is explained here: point to something, or go there by the tab key";
     },

@@ -18,7 +18,7 @@ describe("who holds a folio", () => {
     const opened = await openScenario(name);
     for (let step = 0; step <= opened.last; step += 3) {
       for (const pfn of held(opened, step)) {
-        const { others, holders, part } = (await opened.ask("folio", { step, pfn }))!;
+        const { others, holders, part } = opened.ask("folio", { step, pfn })!;
         // An entry and its reference are not one step: a reference more ahead of it, or behind.
         const inFlight = step === 0 ? 0 : 1;
         expect(part > 0 || (others >= -inFlight && others <= inFlight), JSON.stringify({ step, pfn, others, holders })).toBe(true);
@@ -30,12 +30,11 @@ describe("who holds a folio", () => {
     const { ask, session, last } = await openScenario("fork-vs-pin");
     const { pfn } = session.walk(0, 1, PAGE)!.folio!;
     const steps = Array.from({ length: last + 1 }, (_, step) => step);
-    const folios = await Promise.all(steps.map((step) => ask("folio", { step, pfn })));
-    const pinned = folios.findIndex((one) => one!.pins === 1);
-    const folio = folios[pinned]!;
+    const pinned = steps.find((step) => ask("folio", { step, pfn })!.pins === 1)!;
+    const folio = ask("folio", { step: pinned, pfn })!;
     expect(folio.refcount).toBeGreaterThanOrEqual(1024);
     expect(folio.holders.find(({ doc }) => doc === "pin")).toMatchObject({ references: 1024 });
-    const { uses, marks, regions } = (await ask("memory", { step: pinned, known: null }))!;
+    const { uses, marks, regions } = ask("memory", { step: pinned, known: null })!;
     const at = regions[0]!.first + pfn - regions[0]!.pfn;
     expect(uses[at]).toBe(PageUse.Anon);
     expect(marks[at]! & PageMark.Pinned).not.toBe(0);
@@ -47,27 +46,27 @@ describe("physical memory", () => {
     const { ask, session, last } = await openScenario("reclaim-exclusive");
     const steps = Array.from({ length: last + 1 }, (_, step) => step);
     for (const step of steps.filter((n) => n % 50 === 0)) {
-      const { uses, regions, zones } = (await ask("memory", { step, known: null }))!;
+      const { uses, regions, zones } = ask("memory", { step, known: null })!;
       const count = (use: number): number => uses.reduce((sum, one) => sum + (one === use ? 1 : 0), 0);
       expect(count(PageUse.Free)).toBe(zones[0]!.free);
       expect(count(PageUse.PerCpu)).toBe(zones[0]!.pcp);
       expect(uses.length).toBe(regions.reduce((sum, region) => sum + region.count, 0));
     }
     const swapped = steps.find((step) => session.walk(step, 1, PAGE)?.kind === 6)!;
-    const slots = (await ask("memory", { step: swapped, known: null }))!;
+    const slots = ask("memory", { step: swapped, known: null })!;
     const swap = slots.regions.find((region) => region.swap)!;
     expect(slots.uses[swap.first + 1]).toBe(SlotUse.Cached);
-    const slot = await ask("slot", { step: swapped, slot: 1 });
+    const slot = ask("slot", { step: swapped, slot: 1 });
     expect(slot).toMatchObject({ page: { mm: 1, vpn: PAGE }, pfn: session.walk(0, 1, PAGE)!.folio!.pfn });
     expect(slot.words).toMatch(/^swap cache, entry of mm 1 at 0x3ff7fff000, swap cache: pfn 0x80006, count 1, charged to \/scenario$/);
-    expect((await ask("slot", { step: swapped, slot: 9999 })).words).toBe("there is no such slot");
-    expect(await ask("memory", { step: swapped, known: slots.keyframe })).toBeNull();
+    expect(ask("slot", { step: swapped, slot: 9999 }).words).toBe("there is no such slot");
+    expect(ask("memory", { step: swapped, known: slots.keyframe })).toBeNull();
   });
 
   test("pages of a large folio are marked", async () => {
     const { ask, session } = await openScenario("large-folio-split");
     const { pfn } = session.walk(0, 1, 0x3ff7ff8)!.folio!;
-    const { marks, regions } = (await ask("memory", { step: 0, known: null }))!;
+    const { marks, regions } = ask("memory", { step: 0, known: null })!;
     const at = regions[0]!.first + pfn - regions[0]!.pfn;
     expect([...marks.subarray(at, at + 5)].map((mark) => mark & (PageMark.Head | PageMark.Tail))).toEqual([PageMark.Head, PageMark.Tail, PageMark.Tail, PageMark.Tail, 0]);
   });
@@ -78,11 +77,11 @@ describe("locks", () => {
     const { ask, session, last } = await openScenario("reclaim-exclusive");
     const { pfn } = session.walk(0, 1, PAGE)!.folio!;
     const first = (await ask("lockNext", { lock: { kind: "folio", pfn }, from: -1, forward: true }))!;
-    expect(await ask("about", { step: first })).toMatchObject({ pfn, lock: { kind: "folio", pfn } });
+    expect(ask("about", { step: first })).toMatchObject({ pfn, lock: { kind: "folio", pfn } });
     expect(await ask("lockNext", { lock: { kind: "folio", pfn }, from: first, forward: false })).toBeNull();
     const seen = new Set<string>();
     for (let step = 0; step <= last; step++) {
-      const { lock } = await ask("about", { step });
+      const { lock } = ask("about", { step });
       if (lock === null || seen.has(JSON.stringify(lock))) continue;
       seen.add(JSON.stringify(lock));
       const next = await ask("lockNext", { lock, from: step - 1, forward: true });

@@ -8,7 +8,7 @@ describe("the history of a folio", () => {
     const { history, ask, session, last } = await openScenario("reclaim-exclusive");
     const { pfn } = session.walk(0, 1, PAGE)!.folio!;
     const at = "at 0x3ff7fff000 of mm 1";
-    const rows = (await history(pfn)).filter((row) => !/^(lock|access)/.test(row));
+    const rows = history(pfn).filter((row) => !/^(lock|access)/.test(row));
     expect(rows.slice(0, 6)).toEqual([
       "device hmm_dmirror0 drops its translation at 0x3ff7fff000",
       `exclusive device-exclusive entry ${at} becomes present, writable`,
@@ -19,23 +19,23 @@ describe("the history of a folio", () => {
     ]);
     expect(rows.at(-1)).toBe("free freed");
     // Its rows are where its keys go.
-    const view = (await ask("history", { pfn, step: 0, turn: 0 }))!;
+    const view = ask("history", { pfn, step: 0, turn: 0 })!;
     const steps = view.rows.map(({ step }) => step);
     expect(view).toMatchObject({ total: steps.length, from: 0, lives: 0, cutAt: null, scanned: last + 1 });
     for (const [i, step] of steps.entries()) {
-      expect(await ask("folioNext", { pfn, from: step, forward: true })).toEqual({ step: steps[i + 1] ?? null, done: true });
-      expect(await ask("folioNext", { pfn, from: step, forward: false })).toEqual({ step: steps[i - 1] ?? null, done: true });
+      expect(ask("folioNext", { pfn, from: step, forward: true })).toEqual({ step: steps[i + 1] ?? null, done: true });
+      expect(ask("folioNext", { pfn, from: step, forward: false })).toEqual({ step: steps[i - 1] ?? null, done: true });
     }
   });
 
   test("tells where a page has gone, and where the other has come from", async () => {
     const { history, session, last } = await openScenario("migrate-exclusive");
     const { pfn } = session.walk(0, 1, PAGE)!.folio!;
-    const gone = (await history(pfn)).find((row) => row.startsWith("migrate has gone"));
+    const gone = history(pfn).find((row) => row.startsWith("migrate has gone"));
     const to = /pfn (0x[0-9a-f]+): present/.exec(gone!)![1]!;
     expect(Number(to)).not.toBe(pfn);
-    expect(await history(Number(to))).toContain(`migrate has come from pfn 0x${pfn.toString(16)}: present, read-only entry at 0x3ff7fff000 of mm 1`);
-    expect((await history(Number(to)))[0]).toBe("alloc allocated");
+    expect(history(Number(to))).toContain(`migrate has come from pfn 0x${pfn.toString(16)}: present, read-only entry at 0x3ff7fff000 of mm 1`);
+    expect(history(Number(to))[0]).toBe("alloc allocated");
     expect(session.inside.stateAt(last).step).toBe(last);
   });
 
@@ -43,7 +43,7 @@ describe("the history of a folio", () => {
     const { history, session } = await openScenario("large-folio-split");
     const first = session.walk(0, 1, 0x3ff7ff8)!.folio!;
     expect(first.order).toBe(2);
-    const rows = await history(first.pfn);
+    const rows = history(first.pfn);
     const split = rows.indexOf("migrate migration entry at 0x3ff7ff8000 of mm 1 becomes present, writable");
     expect(split).toBeGreaterThan(0);
     for (const page of ["9", "a", "b"]) {
@@ -52,7 +52,7 @@ describe("the history of a folio", () => {
       expect(Math.max(...others), page).toBeLessThan(split);
     }
     // A tail page has its own life behind the split: the device took it.
-    const third = await history(first.pfn + 2);
+    const third = history(first.pfn + 2);
     expect(third).toContain("exclusive present, writable entry at 0x3ff7ffa000 of mm 1 becomes device-exclusive");
     expect(third.find((row) => row.startsWith("lock"))).toBe("lock locked");
     expect(third[0]).toBe("access the kernel writes to it at 0x3ff7ff9000 for a process (page 1 of 4)");
@@ -63,7 +63,7 @@ describe("the history of a folio", () => {
     const { pfn, order } = session.walk(0, 1, 0x3ff7c00)!.folio!;
     expect(order).toBe(9);
     // The middle of it, by a pfn that no entry has.
-    const rows = (await history(pfn + 300)).filter((row) => !/^(lock|access)/.test(row));
+    const rows = history(pfn + 300).filter((row) => !/^(lock|access)/.test(row));
     const at = "at 0x3ff7c00000 of mm 1, 2 MiB";
     expect(rows.slice(0, 3)).toEqual([
       `map present, writable entry ${at} becomes invalid (page 0 of 512)`,
@@ -77,20 +77,20 @@ describe("the history of a folio", () => {
     const { history, session, ask } = await openScenario("device-evict-vs-fault");
     const { pfn } = session.walk(0, 1, PAGE)!.folio!;
     expect(pfn).toBeGreaterThan(0x3ff00000);
-    expect(await history(pfn)).toContain("migrate device-private entry at 0x3ff7fff000 of mm 1 becomes migration");
-    const folio = (await ask("folio", { step: 0, pfn }))!;
+    expect(history(pfn)).toContain("migrate device-private entry at 0x3ff7fff000 of mm 1 becomes migration");
+    const folio = ask("folio", { step: 0, pfn })!;
     expect(folio.where).toBe("device-private memory of hmm_dmirror0");
     expect(folio.others).toBe(0);
     expect(folio.holders[0]).toMatchObject({ who: "device-private entry of mm 1 at 0x3ff7fff000", references: 1, page: { mm: 1, vpn: PAGE } });
     // And the frame behind it says so.
-    const behind = (await ask("memory", { step: 0, known: null }))!;
+    const behind = ask("memory", { step: 0, known: null })!;
     expect(behind.regions.some(({ name, detail }) => name === "device-private" && detail.startsWith("of hmm_dmirror0, 1 of "))).toBe(true);
   });
 
   test("nothing is known of what is no memory", async () => {
     const { ask } = await openScenario("migrate-exclusive");
-    expect(await ask("folio", { step: 0, pfn: 1 })).toBeNull();
-    expect(await ask("history", { pfn: 1, step: 0, turn: 0 })).toBeNull();
-    expect(await ask("folioNext", { pfn: 1, from: 0, forward: true })).toEqual({ step: null, done: true });
+    expect(ask("folio", { step: 0, pfn: 1 })).toBeNull();
+    expect(ask("history", { pfn: 1, step: 0, turn: 0 })).toBeNull();
+    expect(ask("folioNext", { pfn: 1, from: 0, forward: true })).toEqual({ step: null, done: true });
   });
 });

@@ -1,6 +1,6 @@
 import type { Scenario } from "@faultline/checker";
 import type { FolioRequests, HistoryView } from "../src/core/folio_protocol.js";
-import { folioAnswers } from "../src/worker/folio_answers.js";
+import { folioAnswers, type Answer } from "../src/worker/folio_answers.js";
 import { recordScenario } from "../src/worker/live.js";
 import { Session } from "../src/worker/session.js";
 
@@ -8,9 +8,9 @@ import { Session } from "../src/worker/session.js";
 export interface Opened {
   readonly session: Session;
   readonly last: number;
-  ask<N extends keyof FolioRequests>(name: N, ask: FolioRequests[N]["ask"]): Promise<FolioRequests[N]["answer"]>;
+  ask<N extends keyof FolioRequests>(name: N, ask: FolioRequests[N]["ask"]): Answer<N>;
   /** All of a folio's history, as one row a line: "kind text". */
-  history(pfn: number): Promise<readonly string[]>;
+  history(pfn: number): readonly string[];
 }
 
 export async function openScenario(name: string): Promise<Opened> {
@@ -24,10 +24,10 @@ export function opened(session: Session): Opened {
   return {
     session,
     last: session.info.events - 1,
-    ask: async (name, ask) => answers[name](ask),
-    history: async (pfn) => {
+    ask: (name, ask) => answers[name](ask),
+    history: (pfn) => {
       let view: HistoryView | null;
-      do view = await answers.history({ pfn, step: 0, turn: 0 });
+      do view = answers.history({ pfn, step: 0, turn: 0 });
       while (view !== null && view.scanned < view.events);
       return view!.rows.map(({ kind, text }) => `${kind} ${text}`);
     },

@@ -151,7 +151,7 @@ export function Explanations({ viewer }: { readonly viewer: Viewer }) {
       <b>{doc.title}</b>
       <p>{doc.text}</p>
       {doc.url === null ? null : (
-        <a href={doc.url} target="_blank" rel="noopener noreferrer" title="? opens it">
+        <a href={doc.url} target="_blank" rel="noopener noreferrer" title="h opens it">
           {doc.url.replace(/^https:\/\//, "")}
         </a>
       )}
