@@ -38,7 +38,7 @@ describe("explanations", () => {
     expect(bits.length).toBeGreaterThan(20);
     for (const bit of bits) expectExplained(`bit ${bit}`);
     for (let step = 0; step <= last; step++) {
-      const lock = (await ask("about", { step })).lock;
+      const lock = ask("about", { step }).lock;
       if (lock !== null) expectExplained(`lock ${lock.kind === "folio" ? "folio_lock" : lock.kind === "mmap_lock" ? "mmap_lock" : lock.name}`);
     }
     const functions = new Set<string>();
