@@ -289,6 +289,8 @@ export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<
 /**
  * Whether one address space has all mappings of a folio, whichever VMAs they are in (what folio_maybe_mapped_shared()
  * says no to). Linux keeps it with the folio; here the entries are counted, in one step.
+ * @omits That Linux keeps two address spaces with a large folio: one that a third has mapped page by page counts as shared
+ * when only the third is left (MADV_FREE of a part then leaves it whole).
  */
 export function* mappedByMmAlone(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
   const { m } = k;
