@@ -34,7 +34,7 @@ describe("what the command says of itself", () => {
                                               and show where they first differ
         trace [options] <FILE>                say what a trace has recorded, or write
                                               it in another format
-        view [options] [FILE]                 see a recording, a scenario or a program
+        view [options] [FILES...]             see a recording, a scenario or a program
                                               in a browser, step by step
         patches                               list the releases and patches that are
                                               known, and how far each is modelled
