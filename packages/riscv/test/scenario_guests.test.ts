@@ -108,6 +108,7 @@ describe("a program as a thread of a scenario", () => {
       },
     };
     // At the latest the exit frees the frame while that translation is still there.
+    expect(exploreGuests(unchecked, { overlays: [exclusiveFlush.apply], ignore: ["stale-tlb"] }).violation).toMatchObject({ kind: "freed-while-mapped", at: { executor: "CPU 0", thread: "exit" } });
     const report = exploreGuests(unchecked, { overlays: [exclusiveFlush.apply], ignore: ["stale-tlb", "freed-while-mapped"] });
     expect(report.violation).toMatchObject({ kind: "exclusive-access", at: { executor: "CPU 0", thread: "adder0" } });
     expect(report.violation!.message).toMatch(/^CPU 0 \(adder0\) reaches frame \d+ at page 0x[0-9a-f]+ by an ordinary translation, while hmm_dmirror0 has it exclusively$/);

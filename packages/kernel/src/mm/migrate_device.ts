@@ -311,6 +311,8 @@ export function* migrateDeviceUnmap(k: Kernel, args: MigrateDevice): MaySleep<vo
   const { memmap } = m;
   let mayDrain = true;
   const stays: number[] = [];
+  // What has been collected from a locked VMA waits in this CPU's batch to be unlocked, which holds it.
+  yield* k.swap.lruAddDrain(k);
   for (let i = 0; i < args.src.length; i++) {
     const folio = args.src[i]!;
     if (folio === NO_PAGE) continue;
