@@ -85,6 +85,17 @@ describe("two runs beside each other", () => {
     await expect.poll(() => page.getByTestId("right").count()).toBe(1);
     await expect.poll(() => stepOf("left")).toBe(left);
     await expect.poll(() => stepOf("right")).toBe(right);
+    // Where a link leads nowhere, all stays; one that compares with something else does.
+    const hashOf = (words: string): Promise<void> => page.evaluate((hash) => (location.hash = hash), words).then(() => {});
+    await hashOf("#scenario=none&with=scenario%3Dnone");
+    await expect.poll(() => page.locator(".error span").innerText()).toBe("none: there is no scenario 'none' in the gallery");
+    expect(await page.getByTestId("right").getByText("schedule default").count()).toBe(1);
+    await hashOf(link.slice(link.indexOf("#")).replace("without=exclusive-fault-ref%26schedule", "schedule"));
+    await expect.poll(() => of("right", "kernel")).toBe("7.3");
+    await page.keyboard.press("<");
+    await expect.poll(() => stepOf("left")).toBeLessThan(left);
+    await page.getByTestId("left").getByRole("tab", { name: "Events" }).click();
+    await expect.poll(() => current("left")).toMatch(/≠/);
     await page.keyboard.press("Control+p");
     await page.getByLabel("Command", { exact: true }).fill("12");
     await viewer.picture("palette-dark");

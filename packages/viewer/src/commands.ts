@@ -53,7 +53,7 @@ export const COMMANDS: readonly Command[] = [
   { title: "End the search", key: "Escape", shown: "Esc", run: (viewer) => viewer.stopSearching(), when: ({ active }) => active.value.searching.value !== null },
   { title: "Timeline by machine time, or by steps", key: "m", run: (viewer) => (viewer.byTime.value = !viewer.byTime.value) },
   { title: "Go to the step that broke the rule", run: (viewer) => viewer.goTo(viewer.info.value!.broken!.event), when: ({ active }) => active.value.info.value?.broken != null },
-  { title: "Compare with another run", key: "c", run: () => document.getElementById("compare")?.click() },
+  { title: "Compare with another run", key: "c", run: (_viewer, { choosing }) => (choosing.value = true), when: (workspace) => !comparing(workspace) },
   { title: "End the comparison", run: (_viewer, workspace) => workspace.endComparison(), when: comparing },
   { title: "Keys for the other run", key: "x", run: (_viewer, { active, comparison }) => (active.value = active.value.peer.value?.viewer ?? comparison.value!.left), when: comparing },
   { title: "Earlier event that is in this run alone", key: "<", run: (viewer, { comparison }) => comparison.value!.nextOnly(viewer, false), when: comparing },

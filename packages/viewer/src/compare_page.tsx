@@ -3,7 +3,8 @@ import type { Comparison } from "./core/comparison.js";
 import type { Source } from "./core/protocol.js";
 import type { Viewer } from "./core/viewer.js";
 import type { Workspace } from "./core/workspace.js";
-import { KernelFields } from "./kernel_fields.js";
+import { sourceOfFile } from "./gallery_page.js";
+import { KernelFields, SeedField } from "./run_fields.js";
 import { Kernel, RunStatus } from "./run_status.js";
 import { Panels } from "./window.js";
 
@@ -76,19 +77,20 @@ function Differences({ comparison }: { readonly comparison: Comparison }) {
 /** Asks what to compare with. */
 export function CompareButton({ workspace }: { readonly workspace: Workspace }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [open, setOpen] = useState(false);
+  const { choosing, comparison, left } = workspace;
+  const open = choosing.value;
   useEffect(() => {
     if (open) dialog.current?.showModal();
   }, [open]);
-  const source = workspace.left.source.value;
-  if (workspace.comparison.value !== null) return <button onClick={() => workspace.endComparison()}>end comparison</button>;
+  const source = left.source.value;
+  if (comparison.value !== null) return <button onClick={() => workspace.endComparison()}>end comparison</button>;
   return (
     <>
-      <button id="compare" title="Another run beside this one (c)" onClick={() => setOpen(true)}>
+      <button title="Another run beside this one (c)" onClick={() => (choosing.value = true)}>
         compare
       </button>
       {open && source !== null ? (
-        <dialog ref={dialog} class="choose" aria-label="Compare with" onClose={() => setOpen(false)}>
+        <dialog ref={dialog} class="choose" aria-label="Compare with" onClose={() => (choosing.value = false)}>
           <h2>Compare with</h2>
           <Choose workspace={workspace} source={source} close={() => dialog.current?.close()} />
         </dialog>
@@ -103,7 +105,8 @@ function Choose({ workspace, source, close }: { readonly workspace: Workspace; r
     close();
     void workspace.compare(other);
   };
-  const isRun = wanted.kind === "scenario" || wanted.kind === "program" || (wanted.kind === "file" && workspace.left.info.value?.program === wanted.name);
+  // A recording is what it is; what has been run here can be run otherwise.
+  const isRun = wanted.kind === "scenario" || workspace.left.info.value?.repeats === true;
   return (
     <form
       onSubmit={(event) => {
@@ -119,9 +122,7 @@ function Choose({ workspace, source, close }: { readonly workspace: Workspace; r
               schedule <input value={wanted.schedule} spellcheck={false} size={16} onInput={(event) => setWanted({ ...wanted, schedule: event.currentTarget.value })} />
             </label>
           ) : (
-            <label>
-              seed <input type="number" min={0} max={2 ** 32 - 1} value={wanted.seed} onInput={(event) => setWanted({ ...wanted, seed: Math.min(Math.max(0, Math.floor(Number(event.currentTarget.value) || 0)), 2 ** 32 - 1) })} />
-            </label>
+            <SeedField seed={wanted.seed} change={(seed) => setWanted({ ...wanted, seed })} />
           )}
           <button type="submit">compare</button>
         </>
@@ -133,7 +134,8 @@ function Choose({ workspace, source, close }: { readonly workspace: Workspace; r
           data-testid="compare-file"
           onChange={(event) => {
             const file = event.currentTarget.files?.[0];
-            if (file !== undefined) go({ kind: "file", name: file.name, content: file, ...workspace.launch.value });
+            const other = file === undefined ? null : sourceOfFile(workspace, file);
+            if (other !== null) go(other);
           }}
         />
       </label>

@@ -1,15 +1,21 @@
 import { useState } from "preact/hooks";
-import type { Launch } from "./core/protocol.js";
+import type { Launch, Source } from "./core/protocol.js";
 import type { Workspace } from "./core/workspace.js";
-import { KernelFields } from "./kernel_fields.js";
+import { KernelFields, SeedField } from "./run_fields.js";
 
 /** Larger files are not read: no trace of ours that the viewer takes in comes near. */
 const FILE_BYTES_MAX = 2 ** 30;
 
-/** Opens a file of the user's, a recording or a program; it stays on this computer. */
+/** A file of the user's, a recording or a program, which stays on this computer; null, and a complaint, where it is too large. */
+export function sourceOfFile({ launch, left }: Workspace, file: File): Source | null {
+  if (file.size <= FILE_BYTES_MAX) return { kind: "file", name: file.name, content: file, ...launch.value };
+  left.error.value = `${file.name}: it is larger than 1 GiB`;
+  return null;
+}
+
 export function openFile(workspace: Workspace, file: File): void {
-  if (file.size > FILE_BYTES_MAX) workspace.left.error.value = `${file.name}: it is larger than 1 GiB`;
-  else void workspace.open({ kind: "file", name: file.name, content: file, ...workspace.launch.value });
+  const source = sourceOfFile(workspace, file);
+  if (source !== null) void workspace.open(source);
 }
 
 /** What there is to open. */
@@ -37,9 +43,7 @@ export function GalleryPage({ workspace }: { readonly workspace: Workspace }) {
         <label title="Of programs, separated by spaces">
           arguments <input value={args.join(" ")} spellcheck={false} size={14} onChange={(event) => change({ args: event.currentTarget.value.split(/\s+/).filter((word) => word !== "") })} />
         </label>
-        <label title="Of every choice that the machine of a program makes">
-          seed <input type="number" min={0} max={2 ** 32 - 1} value={seed} onChange={(event) => change({ seed: Math.min(Math.max(0, Math.floor(Number(event.currentTarget.value) || 0)), 2 ** 32 - 1) })} />
-        </label>
+        <SeedField seed={seed} change={(to) => change({ seed: to })} />
         <label class="file" title="A .fltrace file, or a static riscv64 program, which is run. It can be dropped anywhere on the page, too.">
           open a recording or a program{" "}
           <input

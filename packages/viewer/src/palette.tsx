@@ -62,8 +62,8 @@ export function Palette({ workspace }: { readonly workspace: Workspace }) {
 
 function choicesOf(workspace: Workspace, text: string): Choice[] {
   const words = text.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  const all = [...places(workspace, text.trim()), ...commands(workspace), ...runs(workspace)];
-  return all.filter(({ title }, i) => i < 2 && title.startsWith("Go to") ? true : words.every((word) => title.toLowerCase().includes(word))).slice(0, LISTED_MAX);
+  const named = [...commands(workspace), ...runs(workspace)].filter(({ title }) => words.every((word) => title.toLowerCase().includes(word)));
+  return [...places(workspace, text.trim()), ...named].slice(0, LISTED_MAX);
 }
 
 /** A step, or an address, that has been typed. */

@@ -16,14 +16,7 @@ export class Comparison {
   });
   private readonly ends: readonly (() => void)[];
 
-  /** Aligns two traces that are open. Rejects with a line where one of them cannot be read. */
-  static async of(left: Viewer, right: Viewer): Promise<Comparison> {
-    const inner = [left, right].every(({ info }) => (info.value?.events ?? 0) <= INNER_MAX);
-    const other = await right.ask("anchors", { inner });
-    return new Comparison(left, right, new Correspondence(await left.ask("align", { inner, other })));
-  }
-
-  private constructor(
+  constructor(
     readonly left: Viewer,
     readonly right: Viewer,
     private readonly steps: Correspondence,
@@ -62,6 +55,13 @@ export class Comparison {
     this.left.peer.value = null;
     this.right.peer.value = null;
   }
+}
+
+/** Aligns two traces that are open. Rejects with a line where one of them cannot be read. */
+export async function aligned(left: Viewer, right: Viewer): Promise<Correspondence> {
+  const inner = [left, right].every(({ info }) => (info.value?.events ?? 0) <= INNER_MAX);
+  const other = await right.ask("anchors", { inner });
+  return new Correspondence(await left.ask("align", { inner, other }));
 }
 
 /**

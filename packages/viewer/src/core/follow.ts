@@ -41,7 +41,7 @@ export class Follow {
     this.lock.value = lock;
   }
 
-  /** Selects what the event at a step is about: its lock, its folio. False where it is about none. */
+  /** Selects what the event at a step is about: its lock, its folio. */
   async selectAbout(step: number, what: "lock" | "folio"): Promise<void> {
     const { viewer } = this;
     try {
@@ -66,7 +66,8 @@ export class Follow {
       viewer.error.value = "no folio is selected";
       return;
     }
-    await this.jump(forward, "this folio", async (from) => {
+    const from = viewer.step.value;
+    await viewer.jump(forward, "this folio", async () => {
       for (;;) {
         const { step, done } = await viewer.ask("folioNext", { pfn, from, forward });
         if (done) return step;
@@ -81,19 +82,7 @@ export class Follow {
       viewer.error.value = "no lock is selected: click what a task holds or waits for, or press l at an event of a lock";
       return;
     }
-    await this.jump(forward, lockWords(lock), (from) => viewer.ask("lockNext", { lock, from, forward }));
-  }
-
-  private async jump(forward: boolean, what: string, find: (from: number) => Promise<number | null>): Promise<void> {
-    const { viewer } = this;
-    viewer.error.value = null;
-    try {
-      const step = await find(viewer.step.value);
-      if (step === null) viewer.error.value = `no ${forward ? "later" : "earlier"} event is about ${what}`;
-      else viewer.goTo(step);
-    } catch (error) {
-      viewer.fail(error);
-    }
+    await viewer.jump(forward, lockWords(lock), () => viewer.ask("lockNext", { lock, from: viewer.step.value, forward }));
   }
 }
 

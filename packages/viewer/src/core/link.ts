@@ -24,7 +24,7 @@ export interface Link {
 }
 
 const VPN_END = 2 ** 26;
-const SEED_MAX = 2 ** 32 - 1;
+export const SEED_MAX = 2 ** 32 - 1;
 /** Of a program, in a link: one that is longer was not made here. */
 const ARGS_MAX = 32;
 /** Of what is run unless another is asked for. */

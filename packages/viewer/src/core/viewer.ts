@@ -224,7 +224,7 @@ export class Viewer {
   async search(text: string, forward: boolean): Promise<void> {
     this.query.value = text;
     if (text === "") return;
-    await this.jump("search", { text, from: this.step.value, forward }, `'${text}'`);
+    await this.jump(forward, `'${text}'`, (progress) => this.client.ask("search", { text, from: this.step.value, forward }, progress));
   }
 
   /** To the next event about the selected page. */
@@ -234,7 +234,7 @@ export class Viewer {
       this.error.value = "no page is selected";
       return;
     }
-    await this.jump("touching", { ...selection, from: this.step.value, forward }, "this page");
+    await this.jump(forward, "this page", (progress) => this.client.ask("touching", { ...selection, from: this.step.value, forward }, progress));
   }
 
   togglePlay(): void {
@@ -255,28 +255,27 @@ export class Viewer {
     this.playing.value = false;
   }
 
-  private async jump<N extends "search" | "touching">(name: N, ask: Parameters<Client["ask"]>[1] & object, what: string): Promise<void> {
+  /** Goes where `find` leads, unless something else is searched for meanwhile. `what`: as the user calls it. */
+  async jump(forward: boolean, what: string, find: (progress: (text: string) => void) => Promise<number | null>): Promise<void> {
     this.error.value = null;
     const mine = ++this.jumps;
     const text = `searching ${what}, Esc ends it`;
     const { value: info } = this.info;
+    // Most are answered at once, and nothing is to flicker.
+    const shown = setTimeout(() => {
+      if (this.jumps === mine) this.searching.value = text;
+    }, 150);
     try {
-      // Most are answered at once, and nothing is to flicker.
-      const shown = setTimeout(() => {
-        if (this.jumps === mine) this.searching.value = text;
-      }, 150);
-      const step = await this.client
-        .ask(name, ask as never, (progress) => {
-          if (this.jumps === mine && this.searching.value !== null) this.searching.value = `${text}: ${progress}`;
-        })
-        .finally(() => clearTimeout(shown));
+      const step = await find((progress) => {
+        if (this.jumps === mine && this.searching.value !== null) this.searching.value = `${text}: ${progress}`;
+      });
       if (this.jumps !== mine || this.info.value !== info) return;
-      const { forward } = ask as { readonly forward: boolean };
       if (step === null) this.error.value = `no ${forward ? "later" : "earlier"} event has ${what}`;
       else this.goTo(step);
     } catch (error) {
-      if (this.jumps === mine) this.error.value = lineOf(error);
+      if (this.jumps === mine) this.fail(error);
     } finally {
+      clearTimeout(shown);
       if (this.jumps === mine) this.searching.value = null;
     }
   }

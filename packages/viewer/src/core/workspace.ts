@@ -1,5 +1,5 @@
 import { effect, signal, type Signal } from "@preact/signals";
-import { Comparison } from "./comparison.js";
+import { aligned, Comparison } from "./comparison.js";
 import { formatLink, parseLink, RELEASE, type Link, type Selection } from "./link.js";
 import type { Gallery, Launch, Source } from "./protocol.js";
 import { lineOf, NOTHING, Viewer } from "./viewer.js";
@@ -18,6 +18,8 @@ export class Workspace {
   readonly active: Signal<Viewer>;
   /** Whether the palette of commands is open. */
   readonly palette = signal(false);
+  /** Whether one is asked what to compare with. */
+  readonly choosing = signal(false);
   /** The other side while it is being made ready. */
   readonly coming = signal<Viewer | null>(null);
   private linkTimer: ReturnType<typeof setTimeout> | null = null;
@@ -46,36 +48,41 @@ export class Workspace {
     await this.follow();
   }
 
-  /** Opens a run in place of what is open, which stays where that fails. */
-  async open(source: Source, step: number | null = null, selection: Selection | null = null, followed = NOTHING): Promise<void> {
-    if (await this.left.open(source, step, selection, followed)) {
-      this.endComparison();
-      document.title = `${this.left.info.value!.program} – Faultline`;
-    }
+  /** Opens a run in place of what is open, which stays where that fails; whether it could. */
+  async open(source: Source, step: number | null = null, selection: Selection | null = null, followed = NOTHING): Promise<boolean> {
+    if (!(await this.left.open(source, step, selection, followed))) return false;
+    this.waitFor(null);
+    this.endComparison();
+    document.title = `${this.left.info.value!.program} – Faultline`;
+    return true;
   }
 
   /** Opens another run beside the one that is open. */
   async compare(source: Source): Promise<void> {
     const right = new Viewer(this.newWorker());
-    this.coming.value?.dispose();
-    this.coming.value = right;
+    this.waitFor(right);
     this.left.error.value = null;
     try {
       if (!(await right.open(source))) throw new Error(right.error.value ?? "");
       right.busy.value = "looking for what corresponds";
-      const comparison = await Comparison.of(this.left, right);
+      const steps = await aligned(this.left, right);
       right.busy.value = null;
-      // Somebody may have asked for another meanwhile.
-      if (this.coming.value !== right) return comparison.end();
-      this.coming.value = null;
-      this.endComparison();
-      this.comparison.value = comparison;
-    } catch (error) {
-      right.dispose();
+      // Something else may have been asked for meanwhile.
       if (this.coming.value !== right) return;
       this.coming.value = null;
+      this.endComparison();
+      this.comparison.value = new Comparison(this.left, right, steps);
+    } catch (error) {
+      if (this.coming.value !== right) return;
+      this.waitFor(null);
       this.left.error.value = lineOf(error);
     }
+  }
+
+  /** Whoever has been waited for so far is not wanted any more. */
+  private waitFor(right: Viewer | null): void {
+    this.coming.value?.dispose();
+    this.coming.value = right;
   }
 
   endComparison(): void {
@@ -89,6 +96,7 @@ export class Workspace {
 
   /** Back to the gallery. */
   close(): void {
+    this.waitFor(null);
     this.endComparison();
     this.left.close();
     history.pushState(null, "", location.pathname);
@@ -98,8 +106,7 @@ export class Workspace {
   private async follow(): Promise<void> {
     const { source, step, selection, followed, other } = parseLink(location.hash);
     if (source === null) return;
-    await this.open(source, step, selection, followed);
-    if (other !== null && this.left.info.value !== null) await this.compare(other);
+    if ((await this.open(source, step, selection, followed)) && other !== null) await this.compare(other);
   }
 
   private link(): Link {

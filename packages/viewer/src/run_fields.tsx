@@ -1,3 +1,4 @@
+import { SEED_MAX } from "./core/link.js";
 import type { Gallery, KernelChoice } from "./core/protocol.js";
 
 /** Which kernel something runs on. */
@@ -24,5 +25,14 @@ export function KernelFields({ gallery, kernel: { release, without }, change }: 
         </select>
       </label>
     </>
+  );
+}
+
+/** The seed of every choice that the machine of a program makes. */
+export function SeedField({ seed, change }: { readonly seed: number; readonly change: (seed: number) => void }) {
+  return (
+    <label title="Of every choice that the machine of a program makes">
+      seed <input type="number" min={0} max={SEED_MAX} value={seed} onChange={(event) => change(Math.min(Math.max(0, Math.floor(Number(event.currentTarget.value) || 0)), SEED_MAX))} />
+    </label>
   );
 }
