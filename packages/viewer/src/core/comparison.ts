@@ -1,5 +1,6 @@
 import { computed, effect, untracked, type Signal } from "@preact/signals";
-import { Correspondence, countUpTo } from "./correspondence.js";
+import { countUpTo } from "./ascending.js";
+import { Correspondence } from "./correspondence.js";
 import { differences, type Difference } from "./differences.js";
 import type { Viewer } from "./viewer.js";
 

@@ -1,3 +1,4 @@
+import { countUpTo } from "./ascending.js";
 import type { Pairs } from "./protocol.js";
 
 /** Which step of one run is which of another, of the same program or scenario. */
@@ -42,15 +43,4 @@ function mapped({ from, to, sorted }: Side, step: number): number {
   const target = to[at]!;
   const next = sorted[countUpTo(sorted, target)] ?? target + 1;
   return target + Math.min(step - from[at]!, Math.max(0, next - target - 1));
-}
-
-/** How many of ascending values are at most so large. */
-export function countUpTo(values: Uint32Array, value: number): number {
-  let [low, high] = [0, values.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle]! <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,6 +1,11 @@
+/** "0x80006" */
+export function hex(n: number): string {
+  return `0x${n.toString(16)}`;
+}
+
 /** "0x3ff7fff000" */
 export function address(vpn: number): string {
-  return `0x${(vpn * 4096).toString(16)}`;
+  return hex(vpn * 4096);
 }
 
 /** Machine time: "1.060 µs". */

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { address, explains, lockWords, size, Title, useAnswer, USES, type FolioView, type HolderView, type Use, type View, type Viewer } from "../core/index.js";
+import { address, explains, lockWords, size, Title, useAnswer, USES, type FolioView, type HolderView, type Use, type View, type Viewer, hex } from "../core/index.js";
 
 function Folio({ viewer }: { readonly viewer: Viewer }) {
   const pfn = viewer.follow.folio.value;
@@ -182,10 +182,6 @@ function LockLine({ viewer }: { readonly viewer: Viewer }) {
       {lock === null ? "no lock is followed: click one in the timeline, or l at its event" : `lock: ${lockWords(lock)} ( , . )`}
     </p>
   );
-}
-
-function hex(n: number): string {
-  return `0x${n.toString(16)}`;
 }
 
 export const folioView: View = { id: "folio", title: "Folio", panel: "entry", component: Folio };

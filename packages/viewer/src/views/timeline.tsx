@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { Canvas, duration, explainAt, momentAt, timeAt, timeOf, type Lane, type MarkKind, type MarkRow, type Paper, type Place, type SpanKind, type SpanRow, type TimelineData, type View, type Viewer } from "../core/index.js";
+import { Canvas, duration, firstAtOrBehind, explainAt, momentAt, timeAt, timeOf, type Lane, type MarkKind, type MarkRow, type Paper, type Place, type SpanKind, type SpanRow, type TimelineData, type View, type Viewer } from "../core/index.js";
 
 const GUTTER = 190;
 const RULER = 24;
@@ -203,18 +203,6 @@ function keyUnder(layout: Layout, { strings }: TimelineData, place: Place, axis:
 }
 
 const WORDS: Readonly<Record<SpanKind, string>> = { run: "runs", call: "in", held: "holds", wait: "waits for", invalidate: "in" };
-
-/** The first index whose value is at or behind another; the values ascend. */
-function firstAtOrBehind(values: Uint32Array, value: number): number {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle]! < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 const MARK_LABELS: Readonly<Record<MarkKind, string>> = { fault: "F faults", tlb: "T TLB", event: "" };
 /** Marks that lie this near each other are one bar. */

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { address, explains, Kind, KINDS, parseAddress, type LevelView, Title, type View, type Viewer, type WalkView } from "../core/index.js";
+import { address, explains, Kind, KINDS, parseAddress, type LevelView, Title, type View, type Viewer, type WalkView, hex } from "../core/index.js";
 
 function Walk({ viewer }: { readonly viewer: Viewer }) {
   const moment = viewer.moment.value;
@@ -94,10 +94,6 @@ function Folio({ viewer, walk: { folio, basis } }: { readonly viewer: Viewer; re
       {basis.since === 0 ? null : <span class="dim"> – counts as of {basis.since} events ago</span>}
     </p>
   );
-}
-
-function hex(n: number): string {
-  return `0x${(n >>> 0).toString(16)}`;
 }
 
 export const walkView: View = { id: "walk", title: "Page-table walk", panel: "entry", component: Walk };

@@ -1,6 +1,7 @@
 import { GUP_PIN_COUNTING_BIAS, Lru, MAPPING_ANON, PG } from "@faultline/kernel";
 import { NameKind } from "@faultline/trace";
 import type { FolioView, HolderView } from "../core/folio_protocol.js";
+import { address, hex } from "../core/format.js";
 import { Kind, KINDS } from "../core/kinds.js";
 import { PageUse } from "../core/page_use.js";
 import { pageOf, placeOf } from "./entries.js";
@@ -108,7 +109,7 @@ function* mappings(state: State, entries: Inside["entries"], first: number, page
       const part = named - pfn;
       const what = pages > 1 && level === 0 ? `, page ${part}` : level > 0 ? ", 2 MiB" : "";
       found.push({
-        who: `${KINDS[kind].name} entry of mm ${mm.id} at ${hex((vpn + inside) * 4096)}${what}`,
+        who: `${KINDS[kind].name} entry of mm ${mm.id} at ${address(vpn + inside)}${what}`,
         doc: `kind-${kind}`,
         // A migration entry has none: it lives only as long as the folio is locked.
         references: kind === Kind.Migration || kind === Kind.Zero ? 0 : 1,
@@ -122,7 +123,7 @@ function* mappings(state: State, entries: Inside["entries"], first: number, page
     for (const [vpn, own] of table) {
       if (own.page < first || own.page >= first + pages) continue;
       const rights = own.atomic ? "atomic" : own.write ? "read, write" : "read";
-      yield { who: `${name} maps it for mm ${mm} at ${hex(vpn * 4096)}: ${rights}`, doc: "device", references: 0, page: { mm, vpn }, pfn: null };
+      yield { who: `${name} maps it for mm ${mm} at ${address(vpn)}: ${rights}`, doc: "device", references: 0, page: { mm, vpn }, pfn: null };
     }
   }
 }
@@ -167,8 +168,4 @@ function anonymousPins(large: boolean, pins: number): HolderView[] {
 function missingOf({ keyframe: { physical } }: State, large: boolean): readonly string[] {
   if (physical === null) return [`zones, batches${large ? ", pins" : ""} and cgroups: an earlier version of Faultline recorded this`];
   return physical.holds === null ? ["who has references in variables is known in executions of scenarios only"] : [];
-}
-
-function hex(n: number): string {
-  return `0x${n.toString(16)}`;
 }

@@ -1,5 +1,6 @@
 import { Event, PTE, PTRS_PER_TABLE, VM } from "@faultline/kernel";
 import type { HistoryKind, HistoryRow } from "../core/folio_protocol.js";
+import { address, hex } from "../core/format.js";
 import { Kind, KINDS } from "../core/kinds.js";
 import { pageOf } from "./entries.js";
 import { FolioRange } from "./folio_range.js";
@@ -133,28 +134,28 @@ export class History {
         if (range.isFolio(a, step)) add("swap", "reclaim writes it to swap");
         return;
       case Event.MakeDeviceExclusive:
-        if (range.has(c, step)) add("exclusive", `made device-exclusive at ${hex(b)} of mm ${a}${this.partText(c, step)}`, { mm: a, vpn: b });
+        if (range.has(c, step)) add("exclusive", `made device-exclusive at ${address(b)} of mm ${a}${this.partText(c, step)}`, { mm: a, vpn: b });
         return;
       case Event.DeviceMap:
         // What was there before is replaced.
         this.devices.delete(`${a} ${b}`);
         if (!range.near(c)) return;
         this.devices.set(`${a} ${b}`, { notifier: a, vpn: b, page: c });
-        if (range.has(c, step)) add("device", `${this.deviceName(a)} maps it at ${hex(b)}: ${(d & 2) !== 0 ? "atomic" : (d & 1) !== 0 ? "read, write" : "read"}${this.partText(c, step)}`, this.mirrored(a, b));
+        if (range.has(c, step)) add("device", `${this.deviceName(a)} maps it at ${address(b)}: ${(d & 2) !== 0 ? "atomic" : (d & 1) !== 0 ? "read, write" : "read"}${this.partText(c, step)}`, this.mirrored(a, b));
         return;
       case Event.DeviceUnmap:
       case Event.MirrorFree:
         for (const [key, { notifier, vpn, page }] of this.devices) {
           if (notifier !== a || (event === Event.DeviceUnmap && (vpn < b || vpn >= c))) continue;
           this.devices.delete(key);
-          if (range.has(page, step)) add("device", `${this.deviceName(a)} drops its translation at ${hex(vpn)}${this.partText(page, step)}`, this.mirrored(a, vpn));
+          if (range.has(page, step)) add("device", `${this.deviceName(a)} drops its translation at ${address(vpn)}${this.partText(page, step)}`, this.mirrored(a, vpn));
         }
         return;
       case Event.DeviceAccess:
-        if (range.has(c, step)) add("access", `a device ${d !== 0 ? "writes" : "reads"} it at ${hex(b)}${this.partText(c, step)}`);
+        if (range.has(c, step)) add("access", `a device ${d !== 0 ? "writes" : "reads"} it at ${address(b)}${this.partText(c, step)}`);
         return;
       case Event.UserAccess:
-        if (range.has(c, step)) add("access", `the kernel ${d === 1 ? "writes to" : "reads"} it at ${hex(b)} for a process${this.partText(c, step)}`);
+        if (range.has(c, step)) add("access", `the kernel ${d === 1 ? "writes to" : "reads"} it at ${address(b)} for a process${this.partText(c, step)}`);
         return;
       case Event.SysEnter:
       case Event.SysExit:
@@ -180,7 +181,7 @@ export class History {
     const is = this.isAbout(now, level, step);
     if (!is && was === undefined) return;
     const page = table === undefined ? null : { mm: table.mm, vpn };
-    const place = `at ${hex(vpn)}${table === undefined ? "" : ` of mm ${table.mm}`}${level > 0 ? ", 2 MiB" : ""}`;
+    const place = `at ${address(vpn)}${table === undefined ? "" : ` of mm ${table.mm}`}${level > 0 ? ", 2 MiB" : ""}`;
     const part = this.partText(pageOf(this.memory, (is ? now : was!).pfn), step);
     const entry = `${KINDS[now.kind].name} entry ${place}`;
     if (is && was !== undefined) {
@@ -191,7 +192,7 @@ export class History {
     if (is) {
       const from = other === undefined ? null : other.kind === Kind.Migration || other.kind === Kind.DevicePrivate ? other.pfn : null;
       if (other?.kind === Kind.Swap) add("swap", `swapped in from slot ${other.pfn}: ${entry}${part}`, page);
-      else if (from !== null) add("migrate", `has come from pfn ${hexNumber(from)}: ${entry}${part}`, page, from);
+      else if (from !== null) add("migrate", `has come from pfn ${hex(from)}: ${entry}${part}`, page, from);
       else add("map", `${entry} is made${part}`, page);
       return;
     }
@@ -200,8 +201,8 @@ export class History {
       this.cleared.set(ptep, { task, turn: this.turns.get(task) ?? 0, before: was! });
     } else if (now.kind === Kind.Swap) add("swap", `goes to swap slot ${now.pfn}: ${entry}${part}`, page);
     else if (!this.inside.entries.namesPage(now.kind)) add("unmap", `${entry} comes in its place${part}`, page);
-    else if (was!.kind === Kind.Migration) add("migrate", `has gone to pfn ${hexNumber(now.pfn)}: ${entry}${part}`, page, now.pfn);
-    else add("unmap", `pfn ${hexNumber(now.pfn)} comes in its place: ${entry}${part}`, page, now.pfn);
+    else if (was!.kind === Kind.Migration) add("migrate", `has gone to pfn ${hex(now.pfn)}: ${entry}${part}`, page, now.pfn);
+    else add("unmap", `pfn ${hex(now.pfn)} comes in its place: ${entry}${part}`, page, now.pfn);
   }
 
   private read(flags: number, pfn: number): Before {
@@ -276,12 +277,4 @@ function knownThings({ trace }: Inside): { readonly tables: Map<number, TableOf>
 function turnOf(from: Kind, to: Kind): HistoryKind {
   if (to === Kind.Migration || from === Kind.Migration) return "migrate";
   return to === Kind.DeviceExclusive || from === Kind.DeviceExclusive ? "exclusive" : "map";
-}
-
-function hex(vpn: number): string {
-  return `0x${(vpn * 4096).toString(16)}`;
-}
-
-function hexNumber(pfn: number): string {
-  return `0x${pfn.toString(16)}`;
 }

@@ -1,4 +1,4 @@
-import { MAPPING_ANON, PG } from "@faultline/kernel";
+import { GUP_PIN_COUNTING_BIAS, MAPPING_ANON, PG } from "@faultline/kernel";
 import type { Keyframe } from "@faultline/trace";
 import { PageMark, PageUse, SlotUse } from "../core/page_use.js";
 import { numbersOf } from "./state.js";
@@ -75,7 +75,7 @@ function lookedAt(keyframe: Keyframe): Uses {
     const device = page >= devices.from;
     uses[page] = device ? (refcount[first]! === 0 ? PageUse.DeviceFree : page >= devices.private ? PageUse.DevicePrivate : PageUse.DeviceCoherent) : useOf(bits, flags[first]!, refcount[first]!, mapping[first]!, page, keyframe);
     const large = first !== page ? PageMark.Tail : order[page]! > 0 ? PageMark.Head : 0;
-    const bias = large === 0 && refcount[page]! >= 1024 && uses[page] !== PageUse.Reserved;
+    const bias = large === 0 && refcount[page]! >= GUP_PIN_COUNTING_BIAS && uses[page] !== PageUse.Reserved;
     marks[page] =
       large |
       (pinned.has(first) || bias ? PageMark.Pinned : 0) |

@@ -1,5 +1,6 @@
 import { PTE, PTRS_PER_TABLE } from "@faultline/kernel";
 import type { MmState, VmaState } from "@faultline/trace";
+import { address, hex } from "../core/format.js";
 import { Kind } from "../core/kinds.js";
 import { MirrorBit, type LevelView, type MirrorView, type SpaceList, type SpaceView, type VmaView, type WalkView } from "../core/protocol.js";
 import { flagsOf, pageOf, placeOf, rightsOf, type Entries } from "./entries.js";
@@ -64,7 +65,7 @@ export class Spaces {
         const disagrees = own !== undefined && !this.backed(own, entry);
         return { name: mirror.name, words: own === undefined ? "no translation" : this.deviceWords(own), disagrees };
       });
-    const text = vma === undefined ? "no VMA" : `${hex(vma.start * 4096)}–${hex(vma.end * 4096)} ${rightsOf(vma.flags)} ${vma.name}`;
+    const text = vma === undefined ? "no VMA" : `${address(vma.start)}–${address(vma.end)} ${rightsOf(vma.flags)} ${vma.name}`;
     return { mm: id, vpn, basis: this.state.basis, kind, vma: text, levels, folio: page < 0 ? null : this.folio(page), mirrors };
   }
 
@@ -228,8 +229,4 @@ function vmaAt({ vmas }: MmState, vpn: number): VmaState | undefined {
 
 function described({ name, flags }: VmaState): { readonly rights: string; readonly name: string; readonly flags: string } {
   return { rights: rightsOf(flags), name, flags: flagsOf(flags) };
-}
-
-function hex(n: number): string {
-  return `0x${n.toString(16)}`;
 }
