@@ -1,4 +1,4 @@
-import { NO_PAGE, PG, PTE, VM, type DeviceEntry, type DeviceMirror, type Kernel, type Mm } from "@faultline/kernel";
+import { NO_PAGE, PG, PTE, ptePresent, VM, type DeviceEntry, type DeviceMirror, type Kernel, type Mm } from "@faultline/kernel";
 import type { Finding } from "./violation.js";
 
 /**
@@ -47,11 +47,19 @@ function migratesItself(k: Kernel, { migrations }: DeviceMirror, page: number): 
   return own !== NO_PAGE && memmap.refcount[memmap.folioOf(own)]! > 0;
 }
 
-/** Whether the CPU's entry is one of a page on its way. */
-export function onItsWay(k: Kernel, { mm }: DeviceMirror, vpn: number): boolean {
+/**
+ * Whether the CPU's entry is one of a page on its way, or is for memory of the device that a migration has just made there,
+ * in place of nothing or of zeros: its driver has it locked, and `page` has its contents.
+ */
+export function onItsWay(k: Kernel, { mm }: DeviceMirror, vpn: number, page: number): boolean {
   const { m, swapops } = k;
   const ptep = mm.pgd < 0 ? -1 : m.pt.find(mm.pgd, vpn);
-  return ptep >= 0 && swapops.isMigration(k, m.pt.flags(ptep));
+  if (ptep < 0 || m.pt.isNone(ptep)) return false;
+  const flags = m.pt.flags(ptep);
+  if (swapops.isMigration(k, flags)) return true;
+  if (!ptePresent(flags) && !swapops.isDevicePrivate(k, flags)) return false;
+  const made = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
+  return m.memmap.isZoneDevice(made) && m.memmap.has(m.memmap.folioOf(made), PG.locked) && k.deviceMemory.backingPage(k, made) === page;
 }
 
 /** Nothing is there, or what is there for 2 MiB has just been made invalid: swap entries for 2 MiB are these two alone. */

@@ -74,7 +74,7 @@ export class Invariants implements EventSink {
     this.mapped = new Int32Array(nrPages);
     this.referenced = new Int32Array(nrPages);
     this.swapEntries = new Uint8Array(k.m.swap.slots);
-    this.notifiers = new NotifierRules(k.m, mirrors, (mirror, vpn) => onItsWay(k, mirror, vpn), report);
+    this.notifiers = new NotifierRules(k.m, mirrors, (mirror, vpn, page) => onItsWay(k, mirror, vpn, page), report);
     this.secondary = new SecondaryRules(k.m, report);
     locks.onRelease = (task, id) => this.notifiers.released(task, id);
   }

@@ -18,7 +18,7 @@ interface Reading {
  *  - A device's table changes only under the lock that the driver's invalidate callback takes.
  *  - Before a translation is entered, mmu_interval_read_retry() is asked under that lock, with what
  *    mmu_interval_read_begin() gave, and says no. Pages that the driver is migrating itself need not be asked for:
- *    a migration entry keeps everybody else away.
+ *    a migration entry, or the lock of a page that was made there, keeps everybody else away.
  *  - Who enters it has a user's reference to the address space (mmget_not_zero()): after its release nobody is told anything.
  *  - When the callback returns, it has called mmu_interval_set_seq(), and the device has nothing of the range.
  *  - Nothing is left in the table when the address space is released, when a mirror is given up, and when
@@ -30,8 +30,8 @@ export class NotifierRules {
   constructor(
     private readonly m: Machine,
     private readonly mirrors: readonly DeviceMirror[],
-    /** Whether an entry of the CPU's is one of a page on its way. */
-    private readonly migrates: (mirror: DeviceMirror, vpn: number) => boolean,
+    /** Whether an entry of the CPU's is one of a page on its way, or of what a migration has made there: `page`. */
+    private readonly migrates: (mirror: DeviceMirror, vpn: number, page: number) => boolean,
     private readonly report: (finding: Finding) => void,
   ) {}
 
@@ -89,7 +89,7 @@ export class NotifierRules {
     const underWay = notifier.invalidateSeq === mm.invalidateSeq && (mm.invalidateSeq & 1) !== 0;
     if (read !== null && read === notifier.invalidateSeq && !underWay && !this.heldByOther(mirror)) return;
     if (this.subscribed(mirror) && !this.holds(mirror)) return fail(` without ${lockOf(mirror)}, which its invalidate callback takes`);
-    if (this.migrates(mirror, vpn)) return;
+    if (this.migrates(mirror, vpn, page)) return;
     const waited = "an invalidation that is under way was not waited for";
     if (begun === null) return fail(`, and has not called mmu_interval_read_begin(): ${waited}`);
     if (asked === null) return fail(", and has not asked mmu_interval_read_retry() whether the range was invalidated since mmu_interval_read_begin(): it was");

@@ -495,6 +495,7 @@ export class ThreadApi extends DriverApi {
   *migrateToDevice(device: number, addr: number, pages: number): MaySleep<number> {
     const { k } = this;
     const dmirror = this.device(device);
+    if (k.m.config.deviceMemory?.chunk === 0) throw new ScenarioError("migrateToDevice: no device has memory: give its machine some, machine: { devicePages: 4 }");
     return yield* this.migrates(addr, pages, k.testHmmMemory.toDeviceSelect(), dmirror, (args) => k.testHmmMemory.migrateRangeToDevice(k, dmirror, args));
   }
 

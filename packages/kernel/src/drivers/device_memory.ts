@@ -48,8 +48,9 @@ export class DevicePool {
     this.chunkLock = new Mutex(k.m.locks, `${name}_chunks`);
   }
 
-  /** How many chunks there may be. */
+  /** How many chunks there may be: none where a machine gives its devices no memory. */
   get chunksMax(): number {
+    if (this.chunkPages === 0) return 0;
     return this.type === MemoryType.DEVICE_COHERENT ? COHERENT_CHUNKS_MAX : Infinity;
   }
 }

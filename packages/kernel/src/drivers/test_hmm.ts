@@ -567,21 +567,26 @@ export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: num
     yield* k.folioLock.folioUnlock(k, taken.folio);
     yield* k.swap.folioPut(k, taken.folio, "exclusive");
     if (mapped) vpn++;
-    else if (k.m.retries.again("dmirror_exclusive")) yield SWITCH;
+    else {
+      // Not with the folio locked: who invalidates may wait for it.
+      yield* k.mmuNotifier.intervalReadBegin(k, dmirror.notifier);
+      if (k.m.retries.again("dmirror_exclusive")) yield SWITCH;
+    }
   }
   return 0;
 }
 
 /**
  * Enters a page for atomic operations into the device's table; false when it is not exclusive any
- * more. The folio lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one
+ * more, and while something is being invalidated: who does that may wait for the folio. The folio lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one
  * that has told the device already, and has not cleared the entry yet, would leave the device
  * with a page that is gone. So the entry is read as any other is, between begin and retry. While
  * the lock is held, one that is for the page still is the exclusive one.
  */
 export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<boolean> {
   const { m } = k;
-  const seq = yield* k.mmuNotifier.intervalReadBegin(k, dmirror.notifier);
+  const seq = yield* k.mmuNotifier.intervalTryReadBegin(k, dmirror.notifier);
+  if (seq === null) return false;
   if (m.point(Op.TableRead, tableObject(dmirror.mm.id, vpn))) yield SWITCH;
   const ptep = m.pt.lookup(dmirror.mm.pgd, vpn);
   m.touches(Op.PteRead, ptep);

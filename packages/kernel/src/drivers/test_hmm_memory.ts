@@ -3,12 +3,14 @@
  * @omits A page that is still in a device's memory when the file is closed that has brought it there, since somebody held it: Linux's driver
  *   would look into what has been freed; here nobody's next allocation is to fail then.
  * @own allocAndCopyToDevice, allocAndCopyToSystem, devmemAlloc, devmemFault, dropTranslations, evictDevice,
- *   fromDeviceSelect, mapMigrated, migratedBy, migrateRangeToDevice, migrateRangeToSystem, migrationBegins, moveToDevice, nextRange,
+ *   fromDeviceSelect, mapLate, mapMigrated, migratedBy, migrateRangeToDevice, migrateRangeToSystem, migrationBegins, moveToDevice, nextRange,
  *   removeChunks, toDeviceSelect
  */
 import {
   Errno,
   GFP_TRANSHUGE,
+  HmmPfn,
+  hmmRange,
   HPAGE_PMD_NR,
   HPAGE_PMD_ORDER,
   MemoryType,
@@ -17,7 +19,9 @@ import {
   MigrateVmaSelect,
   NO_PAGE,
   Op,
+  ptePresent,
   SWITCH,
+  tableObject,
   VM,
   VmFault,
   type Atomic,
@@ -96,8 +100,9 @@ export function* migrateRangeToDevice(k: Kernel, dmirror: Dmirror, args: Migrate
   if (error === 0) {
     yield* k.testHmmMemory.allocAndCopyToDevice(k, dmirror, args);
     yield* k.migrateDevice.migrateVmaPages(k, args);
-    yield* k.testHmmMemory.mapMigrated(k, dmirror, args);
+    const mapped = yield* k.testHmmMemory.mapMigrated(k, dmirror, args);
     yield* k.migrateDevice.migrateVmaFinalize(k, args);
+    if (!mapped) yield* k.testHmmMemory.mapLate(k, dmirror, args);
   }
   yield* k.testHmmMemory.migrationBegins(k, dmirror, -1);
   return error;
@@ -146,18 +151,72 @@ function* copyToDevice(k: Kernel, { vma, srcFlags, dst, dstFlags }: MigrateVma, 
   yield* m.sched.condResched();
 }
 
-/** Enters what has moved to the device into its table, while nobody else can reach it yet. */
-export function* mapMigrated(k: Kernel, dmirror: Dmirror, { startVpn, src, srcFlags, dst, dstFlags }: MigrateVma): MaySleep<void> {
+/**
+ * Enters what has moved to the device into its table, while its pages are locked: no CPU gets at them. MADV_DONTNEED does not
+ * wait for that, so that each is read as any other, between begin and retry. False where something was being invalidated.
+ */
+export function* mapMigrated(k: Kernel, dmirror: Dmirror, args: MigrateVma): MaySleep<boolean> {
+  const { m } = k;
+  const { startVpn, src, srcFlags, dst, dstFlags } = args;
+  const seq = yield* k.mmuNotifier.intervalTryReadBegin(k, dmirror.notifier);
+  if (seq === null) return false;
+  if (m.point(Op.TableRead, tableObject(dmirror.mm.id, startVpn))) yield SWITCH;
+  const there: boolean[] = [];
+  eachMigrated(args, (i, from, to) => (there[i] = standsFor(k, dmirror.mm, startVpn + i, from, to)));
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
-  if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
-  for (let i = 0; i < src.length; i++) {
+  const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, seq);
+  if (m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
+  for (let i = 0; i < src.length && !stale; i++) {
     if ((srcFlags[i]! & MigratePfn.MIGRATE) === 0 || dst[i] === NO_PAGE) continue;
     const pages = (dstFlags[i]! & MigratePfn.COMPOUND) !== 0 ? HPAGE_PMD_NR : 1;
     const page = k.deviceMemory.backingPage(k, dst[i]!);
     const write = (dstFlags[i]! & MigratePfn.WRITE) !== 0;
-    for (let j = 0; j < pages; j++) dmirror.table.set(startVpn + i + j, { page: page + j, write, atomic: false });
+    for (let j = i; j < i + pages; j++) if (there[j]) dmirror.table.set(startVpn + j, { page: page + (j - i), write, atomic: false });
   }
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+  return !stale;
+}
+
+/** Calls `each` for every page that has moved, with the page that it was (NO_PAGE for nothing) and the one that it is. */
+function eachMigrated({ src, srcFlags, dst, dstFlags }: MigrateVma, each: (i: number, from: number, to: number) => void): void {
+  for (let i = 0; i < src.length; i++) {
+    if ((srcFlags[i]! & MigratePfn.MIGRATE) === 0 || dst[i] === NO_PAGE) continue;
+    const pages = (dstFlags[i]! & MigratePfn.COMPOUND) !== 0 ? HPAGE_PMD_NR : 1;
+    for (let j = 0; j < pages; j++) each(i + j, src[i] === NO_PAGE ? NO_PAGE : src[i]! + j, dst[i]! + j);
+  }
+}
+
+/** Whether the CPU's entry is the migration entry for `from`, or for `to`, which was made there. */
+function standsFor(k: Kernel, mm: Mm, vpn: number, from: number, to: number): boolean {
+  const { pt, memmap } = k.m;
+  const ptep = pt.find(mm.pgd, vpn);
+  if (ptep < 0 || pt.isNone(ptep)) return false;
+  k.m.touches(Op.PteRead, ptep);
+  const flags = pt.flags(ptep);
+  const page = memmap.pfnToPage(pt.pfnFor(ptep, vpn));
+  if (k.swapops.isMigration(k, flags)) return page === from;
+  return (ptePresent(flags) || k.swapops.isDevicePrivate(k, flags)) && page === to;
+}
+
+/** The same when all is done, and nothing is locked any more that an invalidation may wait for. */
+export function* mapLate(k: Kernel, dmirror: Dmirror, args: MigrateVma): MaySleep<void> {
+  const range = hmmRange(dmirror, args.startVpn, args.endVpn, 0);
+  for (;;) {
+    range.notifierSeq = yield* k.mmuNotifier.intervalReadBegin(k, dmirror.notifier);
+    if ((yield* k.hmm.hmmRangeFault(k, range)) === 0) {
+      if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
+      const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, range.notifierSeq);
+      if (k.m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
+      eachMigrated(args, (i, _from, to) => {
+        const flags = range.flags[i]!;
+        if (stale || (flags & HmmPfn.VALID) === 0 || range.pages[i] !== to) return;
+        dmirror.table.set(args.startVpn + i, { page: k.deviceMemory.backingPage(k, to), write: (flags & HmmPfn.WRITE) !== 0, atomic: false });
+      });
+      if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
+      if (!stale) return;
+    }
+    if (k.m.retries.again("dmirror_map_late")) yield SWITCH;
+  }
 }
 
 /* And back. */

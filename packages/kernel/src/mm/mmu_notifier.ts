@@ -3,7 +3,7 @@
  * @omits Interval notifiers of two passes (`invalidate_start` and `finish`).
  * @omits Intervals are in a list, not in a tree: they are told in the order in which they came.
  * @own intervalCheckRetry, intervalInsert, intervalReadBegin, intervalReadRetry, intervalRemove, intervalsEnd,
- *   intervalsStart, invalidateRangeEnd, invalidateRangeStart
+ *   intervalsStart, intervalTryReadBegin, invalidateRangeEnd, invalidateRangeStart
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
@@ -218,6 +218,20 @@ export function* intervalReadBegin(k: Kernel, notifier: IntervalNotifier): MaySl
   if (invalidating) {
     while (mm.invalidateSeq === seq) yield* mm.invalidateWait.sleep(TaskState.Uninterruptible, "mmu_interval_read_begin", mm.id);
   }
+  k.m.sink?.emit(Event.IntervalReadBegin, notifier.id, seq, 0, 0);
+  return seq;
+}
+
+/**
+ * The same for who holds what an invalidation may wait for (UFFDIO_MOVE waits for folio locks inside its own): null where
+ * the range is being invalidated.
+ */
+export function* intervalTryReadBegin(k: Kernel, notifier: IntervalNotifier): Atomic<number | null> {
+  const { mm } = notifier;
+  if (k.m.point(Op.NotifierSeqRead, notifier.id)) yield SWITCH;
+  k.m.touches(Op.NotifierActive, mm.id);
+  const seq = notifier.invalidateSeq;
+  if ((mm.invalidateSeq & 1) !== 0 && seq === mm.invalidateSeq) return null;
   k.m.sink?.emit(Event.IntervalReadBegin, notifier.id, seq, 0, 0);
   return seq;
 }

@@ -26,13 +26,14 @@ function undoSinglePage(_base: KernelModules): Overlay {
   return {
     testHmm: {
       *dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: number, endVpn: number): MaySleep<number> {
-        for (let vpn = startVpn; vpn < endVpn; vpn += RANGE_BATCH) {
+        for (let vpn = startVpn; vpn < endVpn; ) {
           const end = Math.min(endVpn, vpn + RANGE_BATCH);
           const pages = yield* makeRangeExclusive(k, dmirror.mm, vpn, end, dmirror.device);
           // The device maps the batch only if it got all of it.
-          let whole = pages.length === end - vpn && pages.every((page) => page >= 0);
-          for (let i = 0; whole && i < pages.length; i++) {
-            whole = yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn + i, pages[i]!);
+          const whole = pages.length === end - vpn && pages.every((page) => page >= 0);
+          let mapped = whole;
+          for (let i = 0; mapped && i < pages.length; i++) {
+            mapped = yield* k.testHmm.dmirrorAtomicMap(k, dmirror, vpn + i, pages[i]!);
           }
           for (const page of pages) {
             if (page < 0) continue;
@@ -41,6 +42,11 @@ function undoSinglePage(_base: KernelModules): Overlay {
             yield* k.swap.folioPut(k, folio, "exclusive");
           }
           if (!whole) return -Errno.EBUSY;
+          if (mapped) vpn = end;
+          else {
+            yield* k.mmuNotifier.intervalReadBegin(k, dmirror.notifier);
+            if (k.m.retries.again("dmirror_exclusive")) yield SWITCH;
+          }
         }
         return 0;
       },
