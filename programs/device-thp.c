@@ -167,6 +167,25 @@ static void failures(void)
 	show("FLAGS of nothing", HMM_DMIRROR_FLAGS, p, 0);
 }
 
+/* What else finds 2 MiB that a device has as one. */
+static void others(void)
+{
+	char *p = huge(1);
+	int refs;
+
+	show("to the device", HMM_DMIRROR_MIGRATE_TO_DEV, p, PAGES);
+	print("MADV_COLLAPSE: %d", syscall3(__NR_madvise, p, PAGES * PAGE_SIZE, MADV_COLLAPSE));
+	dmirror_snapshot(fd, p, PAGES);
+	refs = sys_open("/proc/self/clear_refs", O_RDWR);
+	print("clear_refs: %d\n", syscall3(__NR_write, refs, "4", 1));
+	syscall1(__NR_close, refs);
+	show_pages("  pagemap", p, PAGES);
+	show("two pages exclusive", HMM_DMIRROR_EXCLUSIVE, p + 3 * PAGE_SIZE, 2);
+	dmirror_snapshot(fd, p, PAGES);
+	check(p, 0, PAGES);
+	syscall2(__NR_munmap, p, PAGES * PAGE_SIZE);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc;
@@ -180,6 +199,7 @@ int main(int argc, char **argv, char **envp)
 	empty();
 	parts();
 	failures();
+	others();
 	print("close: %d\n", syscall1(__NR_close, fd));
 	return 0;
 }

@@ -42,7 +42,7 @@ test("who migrates need not ask the notifier's sequence while nothing is invalid
 });
 
 test("and where something is, MADV_DONTNEED leaves the device with a page that is gone", () => {
-  const { violation } = explore(vsDontneed as Scenario, { overlays: [unasked] });
+  const { violation } = explore(vsDontneed, { overlays: [unasked] });
   expect(violation).toMatchObject({ kind: "freed-while-mapped", message: expect.stringMatching(/is freed while hmm_dmirror0 maps it/) as string });
 });
 

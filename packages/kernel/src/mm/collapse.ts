@@ -44,7 +44,9 @@ function* findPteTable(k: Kernel, mm: Mm, start: number): Atomic<number | { read
   if (m.point(Op.TableRead, tableObject(mm.id, start))) yield SWITCH;
   const pmd = m.pt.pmd(mm.pgd, start);
   if (pmd < 0 || m.pt.isNone(pmd)) return { no: Scan.NoPteTable };
-  return m.pt.isLeaf(pmd) ? { no: Scan.PmdMapped } : pmd;
+  if (!m.pt.isLeaf(pmd)) return pmd;
+  // 2 MiB in a device's memory are mapped as one, and by nothing that is present.
+  return { no: k.swapops.isDevicePrivate(k, m.pt.flags(pmd)) ? Scan.NoPteTable : Scan.PmdMapped };
 }
 
 /** Looks whether 2 MiB of anonymous memory, or parts of it, can be collapsed, and does it: mmap_lock is dropped then. */

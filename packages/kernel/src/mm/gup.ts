@@ -165,13 +165,13 @@ function needsDirtyTracking(vma: Vma): boolean {
 
 /**
  * The page that is mapped with the permission wanted, referenced; NO_PAGE or MUST_UNSHARE to fault it in; a negated errno.
- * With SPLIT_PMD, 2 MiB that are mapped as one are mapped page by page first.
+ * With SPLIT_PMD, 2 MiB that are mapped as one are mapped page by page first; where a device has them they come back as one before.
  */
 export function* followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): MaySleep<number> {
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let entry = m.pt.find(vma.mm.pgd, vpn);
-  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry)) {
+  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry) && ptePresent(m.pt.flags(entry))) {
     yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
     if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
     entry = m.pt.find(vma.mm.pgd, vpn);

@@ -59,11 +59,12 @@ export function* clearSoftDirty(k: Kernel, mm: Mm): MaySleep<void> {
 
 /**
  * A page that is pinned for DMA stays writable, and soft-dirty: to write-protect it would lead to a copy that the
- * device does not see (since 5.11). Not so where 2 MiB are mapped as one.
+ * device does not see (since 5.11). Not so where 2 MiB are mapped as one; and 2 MiB that a device has as one stay soft-dirty.
  */
 export function* clearSoftDirtyPte(k: Kernel, vma: Vma, vpn: number, ptep: number): Atomic<void> {
   const { m } = k;
   const flags = m.pt.flags(ptep);
+  if (m.pt.isHuge(ptep) && k.swapops.isDevicePrivate(k, flags)) return;
   const cow = (vma.flags & (VM.SHARED | VM.MAYWRITE)) === VM.MAYWRITE;
   if (vma.mm.hasPinned && cow && ptePresent(flags) && (flags & (PTE.W | PTE.SPECIAL)) === PTE.W && !m.pt.isHuge(ptep)) {
     const folio = m.memmap.folioOf(m.memmap.pfnToPage(m.pt.pfn(ptep)));
