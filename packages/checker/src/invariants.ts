@@ -50,6 +50,8 @@ export class Invariants implements EventSink {
   private readonly referenced: Int32Array;
   /** How many entries map a folio as a whole. */
   private readonly mappedWhole = new Map<number, number>();
+  /** An address space that has been found to map a large folio. */
+  private readonly owners = new Map<number, number>();
   private readonly swapEntries: Uint8Array;
   /** What each cgroup should have charged, by its id. */
   private readonly chargedPages: number[] = [];
@@ -314,6 +316,7 @@ export class Invariants implements EventSink {
     const { m } = this.k;
     this.mapped.fill(0);
     if (this.mappedWhole.size > 0) this.mappedWhole.clear();
+    if (this.owners.size > 0) this.owners.clear();
     this.referenced.fill(0);
     this.swapEntries.fill(0);
     for (const mm of m.mms) this.tableBooks(mm);
@@ -423,7 +426,10 @@ export class Invariants implements EventSink {
         if (page === NO_PAGE) return this.fail("mapcount", `the entry at page ${hex(vpn)} is for pfn ${hex(pfn)}, where there is no memory`);
         // References and mappings of a folio are its first page's.
         this.referenced[m.memmap.folioOf(page)]!++;
-        if (!exclusive || exclusiveMaps) this.mapped[page]!++;
+        if (!exclusive || exclusiveMaps) {
+          this.mapped[page]!++;
+          this.ownedBy(mm, m.memmap.folioOf(page));
+        }
         const missed = missedByRmap(this.k, mm, vpn, page);
         if (missed !== null) this.fail("rmap", `no reverse walk from ${this.frame(page)} comes to its mapping at page ${hex(vpn)}: ${missed}`);
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;
@@ -458,6 +464,7 @@ export class Invariants implements EventSink {
       }
       this.referenced[folio]!++;
       this.mappedWhole.set(folio, (this.mappedWhole.get(folio) ?? 0) + 1);
+      this.ownedBy(mm, folio);
       if (m.memmap.isFile(folio)) file += PTRS;
       else anon += PTRS;
     };
@@ -471,6 +478,17 @@ export class Invariants implements EventSink {
     this.compare("rss", `RssAnon of mm ${mm.id}`, mm.rss[RssKind.anon]!, anon, "entries");
     this.compare("rss", `RssFile of mm ${mm.id}`, mm.rss[RssKind.file]! + mm.rss[RssKind.shmem]!, file, "entries");
     this.compare("rss", `VmSwap of mm ${mm.id}`, mm.rss[RssKind.swap]!, swap, "entries");
+  }
+
+  /** What is known with a large folio of who maps it must allow for an entry of `mm`. */
+  private ownedBy(mm: Mm, folio: number): void {
+    const { memmap } = this.k.m;
+    if (!memmap.isLarge(folio)) return;
+    const other = this.owners.get(folio) ?? mm.id;
+    if (other !== mm.id && !memmap.owners.maybeShared(folio)) {
+      this.fail("mapcount", `${this.frame(folio)} says that one address space has all its mappings, and mm ${other} and mm ${mm.id} have some`, { page: folio });
+    }
+    this.owners.set(folio, mm.id);
   }
 
   /** An entry of a mapping of huge pages; what it stands for, in 4 KiB pages. */

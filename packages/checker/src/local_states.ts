@@ -645,7 +645,10 @@ export class LocalStates implements Seen, SharedStateListener {
         return;
       case Space.MapCount:
         this.see(memmap.mapcount[object]!);
-        if (memmap.order[object] !== 0) for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.mapcount[object + i]!);
+        if (memmap.order[object] !== 0) {
+          for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.mapcount[object + i]!);
+          for (const value of memmap.owners.valuesOf(object)) this.see(value);
+        }
         return;
       case Space.FolioFlags:
         this.see(memmap.flags[object]!);

@@ -1,9 +1,10 @@
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE } from "../arch/pgtable.js";
+import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import type { Memcg } from "./memcontrol.js";
 import type { AllocNodes } from "./mempolicy.js";
 import { VM, type Vma } from "./mm_types.js";
-import { NO_PAGE, PG } from "./page.js";
+import { PG } from "./page.js";
 import type { MthpStat } from "./thp.js";
 
 /** What came of looking at 2 MiB, or of making them one folio; by the names that tracepoints have for it. */
@@ -91,8 +92,6 @@ export class Census {
   readonly occupied = new Uint8Array(HPAGE_PMD_NR);
   private readonly swapMax: number;
   private readonly sharedMax: number;
-  private lastFolio = NO_PAGE;
-  private lastShared = false;
 
   constructor(
     private readonly k: Kernel,
@@ -118,11 +117,8 @@ export class Census {
   }
 
   countShared(folio: number): Scan | null {
-    if (folio !== this.lastFolio) {
-      this.lastFolio = folio;
-      this.lastShared = mappedShared(this.k, folio);
-    }
-    if (!this.lastShared || ++this.shared <= this.sharedMax) return null;
+    this.k.m.touches(Op.MapCount, folio);
+    if (!this.k.rmap.maybeMappedShared(this.k, folio) || ++this.shared <= this.sharedMax) return null;
     return this.exceeds(Scan.ExceedSharedPte, "thp_scan_exceed_share_pte", "collapse_exceed_shared_pte");
   }
 
@@ -143,11 +139,4 @@ export class Census {
     thp.stats(this.order)[stat]++;
     return result;
   }
-}
-
-/** Whether several address spaces map pages of a folio. */
-function mappedShared(k: Kernel, folio: number): boolean {
-  const { memmap } = k.m;
-  for (let page = folio; page < folio + memmap.folioPages(folio); page++) if (memmap.pageMapcount(page) > 1) return true;
-  return false;
 }

@@ -182,8 +182,8 @@ export function* copyPresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, to: 
     const page = memmap.pfnToPage(pfn);
     const folio = memmap.folioOf(page);
     yield* k.swap.folioGetUnowned(k, folio);
-    if (memmap.isAnon(folio)) yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
-    else yield* k.rmap.folioAddFileRmapPte(k, folio, page);
+    if (memmap.isAnon(folio)) yield* k.rmap.folioDupAnonRmapPte(k, folio, page, dst);
+    else yield* k.rmap.folioAddFileRmapPte(k, folio, page, dst);
     dst.mm.addRss(k.rmap.rssKind(k, folio), 1);
   }
   // Dirty, too, if the hardware has marked it so until then.
@@ -210,7 +210,7 @@ export function* copyNonpresentPte(k: Kernel, dst: Vma, src: Vma, vpn: number, t
     const folio = m.memmap.folioOf(page);
     // A page of the device that both have from now on, until one of them writes it, or wants it back.
     yield* k.swap.folioGetUnowned(k, folio);
-    yield* k.rmap.folioDupAnonRmapPte(k, folio, page);
+    yield* k.rmap.folioDupAnonRmapPte(k, folio, page, dst);
     dst.mm.addRss(RssKind.anon, 1);
     if (src.isCow) copy = swapops.makeReadableDevicePrivate(k, flags);
   } else if (swapops.isMigration(k, flags)) {

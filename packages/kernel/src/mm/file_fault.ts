@@ -168,7 +168,7 @@ export function* mapFilePage(k: Kernel, vma: Vma, vpn: number, ptep: number, pag
   const { m } = k;
   const folio = m.memmap.folioOf(page);
   yield* k.swap.folioGetUnowned(k, folio);
-  yield* k.rmap.folioAddFileRmapPte(k, folio, page);
+  yield* k.rmap.folioAddFileRmapPte(k, folio, page, vma);
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockVmaFolio(k, folio, vma);
   vma.mm.addRss(k.rmap.rssKind(k, folio), 1);
   let flags = vmPageProt(vma.flags);

@@ -53,7 +53,7 @@ export function* setFilePmd(k: Kernel, vma: Vma, vpn: number, pmd: number, folio
   const empty = m.pt.isNone(pmd);
   if (empty) {
     yield* k.swap.folioGetUnowned(k, folio);
-    yield* k.rmap.folioAddFileRmapPmd(k, folio);
+    yield* k.rmap.folioAddFileRmapPmd(k, folio, vma);
     mm.addRss(k.rmap.rssKind(k, folio), HPAGE_PMD_NR);
     let flags = vmPageProt(vma.flags);
     if (write) flags = maybeMkwrite(flags, vma.flags) | PTE.D | PTE.SOFT_DIRTY;
@@ -80,7 +80,7 @@ export function* unmapFilePmd(k: Kernel, vma: Vma, folio: number, flags: number)
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   vma.mm.addRss(k.rmap.rssKind(k, folio), -HPAGE_PMD_NR);
   if ((flags & PTE.D) !== 0) m.memmap.set(folio, PG.dirty);
-  k.rmap.dropPmdMapping(k, folio);
+  k.rmap.dropPmdMapping(k, folio, vma);
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
 }
 

@@ -479,7 +479,7 @@ export function* splitHugePmdLocked(k: Kernel, vma: Vma, start: number, pmd: num
     m.touches(Op.RefGet, folio);
     memmap.refcount[folio]! += HPAGE_PMD_NR - 1;
     if ((flags & PTE.D) !== 0) memmap.set(folio, PG.dirty);
-    k.rmap.splitRmapPmd(k, folio);
+    k.rmap.splitRmapPmd(k, folio, vma);
   }
   // What makes an entry dirty marks it soft-dirty as well; the page of zeros loses the mark.
   const kept = zero ? flags & ~PTE.SOFT_DIRTY : (flags & PTE.D) !== 0 ? flags | PTE.SOFT_DIRTY : flags;
@@ -536,7 +536,7 @@ export function* copyHugePmd(k: Kernel, dst: Vma, src: Vma, vpn: number, from: n
     if ((m.pt.flags(from) & PTE.SPECIAL) === 0) {
       const folio = m.memmap.pfnToPage(pfn);
       yield* k.swap.folioGetUnowned(k, folio);
-      yield* k.rmap.folioDupAnonRmapPmd(k, folio);
+      yield* k.rmap.folioDupAnonRmapPmd(k, folio, dst);
       dst.mm.addRss(RssKind.anon, HPAGE_PMD_NR);
     }
     depositTable(dst.mm, table);
@@ -600,7 +600,7 @@ export function* zapHugePmd(k: Kernel, tlb: MmuGather, vma: Vma, start: number, 
     const folio = m.memmap.pfnToPage(pfn);
     if (m.point(Op.MapCount, folio)) yield SWITCH;
     vma.mm.addRss(RssKind.anon, -HPAGE_PMD_NR);
-    k.rmap.dropPmdMapping(k, folio);
+    k.rmap.dropPmdMapping(k, folio, vma);
     yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
     full = k.mmGather.tlbRemovePage(k, tlb, folio);
   }

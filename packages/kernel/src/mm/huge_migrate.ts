@@ -36,7 +36,7 @@ export function* setMigrationPmd(k: Kernel, vma: Vma, start: number, folio: numb
   }
   yield* k.memory.setPteAt(k, vma.mm, start, pmd, entry, memmap.pageToPfn(folio));
   if (m.point(Op.MapCount, folio)) yield SWITCH;
-  k.rmap.dropPmdMapping(k, folio);
+  k.rmap.dropPmdMapping(k, folio, vma);
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
   yield* k.swap.folioPutUnowned(k, folio);
   return true;
@@ -50,7 +50,7 @@ export function* removeMigrationPmd(k: Kernel, vma: Vma, start: number, dst: num
   const flags = k.rmap.migratedPte(k, vma, dst, old);
   yield* k.swap.folioGetUnowned(k, dst);
   if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPmd(k, dst, vma, start, !k.swapops.isReadableMigration(k, old));
-  else yield* k.rmap.folioAddFileRmapPmd(k, dst);
+  else yield* k.rmap.folioAddFileRmapPmd(k, dst, vma);
   yield* k.memory.setPteAt(k, vma.mm, start, pmd, trapped(vma, flags), memmap.pageToPfn(dst));
 }
 

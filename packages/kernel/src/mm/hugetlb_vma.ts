@@ -327,8 +327,9 @@ export function* copyHugetlbEntry(k: Kernel, dst: Vma, src: Vma, vpn: number, to
   } else {
     const folio = m.memmap.pfnToPage(pfn);
     yield* k.swap.folioGetUnowned(k, folio);
-    if (m.memmap.isAnon(folio)) yield* k.rmap.folioDupAnonRmapPmd(k, folio);
-    else yield* k.hugetlb.addRmap(k, folio);
+    yield* k.hugetlb.addRmap(k, folio);
+    m.touches(Op.PageFlags, folio);
+    if (m.memmap.isAnon(folio)) m.memmap.clear(folio, PG.anonExclusive);
     if (cow) copy = (yield* k.memory.ptepModify(k, src.mm, vpn, from, (now) => now & ~PTE.W)) & ~PTE.W;
   }
   yield* k.memory.setPteAt(k, dst.mm, vpn, to, k.copyRange.childPte(k, dst, src, copy, pfn), pfn);

@@ -296,7 +296,7 @@ function* splitPartial(k: Kernel, vma: Vma, start: number, end: number): MaySlee
     const page = yield* getMappedPage(k, vma, vpn);
     if (page === NO_PAGE) continue;
     const folio = memmap.folioOf(page);
-    if (!(yield* k.rmap.mappedByMmAlone(k, folio, vma.mm))) {
+    if (yield* k.rmap.folioMaybeMappedShared(k, folio)) {
       yield* k.swap.folioPut(k, folio, "madvise");
       continue;
     }
@@ -337,6 +337,13 @@ function covers(k: Kernel, page: number, vpn: number, start: number, end: number
   return first >= start && first + memmap.folioPages(folio) <= end;
 }
 
+/** Whether others may map a folio that an entry maps, or, where it maps single pages, any of its pages twice. */
+function mappedByOthers(k: Kernel, folio: number, entry: number): boolean {
+  const { memmap, pt } = k.m;
+  k.m.touches(Op.MapCount, folio);
+  return pt.isHuge(entry) ? k.rmap.maybeMappedShared(k, folio) : memmap.folioMapcount(folio) !== memmap.folioPages(folio);
+}
+
 /** MADV_COLD and MADV_PAGEOUT: present, unshared pages only; non-present entries are passed over. */
 export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, pageout: boolean): MaySleep<void> {
   const { m } = k;
@@ -354,7 +361,7 @@ export function* coldOrPageout(k: Kernel, vma: Vma, start: number, end: number, 
       if (memmap.isZoneDevice(page)) return true;
       const folio = memmap.folioOf(page);
       // Other mappings of it have a say, too.
-      if (memmap.folioMapcount(folio) !== (m.pt.isHuge(entry) ? 1 : memmap.folioPages(folio)) || !covers(k, page, at, start, end)) return true;
+      if (mappedByOthers(k, folio, entry) || !covers(k, page, at, start, end)) return true;
       // Reclaim does not ask for it (since 6.9).
       if (!pageout) {
         const old = yield* k.memory.ptepModify(k, vma.mm, at, entry, (now) => now & ~PTE.A);
@@ -408,8 +415,7 @@ export function* freeRange(k: Kernel, vma: Vma, start: number, end: number): May
     if (huge || memmap.has(folio, PG.swapcache) || memmap.has(folio, PG.dirty)) {
       if (!(yield* k.folioLock.folioTrylock(k, folio))) return true;
       // What others map is dirty for them as well. A copy that is being written, or that others need, says that the page cannot go yet.
-      const shared = memmap.folioMapcount(folio) !== (huge ? 1 : memmap.folioPages(folio));
-      const free = !shared && (!memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio)));
+      const free = !mappedByOthers(k, folio, ptep) && (!memmap.has(folio, PG.swapcache) || (yield* k.swapfile.folioFreeSwap(k, folio)));
       if (free) memmap.clear(folio, PG.dirty);
       yield* k.folioLock.folioUnlock(k, folio);
       if (!free) return true;

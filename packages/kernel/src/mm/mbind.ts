@@ -144,7 +144,7 @@ export function* queueVma(k: Kernel, vma: Vma, start: number, end: number, queue
     const { folio, entry } = found;
     const next = pt.isHuge(entry) ? (vpn | (HPAGE_PMD_NR - 1)) + 1 : vpn + 1;
     const wrong = !memmap.isZoneDevice(folio) && (queue.keep & (1 << nodes.of(folio))) === 0 && !queue.folios.includes(folio);
-    const shared = wrong && (yield* k.rmap.folioMaybeMappedShared(k, folio, vma.mm));
+    const shared = wrong && (yield* k.rmap.folioMaybeMappedShared(k, folio));
     const takes = wrong && moves && ((queue.flags & MpolMf.MOVE_ALL) !== 0 || !shared);
     if (takes) {
       if (yield* k.memoryHotplug.isolate(k, folio)) queue.folios.push(folio);
@@ -257,7 +257,7 @@ export function* addFolioForMigration(k: Kernel, mm: Mm, vpn: number, node: numb
       if (k.mbind.isZero(k, found.flags, folio)) result = -Errno.EFAULT;
       else if (m.memmap.isZoneDevice(folio)) result = -Errno.ENOENT;
       else if (m.nodes.of(folio) === node) result = 0;
-      else if ((flags & MpolMf.MOVE_ALL) === 0 && (yield* k.rmap.folioMaybeMappedShared(k, folio, mm))) result = -Errno.EACCES;
+      else if ((flags & MpolMf.MOVE_ALL) === 0 && (yield* k.rmap.folioMaybeMappedShared(k, folio))) result = -Errno.EACCES;
       else if (yield* k.memoryHotplug.isolate(k, folio)) {
         folios.push(folio);
         result = 1;

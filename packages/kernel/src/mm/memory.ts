@@ -182,7 +182,7 @@ export function* vmInsertPage(k: Kernel, vma: Vma, vpn: number, page: number): M
   if (free) {
     yield* k.swap.folioGetUnowned(k, page);
     vma.mm.addRss(k.rmap.rssKind(k, page), 1);
-    yield* k.rmap.folioAddFileRmapPte(k, page, page);
+    yield* k.rmap.folioAddFileRmapPte(k, page, page, vma);
     yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, vmPageProt(vma.flags), m.memmap.pageToPfn(page));
   }
   if (!ptl.tryUnlock()) yield* ptl.unlock();
@@ -512,7 +512,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
       return 0;
     }
     const exclusive = memmap.has(page, PG.anonExclusive);
-    if (exclusive || (memmap.isAnon(folio) && (yield* k.memory.wpCanReuseAnonFolio(k, folio, vmf.vma.mm)))) {
+    if (exclusive || (memmap.isAnon(folio) && (yield* k.memory.wpCanReuseAnonFolio(k, folio)))) {
       if (!exclusive) memmap.set(page, PG.anonExclusive);
       if ((vmf.flags & FaultFlag.UNSHARE) === 0) {
         const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
@@ -538,11 +538,11 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
 }
 
 /** Whether nobody but this mapping refers to the folio, so that it need not be copied. */
-export function* wpCanReuseAnonFolio(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
+export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
-  if (memmap.isLarge(folio)) return yield* k.memory.wpCanReuseLargeFolio(k, folio, mm);
+  if (memmap.isLarge(folio)) return yield* k.memory.wpCanReuseLargeFolio(k, folio);
   // A reference for the swap cache, one for a batch that has not been drained: worth a closer look.
   if (memmap.refcount[folio]! > 3) return false;
   if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);
@@ -556,10 +556,12 @@ export function* wpCanReuseAnonFolio(k: Kernel, folio: number, mm: Mm): Atomic<b
 }
 
 /** The same for a large folio (since 6.15): not while it is in the swap cache, or anybody holds it besides this address space. */
-export function* wpCanReuseLargeFolio(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
-  const { memmap } = k.m;
+export function* wpCanReuseLargeFolio(k: Kernel, folio: number): Atomic<boolean> {
+  const { m } = k;
+  const { memmap } = m;
+  if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (memmap.has(folio, PG.swapcache) || memmap.refcount[folio] !== memmap.folioMapcount(folio)) return false;
-  return yield* k.rmap.mappedByMmAlone(k, folio, mm);
+  return !memmap.owners.maybeShared(folio);
 }
 
 /** Copies the page (or maps a zeroed one in place of the zero page) and maps the copy. A driver's page has no folio to let go. */

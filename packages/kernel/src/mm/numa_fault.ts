@@ -113,7 +113,7 @@ export function* migrateMisplacedFolioPrepare(k: Kernel, folio: number, vma: Vma
   const { memmap } = m;
   if (memmap.isFile(folio) && !memmap.has(folio, PG.swapbacked)) {
     // Most likely a shared library, of which each node may have a use.
-    if ((vma.flags & VM.EXEC) !== 0 && (yield* k.rmap.folioMaybeMappedShared(k, folio, vma.mm))) return -Errno.EACCES;
+    if ((vma.flags & VM.EXEC) !== 0 && (yield* k.rmap.folioMaybeMappedShared(k, folio))) return -Errno.EACCES;
     if (m.point(Op.PageFlags, folio)) yield SWITCH;
     if (memmap.has(folio, PG.dirty)) return -Errno.EAGAIN;
   }

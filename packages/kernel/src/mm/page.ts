@@ -4,6 +4,7 @@
  * devices hold pfns; `pageToPfn` and `pfnToPage` convert, section by section, so that RAM and the
  * memory of several devices can lie far apart in the physical address space.
  */
+import { FolioOwners } from "./folio_owners.js";
 
 /** Page flags, per page or on a folio's first page as in Linux. */
 export enum PG {
@@ -86,6 +87,8 @@ export class Memmap {
   readonly head: Int32Array;
   /** While a folio is on the unevictable list: by how many locked VMAs it is known to be mapped. */
   readonly mlockCount: Int32Array;
+  /** Whose the mappings of large folios are, but for hugetlb's. */
+  readonly owners: FolioOwners;
   /** Who was the last to meet a hinting fault on a folio (`mm/numa_fault`); null on machines of one node. */
   lastCpuPid: Int32Array | null = null;
   /** All pages: of RAM, then device-coherent ones, then device-private ones. */
@@ -120,6 +123,7 @@ export class Memmap {
     this.order = new Uint8Array(frames);
     this.head = new Int32Array(frames);
     this.mlockCount = new Int32Array(frames);
+    this.owners = new FolioOwners(frames);
   }
 
   /** The page of a pfn, or NO_PAGE where there is no memory. */
@@ -180,6 +184,7 @@ export class Memmap {
     }
     this.private[folio + 1] = 0;
     this.index[folio + 1] = 0;
+    this.owners.reset(folio);
   }
 
   /** Makes every page of a folio one of its own. */
@@ -209,10 +214,24 @@ export class Memmap {
     this.index[folio + 1]! += n;
   }
 
-  /** Adds to the mappings of one page by a last-level entry. */
-  addMapcount(folio: number, page: number, n: number): void {
+  /** The address space with the id `mm` maps a large folio as a whole, once more or (n = -1) less. */
+  addPmdMapping(folio: number, mm: number, n: 1 | -1): void {
+    this.addEntireMapcount(folio, n);
+    this.owned(folio, mm, n);
+  }
+
+  /** It maps one page by a last-level entry, once more or less. */
+  addPteMapping(folio: number, page: number, mm: number, n: 1 | -1): void {
     this.mapcount[page]! += n;
-    if (this.order[folio] !== 0) this.index[folio + 1]! += n;
+    if (this.order[folio] === 0) return;
+    this.index[folio + 1]! += n;
+    this.owned(folio, mm, n);
+  }
+
+  private owned(folio: number, mm: number, n: 1 | -1): void {
+    const total = this.index[folio + 1]!;
+    if (n > 0) this.owners.add(folio, mm, 1, total);
+    else this.owners.remove(folio, mm, 1, total);
   }
 
   /** Mappings of one page: by its own entries, and by those of the whole folio. */

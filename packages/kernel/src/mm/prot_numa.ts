@@ -107,7 +107,7 @@ export function* mayHint(k: Kernel, vma: Vma, flags: number, pfn: number, here: 
   const folio = memmap.folioOf(memmap.pfnToPage(pfn));
   if (memmap.isZoneDevice(folio)) return false;
   // Pages that are shared until somebody writes stay where they are, and so do pinned ones.
-  if (vma.isCow && (memmap.isPinned(folio) || (yield* k.rmap.folioMaybeMappedShared(k, folio, vma.mm)))) return false;
+  if (vma.isCow && (memmap.isPinned(folio) || (yield* k.rmap.folioMaybeMappedShared(k, folio)))) return false;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
   // Not all that is dirty can be moved without waiting.
   if (memmap.isFile(folio) && !memmap.has(folio, PG.swapbacked) && memmap.has(folio, PG.dirty)) return false;

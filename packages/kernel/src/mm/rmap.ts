@@ -11,7 +11,7 @@
  * @omits Entries above PMDs (`folio_add_file_rmap_pud()`).
  * @own dropMapping, dropPmdMapping, exclusiveMissed, exclusiveReplacePte, exclusiveSupported, expectedRefs,
  *   folioAddNewAnonRmapPmd, folioDupAnonRmapPmd, folioDupAnonRmapPte, folioNotifierRange, lockMissed,
- *   mappedByMmAlone, migratedPte, rssKind, setExclusivePte, setMigrationPte, splitMigrationPmd, splitRmapPmd,
+ *   maybeMappedShared, migratedPte, rssKind, setExclusivePte, setMigrationPte, splitMigrationPmd, splitRmapPmd,
  *   tryShareAnonRmap, unmapOneOfFile, unmapOneToSwap
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
@@ -61,10 +61,10 @@ export function folioAddNewAnonRmap(k: Kernel, folio: number, vma: Vma, vpn: num
   k.m.touches(Op.MapCount, folio);
   const pages = memmap.folioPages(folio);
   memmap.flags[folio]! |= newAnonFlags(vma);
-  memmap.addMapcount(folio, folio, 1);
+  memmap.addPteMapping(folio, folio, vma.mm.id, 1);
   for (let page = folio + 1; page < folio + pages; page++) {
     memmap.flags[page]! |= PG.anonExclusive;
-    memmap.addMapcount(folio, page, 1);
+    memmap.addPteMapping(folio, page, vma.mm.id, 1);
   }
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
@@ -82,7 +82,7 @@ function newAnonFlags(vma: Vma): number {
 export function folioAddNewAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: number): void {
   const { memmap } = k.m;
   memmap.flags[folio]! |= newAnonFlags(vma);
-  memmap.addEntireMapcount(folio, 1);
+  memmap.addPmdMapping(folio, vma.mm.id, 1);
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
   k.m.thp.stats(HPAGE_PMD_ORDER).nr_anon++;
@@ -113,12 +113,12 @@ export function rssKind(k: Kernel, folio: number): RssKind {
 }
 
 /** Another mapping of a page of a file. */
-export function* folioAddFileRmapPte(k: Kernel, folio: number, page: number): Atomic<void> {
+export function* folioAddFileRmapPte(k: Kernel, folio: number, page: number, vma: Vma): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (memmap.pageMapcount(page) === 0) accountMapped(k, folio, 1);
-  memmap.addMapcount(folio, page, 1);
+  memmap.addPteMapping(folio, page, vma.mm.id, 1);
 }
 
 /** How many pages of a folio no last-level entry maps. */
@@ -139,7 +139,7 @@ export function* folioAddAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: nu
     accountPmdMapped(k, folio, memmap.folioPages(folio));
     accountMapped(k, folio, withoutEntries(k, folio));
   }
-  memmap.addEntireMapcount(folio, 1);
+  memmap.addPmdMapping(folio, vma.mm.id, 1);
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn);
   if (exclusive) memmap.set(folio, PG.anonExclusive);
@@ -147,14 +147,14 @@ export function* folioAddAnonRmapPmd(k: Kernel, folio: number, vma: Vma, vpn: nu
 }
 
 /** Another mapping of a folio of a file as a whole. */
-export function* folioAddFileRmapPmd(k: Kernel, folio: number): Atomic<void> {
+export function* folioAddFileRmapPmd(k: Kernel, folio: number, vma: Vma): Atomic<void> {
   const { m } = k;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (m.memmap.entireMapcount(folio) === 0) {
     accountPmdMapped(k, folio, m.memmap.folioPages(folio));
     accountMapped(k, folio, withoutEntries(k, folio));
   }
-  m.memmap.addEntireMapcount(folio, 1);
+  m.memmap.addPmdMapping(folio, vma.mm.id, 1);
 }
 
 /** Pages that are mapped by PMD entries. */
@@ -182,42 +182,42 @@ export function* folioAddAnonRmapPte(
   const { memmap } = m;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (memmap.pageMapcount(page) === 0) accountAnonMapped(k, folio, 1);
-  memmap.addMapcount(folio, page, 1);
+  memmap.addPteMapping(folio, page, vma.mm.id, 1);
   memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
   memmap.index[folio] = vma.linearIndex(vpn) - (page - folio);
   if (exclusive) memmap.set(page, PG.anonExclusive);
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockVmaFolio(k, folio, vma);
 }
 
-/** A child maps an anonymous page, too, under the parent's page-table lock: neither of them has it alone. */
-export function* folioDupAnonRmapPte(k: Kernel, folio: number, page: number): Atomic<void> {
+/** A child, whose VMA is `dst`, maps an anonymous page, too, under the parent's page-table lock: neither of them has it alone. */
+export function* folioDupAnonRmapPte(k: Kernel, folio: number, page: number, dst: Vma): Atomic<void> {
   const { m } = k;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   m.touches(Op.PageFlags, folio);
-  m.memmap.addMapcount(folio, page, 1);
+  m.memmap.addPteMapping(folio, page, dst.mm.id, 1);
   m.memmap.clear(page, PG.anonExclusive);
 }
 
 /** The same for a folio that a PMD entry maps as a whole. */
-export function* folioDupAnonRmapPmd(k: Kernel, folio: number): Atomic<void> {
+export function* folioDupAnonRmapPmd(k: Kernel, folio: number, dst: Vma): Atomic<void> {
   const { m } = k;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   m.touches(Op.PageFlags, folio);
-  m.memmap.addEntireMapcount(folio, 1);
+  m.memmap.addPmdMapping(folio, dst.mm.id, 1);
   m.memmap.clear(folio, PG.anonExclusive);
 }
 
 /** A mapping is gone. The reference that it had is still there. */
 export function* folioRemoveRmapPte(k: Kernel, folio: number, page: number, vma: Vma): Atomic<void> {
   if (k.m.point(Op.MapCount, folio)) yield SWITCH;
-  k.rmap.dropMapping(k, folio, page);
+  k.rmap.dropMapping(k, folio, page, vma);
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.munlockVmaFolio(k, folio, vma);
 }
 
 /** The step of `folioRemoveRmapPte` itself, for callers that have passed its point. */
-export function dropMapping(k: Kernel, folio: number, page: number): void {
+export function dropMapping(k: Kernel, folio: number, page: number, vma: Vma): void {
   const { memmap } = k.m;
-  memmap.addMapcount(folio, page, -1);
+  memmap.addPteMapping(folio, page, vma.mm.id, -1);
   if (memmap.pageMapcount(page) !== 0) return;
   accountMapped(k, folio, -1);
   // One in the swap cache is on its way out as a whole.
@@ -225,10 +225,10 @@ export function dropMapping(k: Kernel, folio: number, page: number): void {
 }
 
 /** A mapping of the whole folio by a PMD entry is gone; the caller has announced it. */
-export function dropPmdMapping(k: Kernel, folio: number): void {
+export function dropPmdMapping(k: Kernel, folio: number, vma: Vma): void {
   const { memmap } = k.m;
   const pages = memmap.folioPages(folio);
-  memmap.addEntireMapcount(folio, -1);
+  memmap.addPmdMapping(folio, vma.mm.id, -1);
   if (memmap.entireMapcount(folio) > 0) return;
   accountPmdMapped(k, folio, -pages);
   const unmapped = withoutEntries(k, folio);
@@ -237,15 +237,15 @@ export function dropPmdMapping(k: Kernel, folio: number): void {
 }
 
 /** One mapping of the whole folio becomes one of each page; the caller has announced it. */
-export function splitRmapPmd(k: Kernel, folio: number): void {
+export function splitRmapPmd(k: Kernel, folio: number, vma: Vma): void {
   const { memmap } = k.m;
   const pages = memmap.folioPages(folio);
   const exclusive = memmap.has(folio, PG.anonExclusive);
   for (let page = folio; page < folio + pages; page++) {
-    memmap.addMapcount(folio, page, 1);
+    memmap.addPteMapping(folio, page, vma.mm.id, 1);
     if (exclusive) memmap.set(page, PG.anonExclusive);
   }
-  memmap.addEntireMapcount(folio, -1);
+  memmap.addPmdMapping(folio, vma.mm.id, -1);
   if (memmap.entireMapcount(folio) === 0) accountAnonThp(k, folio, -pages);
 }
 
@@ -287,48 +287,19 @@ export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<
 }
 
 /**
- * Whether one address space has all mappings of a folio, whichever VMAs they are in (what folio_maybe_mapped_shared()
- * says no to). Linux keeps it with the folio; here the entries are counted, in one step.
- * @omits That Linux keeps two address spaces with a large folio: one that a third has mapped page by page counts as shared
- * when only the third is left (MADV_FREE of a part then leaves it whole).
+ * Whether others than one of the address spaces that map a folio may map it, too: a small one that is mapped more than once, a
+ * large one as it is known of its owners.
  */
-export function* mappedByMmAlone(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
-  const { m } = k;
-  const { memmap } = m;
-  if (m.point(Op.MapCount, folio)) yield SWITCH;
-  m.touches(Op.VmaFind, mm.id);
-  const id = memmap.mapping[folio]! >> 1;
-  const anon = memmap.isAnon(folio);
-  let mapped = 0;
-  for (const vma of mm.vmas) if ((anon ? vma.anonVma : vma.mapping)?.id === id) mapped += mappingsIn(k, folio, vma);
-  return mapped === memmap.folioMapcount(folio);
+export function* folioMaybeMappedShared(k: Kernel, folio: number): Atomic<boolean> {
+  if (k.m.point(Op.MapCount, folio)) yield SWITCH;
+  return k.rmap.maybeMappedShared(k, folio);
 }
 
-/** Whether others than one of those who map a folio may map it, too: a small one more than once, a large one by other address spaces. */
-export function* folioMaybeMappedShared(k: Kernel, folio: number, mm: Mm): Atomic<boolean> {
-  const { m } = k;
-  if (m.memmap.isLarge(folio)) return !(yield* k.rmap.mappedByMmAlone(k, folio, mm));
-  if (m.point(Op.MapCount, folio)) yield SWITCH;
-  return m.memmap.mapcount[folio]! > 1;
-}
-
-/** Entries by which a VMA maps a folio: one where it is mapped as a whole. */
-function mappingsIn(k: Kernel, folio: number, vma: Vma): number {
-  const { m } = k;
-  const { memmap, pt } = m;
-  const first = vma.startVpn + (memmap.index[folio]! - vma.pgoff);
-  const end = Math.min(first + memmap.folioPages(folio), vma.endVpn);
-  let mapped = 0;
-  for (let vpn = Math.max(first, vma.startVpn); vpn < end; vpn++) {
-    m.touches(Op.TableRead, tableObject(vma.mm.id, vpn));
-    const entry = pt.find(vma.mm.pgd, vpn);
-    if (entry < 0) continue;
-    m.touches(Op.PteRead, entry);
-    if (!ptePresent(pt.flags(entry)) || pt.pfnFor(entry, vpn) !== memmap.pageToPfn(folio + (vpn - first))) continue;
-    mapped++;
-    if (pt.isHuge(entry)) break;
-  }
-  return mapped;
+/** The step of `folioMaybeMappedShared` itself. */
+export function maybeMappedShared(k: Kernel, folio: number): boolean {
+  const { memmap } = k.m;
+  if (memmap.folioMapcount(folio) <= 1) return false;
+  return !memmap.isLarge(folio) || memmap.has(folio, PG.hugetlb) || memmap.owners.maybeShared(folio);
 }
 
 /* Reclaim asks who used a folio, and takes it out of the page tables. */
@@ -583,7 +554,7 @@ export function* removeMigrationPte(
     memmap.refcount[dst]!++;
     if (memmap.isAnon(dst)) yield* k.rmap.folioAddAnonRmapPte(k, dst, page, vma, walk.vpn, !k.swapops.isReadableMigration(k, old));
     else {
-      yield* k.rmap.folioAddFileRmapPte(k, dst, page);
+      yield* k.rmap.folioAddFileRmapPte(k, dst, page, vma);
       yield* k.mlockFolio.mlockVmaFolio(k, dst, vma);
     }
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, trapped(vma, flags), memmap.pageToPfn(page));

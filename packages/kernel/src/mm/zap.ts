@@ -184,7 +184,7 @@ export function zapPresentPte(
   const folio = memmap.folioOf(page);
   vma.mm.addRss(k.rmap.rssKind(k, folio), -1);
   if ((flags & PTE.D) !== 0 && !memmap.isAnon(folio)) memmap.set(folio, PG.dirty);
-  k.rmap.dropMapping(k, folio, page);
+  k.rmap.dropMapping(k, folio, page, vma);
   return k.mmGather.tlbRemovePage(k, tlb, page);
 }
 

@@ -6,6 +6,7 @@ import { DEVICE_PRIVATE_THP_2025 } from "./device_private_thp_2025.js";
 import { KHUGEPAGED_LAZYFREE_2026, KHUGEPAGED_MTHP_2026, KHUGEPAGED_PMD_NONE_2025 } from "./khugepaged_2026.js";
 import { HMM_DMA_MAP_2025 } from "./hmm_dma_map_2025.js";
 import { HMM_FAULT_UNLOCKED_2026 } from "./hmm_fault_unlocked_2026.js";
+import { LARGE_FOLIO_OWNERS_2025 } from "./large_folio_owners_2025.js";
 import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import { GUP_FLAGS_2023 } from "./gup_flags_2023.js";
@@ -30,6 +31,7 @@ export const PATCHES: readonly Patch[] = [
   HMM_DMA_MAP_2025,
   DEVICE_PRIVATE_TRYLOCK_2025,
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
+  LARGE_FOLIO_OWNERS_2025,
   RISCV_SECONDARY_TLBS_2025,
   SPLIT_ZEROPAGE_2024,
   PAGEMAP_EXCLUSIVE_2024,
@@ -58,7 +60,7 @@ const SINCE_2026: readonly Patch[] = [
   KHUGEPAGED_PMD_NONE_2025,
   DEVICE_PRIVATE_THP_2025,
 ];
-const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, RISCV_SECONDARY_TLBS_2025];
+const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, LARGE_FOLIO_OWNERS_2025, RISCV_SECONDARY_TLBS_2025];
 const namesOf = (patches: readonly Patch[]): string[] => patches.filter((p) => p.status === "modelled").map((p) => p.name);
 const BEFORE_2026 = namesOf(SINCE_2026);
 const BEFORE_2025 = namesOf(SINCE_2025);
