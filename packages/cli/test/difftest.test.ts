@@ -41,6 +41,17 @@ test("a rule lets a field pass until both say the same of it again", () => {
   expect(difference(RULES.map((rule) => ({ ...rule, holds: () => false })))).toBe(5);
 });
 
+test.each([
+  ["large-folio-is-written-in-place.txt", 5],
+  ["free-of-what-a-third-process-keeps.txt", 8],
+])("before large folios knew their owners, %s went another way", (name, index) => {
+  const { list, text } = parseCase(readFileSync(join(CASES, name), "latin1"));
+  const native = parseOutput(text);
+  const ours = new GuestSide(join(ROOT, prebuilt("difftest")), "6.14").run([list]);
+  const { both } = common(native.features, ours.features);
+  expect(firstDifference(list, native.lists[0]!, ours.lists[0]!, both, RULES)?.index).toBe(index);
+});
+
 test("a seed is a list of operations, always the same, and a list is text and back", () => {
   const list = generate(7, 50);
   expect(generate(7, 50)).toEqual(list);
