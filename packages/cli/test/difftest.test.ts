@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ import { differencesPage, RULES, RULES_MAX } from "../src/difftest/rules.js";
 import { parseCase } from "../src/difftest/saved_case.js";
 import { shrink } from "../src/difftest/shrink.js";
 import { GuestSide } from "../src/difftest/sides.js";
-import { faultline, prebuilt, ROOT } from "./command.js";
+import { faultline, prebuilt, ROOT, withFiles } from "./command.js";
 
 const CASES = fileURLToPath(new URL("difftest/", import.meta.url));
 // What is saved was printed by hosts of this release.
@@ -103,5 +103,16 @@ describe.skipIf(!hasCompiler)("the Linux underneath", () => {
   test("does what a machine does", () => {
     const { status, stdout, stderr } = faultline(["difftest", "--seeds", "10", "--operations", "60", "--workers", "1"]);
     expect({ status, stderr, end: stdout.trimEnd().split("\n").at(-1) }).toEqual({ status: 0, stderr: "", end: "10 seeds of 60 operations, from 1 on: no difference" });
+  });
+
+  test("is said to have failed where its program does", () => {
+    // What it compiles does as it should with no list, which is what it is tried with first, and nothing else.
+    const cc = '#!/bin/sh\n"$REAL" "$@" || exit\nwhile [ "$1" != -o ]; do shift; done\nmv "$2" "$2.real"\nprintf "%s\\n" "#!/bin/sh" "cat > \$0.in" "[ \$(wc -c < \$0.in) -lt 64 ] || { echo no pool; exit 3; }" "exec \$0.real < \$0.in" > "$2"\nchmod +x "$2"\n';
+    withFiles({ cc }, (folder) => {
+      chmodSync(join(folder, "cc"), 0o755);
+      const real = spawnSync("sh", ["-c", "command -v cc"], { encoding: "utf8" }).stdout.trim();
+      const { status, stderr } = faultline(["difftest", "--seeds", "1", "--workers", "1"], { env: { CC: join(folder, "cc"), REAL: real } });
+      expect({ status, stderr }).toEqual({ status: 125, stderr: "faultline: difftest, natively, has ended with status 3: no pool\n" });
+    });
   });
 });

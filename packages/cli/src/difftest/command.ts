@@ -13,7 +13,7 @@ import { addCoverage, coverageTable, type Coverage } from "./coverage.js";
 import { operationText } from "./operations.js";
 import { formatCase } from "./saved_case.js";
 import { GuestSide, runNatively } from "./sides.js";
-import type { BatchResult, Found, WorkerData } from "./worker.js";
+import type { BatchFailed, BatchResult, Found, WorkerData } from "./worker.js";
 
 export interface DifftestOptions {
   readonly seeds: number;
@@ -96,7 +96,7 @@ class Difftest {
 
   async run(): Promise<number> {
     const { seeds, from, workers = availableParallelism() } = this.options;
-    const pool = new Piscina<readonly number[], BatchResult>({
+    const pool = new Piscina<readonly number[], BatchResult | BatchFailed>({
       filename: new URL("./worker.js", import.meta.url).href,
       workerData: this.workerData,
       minThreads: 1,
@@ -110,7 +110,9 @@ class Difftest {
       while (next < end && !this.interrupt.raised && this.found.length < this.options.max) {
         const batch = Array.from({ length: Math.min(BATCH, end - next) }, (_, i) => next + i);
         next += batch.length;
-        this.learn(await pool.run(batch), batch.length);
+        const result = await pool.run(batch);
+        if ("failed" in result) throw new UserError(result.failed);
+        this.learn(result, batch.length);
         this.draw();
       }
     };

@@ -28,7 +28,7 @@ type Lists = readonly (readonly Operation[])[];
 export function nativeText(program: string, lists: Lists): string {
   const { status, signal, stdout, error } = spawnSync(program, [], { input: encodeLists(lists), encoding: "latin1", maxBuffer: 2 ** 30, timeout: NATIVE_TIMEOUT_MS, killSignal: "SIGKILL" });
   if (error !== undefined) throw new UserError(`difftest, natively: ${error.message}`);
-  if (status !== 0) throw new UserError(`difftest, natively, has ended with ${signal ?? `status ${status}`}: ${stdout.slice(-200)}`);
+  if (status !== 0) throw new UserError(`difftest, natively, has ended with ${signal ?? `status ${status}`}: ${stdout.trimEnd().split("\n").at(-1)}`);
   return stdout;
 }
 

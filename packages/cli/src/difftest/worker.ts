@@ -1,4 +1,5 @@
 import { workerData } from "piscina";
+import { UserError } from "../failure.js";
 import { addCoverage, coverageOf, type Coverage } from "./coverage.js";
 import { firstDifference, type Difference } from "./compare.js";
 import { generate } from "./generate.js";
@@ -36,6 +37,11 @@ export interface BatchResult {
   readonly unsteady: readonly number[];
 }
 
+/** An exception loses its class on its way out of a worker. */
+export interface BatchFailed {
+  readonly failed: string;
+}
+
 const { native, guest, release, features, operations, shrinks } = workerData as WorkerData;
 const machine = new GuestSide(guest, release);
 
@@ -64,7 +70,16 @@ function same(a: Difference | null, b: Difference): boolean {
 }
 
 /** Compares the two sides with some seeds. */
-export default function batch(seeds: readonly number[]): BatchResult {
+export default function batch(seeds: readonly number[]): BatchResult | BatchFailed {
+  try {
+    return compareSeeds(seeds);
+  } catch (error) {
+    if (error instanceof UserError) return { failed: error.message };
+    throw error;
+  }
+}
+
+function compareSeeds(seeds: readonly number[]): BatchResult {
   const lists = seeds.map((seed) => generate(seed, operations).filter((op) => isPossible(op, features)));
   const [ours, theirs] = [runNatively(native, lists), machine.run(lists)];
   const found: Found[] = [];
