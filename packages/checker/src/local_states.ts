@@ -1,5 +1,4 @@
 import {
-  AddressSpace,
   conflicts,
   NO_PAGE,
   Op,
@@ -12,10 +11,10 @@ import {
   type Mm,
   type Task,
   TaskState,
-  type Vma,
 } from "@faultline/kernel";
 import type { CallFrames, Seen } from "./call_frames.js";
 import { HashChains } from "./hash64.js";
+import { ObjectValues, QUEUES, SCENARIO_SPACE } from "./object_values.js";
 import type { SharedState, SharedStateListener } from "./shared_state.js";
 
 /** How a step treats an object: the order of two steps matters unless `COMMUTES` says otherwise. */
@@ -46,15 +45,8 @@ const KINDS = 4;
 
 /** Numbers of objects: those of one space are so far apart. */
 const SPACES = 64;
-/** Ranges of an address space in `tableObject`. */
-const RANGES_PER_MM = 2 ** 17;
-/** Run queues of executors, in the space of tasks. */
-const QUEUES = 1_000_000;
-/** What the scenario's threads share besides memory. */
-const SCENARIO_SPACE = SPACES - 1;
 /** More tasks than this in one scenario are not told apart. */
 const TASKS_MAX = 64;
-const WORDS_PER_FRAME = 1024;
 
 /** Operations that change their object without looking at it. */
 const BLIND: ReadonlySet<Op> = new Set([Op.FrameWrite, Op.SwapWrite, Op.TlbFill, Op.TlbFlush, Op.TlbBatchSet, Op.SpinUnlock, Op.FolioUnlock, Op.VmaRelease, Op.NotifierEnd]);
@@ -82,12 +74,6 @@ interface ObjectState {
   hi: number;
 }
 
-/** Locks that guard nothing but what has operations of its own. What others guard is not known, unless it is spelt out below. */
-const TRANSPARENT_LOCKS = new Set(["ptl", "page_table_lock", "dmirror", "map_changing_lock"]);
-
-/** Locks that guard VMAs. */
-const VMA_LOCKS = new Set(["mmap_lock", "i_mmap_rwsem", "anon_vma"]);
-
 /**
  * Hashes of the state of a machine, by which executions are recognised that have come to the same
  * point in different ways. A state is what each task is about to do with what it knows, and what
@@ -95,7 +81,7 @@ const VMA_LOCKS = new Set(["mmap_lock", "i_mmap_rwsem", "anon_vma"]);
  *
  * What a task knows is the chain of what it was shown, call by call (`CallFrames`): threads are
  * deterministic. What an operation shows, and what an object holds, is what code can read of it
- * behind that operation (`observe`). Of objects for which that is not spelt out, it is which steps they have
+ * behind that operation (`ObjectValues`). Of objects for which that is not spelt out, it is which steps they have
  * been through: then executions count as the same only when those had the same order.
  */
 export class LocalStates implements Seen, SharedStateListener {
@@ -129,7 +115,7 @@ export class LocalStates implements Seen, SharedStateListener {
   /** The sum over all objects of what has become of them. */
   private shared = 0;
   private sharedToo = 0;
-  private readonly values = new HashChains(1);
+  private readonly values: ObjectValues;
   /** Frames that are free where executions start: the one before has left something in them. */
   private readonly unused: Uint8Array;
   /** Pages that were no folio's first one where executions start. */
@@ -155,6 +141,7 @@ export class LocalStates implements Seen, SharedStateListener {
     this.swapCount = m.swap.count;
     this.swapCache = m.swap.cache;
     this.heard = { count: this.listenTo(this.swapCount, Space.SwapMap), cache: this.listenTo(this.swapCache, Space.SwapCache) };
+    this.values = new ObjectValues(m, this.swapCount, this.swapCache, this, frames.values);
     const { memmap, swap } = m;
     this.unused = Uint8Array.from({ length: memmap.nrPages }, (_, page) => (memmap.refcount[memmap.folioOf(page)] === 0 ? 1 : 0));
     this.tails = Uint8Array.from({ length: memmap.nrPages }, (_, page) => (memmap.folioOf(page) === page ? 0 : 1));
@@ -203,55 +190,55 @@ export class LocalStates implements Seen, SharedStateListener {
   key(into: Int32Array): void {
     const { chains, tasks, values } = this;
     values.reset();
-    values.add(0, this.shared);
-    values.add(0, this.sharedToo);
+    values.add(this.shared);
+    values.add(this.sharedToo);
     for (const [slot, task] of tasks.entries()) {
       if (task.state === TaskState.Dead) {
-        values.add(0, -task.id);
+        values.add(-task.id);
         continue;
       }
-      values.add(0, task.id);
-      values.add(0, chains.lo[slot]!);
-      values.add(0, chains.hi[slot]!);
-      values.add(0, task.tlbUbc.cpumask);
-      values.add(0, (task.tlbUbc.flushRequired ? 1 : 0) + (task.tlbUbc.writable ? 2 : 0));
-      values.add(0, task.rcuNesting * 8 + task.state);
+      values.add(task.id);
+      values.add(chains.lo[slot]!);
+      values.add(chains.hi[slot]!);
+      values.add(task.tlbUbc.cpumask);
+      values.add((task.tlbUbc.flushRequired ? 1 : 0) + (task.tlbUbc.writable ? 2 : 0));
+      values.add(task.rcuNesting * 8 + task.state);
       if (this.pendingOp[slot] === NONE) continue;
-      values.add(0, this.pendingOp[slot]!);
-      values.add(0, this.pendingObject[slot]!);
+      values.add(this.pendingOp[slot]!);
+      values.add(this.pendingObject[slot]!);
     }
     const { turns } = this.m.sched;
-    for (const slot of tasks.keys()) if (this.marks[slot] !== NONE) values.add(0, this.marks[slot] === turns ? 1 : 0);
+    for (const slot of tasks.keys()) if (this.marks[slot] !== NONE) values.add(this.marks[slot] === turns ? 1 : 0);
     for (const mm of this.m.mms) {
       this.keyOfVmas(mm);
       this.keyOfSequences(mm);
     }
     const { swap, batches, swapDisk } = this.m;
     if (swapDisk !== null) {
-      values.add(0, swap.raHits * 64 + swap.raPrevWindow);
-      values.add(0, swap.raPrevOffset);
+      values.add(swap.raHits * 64 + swap.raPrevWindow);
+      values.add(swap.raPrevOffset);
       for (let i = 0; swapDisk.at(i) !== null; i++) {
         const { folio, offset, write } = swapDisk.at(i)!;
-        values.add(0, folio);
-        values.add(0, write ? offset : -offset);
+        values.add(folio);
+        values.add(write ? offset : -offset);
       }
     }
-    for (const { id, engine } of this.m.devices) if (engine !== null) this.observeDevice(id);
-    values.add(0, batches.disabled);
-    values.add(0, this.m.memoryBlocks.migrateRatelimit.printed);
+    for (const { id, engine } of this.m.devices) if (engine !== null) values.ofDevice(id);
+    values.add(batches.disabled);
+    values.add(this.m.memoryBlocks.migrateRatelimit.printed);
     this.keyOfQueues();
-    into[0] = values.lo[0]!;
-    into[1] = values.hi[0]!;
+    into[0] = values.lo;
+    into[1] = values.hi;
   }
 
   private keyOfVmas(mm: Mm): void {
-    this.see(mm.lockSeq);
+    this.values.see(mm.lockSeq);
     for (const vma of mm.vmas) {
-      this.seeVma(vma);
-      this.see(vma.readers);
-      this.see(vma.lockSeq);
-      if (vma.anonVma !== null) for (const { id } of vma.anonVma.vmas) this.see(id);
-      if (vma.mapping !== null) for (const { id } of vma.mapping.vmas) this.see(id);
+      this.values.seeVma(vma);
+      this.values.see(vma.readers);
+      this.values.see(vma.lockSeq);
+      if (vma.anonVma !== null) for (const { id } of vma.anonVma.vmas) this.values.see(id);
+      if (vma.mapping !== null) for (const { id } of vma.mapping.vmas) this.values.see(id);
     }
   }
 
@@ -259,10 +246,10 @@ export class LocalStates implements Seen, SharedStateListener {
   private keyOfQueues(): void {
     const { values, m } = this;
     for (const { queue } of m.sched.executors) {
-      if (queue.length > 1) for (const { id } of queue) values.add(0, id);
+      if (queue.length > 1) for (const { id } of queue) values.add(id);
     }
     for (const waiters of m.folioWaiters.values()) {
-      for (const id of waiters.order()) values.add(0, id);
+      for (const id of waiters.order()) values.add(id);
     }
   }
 
@@ -270,9 +257,9 @@ export class LocalStates implements Seen, SharedStateListener {
   private keyOfSequences(mm: Mm): void {
     const { values, frames, tasks } = this;
     for (const { invalidateSeq } of mm.intervals) {
-      values.add(0, invalidateSeq === mm.invalidateSeq ? 1 : 0);
+      values.add(invalidateSeq === mm.invalidateSeq ? 1 : 0);
       for (const slot of tasks.keys()) {
-        for (const held of frames.sequences(slot)) values.add(0, (held === invalidateSeq ? 2 : 0) + (held === mm.invalidateSeq ? 1 : 0));
+        for (const held of frames.sequences(slot)) values.add((held === invalidateSeq ? 2 : 0) + (held === mm.invalidateSeq ? 1 : 0));
       }
     }
   }
@@ -357,8 +344,8 @@ export class LocalStates implements Seen, SharedStateListener {
   knows(words: Iterable<number>): void {
     const { values } = this;
     values.reset();
-    for (const word of words) this.see(word);
-    this.set(values.lo[0]!, values.hi[0]!);
+    for (const word of words) this.values.see(word);
+    this.set(values.lo, values.hi);
   }
 
   drew(value: number): void {
@@ -371,9 +358,8 @@ export class LocalStates implements Seen, SharedStateListener {
     if (!this.running) return;
     this.noteAt(property, SCENARIO_SPACE, Kind.Read);
     this.values.reset();
-    this.seeAny(value);
-    this.add(this.values.lo[0]!);
-    this.add(this.values.hi[0]!);
+    this.values.seeAny(value);
+    this.learns();
   }
 
   wrote(property: number, before: unknown, after: unknown): void {
@@ -382,8 +368,8 @@ export class LocalStates implements Seen, SharedStateListener {
     const state = this.stateOf(property, SCENARIO_SPACE);
     this.note(state, Kind.Write);
     this.values.reset();
-    this.seeAny(after);
-    this.becomes(state, this.values.lo[0]!, this.values.hi[0]!);
+    this.values.seeAny(after);
+    this.becomes(state, this.values.lo, this.values.hi);
   }
 
   reached(property: number): void {
@@ -393,15 +379,8 @@ export class LocalStates implements Seen, SharedStateListener {
     this.add(state.lo);
     this.add(state.hi);
     this.values.reset();
-    this.history();
-    this.becomes(state, this.values.lo[0]!, this.values.hi[0]!);
-  }
-
-  private seeAny(value: unknown): void {
-    this.frames.values.begin();
-    this.frames.values.value(value);
-    this.see(this.frames.values.lo);
-    this.see(this.frames.values.hi);
+    this.values.history();
+    this.becomes(state, this.values.lo, this.values.hi);
   }
 
   /** A task is put on an executor's queue. */
@@ -423,7 +402,10 @@ export class LocalStates implements Seen, SharedStateListener {
     if (state === undefined) {
       // Whatever it is that an unused frame holds is the same for every execution.
       const unused = (space === Space.Frame && this.unused[object] === 1) || (space === Space.SwapSlot && this.unusedSlots[object] === 1);
-      const { lo, hi } = unused ? UNUSED : this.valueOf(space, object);
+      const { values } = this;
+      values.reset();
+      if (!unused) values.ofObject(space, object);
+      const { lo, hi } = unused ? UNUSED : values;
       // A tail's state is its folio's until that is split: what it is by then may be the outcome of much.
       const first = PAGE_SPACES.has(space) && this.tails[object] === 1 ? UNUSED : { lo, hi };
       this.objects.set(key, (state = { key, space, object, firstLo: first.lo, firstHi: first.hi, lo, hi }));
@@ -459,8 +441,10 @@ export class LocalStates implements Seen, SharedStateListener {
 
   /** A step has written to an object. */
   private changed(state: ObjectState): void {
-    const { lo, hi } = this.valueOf(state.space, state.object);
-    this.becomes(state, lo, hi);
+    const { values } = this;
+    values.reset();
+    values.ofObject(state.space, state.object);
+    this.becomes(state, values.lo, values.hi);
   }
 
   private becomes(state: ObjectState, lo: number, hi: number): void {
@@ -575,367 +559,34 @@ export class LocalStates implements Seen, SharedStateListener {
     else if (lock instanceof SpinLock) this.add(op !== Op.SpinUnlock && lock.owner !== null ? 1 : 0);
     if (op === Op.SpinUnlock || op === Op.SemRelease) return;
     this.values.reset();
-    this.observeGuarded(id);
-    this.add(this.values.lo[0]!);
-    this.add(this.values.hi[0]!);
+    this.values.ofGuarded(id);
+    this.learns();
+  }
+
+  /** The running task has seen what `values` has been shown. */
+  private learns(): void {
+    this.add(this.values.lo);
+    this.add(this.values.hi);
   }
 
   /** What a step on a folio's flags shows besides those that are asked for, which tell of themselves: see `listenToFlags`. */
   private showFolio(folio: number): void {
     this.values.reset();
-    this.observeFolio(folio);
-    this.add(this.values.lo[0]!);
-    this.add(this.values.hi[0]!);
+    this.values.ofFolio(folio);
+    this.learns();
   }
 
   private showVmas(space: number, object: number): void {
     const { m } = this;
     this.values.reset();
-    if (space === Space.VmaLock) this.observeVma(object);
+    if (space === Space.VmaLock) this.values.ofVma(object);
     else {
       for (const mm of m.mms) {
         if (mm.id !== object) continue;
-        this.see(mm.lockSeq);
-        if (space === Space.VmaTree) this.observeVmas(mm);
+        this.values.see(mm.lockSeq);
+        if (space === Space.VmaTree) this.values.ofVmas(mm);
       }
     }
-    this.add(this.values.lo[0]!);
-    this.add(this.values.hi[0]!);
-  }
-
-  private readonly value = { lo: 0, hi: 0 };
-
-  private valueOf(space: number, object: number): { readonly lo: number; readonly hi: number } {
-    const { values, value } = this;
-    values.reset();
-    this.observe(space, object);
-    value.lo = values.lo[0]!;
-    value.hi = values.hi[0]!;
-    return value;
-  }
-
-  private see(value: number): void {
-    const low = value | 0;
-    this.values.add(0, low);
-    if (low !== value) this.values.add(0, Math.floor(value / 2 ** 32));
-  }
-
-  /** All that is known of an object is who wrote to it, and what that task had seen. */
-  private history(): void {
-    this.values.add(0, this.chains.lo[this.slot]!);
-    this.values.add(0, this.chains.hi[this.slot]!);
-  }
-
-  /** What code may read of an object behind an operation on it. */
-  private observe(space: number, object: number): void {
-    const { m } = this;
-    const { memmap, pt, swap } = m;
-    switch (space) {
-      case Space.Pte:
-        this.see(pt.flags(object));
-        this.see(pt.pfn(object));
-        return;
-      case Space.Table:
-        return this.observeTable(object);
-      case Space.Lock:
-        return this.observeLock(object);
-      case Space.RefCount:
-        this.see(memmap.refcount[object]!);
-        this.see(memmap.pincount[object]!);
-        return;
-      case Space.MapCount:
-        this.see(memmap.mapcount[object]!);
-        if (memmap.order[object] !== 0) {
-          for (let i = 0; i < memmap.folioPages(object); i++) this.see(memmap.mapcount[object + i]!);
-          for (const value of memmap.owners.valuesOf(object)) this.see(value);
-        }
-        return;
-      case Space.FolioFlags:
-        this.see(memmap.flags[object]!);
-        return this.observeFolio(object);
-      case Space.Frame:
-        return this.observeFrame(object);
-      case Space.Tlb:
-        return this.observeTlb(m.sched.executors[object]!);
-      case Space.VmaTree:
-      case Space.VmaLock:
-      case Space.VmaSeq:
-        // Part of `key`, and shown by `showVmas`.
-        return;
-      case Space.Notifier:
-        for (const mm of m.mms) if (mm.id === object) this.observeNotifiers(mm);
-        return;
-      case Space.MmUsers:
-        for (const mm of m.mms) if (mm.id === object) this.see(mm.users);
-        return;
-      case Space.NotifierList:
-        for (const mm of m.mms) if (mm.id === object) for (const { users } of mm.notifiers) this.see(users ?? 0);
-        return;
-      case Space.NotifierSeq:
-        // Only how sequence numbers relate matters: see `keyOfSequences`.
-        return;
-      case Space.DeviceTable:
-        return this.observeDeviceTable(object);
-      case Space.SwapMap:
-        this.see(this.swapCount[object]!);
-        return;
-      case Space.SwapCache:
-        this.see(this.swapCache[object]!);
-        return;
-      case Space.SwapSlot:
-        for (const word of swap.wordsOf(object)) this.see(word);
-        return;
-      case Space.PageCache:
-        this.see(m.mappings.get(Math.floor(object / AddressSpace.OBJECTS))?.at(object % AddressSpace.OBJECTS) ?? NO_PAGE);
-        return;
-      case Space.TlbBatch:
-        for (const mm of m.mms) {
-          if (mm.id !== object) continue;
-          // Whoever flushes remembers how much was pending.
-          this.see(mm.tlbBatchPending);
-          this.see(mm.tlbBatchFlushed);
-        }
-        return;
-      case Space.LruBatch:
-        for (const batch of m.batches.of(object)) {
-          this.see(-1);
-          for (const folio of batch) this.see(folio);
-        }
-        this.see(m.batches.disabled);
-        return;
-      case Space.Pcp:
-        for (const page of m.zones.pcpPagesInOrder(object)) this.see(page);
-        this.see(m.memcgs.stockPages(object));
-        return;
-      case Space.Memcg: {
-        const memcg = m.memcgs.get(object);
-        this.see(memcg.usage);
-        this.see(memcg.swapUsage);
-        return;
-      }
-      case Space.Rcu:
-        if (object !== 0) return this.history();
-        this.see(m.rcu.pending);
-        return;
-      case SCENARIO_SPACE:
-        return;
-      case Space.Stats:
-        // Sums, whatever the order in which they are added to.
-        return;
-      case Space.Userfault:
-        return this.observeUserfaultfd(object);
-      case Space.Device:
-        return this.observeDevice(object);
-      case Space.Thp:
-        for (const folio of m.thp.deferredSplit) this.see(folio);
-        return;
-      case Space.Task:
-        // Who waits, and who was woken, follows from what tasks are about to do.
-        if (object >= QUEUES) return;
-        return this.history();
-      default:
-        return this.history();
-    }
-  }
-
-  private observeUserfaultfd(id: number): void {
-    const ctx = this.m.userfaultfds.find((one) => one.id === id);
-    if (ctx === undefined) return;
-    this.see(ctx.references * 4 + (ctx.initialized ? 2 : 0) + (ctx.released ? 1 : 0));
-    this.see(ctx.features);
-    this.see(ctx.mmapChanging);
-    for (const list of [ctx.pending, ctx.faults]) {
-      this.see(-1);
-      for (const { task, msg } of list) {
-        this.see(task.id);
-        this.see(msg.address);
-        this.see(msg.flags);
-      }
-    }
-    for (const { task, msg, taken, done } of ctx.events) {
-      this.see(task.id);
-      this.see(msg.event * 4 + (taken ? 2 : 0) + (done ? 1 : 0));
-    }
-  }
-
-  /** All of a folio's flags and fields but the flags of its first page. */
-  private observeFolio(folio: number): void {
-    const { memmap, folioHandoffs } = this.m;
-    for (let i = 1; i < memmap.folioPages(folio); i++) this.see(memmap.flags[folio + i]!);
-    this.see(memmap.mapping[folio]!);
-    this.see(memmap.index[folio]!);
-    this.see(memmap.private[folio]!);
-    if (memmap.isZoneDevice(folio)) for (const { memory } of this.m.devices) this.see(memory?.notes.get(folio) ?? 0);
-    if (memmap.lastCpuPid !== null) this.see(memmap.lastCpuPid[folio]!);
-    for (const { task } of folioHandoffs.get(folio) ?? []) this.see(task.id);
-  }
-
-  private observeTable(object: number): void {
-    const { m } = this;
-    const range = object % RANGES_PER_MM;
-    const table = Math.floor(object / RANGES_PER_MM);
-    for (const mm of m.mms) {
-      if (mm.id !== table >> 1 || mm.pgd < 0) continue;
-      const entry = (table & 1) === 0 ? m.pt.pmd(mm.pgd, range << 9) : mm.pgd * 512 + range;
-      this.see(entry);
-      if (entry < 0) continue;
-      this.see(m.pt.flags(entry));
-      this.see(m.pt.pfn(entry));
-    }
-  }
-
-  private observeLock(id: number): void {
-    const lock = this.m.locks.byId[id];
-    if (lock instanceof SpinLock) this.see(lock.owner === null ? -1 : lock.owner.id);
-    else if (lock instanceof RwSem) {
-      this.see(lock.readers);
-      this.see(lock.writer === null ? -1 : lock.writer.id);
-      for (const { id: waiter } of lock.waitingTasks()) this.see(waiter);
-    }
-    if (!VMA_LOCKS.has(lock?.cls ?? "")) this.observeGuarded(id);
-  }
-
-  private observeGuarded(id: number): void {
-    const lock = this.m.locks.byId[id];
-    const cls: string = lock?.cls ?? "";
-    if (lock === undefined) this.history();
-    else if (cls === "lruvec") this.observeLru(lock);
-    else if (VMA_LOCKS.has(cls)) for (const mm of this.m.mms) this.observeVmas(mm);
-    else if (cls === "device_mirror") this.observeMirror(id);
-    else if (cls === "zone") this.observeZones();
-    else if (cls === "swap") this.observeSwap();
-    else if (!TRANSPARENT_LOCKS.has(cls)) this.history();
-  }
-
-  /** What a driver keeps for a mirror is guarded by its mutex. */
-  private observeMirror(lock: number): void {
-    for (const { mutex, data } of this.m.mirrors) if (mutex.id === lock) this.seeAny(data);
-  }
-
-  private observeZones(): void {
-    for (const zone of this.m.zones.list) {
-      this.see(zone.free);
-      this.see(zone.pcpDisabled);
-      for (const page of zone.freePagesInOrder()) this.see(page);
-    }
-  }
-
-  private observeSwap(): void {
-    const { swap } = this.m;
-    this.see(swap.used);
-    this.see(swap.nextSlot);
-    for (let offset = 0; offset < swap.slots; offset++) {
-      this.see(this.swapCount[offset]!);
-      this.see(this.swapCache[offset]!);
-    }
-  }
-
-  private observeLru(lock: SpinLock | RwSem): void {
-    const { memcgs, memmap } = this.m;
-    for (const { lruvec } of memcgs.root.subtree()) {
-      if (lruvec.lock !== lock) continue;
-      for (const list of lruvec.lists) {
-        this.see(-1);
-        for (let folio = list.head; folio >= 0; folio = memmap.lruNext[folio]!) this.see(folio);
-      }
-    }
-  }
-
-  private observeFrame(frame: number): void {
-    const { words } = this.m.ram;
-    let lo = 0;
-    const end = (frame + 1) * WORDS_PER_FRAME;
-    for (let i = frame * WORDS_PER_FRAME; i < end; i++) {
-      const word = words[i]!;
-      if (word !== 0) lo = Math.imul(lo ^ word ^ (i << 20), 0x9e3779b1) ^ (lo >>> 15);
-    }
-    this.see(lo);
-  }
-
-  private observeTlb({ tlb }: Executor): void {
-    for (let slot = 0; slot < tlb.entries; slot++) {
-      const tags = [tlb.readTag[slot]!, tlb.writeTag[slot]!, tlb.execTag[slot]!];
-      if (tags.every((tag) => tag < 0)) continue;
-      this.see(slot);
-      for (const tag of tags) this.see(tag);
-      this.see(tlb.frame[slot]!);
-    }
-  }
-
-  private observeVmas(mm: Mm): void {
-    for (const vma of mm.vmas) this.seeVma(vma);
-  }
-
-  private seeVma(vma: Vma): void {
-    this.see(vma.id);
-    this.see(vma.startVpn);
-    this.see(vma.endVpn);
-    this.see(vma.flags);
-    this.see(vma.pgoff);
-    this.see(vma.anonPgoff);
-    this.see(vma.anonVma === null ? 0 : vma.anonVma.id);
-    this.see(vma.uffd === null ? 0 : vma.uffd.id);
-    if (vma.policy !== null) for (const value of Object.values(vma.policy)) this.see(value as number);
-    this.see(vma.anonId * 2 + (vma.forked ? 1 : 0));
-  }
-
-  private observeVma(id: number): void {
-    for (const mm of this.m.mms) {
-      for (const vma of mm.vmas) {
-        if (vma.id !== id) continue;
-        this.seeVma(vma);
-        this.see(vma.lockSeq === mm.lockSeq ? 1 : 0);
-        this.see(vma.readers);
-        return;
-      }
-    }
-    this.see(-1);
-  }
-
-  private observeDevice(id: number): void {
-    const { opened, engine, data, iommu } = this.m.devices[id]!;
-    this.see(opened);
-    for (const entries of iommu === null ? [] : [iommu.table, iommu.iotlb]) {
-      this.see(-1);
-      for (const [iova, { page, write }] of [...entries].sort(([a], [b]) => a - b)) {
-        this.see(iova);
-        this.see(page * 2 + (write ? 1 : 0));
-      }
-    }
-    for (const { iova, pages } of iommu?.allocated ?? []) this.see(iova * 1024 + pages);
-    this.seeAny(data);
-    if (engine === null) return;
-    // Who waits for a job knows its number: how many there were is told apart.
-    this.see(engine.queued);
-    this.see(engine.done);
-    for (const job of engine.queue) this.seeAny(job);
-  }
-
-  private observeNotifiers(mm: Mm): void {
-    this.see(mm.activeInvalidations);
-    this.see(mm.invalidateSeq & 1);
-    this.see(mm.intervals.length);
-    this.see(mm.deferredIntervals.length);
-  }
-
-  private observeDeviceTable(id: number): void {
-    for (const { id: tlb, bound, entries } of this.m.secondaryTlbs) {
-      if (tlb !== id) continue;
-      this.see(bound ? 1 : 0);
-      for (const [vpn, { page, write }] of [...entries].sort(([a], [b]) => a - b)) {
-        this.see(vpn);
-        this.see(page * 2 + (write ? 1 : 0));
-      }
-    }
-    for (const { notifier, table, migrations } of this.m.mirrors) {
-      if (notifier.id !== id) continue;
-      this.see(table.size);
-      this.see(migrations);
-      if (table.size === 0) continue;
-      for (const [vpn, { page, write, atomic }] of table) {
-        this.see(vpn);
-        this.see(page * 4 + (write ? 1 : 0) + (atomic ? 2 : 0));
-      }
-    }
+    this.learns();
   }
 }
