@@ -16,6 +16,8 @@ export class Checkpoint {
   /** Objects by their constructor and the names of their properties. */
   private readonly shapes = new Map<object | null, Shape[]>();
   private readonly collections: Collection[] = [];
+  /** By kind, made when they are wanted. */
+  private finders: (() => void)[] = [];
   /** By object that was saved: its number. */
   private readonly ids = new Map<object, number>();
   /** By shape, made when they are wanted. */
@@ -36,7 +38,7 @@ export class Checkpoint {
     contents: (array: NumberArray) => boolean,
     private readonly unheard: (prototype: object | null) => ReadonlySet<string> = () => new Set(),
   ) {
-    const { ids, collections } = this;
+    const { ids } = this;
     for (const object of skip) ids.set(object, ids.size);
     const pending: object[] = [];
     const found = (value: unknown): void => {
@@ -47,15 +49,15 @@ export class Checkpoint {
     found(root);
     for (let object = pending.pop(); object !== undefined; object = pending.pop()) {
       if (isNumberArray(object)) {
-        if (contents(object) && object.length > 0) collections.push(new SavedNumbers(object));
+        if (contents(object) && object.length > 0) this.keep(new SavedNumbers(object));
       } else if (Array.isArray(object)) {
-        collections.push(new SavedArray(object));
+        this.keep(new SavedArray(object));
         object.forEach(found);
       } else if (object instanceof Map) {
-        collections.push(new SavedMap(object));
+        this.keep(new SavedMap(object));
         for (const entry of object) entry.forEach(found);
       } else if (object instanceof Set) {
-        collections.push(new SavedSet(object));
+        this.keep(new SavedSet(object));
         object.forEach(found);
       } else if (!isOpaque(object)) {
         const values: unknown[] = Object.values(object);
@@ -73,15 +75,11 @@ export class Checkpoint {
 
   /** The first half of `restore`: finds, and tells, what is not as it was. */
   compare(listener: ChangeListener): void {
-    const { dirty, collections, dirtyCollections } = this;
+    const { dirty, dirtyCollections } = this;
     this.comparers ??= this.compile();
     for (let i = 0; i < this.comparers.length; i++) this.comparers[i]!(listener, dirty[i]!);
-    for (let i = 0; i < collections.length; i++) {
-      const collection = collections[i]!;
-      if (!collection.differs()) continue;
-      dirtyCollections.push(collection);
-      listener.changed(-1 - i, collection.object);
-    }
+    for (let i = 0; i < this.finders.length; i++) this.finders[i]!();
+    for (const collection of dirtyCollections) listener.changed(collection.cell, collection.object);
   }
 
   /** The second half: nothing has changed since the first. */
@@ -101,7 +99,13 @@ export class Checkpoint {
     return this.ids.get(object);
   }
 
+  private keep(collection: Collection): void {
+    collection.cell = -1 - this.collections.length;
+    this.collections.push(collection);
+  }
+
   private compile(): Comparer[] {
+    this.finders = findersOf(this.collections, this.dirtyCollections);
     let cells = 0;
     const comparers: Comparer[] = [];
     for (const [prototype, shapes] of this.shapes) {
@@ -192,21 +196,48 @@ function compiled(...words: string[]): (...args: unknown[]) => void {
 /** Something with contents, and those as they were. */
 interface Collection {
   readonly object: object;
-  differs(): boolean;
+  readonly saved: ArrayLike<unknown>;
+  /** What the listener knows it by. */
+  cell: number;
+  /** Those of one kind hold the same sort of values, and are gone through by a function of their own. */
+  readonly kind: string;
+  /** Of maps and sets. */
+  differs?(): boolean;
   putBack(): void;
 }
 
+/** For each kind, who adds the collections that differ to `dirty`. */
+function findersOf(collections: readonly Collection[], dirty: Collection[]): (() => void)[] {
+  const kinds = new Map<string, Collection[]>();
+  for (const collection of collections) {
+    const alike = kinds.get(collection.kind);
+    if (alike === undefined) kinds.set(collection.kind, [collection]);
+    else alike.push(collection);
+  }
+  return [...kinds].map(([kind, alike]) => {
+    // The name of the kind makes it another function: engines share what they learn between those of the same text.
+    const find = compiled("alike", "dirty", `// ${kind}\nfor (let n = 0; n < alike.length; n++) {\nconst c = alike[n];\n${differs(kind)}\n}`);
+    return () => find(alike, dirty);
+  });
+}
+
+/** Statements that add the collection `c` to `dirty` if it differs. */
+function differs(kind: string): string {
+  if (kind.startsWith("empty")) return `if (c.object.${kind === "empty array" ? "length" : "size"} !== 0) dirty.push(c);`;
+  if (kind === "map" || kind === "set") return "if (c.differs()) dirty.push(c);";
+  return "const { object, saved } = c;\nlet i = object.length === saved.length ? 0 : -1;\nif (i === 0) while (i < saved.length && object[i] === saved[i]) i++;\nif (i !== saved.length) dirty.push(c);";
+}
+
 class SavedNumbers implements Collection {
-  private readonly saved: NumberArray;
+  readonly saved: NumberArray;
+  cell = 0;
 
   constructor(readonly object: NumberArray) {
     this.saved = object.slice();
   }
 
-  differs(): boolean {
-    const { object, saved } = this;
-    for (let i = 0; i < saved.length; i++) if (object[i] !== saved[i]) return true;
-    return false;
+  get kind(): string {
+    return this.object.constructor.name;
   }
 
   putBack(): void {
@@ -215,17 +246,16 @@ class SavedNumbers implements Collection {
 }
 
 class SavedArray implements Collection {
-  private readonly saved: readonly unknown[];
+  readonly saved: readonly unknown[];
+  cell = 0;
 
   constructor(readonly object: unknown[]) {
     this.saved = [...object];
   }
 
-  differs(): boolean {
-    const { object, saved } = this;
-    if (object.length !== saved.length) return true;
-    for (let i = 0; i < saved.length; i++) if (object[i] !== saved[i]) return true;
-    return false;
+  get kind(): string {
+    if (this.saved.length === 0) return "empty array";
+    return this.saved.every((value) => typeof value === "number") ? "numbers" : "array";
   }
 
   putBack(): void {
@@ -236,17 +266,21 @@ class SavedArray implements Collection {
 }
 
 class SavedMap implements Collection {
-  private readonly saved: readonly (readonly [unknown, unknown])[];
+  readonly saved: readonly (readonly [unknown, unknown])[];
+  cell = 0;
 
   constructor(readonly object: Map<unknown, unknown>) {
     this.saved = [...object];
+  }
+
+  get kind(): string {
+    return this.saved.length === 0 ? "empty map" : "map";
   }
 
   /** In order, too. */
   differs(): boolean {
     const { object, saved } = this;
     if (object.size !== saved.length) return true;
-    if (object.size === 0) return false;
     let i = 0;
     for (const [key, value] of object) {
       const [savedKey, savedValue] = saved[i++]!;
@@ -264,17 +298,21 @@ class SavedMap implements Collection {
 }
 
 class SavedSet implements Collection {
-  private readonly saved: readonly unknown[];
+  readonly saved: readonly unknown[];
+  cell = 0;
 
   constructor(readonly object: Set<unknown>) {
     this.saved = [...object];
+  }
+
+  get kind(): string {
+    return this.saved.length === 0 ? "empty set" : "set";
   }
 
   /** In order, too. */
   differs(): boolean {
     const { object, saved } = this;
     if (object.size !== saved.length) return true;
-    if (object.size === 0) return false;
     let i = 0;
     for (const value of object) if (value !== saved[i++]) return true;
     return false;
