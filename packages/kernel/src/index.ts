@@ -1,4 +1,5 @@
 /* A machine and its kernel. */
+export type { FutexWaitv } from "./kernel/futex_waitv.js";
 export { assembleKernel, MAINLINE, type Instrument, type Kernel, type KernelModules, type Overlay, type OverlayFactory } from "./kernel.js";
 export { Machine, type MachineConfig } from "./machine.js";
 export { Contention, Event, PagemapFlag, TlbFlushReason, TraceSignalResult, type EventSink } from "./trace.js";
@@ -120,5 +121,5 @@ export { fileOwner, OwnerType, setFileOwner } from "./fs/file_owner.js";
 export { MAX_RW_COUNT } from "./fs/namei.js";
 export { copyFileRange, sendfile, splice, tee, vmspliceFromPipe, vmspliceToPipe, type SplicePlace } from "./fs/splice.js";
 export { UserBytes } from "./fs/user_bytes.js";
-export { fput, FileTable, O, OpenFile, pathOf, Poll, pollFile, Resolve, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";
+export { fput, FileTable, O, OpenFile, pathOf, Poll, pollFile, Rename, Resolve, type CharDevice, type FileOps, type Inode, type PathNode, type Stat, type StatFs, type Vfs } from "./fs/vfs.js";
 export { getXattr, listXattr, setXattr, XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlag } from "./fs/xattr.js";

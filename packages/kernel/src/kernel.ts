@@ -107,6 +107,8 @@ import * as fork from "./kernel/fork.js";
 import * as ptrace from "./kernel/ptrace.js";
 import * as jobControl from "./kernel/job_control.js";
 import * as futex from "./kernel/futex.js";
+import * as futexPi from "./kernel/futex_pi.js";
+import * as futexWaitv from "./kernel/futex_waitv.js";
 import * as rcu from "./kernel/rcu.js";
 import * as msg from "./kernel/msg.js";
 import * as ipc from "./kernel/ipc.js";
@@ -146,6 +148,8 @@ export const MAINLINE = {
   folioWalk,
   fork,
   futex,
+  futexPi,
+  futexWaitv,
   guard,
   gup,
   gupFast,

@@ -14,3 +14,9 @@ test("their pages come back from swap as they were", async () => {
   expect(run.exitCode).toBe(0);
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/files-swap.txt");
 });
+
+test("names change places and come to unnamed files, and processes share a directory, as on Linux", async () => {
+  const run = runGuest("names");
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/names.txt");
+  expect(run.exitCode).toBe(0);
+});

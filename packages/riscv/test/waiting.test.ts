@@ -7,3 +7,9 @@ test("select(), timers and signals that are read, and cachestat() answer as on L
   await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/waiting.txt");
   expect(run.exitCode).toBe(0);
 });
+
+test("futexes that processes share, that have owners, and several at once answer as on Linux", async () => {
+  const run = runGuest("futex");
+  await expect(run.stdout).toMatchFileSnapshot("./__snapshots__/futex.txt");
+  expect(run.exitCode).toBe(0);
+});

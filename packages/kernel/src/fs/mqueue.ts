@@ -145,7 +145,7 @@ export function* mqOpen(k: Kernel, name: string, flags: number, mode: number, si
 
 function create(k: Kernel, mode: number, sizes: MqueueSizes | null): MqueueInode | number {
   const { mqueues } = k.m;
-  const { cred, umask } = k.m.current!.process!;
+  const { cred, fs: { umask } } = k.m.current!.process!;
   const mayMore = capable(k, Cap.SYS_RESOURCE);
   if (mqueues.queues >= mqueues.queuesMax && !mayMore) return -Errno.ENOSPC;
   const { maxmsg, msgsize } = sizes ?? {

@@ -35,6 +35,7 @@ import {
   type StatFs,
   type UtsName,
   type Vfs,
+  Rename,
 } from "./vfs.js";
 
 /** The device numbers of file systems without a device: 0:20 and up, one for each that is mounted. */
@@ -220,7 +221,7 @@ export class MountTree implements Vfs {
       if (base.node === null || base.inode.kind !== "directory") return -Errno.ENOTDIR;
       return base.node;
     }
-    const cwd = k.m.current!.process?.cwd ?? "/";
+    const cwd = k.m.current!.process?.fs.cwd ?? "/";
     if (cwd === "/") return this.root;
     const walk = yield* this.walk(k, cwd, true, null);
     if (typeof walk === "number") return walk;
@@ -327,7 +328,7 @@ export class MountTree implements Vfs {
     if ((flags & O.ACCMODE) === O.ACCMODE && (flags & O.PATH) === 0) return -Errno.EINVAL;
     const creates = (flags & O.CREAT) !== 0 && (flags & O.PATH) === 0;
     if (creates && (flags & O.DIRECTORY) !== 0) return -Errno.EINVAL;
-    const permissions = mode & ~(m.current!.process?.umask ?? 0) & 0o7777;
+    const permissions = mode & ~(m.current!.process?.fs.umask ?? 0) & 0o7777;
     if ((flags & O.TMPFILE) === O.TMPFILE && (flags & O.PATH) === 0) {
       return yield* this.openTmpfile(k, path, flags, permissions, base, resolve);
     }
@@ -393,7 +394,7 @@ export class MountTree implements Vfs {
     const refused = mayCreate(k, dir.inode);
     if (refused < 0) return refused;
     if (dir.inode.tmpfile === undefined) return -Errno.EOPNOTSUPP;
-    const inode = yield* dir.inode.tmpfile(k, permissions);
+    const inode = yield* dir.inode.tmpfile(k, permissions, (flags & O.EXCL) === 0);
     if (typeof inode === "number") return inode;
     return yield* this.openNode(k, { name: `#${inode.ino}`, inode, parent: dir }, flags & ~O.DIRECTORY, true);
   }
@@ -653,7 +654,7 @@ export class MountTree implements Vfs {
     if (typeof walk === "number") return walk;
     const dir = walk.parent.inode;
     if (dir.mkdir === undefined) return -Errno.EPERM;
-    return yield* dir.mkdir(k, walk.name, mode & ~(k.m.current!.process?.umask ?? 0) & 0o1777);
+    return yield* dir.mkdir(k, walk.name, mode & ~(k.m.current!.process?.fs.umask ?? 0) & 0o1777);
   }
 
   *mknod(k: Kernel, path: string, mode: number, base: OpenFile | null = null): MaySleep<number> {
@@ -663,7 +664,7 @@ export class MountTree implements Vfs {
     const walk = yield* this.walkToCreate(k, path, base, false);
     if (typeof walk === "number") return walk;
     const dir = walk.parent.inode;
-    const permissions = mode & ~(k.m.current!.process?.umask ?? 0) & 0o7777;
+    const permissions = mode & ~(k.m.current!.process?.fs.umask ?? 0) & 0o7777;
     if (kind === "file") {
       if (dir.create === undefined) return -Errno.EACCES;
       const made = yield* dir.create(k, walk.name, permissions);
@@ -682,21 +683,14 @@ export class MountTree implements Vfs {
     return dir.symlink === undefined ? -Errno.EPERM : yield* dir.symlink(k, walk.name, target);
   }
 
-  *link(
-    k: Kernel,
-    from: string,
-    to: string,
-    fromBase: OpenFile | null = null,
-    toBase: OpenFile | null = null,
-  ): MaySleep<number> {
-    const source = yield* this.resolve(k, from, false, fromBase);
-    if (typeof source === "number") return source;
+  /** Gives a file a name more. */
+  *link(k: Kernel, source: Inode, to: string, toBase: OpenFile | null = null): MaySleep<number> {
     const walk = yield* this.walkToCreate(k, to, toBase, false);
     if (typeof walk === "number") return walk;
     const dir = walk.parent.inode;
-    if (dir.dev !== source.inode.dev) return -Errno.EXDEV;
-    if (dir.link === undefined || source.inode.kind === "directory") return -Errno.EPERM;
-    return yield* dir.link(k, walk.name, source.inode);
+    if (dir.dev !== source.dev) return -Errno.EXDEV;
+    if (dir.link === undefined || source.kind === "directory") return -Errno.EPERM;
+    return yield* dir.link(k, walk.name, source);
   }
 
   *unlink(k: Kernel, path: string, base: OpenFile | null = null): MaySleep<number> {
@@ -735,6 +729,7 @@ export class MountTree implements Vfs {
     to: string,
     fromBase: OpenFile | null = null,
     toBase: OpenFile | null = null,
+    flags = 0,
   ): MaySleep<number> {
     const source = yield* this.walk(k, stripSlashes(from), false, fromBase);
     if (typeof source === "number") return source;
@@ -744,13 +739,17 @@ export class MountTree implements Vfs {
     if (source.parent.inode.dev !== target.parent.inode.dev) return -Errno.EXDEV;
     if (source.parent.inode.readOnly === true) return -Errno.EROFS;
     if (source.node === null) return -Errno.ENOENT;
+    const exchange = (flags & Rename.EXCHANGE) !== 0;
+    if ((flags & Rename.NOREPLACE) !== 0 && target.node !== null) return -Errno.EEXIST;
+    if (exchange && target.node === null) return -Errno.ENOENT;
     const moved = source.node.inode;
-    if (moved.kind !== "directory" && (from.endsWith("/") || to.endsWith("/"))) return -Errno.ENOTDIR;
+    if (moved.kind !== "directory" && (from.endsWith("/") || (!exchange && to.endsWith("/")))) return -Errno.ENOTDIR;
+    if (exchange && target.node!.inode.kind !== "directory" && to.endsWith("/")) return -Errno.ENOTDIR;
     if (this.isMountRoot(moved) || (target.node !== null && this.isMountRoot(target.node.inode))) return -Errno.EBUSY;
     // A directory cannot move below itself, nor replace one that it lies in.
     for (let n: PathNode | null = target.parent; n !== null; n = n.parent) if (n.inode === moved) return -Errno.EINVAL;
     for (let n: PathNode | null = source.parent; n !== null; n = n.parent) {
-      if (n.inode === target.node?.inode) return -Errno.ENOTEMPTY;
+      if (n.inode === target.node?.inode) return exchange ? -Errno.EINVAL : -Errno.ENOTEMPTY;
     }
     const dir = source.parent.inode;
     const into = target.parent.inode;
@@ -758,9 +757,10 @@ export class MountTree implements Vfs {
     if (refused === 0) refused = target.node === null ? mayCreate(k, into) : mayDelete(k, into, target.node.inode);
     // A directory that moves elsewhere gets another "..".
     if (refused === 0 && moved.kind === "directory" && into !== dir) refused = inodePermission(k, moved, May.WRITE);
+    if (refused === 0 && exchange && target.node!.inode.kind === "directory" && into !== dir) refused = inodePermission(k, target.node!.inode, May.WRITE);
     if (refused < 0) return refused;
     if (dir.rename === undefined) return -Errno.EPERM;
-    return yield* dir.rename(k, source.name, target.parent.inode, target.name);
+    return yield* dir.rename(k, source.name, target.parent.inode, target.name, exchange);
   }
 
   private isMountRoot(inode: Inode): boolean {
@@ -824,7 +824,7 @@ export class MountTree implements Vfs {
     const { process } = k.m.current!;
     if (process !== null) {
       if (k.m.point(Op.Inode, node.inode.ino)) yield SWITCH;
-      process.cwd = pathOf(node);
+      process.fs.cwd = pathOf(node);
     }
     return 0;
   }

@@ -230,7 +230,11 @@ export function pipeSize(file: OpenFile): number {
   return pipe === null ? -Errno.EBADF : pipe.slots * PAGE_SIZE;
 }
 
-/** F_SETPIPE_SZ: the new size; -EBUSY where more is in the pipe than that, -EPERM, -EINVAL. */
+/** What the kernel notes of a buffer, and the most that it allocates at once, in bytes. */
+const PIPE_BUFFER_BYTES = 40;
+const KMALLOC_MAX_SIZE = 2 ** 22;
+
+/** F_SETPIPE_SZ: the new size; -EBUSY where more is in the pipe than that, -EPERM, -EINVAL, -ENOMEM. */
 export function* setPipeSize(k: Kernel, file: OpenFile, bytes: number): MaySleep<number> {
   const pipe = pipeOf(file);
   if (pipe === null) return -Errno.EBADF;
@@ -239,6 +243,7 @@ export function* setPipeSize(k: Kernel, file: OpenFile, bytes: number): MaySleep
   if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;
   if (pages > pipe.slots && pages * PAGE_SIZE > PIPE_MAX_SIZE && !capable(k, Cap.SYS_RESOURCE)) return -Errno.EPERM;
   if (pages < pipe.buffers.length) return -Errno.EBUSY;
+  if (pages * PIPE_BUFFER_BYTES > KMALLOC_MAX_SIZE) return -Errno.ENOMEM;
   pipe.slots = pages;
   changed(k, pipe, pipe.forWriters);
   return pages * PAGE_SIZE;

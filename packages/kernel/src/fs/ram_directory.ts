@@ -23,6 +23,8 @@ export interface RamFs extends FileSystem {
 /** What a directory in memory has names of, besides directories. */
 export interface RamFile extends Inode {
   nlink: number;
+  /** It has no name yet, and linkat(2) may give it one (O_TMPFILE). */
+  linkable?: boolean;
   ctimeNs: number;
   /** Open descriptions. The contents go when there is neither one of these nor a name. */
   readonly opens: number;
@@ -106,11 +108,12 @@ export class RamDirectory implements Inode {
     return error < 0 ? error : child;
   }
 
-  *tmpfile(k: Kernel, mode: number): MaySleep<Inode | number> {
+  *tmpfile(k: Kernel, mode: number, linkable: boolean): MaySleep<Inode | number> {
     if (k.m.point(Op.Inode, this.ino)) yield SWITCH;
     const child = this.fs.newFile(mode);
     initOwner(k, child, this);
     child.nlink = 0;
+    child.linkable = linkable;
     return child;
   }
 
@@ -123,11 +126,12 @@ export class RamDirectory implements Inode {
   /** A name more for a file of the same file system. */
   *link(k: Kernel, name: string, inode: Inode): MaySleep<number> {
     const file = inode as RamFile;
-    if (file.nlink === 0) return -Errno.ENOENT;
+    if (file.nlink === 0 && file.linkable !== true) return -Errno.ENOENT;
     const error = yield* this.add(k, name, file);
     if (error < 0) return error;
     if (k.m.point(Op.Inode, file.ino)) yield SWITCH;
     file.nlink++;
+    file.linkable = false;
     file.ctimeNs = k.m.now();
     return 0;
   }
@@ -166,14 +170,23 @@ export class RamDirectory implements Inode {
     return empty ? 0 : -Errno.ENOTEMPTY;
   }
 
-  *rename(k: Kernel, name: string, to: Inode, toName: string): MaySleep<number> {
+  *rename(k: Kernel, name: string, to: Inode, toName: string, exchange: boolean): MaySleep<number> {
     if (!(to instanceof RamDirectory) || to.fs !== this.fs) return -Errno.EXDEV;
     yield* lockTwo(this, to);
     const child = this.names.get(name);
     const replaced = to.names.get(toName);
-    const error = renameError(child, replaced, to);
+    const error = exchange ? exchangeError(child, replaced) : renameError(child, replaced, to);
     const moves = error === 0 && child !== replaced;
-    if (moves) {
+    if (moves && exchange) {
+      this.names.set(name, replaced!);
+      to.names.set(toName, child!);
+      const directories = Number(replaced!.kind === "directory") - Number(child!.kind === "directory");
+      this.nlink += directories;
+      to.nlink -= directories;
+      this.changed(k);
+      to.changed(k);
+      child!.ctimeNs = replaced!.ctimeNs = k.m.now();
+    } else if (moves) {
       this.names.delete(name);
       to.names.set(toName, child!);
       if (child!.kind === "directory") {
@@ -186,7 +199,7 @@ export class RamDirectory implements Inode {
       child!.ctimeNs = k.m.now();
     }
     yield* unlockTwo(this, to);
-    if (moves && replaced !== undefined && !(replaced instanceof RamDirectory)) yield* unlinked(k, replaced);
+    if (moves && !exchange && replaced !== undefined && !(replaced instanceof RamDirectory)) yield* unlinked(k, replaced);
     return error;
   }
 }
@@ -216,6 +229,10 @@ function* lockTwo(a: RamDirectory, b: RamDirectory): MaySleep<void> {
 function* unlockTwo(a: RamDirectory, b: RamDirectory): Atomic<void> {
   if (!a.lock.tryUnlock()) yield* a.lock.unlock();
   if (b !== a && !b.lock.tryUnlock()) yield* b.lock.unlock();
+}
+
+function exchangeError(child: RamDirectory | RamFile | undefined, other: RamDirectory | RamFile | undefined): number {
+  return child === undefined || other === undefined ? -Errno.ENOENT : 0;
 }
 
 function renameError(child: RamDirectory | RamFile | undefined, replaced: RamDirectory | RamFile | undefined, to: RamDirectory): number {

@@ -12,6 +12,14 @@ import type { DriverFile } from "../drivers/device.js";
 import type { HostNode } from "./host_fs.js";
 import type { UserBytes } from "./user_bytes.js";
 
+/** Flags of renameat2(2). */
+export enum Rename {
+  /** -EEXIST where the new name is there already. */
+  NOREPLACE = 1,
+  /** Both names are there, and change places. */
+  EXCHANGE = 2,
+}
+
 /** Flags of open(2), as the generic ABI numbers them. */
 export enum O {
   RDONLY = 0,
@@ -272,14 +280,14 @@ export interface Inode {
   /** Makes a regular file (EEXIST where one came in between). */
   create?(k: Kernel, name: string, mode: number): MaySleep<Inode | number>;
   /** Makes a regular file without a name. */
-  tmpfile?(k: Kernel, mode: number): MaySleep<Inode | number>;
+  tmpfile?(k: Kernel, mode: number, linkable: boolean): MaySleep<Inode | number>;
   mkdir?(k: Kernel, name: string, mode: number): MaySleep<number>;
   /** Makes a FIFO, or the name of a socket. */
   mknod?(k: Kernel, name: string, kind: "pipe" | "socket", mode: number): MaySleep<number>;
   symlink?(k: Kernel, name: string, target: string): MaySleep<number>;
   unlink?(k: Kernel, name: string): MaySleep<number>;
   rmdir?(k: Kernel, name: string): MaySleep<number>;
-  rename?(k: Kernel, name: string, to: Inode, toName: string): MaySleep<number>;
+  rename?(k: Kernel, name: string, to: Inode, toName: string, exchange: boolean): MaySleep<number>;
   link?(k: Kernel, name: string, inode: Inode): MaySleep<number>;
   /** Where a symbolic link leads. */
   readlink?(k: Kernel): MaySleep<string | number>;
@@ -492,8 +500,9 @@ export interface Vfs {
   rmdir(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
   unlink(k: Kernel, path: string, base?: OpenFile | null): MaySleep<number>;
   symlink(k: Kernel, target: string, path: string, base?: OpenFile | null): MaySleep<number>;
-  link(k: Kernel, from: string, to: string, fromBase?: OpenFile | null, toBase?: OpenFile | null): MaySleep<number>;
-  rename(k: Kernel, from: string, to: string, fromBase?: OpenFile | null, toBase?: OpenFile | null): MaySleep<number>;
+  link(k: Kernel, source: Inode, to: string, toBase?: OpenFile | null): MaySleep<number>;
+  /** `flags`: of `Rename`. */
+  rename(k: Kernel, from: string, to: string, fromBase?: OpenFile | null, toBase?: OpenFile | null, flags?: number): MaySleep<number>;
   truncate(k: Kernel, path: string, size: number): MaySleep<number>;
   ftruncate(k: Kernel, file: OpenFile, size: number): MaySleep<number>;
   /** fallocate(2), for whoever calls with a mode of `FallocFl`. */

@@ -82,10 +82,11 @@ export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
   const { mm } = task;
   if (mm === null) return;
   if (task.thread.robustList !== 0) yield* k.exit.exitRobustList(k, task);
+  if (m.futexes.pi.size > 0) yield* k.futexPi.exitPiStates(k, task);
   if (task.clearChildTid !== 0 && mm.users > 1) {
     // The address may be bad: then nobody can wait there either.
     yield* k.uaccess.putUser32(k, task.clearChildTid, 0);
-    yield* k.futex.futexWake(k, task.clearChildTid, 1, 0xffff_ffff);
+    yield* k.futex.futexWake(k, task.clearChildTid, true, 1, 0xffff_ffff);
   }
   task.clearChildTid = 0;
   if (m.point(Op.MmCounter, mm.id)) yield SWITCH;
@@ -109,7 +110,7 @@ export function* exitRobustList(k: Kernel, task: Task): MaySleep<void> {
   if (offset === null || pending === null) return;
   const futexOffset = Number(BigInt.asIntN(64, offset));
   for (let n = 0; n < ROBUST_LIST_LIMIT; n++) {
-    // Bit 0 of an entry says that it is a PI futex; those are not supported.
+    // Bit 0 of an entry says that it is a PI futex, which exitPiStates() passes on.
     const address = entry === null ? head : Number(entry & ~1n);
     if (address === head) break;
     entry = yield* k.uaccess.getUser64(k, address);
@@ -130,7 +131,7 @@ export function* futexOwnerDied(k: Kernel, address: number, task: Task): MaySlee
       if (k.m.retries.again("handle_futex_death")) yield SWITCH;
       continue;
     }
-    if ((value & FUTEX_WAITERS) !== 0) yield* k.futex.futexWake(k, address, 1, 0xffff_ffff);
+    if ((value & FUTEX_WAITERS) !== 0) yield* k.futex.futexWake(k, address, true, 1, 0xffff_ffff);
     return;
   }
 }

@@ -19,6 +19,8 @@ export interface Sharing {
   /** Copied before the address space is: who waits in that for a userfaultfd has the child's descriptors open, too. */
   readonly files: FileTable;
   readonly handlers: boolean;
+  /** The working directory and the umask (CLONE_FS). */
+  readonly fs: boolean;
   /** What is not ignored is handled by default (CLONE_CLEAR_SIGHAND). */
   readonly clearHandlers: boolean;
   /** The parent's parent is the child's as well (CLONE_PARENT), and so is the signal of the end. */
@@ -47,6 +49,7 @@ export function* dupMm(k: Kernel, old: Mm): MaySleep<Mm | null> {
   if (mm === null) return null;
   mm.inherit(old);
   mm.mdwe = inheritedMdwe(old);
+  mm.membarriers = old.membarriers;
   if ((yield* k.fork.dupMmap(k, mm, old)) === 0) return mm;
   mm.users = 0;
   yield* k.mmap.exitMmap(k, mm);
@@ -111,7 +114,7 @@ export function* dupVma(k: Kernel, mm: Mm, src: Vma, forked: ForkedCtx[]): MaySl
 }
 
 /** A child of the current task's process, without threads and without an address space. */
-export function* copyProcess(k: Kernel, pid: number, { files, handlers, clearHandlers, sibling, exitSignal }: Sharing): Atomic<Process> {
+export function* copyProcess(k: Kernel, pid: number, { files, handlers, fs, clearHandlers, sibling, exitSignal }: Sharing): Atomic<Process> {
   const { m } = k;
   const task = m.current!;
   const parent = task.process!;
@@ -130,11 +133,10 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, clearHan
   child.exitSignal = sibling ? parent.exitSignal : exitSignal;
   child.pgid = parent.pgid;
   child.sid = parent.sid;
-  child.umask = parent.umask;
   child.capabilities = parent.capabilities;
   child.cred = parent.cred;
   child.nice = parent.nice;
-  child.cwd = parent.cwd;
+  child.fs = fs ? parent.fs : { ...parent.fs };
   child.exeFile = parent.exeFile === null ? null : k.exec.getExec(k, parent.exeFile);
   child.oomScoreAdj = parent.oomScoreAdj;
   child.oomScoreAdjMin = parent.oomScoreAdjMin;

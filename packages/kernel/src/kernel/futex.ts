@@ -1,13 +1,14 @@
 /**
  * @linux kernel/futex/waitwake.c, kernel/futex/requeue.c
- * @omits PI futexes.
  * @omits Hash tables of a process of its own (since 6.16): there is one for all.
- * @own atomicOp, futexKey, readInAtomic, unqueue
+ * @own atomicOp, futexKey, readInAtomic, sharedKey, unqueue
  */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
 import { Access } from "../arch/fault.js";
-import { NO_PAGE } from "../mm/page.js";
+import { FollFlag } from "../mm/gup_flags.js";
+import { PAGE_SIZE } from "../mm/frame_memory.js";
+import { NO_PAGE, PG } from "../mm/page.js";
 import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
 import { SpinLock } from "./locks.js";
@@ -21,15 +22,31 @@ export const FUTEX_OWNER_DIED = 0x4000_0000;
 export const FUTEX_TID_MASK = 0x3fff_ffff;
 
 const BUCKETS = 64;
-/** User addresses are below 2^38; what stands above in a key is the address space. */
+/** User addresses are below 2^38; what stands above in a key is the address space, of a process or of a file. */
 const KEY_SHIFT = 2 ** 38;
+/** In the low bits of a shared futex's key, which an address leaves free: it is in a file, or in memory of the process's alone. */
+const KEY_IN_FILE = 1;
+const KEY_MM_SHARED = 2;
 
-interface Waiter {
+export interface Waiter {
   readonly task: Task;
   readonly bitset: number;
   key: number;
   /** Set, under the bucket's lock, by whoever takes the waiter off the queue to wake it. */
   woken: boolean;
+}
+
+/** Who waits for a futex to be given (`futex_pi.ts`). */
+export interface PiWaiter {
+  readonly task: Task;
+  /** Set under the bucket's lock: the futex is the waiter's, and how it came to that. */
+  given: "unlocked" | "owner died" | null;
+}
+
+/** struct futex_pi_state: who owns a futex that others wait for, in order of arrival. Guarded by the bucket's lock. */
+export interface PiFutex {
+  owner: Task;
+  readonly waiters: PiWaiter[];
 }
 
 class Bucket {
@@ -46,6 +63,8 @@ class Bucket {
 export class Futexes {
   /** Made when first used. */
   private readonly buckets: (Bucket | undefined)[];
+  /** By key, as long as somebody waits. */
+  readonly pi = new Map<number, PiFutex>();
 
   constructor(private readonly m: Machine) {
     this.buckets = new Array<Bucket | undefined>(BUCKETS).fill(undefined);
@@ -61,13 +80,38 @@ export class Futexes {
 }
 
 /**
- * A futex of the current address space, or -EINVAL, -EFAULT. Private and shared futexes have the
- * same key as long as no memory is shared between address spaces.
+ * What a futex is known by, or -EINVAL, -EFAULT. A private one is an address of the current address space. What a
+ * shared one is depends on the page there: of a file it is the place in the file, whoever maps it and where; else an
+ * address again, which is not the same as that of a private futex. `mayRead`: the word is only read, so that
+ * a mapping of a file without write permission will do.
  */
-export function futexKey(k: Kernel, address: number): number {
+export function* futexKey(k: Kernel, address: number, shared: boolean, mayRead = true): MaySleep<number> {
   if (address % 4 !== 0) return -Errno.EINVAL;
   if (address < 0 || address >= KEY_SHIFT) return -Errno.EFAULT;
-  return k.m.current!.mm!.id * KEY_SHIFT + address;
+  const own = k.m.current!.mm!.id * KEY_SHIFT + address;
+  return shared ? yield* k.futex.sharedKey(k, address, own, mayRead) : own;
+}
+
+/** The key of a shared futex; `own` is that of a private one at the same address. */
+export function* sharedKey(k: Kernel, address: number, own: number, mayRead: boolean): MaySleep<number> {
+  const { memmap, retries } = k.m;
+  const vpn = Math.floor(address / PAGE_SIZE);
+  for (;;) {
+    let page = yield* k.gup.getUserPageFast(k, vpn, FollFlag.WRITE | FollFlag.GET, "futex");
+    const readOnly = page === -Errno.EFAULT && mayRead;
+    if (readOnly) page = yield* k.gup.getUserPageFast(k, vpn, FollFlag.GET, "futex");
+    if (page < 0) return page;
+    const folio = memmap.folioOf(page);
+    const anon = memmap.isAnon(folio);
+    const mapping = anon ? null : k.filemap.folioMapping(k, folio);
+    const at = (memmap.index[folio]! * (memmap.has(folio, PG.hugetlb) ? memmap.folioPages(folio) : 1) + page - folio) * PAGE_SIZE;
+    yield* k.gupPin.gupPutFolio(k, folio, FollFlag.GET, "futex");
+    if (anon) return readOnly ? -Errno.EFAULT : own + KEY_MM_SHARED;
+    if (mapping !== null) return mapping.id * KEY_SHIFT + at + (address % PAGE_SIZE) + KEY_IN_FILE;
+    // Zeros, of memory that nobody may write to; or else a page that has left its file meanwhile.
+    if (readOnly) return -Errno.EFAULT;
+    if (retries.again("futex_shared_key")) yield SWITCH;
+  }
 }
 
 /** Reads a futex word without sleeping; null when its page is not there and must be faulted in. */
@@ -103,10 +147,10 @@ function* unlockBuckets(k: Kernel, a: number, b: number): Atomic<void> {
  * The word is read under the lock of its bucket, so that who changes it and then wakes either is
  * seen to have changed it, or finds the waiter queued.
  */
-export function* futexWait(k: Kernel, address: number, value: number, bitset: number, deadline: number): MaySleep<number> {
+export function* futexWait(k: Kernel, address: number, shared: boolean, value: number, bitset: number, deadline: number): MaySleep<number> {
   const { m } = k;
   if (bitset === 0) return -Errno.EINVAL;
-  const key = k.futex.futexKey(k, address);
+  const key = yield* k.futex.futexKey(k, address, shared);
   if (key < 0) return key;
   const index = m.futexes.bucket(key);
   const bucket = m.futexes.at(index);
@@ -183,15 +227,18 @@ function* wakeKey(k: Kernel, key: number, count: number, bitset: number): Atomic
   return woken;
 }
 
-/** FUTEX_WAKE and FUTEX_WAKE_BITSET: how many were woken, or a negated errno. */
-export function* futexWake(k: Kernel, address: number, count: number, bitset: number): Atomic<number> {
+/**
+ * FUTEX_WAKE and FUTEX_WAKE_BITSET: how many were woken, or a negated errno. A count of zero or less still wakes one,
+ * unless `strict`, as futex_wake(2) has it.
+ */
+export function* futexWake(k: Kernel, address: number, shared: boolean, count: number, bitset: number, strict = false): MaySleep<number> {
   const { m } = k;
   if (bitset === 0) return -Errno.EINVAL;
-  const key = k.futex.futexKey(k, address);
+  const key = yield* k.futex.futexKey(k, address, shared);
   if (key < 0) return key;
+  if (strict && count === 0) return 0;
   const { lock } = m.futexes.at(m.futexes.bucket(key));
   if (!lock.tryLock()) yield* lock.lock();
-  // As in Linux, a count of zero or less still wakes one.
   const woken = yield* wakeKey(k, key, Math.max(count, 1), bitset);
   if (!lock.tryUnlock()) yield* lock.unlock();
   return woken;
@@ -205,15 +252,16 @@ export function* futexRequeue(
   k: Kernel,
   from: number,
   to: number,
+  shared: boolean,
   wake: number,
   requeue: number,
   expected: number | null,
 ): MaySleep<number> {
   const { m } = k;
   if (wake < 0 || requeue < 0) return -Errno.EINVAL;
-  const fromKey = k.futex.futexKey(k, from);
+  const fromKey = yield* k.futex.futexKey(k, from, shared);
   if (fromKey < 0) return fromKey;
-  const toKey = k.futex.futexKey(k, to);
+  const toKey = yield* k.futex.futexKey(k, to, shared);
   if (toKey < 0) return toKey;
   const a = m.futexes.bucket(fromKey);
   const b = m.futexes.bucket(toKey);
@@ -247,14 +295,15 @@ export function* futexWakeOp(
   k: Kernel,
   address1: number,
   address2: number,
+  shared: boolean,
   wake1: number,
   wake2: number,
   encoded: number,
 ): MaySleep<number> {
   const { m } = k;
-  const key1 = k.futex.futexKey(k, address1);
+  const key1 = yield* k.futex.futexKey(k, address1, shared);
   if (key1 < 0) return key1;
-  const key2 = k.futex.futexKey(k, address2);
+  const key2 = yield* k.futex.futexKey(k, address2, shared, false);
   if (key2 < 0) return key2;
   const old = yield* k.futex.atomicOp(k, address2, encoded);
   if (typeof old !== "number") return old.error;

@@ -62,6 +62,12 @@ export class ThreadState {
   syscall = "";
 }
 
+/** struct fs_struct: where a process is, and what it takes from the permissions of what it makes. */
+export interface FsStruct {
+  umask: number;
+  cwd: string;
+}
+
 /** A thread group: what threads of one program share. Its pid is the first thread's id. */
 export class Process {
   readonly threads = new Set<Task>();
@@ -98,11 +104,11 @@ export class Process {
   readonly sharedSignalInfo = new Map<number, SignalInfo[]>();
   pgid: number;
   sid: number;
-  umask = 0o022;
   /** capabilities(7), a bit for each; a child has its parent's. */
   capabilities: Capabilities = FULL_CAPABILITIES;
   cred = ROOT_CREDENTIALS;
-  cwd = "/";
+  /** Shared with a child that CLONE_FS made. */
+  fs: FsStruct = { umask: 0o022, cwd: "/" };
   /** The program, as /proc/PID/exe has it; null for what has none, and once the process has ended. */
   exeFile: OpenFile | null = null;
   /** It has called execve(2) itself: its parent cannot choose its process group any more. */

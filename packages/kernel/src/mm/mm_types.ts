@@ -204,6 +204,8 @@ export class Mm {
   thpDisabled = ThpDisabled.No;
   /** PR_MDWE_*: what may not become executable. */
   mdwe = 0;
+  /** The commands of membarrier(2) by which it has registered for others, as bits. */
+  membarriers = 0;
   /** Whether all of it may be merged by KSM (PR_SET_MEMORY_MERGE). */
   mergeAny = false;
   /** PR_SET_DUMPABLE: 1 unless somebody has taken it away. */

@@ -128,7 +128,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
   const { ignored, caught } = handlerMasks(process);
   const lines = [
     `Name:\t${commOf(target)}`,
-    `Umask:\t${(process?.umask ?? 0o22).toString(8).padStart(4, "0")}`,
+    `Umask:\t${(process?.fs.umask ?? 0o22).toString(8).padStart(4, "0")}`,
     `State:\t${STATE_NAMES[stateLetter(target)]}`,
     `Tgid:\t${tgid}`,
     "Ngid:\t0",

@@ -445,7 +445,7 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["maps", "file", mmText((k, mm) => k.taskMmu.showMap(k, mm), "", queryMaps)],
   ["numa_maps", "file", mmText(showNumaMaps, "")],
   ["mem", "file", (context, ino) => new MmDataFile(context, ino, MEM_OPS, 0o600, (_k, mm) => mm)],
-  ["cwd", "symlink", link((t) => t.process?.cwd ?? -Errno.ENOENT)],
+  ["cwd", "symlink", link((t) => t.process?.fs.cwd ?? -Errno.ENOENT)],
   ["root", "symlink", link((t) => (t.process === null ? -Errno.ENOENT : "/"))],
   ["exe", "symlink", exeLink],
   ["mounts", "file", text(0o444, (k, _target, context) => constant(k, context.mountsText()))],

@@ -31,7 +31,7 @@ const faccessat2: Handler = function* (t, [dirfd, name, mode, flags]) {
 };
 
 /** A file by its path, or, with AT_EMPTY_PATH and no path, by a descriptor. */
-function* inodeAt(t: GuestThread, dirfd: number, name: number, flags: number): MaySleep<Inode | number> {
+export function* inodeAt(t: GuestThread, dirfd: number, name: number, flags: number): MaySleep<Inode | number> {
   const at = yield* pathAt(t, dirfd, name);
   if (typeof at === "number") return at;
   if (at.path === "" && (flags & AT_EMPTY_PATH) !== 0) return int(dirfd) === AT_FDCWD ? yield* t.k.m.vfs.lookup(t.k, ".", true) : at.base!.inode;

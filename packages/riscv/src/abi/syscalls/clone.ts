@@ -106,6 +106,7 @@ function* newProcess(k: Kernel, pid: number, mm: Mm, files: FileTable, { flags, 
   const process = yield* k.fork.copyProcess(k, pid, {
     files,
     handlers: (flags & Clone.SIGHAND) !== 0,
+    fs: (flags & Clone.FS) !== 0,
     clearHandlers: clearSighand,
     sibling: (flags & Clone.PARENT) !== 0,
     exitSignal,

@@ -256,7 +256,8 @@ const CLONE_NAMES: readonly (readonly [number, string])[] = [
 
 const FUTEX_COMMANDS = [
   "FUTEX_WAIT", "FUTEX_WAKE", "FUTEX_FD", "FUTEX_REQUEUE", "FUTEX_CMP_REQUEUE", "FUTEX_WAKE_OP", "FUTEX_LOCK_PI",
-  "FUTEX_UNLOCK_PI", "FUTEX_TRYLOCK_PI", "FUTEX_WAIT_BITSET", "FUTEX_WAKE_BITSET",
+  "FUTEX_UNLOCK_PI", "FUTEX_TRYLOCK_PI", "FUTEX_WAIT_BITSET", "FUTEX_WAKE_BITSET", "FUTEX_WAIT_REQUEUE_PI",
+  "FUTEX_CMP_REQUEUE_PI", "FUTEX_LOCK_PI2",
 ];
 export const FUTEX_OP: Format = {
   show(_t, value) {
@@ -269,8 +270,8 @@ export const FUTEX_ARG3: Format = {
   show(t, value, args, result) {
     const command = args[1]! & 127;
     // A null timeout is shown, a wake has none.
-    if (command === 0 || command === 9) return TIMESPEC.show(t, value, args, result);
-    return command === 1 || command === 10 ? null : String(value);
+    if (command === 0 || command === 6 || command === 9 || command === 13) return TIMESPEC.show(t, value, args, result);
+    return command === 1 || command === 7 || command === 8 || command === 10 ? null : String(value);
   },
 };
 export const FUTEX_ARG4: Format = { show: (_t, value, args) => ([3, 4, 5].includes(args[1]! & 127) ? hex(value) : null) };
@@ -286,6 +287,7 @@ export const FUTEX_ARG5: Format = {
 export const CLOCK = oneOf({
   0: "CLOCK_REALTIME", 1: "CLOCK_MONOTONIC", 2: "CLOCK_PROCESS_CPUTIME_ID", 3: "CLOCK_THREAD_CPUTIME_ID",
   4: "CLOCK_MONOTONIC_RAW", 5: "CLOCK_REALTIME_COARSE", 6: "CLOCK_MONOTONIC_COARSE", 7: "CLOCK_BOOTTIME",
+  11: "CLOCK_TAI",
 });
 export const MADVICE = oneOf({
   0: "MADV_NORMAL", 1: "MADV_RANDOM", 2: "MADV_SEQUENTIAL", 3: "MADV_WILLNEED", 4: "MADV_DONTNEED", 8: "MADV_FREE",

@@ -1,4 +1,4 @@
-import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, type Stat, type StatFs, UserBytes } from "@faultline/kernel";
+import { Errno, FileTable, filpClose, makePipe, O, OpenFile, PAGE_SIZE, Poll, pollFile, rlimit, Rlimit, takesNowait, TaskState, NSEC_PER_SEC, REALTIME_AT_BOOT_S, Restart, Sig, SI, type MaySleep, type Process, Rename, type Stat, type StatFs, UserBytes } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { bytesOf, getI64, getU64, readStruct, setI64, structBytes } from "../user.js";
 import * as F from "./format.js";
@@ -488,25 +488,32 @@ const symlinkat: Handler = function* (t, [target, dirfd, name]) {
   return typeof at === "number" ? at : yield* t.k.m.vfs.symlink(t.k, to, at.path, at.base);
 };
 
-const linkat: Handler = function* (t, [fromFd, from, toFd, to]) {
+const AT_SYMLINK_FOLLOW = 0x400;
+
+const linkat: Handler = function* (t, [fromFd, from, toFd, to, flags]) {
+  if ((int(flags!) & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) !== 0) return -Errno.EINVAL;
   const source = yield* pathAt(t, fromFd!, from!);
   if (typeof source === "number") return source;
+  const { vfs } = t.k.m;
+  const own = source.path === "" && source.base !== null && (flags! & AT_EMPTY_PATH) !== 0;
+  const inode = own ? source.base!.inode : yield* vfs.lookup(t.k, source.path, (flags! & AT_SYMLINK_FOLLOW) !== 0, source.base);
+  if (typeof inode === "number") return inode;
   const target = yield* pathAt(t, toFd!, to!);
-  if (typeof target === "number") return target;
-  return yield* t.k.m.vfs.link(t.k, source.path, target.path, source.base, target.base);
+  return typeof target === "number" ? target : yield* vfs.link(t.k, inode, target.path, target.base);
 };
 
 const renameat2: Handler = function* (t, [fromFd, from, toFd, to, flags]) {
-  if (int(flags!) !== 0) return -Errno.EINVAL;
+  const both = Rename.NOREPLACE | Rename.EXCHANGE;
+  if ((int(flags!) & ~both) !== 0 || int(flags!) === both) return -Errno.EINVAL;
   const source = yield* pathAt(t, fromFd!, from!);
   if (typeof source === "number") return source;
   const target = yield* pathAt(t, toFd!, to!);
   if (typeof target === "number") return target;
-  return yield* t.k.m.vfs.rename(t.k, source.path, target.path, source.base, target.base);
+  return yield* t.k.m.vfs.rename(t.k, source.path, target.path, source.base, target.base, int(flags!));
 };
 
 const getcwd: Handler = function* (t, [buf, size]) {
-  const bytes = bytesOf(`${t.task.process!.cwd}\0`);
+  const bytes = bytesOf(`${t.task.process!.fs.cwd}\0`);
   if (size! < bytes.length) return -Errno.ERANGE;
   const error = yield* t.k.uaccess.copyToUser(t.k, buf!, bytes);
   return error < 0 ? error : bytes.length;
@@ -556,10 +563,25 @@ const fsync: Handler = function* (t, [fd]) {
   return (kind === "file" && file.ops.stream !== true) || kind === "directory" ? 0 : -Errno.EINVAL;
 };
 
+/** SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER. */
+const SYNC_FLAGS = 7;
+
+const sync_file_range: Handler = function* (t, [fd, offset, length, flags]) {
+  const file = fileOf(t, fd!);
+  if (file === null) return -Errno.EBADF;
+  if ((int(flags!) & ~SYNC_FLAGS) !== 0 || offset! < 0 || length! < 0 || offset! + length! >= 2 ** 63) return -Errno.EINVAL;
+  const { kind } = file.inode;
+  return (kind === "file" && file.ops.stream !== true) || kind === "directory" ? 0 : -Errno.ESPIPE;
+};
+
+const syncfs: Handler = function* (t, [fd]) {
+  return fileOf(t, fd!) === null ? -Errno.EBADF : 0;
+};
+
 const umask: Handler = function* (t, [mask]) {
-  const process = t.task.process!;
-  const old = process.umask;
-  process.umask = mask! & 0o777;
+  const { fs } = t.task.process!;
+  const old = fs.umask;
+  fs.umask = mask! & 0o777;
   return old;
 };
 
@@ -634,7 +656,7 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [34, call("mkdirat", [...PATH_AT, F.OCTAL], mkdirat)],
   [35, call("unlinkat", [...PATH_AT, F.AT_FLAGS], unlinkat)],
   [36, call("symlinkat", [F.PATH, ...PATH_AT], symlinkat)],
-  [37, call("linkat", [...PATH_AT, ...PATH_AT, F.HEX], linkat, "flags are ignored")],
+  [37, call("linkat", [...PATH_AT, ...PATH_AT, F.HEX], linkat)],
   [38, call("renameat", [...PATH_AT, ...PATH_AT], function* (t, a) { return yield* renameat2(t, [...a.slice(0, 4), 0]); })],
   [43, call("statfs", [F.PATH, F.OUT], statfs)],
   [44, call("fstatfs", [F.INT, F.OUT], fstatfs)],
@@ -663,11 +685,13 @@ export const FS: readonly (readonly [number, Syscall])[] = [
   [81, call("sync", [], constant(0))],
   [82, call("fsync", [F.INT], fsync)],
   [83, call("fdatasync", [F.INT], fsync)],
+  [84, call("sync_file_range", [F.INT, F.SIZE, F.SIZE, F.HEX], sync_file_range)],
   [166, call("umask", [F.OCTAL], umask, "", "octal")],
   [223, call("fadvise64", [F.INT, F.SIZE, F.SIZE, F.FADVICE], fadvise64)],
-  [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no flags")],
+  [276, call("renameat2", [...PATH_AT, ...PATH_AT, F.HEX], renameat2, "no RENAME_WHITEOUT")],
   [286, call("preadv2", [F.INT, F.iovec(2), F.INT, F.SIZE, F.SIZE, RWF_FLAGS], vectored2(readInto))],
   [287, call("pwritev2", [F.INT, F.iovec(2), F.INT, F.SIZE, F.SIZE, RWF_FLAGS], vectored2(writeFrom))],
   [291, call("statx", [...PATH_AT, F.AT_FLAGS, F.HEX, F.OUT], statx)],
   [436, call("close_range", [F.INT, F.INT, F.CLOSE_RANGE_FLAGS], closeRange)],
+  [267, call("syncfs", [F.INT], syncfs)],
 ];

@@ -158,10 +158,18 @@ const MEMBARRIER_QUERY = 0;
 /** Every barrier but the ones that restart rseq; all guests' accesses are sequentially consistent here. */
 const MEMBARRIER_KNOWN = 1 | 2 | 4 | 8 | 16 | 32 | 64;
 
-const membarrier: Handler = function* (_t, [command, flags]) {
+/** Commands that are for who has registered, and what does that. */
+const MEMBARRIER_REGISTERED_BY = new Map([[8, 16], [32, 64]]);
+
+const membarrier: Handler = function* (t, [command, flags]) {
   if (int(flags!) !== 0) return -Errno.EINVAL;
   if (int(command!) === MEMBARRIER_QUERY) return MEMBARRIER_KNOWN;
-  return (command! & MEMBARRIER_KNOWN) !== 0 && (command! & (command! - 1)) === 0 ? 0 : -Errno.EINVAL;
+  if ((command! & MEMBARRIER_KNOWN) === 0 || (command! & (command! - 1)) !== 0) return -Errno.EINVAL;
+  const mm = t.task.mm!;
+  const registration = MEMBARRIER_REGISTERED_BY.get(int(command!)) ?? 0;
+  if ((mm.membarriers & registration) !== registration) return -Errno.EPERM;
+  mm.membarriers |= int(command!);
+  return 0;
 };
 
 const flushIcache: Handler = function* (t, [, , flags]) {

@@ -26,6 +26,7 @@ const unshare: Handler = function* (t, [flags]) {
   if ((wanted & (Clone.THREAD | Clone.SIGHAND | Clone.VM)) !== 0 && !alone) return -Errno.EINVAL;
   if ((wanted & Clone.VM) !== 0 && t.task.mm!.users > 1) return -Errno.EINVAL;
   if ((wanted & Clone.SYSVSEM) !== 0) yield* t.k.sem.exitSem(t.k, t.task);
+  if ((wanted & (Clone.FS | Clone.NEWNS)) !== 0) process.fs = { ...process.fs };
   if ((wanted & Clone.FILES) !== 0) unshareFiles(process);
   return 0;
 };

@@ -126,6 +126,19 @@ const getpriority: Handler = function* (t, [which, who]) {
   return typeof processes === "number" ? processes : Math.max(...processes.map(({ nice }) => 20 - nice));
 };
 
+/** What a thread runs for before it is another's turn, in nanoseconds: none of SCHED_FIFO, 100 ms of SCHED_RR, else what is usual. */
+const RR_INTERVAL_NS = 100_000_000;
+const FAIR_SLICE_NS = 2_800_000;
+
+const sched_rr_get_interval: Handler = function* (t, [id, interval]) {
+  const task = taskOf(t, id!);
+  if (typeof task === "number") return task;
+  const policy = task.thread.policy & ~SCHED_RESET_ON_FORK;
+  const ns = policy === (Policy.FIFO as number) ? 0 : policy === (Policy.RR as number) ? RR_INTERVAL_NS : FAIR_SLICE_NS;
+  const error = yield* t.k.uaccess.putUser64(t.k, interval!, 0n);
+  return error < 0 ? error : yield* t.k.uaccess.putUser64(t.k, interval! + 8, BigInt(ns));
+};
+
 const POLICY = F.oneOf({ 0: "SCHED_OTHER", 1: "SCHED_FIFO", 2: "SCHED_RR", 3: "SCHED_BATCH", 5: "SCHED_IDLE", 6: "SCHED_DEADLINE", 7: "SCHED_EXT" });
 const WITHOUT_EFFECT = "kept, and without effect: everybody has his turn";
 
@@ -136,6 +149,7 @@ export const SCHED: readonly (readonly [number, Syscall])[] = [
   [121, call("sched_getparam", [F.INT, F.OUT], sched_getparam)],
   [125, call("sched_get_priority_max", [POLICY], limit(RT_PRIORITY_MAX))],
   [126, call("sched_get_priority_min", [POLICY], limit(1))],
+  [127, call("sched_rr_get_interval", [F.INT, F.OUT], sched_rr_get_interval)],
   [140, call("setpriority", [F.INT, F.INT, F.INT], setpriority, WITHOUT_EFFECT)],
   [141, call("getpriority", [F.INT, F.INT], getpriority)],
 ];

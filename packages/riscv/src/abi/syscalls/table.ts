@@ -4,6 +4,7 @@ import { CRED } from "./cred.js";
 import { EVENT } from "./event.js";
 import { FCNTL } from "./fcntl.js";
 import { FS } from "./fs.js";
+import { FUTEX } from "./futex.js";
 import { MLOCK } from "./mlock.js";
 import { MM } from "./mm.js";
 import { PROCESS_VM } from "./process_vm.js";
@@ -36,6 +37,7 @@ export const SYSCALLS: Table = new Map(
     ...EVENT,
     ...FCNTL,
     ...FS,
+    ...FUTEX,
     ...MLOCK,
     ...MM,
     ...MOUNT,

@@ -14,6 +14,7 @@ enum Clock {
   REALTIME_COARSE,
   MONOTONIC_COARSE,
   BOOTTIME,
+  TAI = 11,
 }
 
 /** What a clock shows, in nanoseconds since its own epoch as seconds and the rest; null: no such clock. */
@@ -22,6 +23,7 @@ function clockNow(t: GuestThread, clock: number): { seconds: number; ns: number 
   switch (clock) {
     case Clock.REALTIME:
     case Clock.REALTIME_COARSE:
+    case Clock.TAI:
       return { seconds: REALTIME_AT_BOOT_S + Math.floor(now / NSEC_PER_SEC), ns: Math.floor(now % NSEC_PER_SEC) };
     case Clock.MONOTONIC:
     case Clock.MONOTONIC_RAW:
@@ -167,63 +169,6 @@ const setitimer: Handler = function* (t, [which, value, old]) {
   return old === 0 ? 0 : yield* writeTimer(t, old!, before);
 };
 
-const FUTEX_PRIVATE = 128;
-const FUTEX_CLOCK_REALTIME = 256;
-enum Futex {
-  WAIT = 0,
-  WAKE = 1,
-  REQUEUE = 3,
-  CMP_REQUEUE = 4,
-  WAKE_OP = 5,
-  WAIT_BITSET = 9,
-  WAKE_BITSET = 10,
-}
-const MATCH_ANY = 0xffff_ffff;
-
-const futex: Handler = function* (t, [address, op, value, argument3, address2, value3]) {
-  const { k } = t;
-  const command = int(op!) & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
-  const realtime = (op! & FUTEX_CLOCK_REALTIME) !== 0;
-  if (realtime && command !== Futex.WAIT_BITSET) return -Errno.ENOSYS;
-  // What a shared futex is depends on what is mapped there; a private one is just an address.
-  if ((op! & FUTEX_PRIVATE) === 0) {
-    const second = command === Futex.REQUEUE || command === Futex.CMP_REQUEUE || command === Futex.WAKE_OP;
-    for (const at of second ? [address!, address2!] : [address!]) {
-      if (at % 4 !== 0) return -Errno.EINVAL;
-      if ((yield* k.uaccess.getUser32(k, at)) === null) return -Errno.EFAULT;
-    }
-  }
-  switch (command) {
-    case Futex.WAIT:
-    case Futex.WAIT_BITSET: {
-      let deadline = Infinity;
-      if (argument3 !== 0) {
-        const ns = yield* readTimespec(t.k, argument3!);
-        if (ns < 0) return ns;
-        // WAIT takes a span, WAIT_BITSET a point in time.
-        if (command === Futex.WAIT) deadline = t.resumes ?? k.m.now() + ns;
-        else deadline = realtime ? ns - REALTIME_AT_BOOT_S * NSEC_PER_SEC : ns;
-      }
-      const bitset = command === Futex.WAIT ? MATCH_ANY : value3! >>> 0;
-      const result = yield* k.futex.futexWait(k, address!, value! >>> 0, bitset, deadline);
-      if (result === -Restart.ERESTART_RESTARTBLOCK) t.resumes = deadline;
-      return result;
-    }
-    case Futex.WAKE:
-      return yield* k.futex.futexWake(k, address!, int(value!), MATCH_ANY);
-    case Futex.WAKE_BITSET:
-      return yield* k.futex.futexWake(k, address!, int(value!), value3! >>> 0);
-    case Futex.REQUEUE:
-      return yield* k.futex.futexRequeue(k, address!, address2!, int(value!), int(argument3!), null);
-    case Futex.CMP_REQUEUE:
-      return yield* k.futex.futexRequeue(k, address!, address2!, int(value!), int(argument3!), value3! >>> 0);
-    case Futex.WAKE_OP:
-      return yield* k.futex.futexWakeOp(k, address!, address2!, int(value!), int(argument3!), int(value3!));
-    default:
-      return -Errno.ENOSYS;
-  }
-};
-
 const schedYield: Handler = function* (t) {
   const { executor } = t.k.m;
   if (executor!.queue.length > 0) yield BLOCK;
@@ -269,7 +214,6 @@ const getcpu: Handler = function* (t, [cpu, node]) {
 };
 
 export const TIME: readonly (readonly [number, Syscall])[] = [
-  [98, call("futex", [F.POINTER, F.FUTEX_OP, F.INT, F.FUTEX_ARG3, F.FUTEX_ARG4, F.FUTEX_ARG5], futex, "no PI futexes")],
   [101, call("nanosleep", [F.TIMESPEC, F.OUT], nanosleep)],
   [102, call("getitimer", [F.INT, F.OUT], getitimer)],
   [103, call("setitimer", [F.INT, F.POINTER, F.OUT], setitimer)],

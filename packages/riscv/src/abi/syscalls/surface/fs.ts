@@ -96,11 +96,13 @@ export const FS: Surfaces = {
     refuses: [...at(0), noSuch(1), [EISDIR, "a directory", { 1: "sub" }], [ENOTDIR, "AT_REMOVEDIR and a file", { 2: AT_REMOVEDIR }]],
   },
   symlinkat: { example: ["file", AT_FDCWD, "new"], refuses: [...at(1), [EEXIST, "there already", { 2: "file" }], noMemory(0)] },
-  linkat: { example: [AT_FDCWD, "file", AT_FDCWD, "new", 0], refuses: [...at(0), noSuch(1), [EEXIST, "there already", { 3: "link" }]] },
+  linkat: { example: [AT_FDCWD, "file", AT_FDCWD, "new", 0], refuses: [...at(0), noSuch(1), [EEXIST, "there already", { 3: "link" }]],
+    takes: { 4: bits([0, 0x400, [0x1000, { 0: FD.file, 1: "" }]], EINVAL) } },
   renameat: { example: [AT_FDCWD, "file", AT_FDCWD, "new"], refuses: [...at(0), noSuch(1), [EISDIR, "a file onto a directory", { 3: "sub" }]] },
   renameat2: {
     example: [AT_FDCWD, "file", AT_FDCWD, "new", 0],
-    refuses: [...at(0), noSuch(1), [EINVAL, "unknown flags", { 4: 0x80 }]],
+    refuses: [...at(0), noSuch(1), [EEXIST, "RENAME_NOREPLACE and a name that is there", { 3: "link", 4: 1 }], [ENOENT, "RENAME_EXCHANGE and a name that is not", { 4: 2 }], [EINVAL, "both", { 4: 3 }]],
+    takes: { 4: bits([0, 1, [2, { 3: "sub" }]], EINVAL) },
   },
   mount: {
     example: ["none", "/dev/shm", "tmpfs", 0, ""],
@@ -237,6 +239,8 @@ export const FS: Surfaces = {
   sync: { example: [] },
   fsync: { example: [FD.file], refuses: [noFd(0), [EINVAL, "a pipe", { 0: FD.pipeOut }]] },
   fdatasync: { example: [FD.file], refuses: [noFd(0), [EINVAL, "a pipe", { 0: FD.pipeOut }]] },
+  sync_file_range: { example: [FD.file, 0, PAGE, 0], takes: { 3: bits([0, 1, 2, 4], EINVAL) }, refuses: [noFd(0), [EINVAL, "a negative offset", { 1: -1 }], [ESPIPE, "a pipe", { 0: FD.pipeOut }]] },
+  syncfs: { example: [FD.file], refuses: [noFd(0)] },
   umask: { example: [0o22] },
   statx: {
     example: [AT_FDCWD, "file", 0, 0x7ff, AT.page],

@@ -139,7 +139,7 @@ export const MM: Surfaces = {
   membarrier: {
     example: [0, 0],
     takes: { 0: values([0, 1, 2, 4, 16, 64], EINVAL, [8, 32]) },
-    refuses: [[EINVAL, "flags", { 1: 1 }]],
+    refuses: [[EINVAL, "flags", { 1: 1 }], [Errno.EPERM, "a barrier that one has not registered for", { 0: 8 }]],
   },
   userfaultfd: { example: [0], takes: { 0: bits([0, 1, O.CLOEXEC, O.NONBLOCK], EINVAL) } },
   readahead: { example: [FD.file, 0, PAGE], refuses: [noFd(0), [EINVAL, "a pipe", { 0: FD.pipeOut }]] },

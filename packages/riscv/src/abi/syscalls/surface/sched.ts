@@ -18,6 +18,7 @@ export const SCHED: Surfaces = {
   sched_getparam: { example: [0, AT.page], refuses: [...noThread, noMemory(1), [EINVAL, "nowhere", { 1: 0 }]] },
   sched_get_priority_max: limits,
   sched_get_priority_min: limits,
+  sched_rr_get_interval: { example: [0, AT.page], refuses: [...noThread, noMemory(1)] },
   setpriority: { example: [0, 0, 0], takes: { 0: values([0, 1, 2], EINVAL) }, refuses: priorities },
   getpriority: { example: [0, 0], takes: { 0: values([0, 1, 2], EINVAL) }, refuses: priorities },
 };
