@@ -1,6 +1,6 @@
 /*
  * names: files that get names, exchange them and keep them; what processes share that are no threads; seals on who may
- * execute. Prints the same on any Linux of 6.3 and newer.
+ * execute; what descriptors tell of themselves, and modes of processes. Prints the same on any Linux of 6.3 and newer.
  */
 #include "process.h"
 
@@ -131,6 +131,71 @@ static void barriers(void)
 	wait_(-1);
 }
 
+/* What comes behind the lines that every descriptor has. */
+static void fdinfo(long fd)
+{
+	static char path[] = "/proc/self/fdinfo/0", text[512];
+	long in, n, lines = 0;
+
+	path[sizeof(path) - 2] = (char)('0' + fd);
+	in = sys_open(path, O_RDONLY);
+	n = syscall3(__NR_read, in, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = 0;
+	for (char *p = text; *p; p++)
+		if (*p == '\n' && ++lines == 4)
+			print("%s", p + 1);
+	syscall1(__NR_close, in);
+}
+
+static void descriptors(void)
+{
+	unsigned long mask = 1ul << 9 | 1ul << 33;
+	long time[4] = { 3, 5, 0, 0 };
+	long signals = syscall4(__NR_signalfd4, -1, &mask, 8, 0), timer = syscall2(__NR_timerfd_create, 1, 0);
+
+	fdinfo(signals);
+	fdinfo(timer);
+	time[2] = time[3] = 0;
+	syscall4(__NR_timerfd_settime, timer, 1, time, 0);
+	fdinfo(timer);
+	syscall1(__NR_close, timer);
+	syscall1(__NR_close, signals);
+}
+
+/* What a child may still do that is to read and write alone. */
+static long strict(int by_call)
+{
+	long pid = fork_();
+
+	if (pid == 0) {
+		if (by_call)
+			syscall3(__NR_seccomp, 0, 0, 0);
+		else
+			syscall5(__NR_prctl, 22, 1, 0, 0, 0);
+		print("it writes\n");
+		syscall0(__NR_getpid);
+		print("it lives\n");
+		exit_group(0);
+	}
+	return wait_(pid);
+}
+
+static void modes(void)
+{
+	SHOW("strict", strict(0));
+	SHOW("strict", strict(1));
+	SHOW("no mode", syscall5(__NR_prctl, 22, 7, 0, 0, 0));
+	SHOW("flags", syscall3(__NR_seccomp, 0, 1, 0));
+	SHOW("personality", syscall1(__NR_personality, 0x40000));
+	SHOW("personality", syscall1(__NR_personality, 0xffffffff));
+	if (fork_() == 0) {
+		SHOW("of a child", syscall1(__NR_personality, 0));
+		exit_group(0);
+	}
+	wait_(-1);
+	SHOW("personality", syscall1(__NR_personality, 0));
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
@@ -141,5 +206,7 @@ int main(int argc, char **argv, char **envp)
 	share(0);
 	share(CLONE_FS);
 	barriers();
+	descriptors();
+	modes();
 	return 0;
 }

@@ -12,7 +12,7 @@ import { O, OpenFile, Poll, POLL_READABLE, POLL_WRITABLE, type FileOps, type Ino
 /** Pages that a pipe has room for, at first. */
 const PIPE_DEF_BUFFERS = 16;
 /** fs.pipe-max-size: what a pipe may be given without CAP_SYS_RESOURCE, in bytes. */
-const PIPE_MAX_SIZE = 1024 * 1024;
+export const PIPE_MAX_SIZE = 1024 * 1024;
 /** No pipe is larger, in bytes. */
 const PIPE_SIZE_LIMIT = 2 ** 31;
 

@@ -81,6 +81,7 @@ const SIGNALFD_OPS: FileOps = {
       if (!(yield* m.pollWait.sleep(TaskState.Interruptible, "signalfd_read"))) return -Restart.ERESTARTSYS;
     }
   },
+  showFdinfo: (file) => `sigmask:\t${(file.data as Signalfd).mask.toString(16).padStart(16, "0")}\n`,
   poll: (file) => ((file.data as Signalfd).ready ? Poll.IN : 0),
   *release(k, file) {
     if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;

@@ -2,6 +2,7 @@ import { SWITCH, type Atomic } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import { TaskState, WaitQueue, type TimerHandle } from "../kernel/sched.js";
+import { NSEC_PER_SEC } from "../kernel/time.js";
 import { Restart } from "../kernel/signal.js";
 import type { Kernel } from "../kernel.js";
 import { anonFile } from "./anon_inode.js";
@@ -15,6 +16,8 @@ class Timerfd {
   interval = 0;
   handle: TimerHandle | null = null;
   changes = 0;
+  /** What it was last set with: whether to a point in time. */
+  absolute = false;
   readonly wait: WaitQueue;
 
   constructor(
@@ -44,14 +47,19 @@ class Timerfd {
     this.k.m.pollWait.wakeAll();
   }
 
-  /** How often its time has come; from then on it counts anew. */
+  /** How often its time has come since it was read or set. */
+  get ticks(): number {
+    if (!this.expired) return 0;
+    return this.interval === 0 ? 1 : Math.floor((this.k.m.now() - this.deadline) / this.interval) + 1;
+  }
+
+  /** The same; from then on it counts anew. */
   take(): number {
-    const { deadline, interval } = this;
+    const { deadline, interval, ticks: times } = this;
     if (interval === 0) {
       this.deadline = Infinity;
       return 1;
     }
-    const times = Math.floor((this.k.m.now() - deadline) / interval) + 1;
     this.arm(deadline + times * interval, interval);
     return times;
   }
@@ -89,8 +97,15 @@ export function* timerfdSet(k: Kernel, file: OpenFile, value: number, interval: 
   if (timer === null) return null;
   const old = timer.get();
   const deadline = absolute ? Math.max(value - timer.epochNs, 0) : k.m.now() + value;
+  timer.absolute = absolute;
   timer.arm(value === 0 ? Infinity : deadline, interval);
   return old;
+}
+
+function fdinfo(timer: Timerfd): string {
+  const { left, interval } = timer.get();
+  const time = (ns: number): string => `(${Math.floor(ns / NSEC_PER_SEC)}, ${Math.floor(ns % NSEC_PER_SEC)})`;
+  return `clockid: ${timer.clock}\nticks: ${timer.ticks}\nsettime flags: 0${Number(timer.absolute)}\nit_value: ${time(left)}\nit_interval: ${time(interval)}\n`;
 }
 
 const TIMERFD_OPS: FileOps = {
@@ -109,6 +124,7 @@ const TIMERFD_OPS: FileOps = {
     new DataView(into.buffer, into.byteOffset).setBigUint64(0, BigInt(timer.take()), true);
     return 8;
   },
+  showFdinfo: (file) => fdinfo(timerOf(file)!),
   poll: (file) => (timerOf(file)!.expired ? Poll.IN : 0),
   *release(k, file) {
     if (k.m.point(Op.Inode, file.inode.ino)) yield SWITCH;

@@ -141,6 +141,7 @@ export function* copyProcess(k: Kernel, pid: number, { files, handlers, fs, clea
   child.oomScoreAdj = parent.oomScoreAdj;
   child.oomScoreAdjMin = parent.oomScoreAdjMin;
   child.noNewPrivs = parent.noNewPrivs;
+  child.personality = parent.personality;
   child.mceKill = parent.mceKill;
   child.startTimeNs = m.now();
   m.processes.set(pid, child);

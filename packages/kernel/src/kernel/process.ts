@@ -45,6 +45,8 @@ export class ThreadState {
   tracee: Tracee | null = null;
   /** The signal that it gets when whoever made it ends (PR_SET_PDEATHSIG); 0 for none. */
   deathSignal = 0;
+  /** It may read, write, exit and return from handlers, and dies of all else (SECCOMP_MODE_STRICT). */
+  seccompStrict = false;
   /** By how many nanoseconds its timers may be late (PR_SET_TIMERSLACK). */
   timerSlackNs = 50_000;
   /** SCHED_*, with its flags, and the priority where that has one. */
@@ -88,6 +90,8 @@ export class Process {
   noNewPrivs = false;
   /** What it wants done about memory that has failed (PR_MCE_KILL): 2 is what the machine does. */
   mceKill = 2;
+  /** personality(2): kept, and without effect. */
+  personality = 0;
   /** Descendants whose parent ends become its children (PR_SET_CHILD_SUBREAPER). */
   isSubreaper = false;
   /** The signal that tells the parent of the end; 0 for none. */

@@ -17,6 +17,9 @@ const ILL_ILLOPC = 1;
 const TRAP_BRKPT = 1;
 const BUS_ADRALN = 1;
 
+/** What seccomp in strict mode lets through: read, write, exit, rt_sigreturn. */
+const STRICT_CALLS = new Set([63, 64, 93, 139]);
+
 /** A user thread: a task's registers, and what it does between two entries into the kernel. */
 export class GuestThread {
   readonly registers = new Registers();
@@ -190,6 +193,10 @@ export class GuestThread {
     const a0Hi = hart.xhi[REG_A0]!;
     hart.pcBig += 4n;
 
+    if (task.thread.seccompStrict && !STRICT_CALLS.has(nr)) {
+      m.signals.send(task.process!, task, { signo: Sig.SIGKILL, code: SI.USER, addr: 0 });
+      return;
+    }
     const call = SYSCALLS.get(nr);
     task.thread.syscall = call?.name ?? `syscall_${nr}`;
     this.linux.strace?.entering(this, nr, args);

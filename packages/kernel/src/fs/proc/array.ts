@@ -165,7 +165,7 @@ export function* showStatus(k: Kernel, target: ProcTarget): MaySleep<string> {
     `CapBnd:\t${hex(CAP_FULL_SET)}`,
     "CapAmb:\t0000000000000000",
     `NoNewPrivs:\t${process?.noNewPrivs === true ? 1 : 0}`,
-    "Seccomp:\t0",
+    `Seccomp:\t${task?.thread.seccompStrict === true ? 1 : 0}`,
     "Seccomp_filters:\t0",
     "Speculation_Store_Bypass:\tunknown",
     "SpeculationIndirectBranch:\tunsupported",

@@ -436,7 +436,7 @@ const PID_ENTRIES: readonly (readonly [name: string, kind: InodeKind, make: PidE
   ["environ", "file", text(0o400, showEnviron)],
   ["auxv", "file", text(0o400, info.showAuxv)],
   ["status", "file", text(0o444, showStatus)],
-  ["personality", "file", text(0o400, info.same("00000000\n"))],
+  ["personality", "file", text(0o400, info.personality)],
   ["limits", "file", text(0o444, showLimits)],
   ["comm", "file", text(0o644, showComm, storeComm)],
   ["cmdline", "file", text(0o444, showCmdline)],

@@ -91,6 +91,12 @@ export function* showSchedstat(k: Kernel, { id, task }: ProcTarget): MaySleep<st
   return `${Math.floor(ran)} 0 0\n`;
 }
 
+/** /proc/PID/personality: eight hexadecimal digits. */
+export function* personality(k: Kernel, { id, task }: ProcTarget): MaySleep<string> {
+  if (k.m.point(Op.Process, id)) yield SWITCH;
+  return `${(task?.process?.personality ?? 0).toString(16).padStart(8, "0")}\n`;
+}
+
 /** A file whose text is the same for every process. */
 export function same(text: string): (k: Kernel, target: ProcTarget) => MaySleep<string> {
   return function* (k, target): MaySleep<string> {

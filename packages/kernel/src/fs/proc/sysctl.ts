@@ -8,12 +8,30 @@ import { IPCMNI } from "../../kernel/ipc.js";
 import { maxThreads } from "../../kernel/rlimit.js";
 import { PID_MAX } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
+import { PIPE_MAX_SIZE } from "../pipe.js";
 import { parseInteger, TextFile, type PseudoDir } from "../pseudo.js";
 import type { UtsName } from "../vfs.js";
 import { addSysctlLong, addSysctlNumber } from "./sysctl_number.js";
 import { populateVmSettings } from "./sysctl_vm.js";
 
 const INT_MAX = 2 ** 31 - 1;
+/** As text: a number here has 53 bits. */
+const LONG_MAX = "9223372036854775807";
+/** fs.nr_open: no process may have more descriptors. */
+const NR_OPEN = 1_048_576;
+/** What the pool of entropy holds. */
+const RANDOM_BITS = 256;
+/** A machine boots once. */
+const BOOT_ID = "faa17111-0000-4000-8000-000000000001";
+
+/** A random UUID, of version 4. */
+function newUuid(k: Kernel): string {
+  const bytes = Array.from({ length: 16 }, () => k.m.choices.pick("uuid", 256));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
 
 /**
  * /proc/sys: what the machine really has. Values that nothing here can change are read-only, where
@@ -45,6 +63,17 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
   readOnly(kernel, "ngroups_max", () => 65536);
   readOnly(kernel, "randomize_va_space", () => 2);
   readOnly(kernel, "tainted", () => 0);
+  readOnly(kernel, "core_pattern", () => "core");
+  readOnly(kernel, "sched_rr_timeslice_ms", () => 100);
+  const random = kernel.dir("random");
+  readOnly(random, "entropy_avail", () => RANDOM_BITS);
+  readOnly(random, "poolsize", () => RANDOM_BITS);
+  readOnly(random, "boot_id", () => BOOT_ID);
+  readOnly(random, "uuid", (k) => newUuid(k));
+  const files = sys.dir("fs");
+  readOnly(files, "file-max", () => LONG_MAX);
+  readOnly(files, "nr_open", () => NR_OPEN);
+  readOnly(files, "pipe-max-size", () => PIPE_MAX_SIZE);
   addSysctlNumber(kernel, "numa_balancing", {
     min: 0,
     max: NumaBalancing.NORMAL | NumaBalancing.MEMORY_TIERING,

@@ -4,6 +4,9 @@ import { bytesOf, readUser } from "../user.js";
 import { setMm } from "./set_mm.js";
 import { int, type Handler } from "./syscall.js";
 
+/** Filters are not there. */
+const SECCOMP_MODE_STRICT = 1;
+
 enum Prctl {
   SET_PDEATHSIG = 1,
   GET_PDEATHSIG = 2,
@@ -15,6 +18,7 @@ enum Prctl {
   SET_NAME = 15,
   GET_NAME = 16,
   GET_SECCOMP = 21,
+  SET_SECCOMP = 22,
   CAPBSET_READ = 23,
   GET_SECUREBITS = 27,
   SET_TIMERSLACK = 29,
@@ -162,6 +166,14 @@ const OPTIONS = new Map<number, Option>([
   [Prctl.SET_NAME, setName],
   [Prctl.GET_NAME, getName],
   [Prctl.GET_SECCOMP, constant(0)],
+  [
+    Prctl.SET_SECCOMP,
+    function* ({ task }, mode) {
+      if (mode !== SECCOMP_MODE_STRICT) return -Errno.EINVAL;
+      task.thread.seccompStrict = true;
+      return 0;
+    },
+  ],
   [
     Prctl.CAPBSET_READ,
     function* (_t, cap) {

@@ -6,7 +6,7 @@ import { execve, execveat } from "./exec.js";
 import { prctl } from "./prctl.js";
 import { clone, clone3 } from "./clone.js";
 import { rusageBytes, type Usage } from "./rusage.js";
-import { call, constant, int, type Handler, type Syscall } from "./syscall.js";
+import { call, int, type Handler, type Syscall } from "./syscall.js";
 import { wait4, waitid } from "./wait.js";
 
 const exit: Handler = function* (t, [code]) {
@@ -223,8 +223,28 @@ const hwprobe: Handler = function* (t, [pairs, count, cpuBytes, , flags]) {
   return yield* k.uaccess.copyToUser(k, pairs!, structBytes(view));
 };
 
+/** What asks only. */
+const PERSONALITY_QUERY = 0xffff_ffff;
+
+const personality: Handler = function* ({ task }, [value]) {
+  const process = task.process!;
+  const old = process.personality;
+  if (value! >>> 0 !== PERSONALITY_QUERY) process.personality = value! >>> 0;
+  return old;
+};
+
+const SECCOMP_SET_MODE_STRICT = 0;
+
+/** seccomp(2): strict mode alone. */
+const seccomp: Handler = function* ({ task }, [operation, flags, args]) {
+  if (int(operation!) !== SECCOMP_SET_MODE_STRICT || int(flags!) !== 0 || args !== 0) return -Errno.EINVAL;
+  task.thread.seccompStrict = true;
+  return 0;
+};
+
 export const PROCESS: readonly (readonly [number, Syscall])[] = [
-  [92, call("personality", [F.HEX], constant(0), "always the native one")],
+  [92, call("personality", [F.HEX], personality, "kept, and without effect")],
+  [277, call("seccomp", [F.INT, F.HEX, F.POINTER], seccomp, "no filters")],
   [93, call("exit", [F.INT], exit, "", "none")],
   [94, call("exit_group", [F.INT], exitGroup, "", "none")],
   [95, call("waitid", [F.ID_TYPE, F.INT, F.OUT, F.WAIT_OPTIONS, F.OUT], waitid)],
@@ -239,7 +259,7 @@ export const PROCESS: readonly (readonly [number, Syscall])[] = [
   [163, call("getrlimit", [F.RESOURCE, F.rlimit(true)], getrlimit, "the limits on memory and on descriptors alone are enforced")],
   [164, call("setrlimit", [F.RESOURCE, F.rlimit(false)], setrlimit, "the limits on memory and on descriptors alone are enforced")],
   [165, call("getrusage", [F.RUSAGE_WHO, F.OUT], getrusage, "no I/O and no context switches")],
-  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "no speculation control, no seccomp, no ambient capabilities; PR_SET_MM_EXE_FILE answers EBUSY, as while the text of the program is mapped")],
+  [167, call("prctl", [F.PRCTL_OPTION, F.HEX, F.HEX, F.HEX, F.HEX], prctl, "no speculation control, no filters of seccomp, no ambient capabilities; PR_SET_MM_EXE_FILE answers EBUSY, as while the text of the program is mapped")],
   [172, call("getpid", [], getpid)],
   [173, call("getppid", [], getppid)],
   [178, call("gettid", [], gettid)],

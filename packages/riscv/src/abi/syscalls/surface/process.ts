@@ -11,6 +11,7 @@ const resource: Refusal = [EINVAL, "no such resource", { 0: 16 }];
 
 export const PROCESS: Surfaces = {
   personality: { example: [0xffff_ffff] },
+  seccomp: { example: null, refuses: [[EINVAL, "a filter", { 0: 1 }], [EINVAL, "flags", { 1: 1 }], [EINVAL, "an argument", { 2: AT.page }]] },
   exit: { example: [0] },
   exit_group: { example: [0] },
   waitid: {
