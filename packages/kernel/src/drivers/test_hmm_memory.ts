@@ -91,7 +91,9 @@ export function nextRange(k: Kernel, dmirror: Dmirror, vpn: number, end: number,
   const vma = dmirror.mm.vmaAt(vpn);
   if (vma === null || (vma.flags & VM.READ) === 0) return null;
   const endVpn = Math.min(end, vma.endVpn, vpn + k.testHmmMemory.MIGRATE_BATCH);
-  return { ...migrateArrays(endVpn - vpn), vma, startVpn: vpn, endVpn, select, owner: dmirror.device, faultPage: NO_PAGE };
+  // In the order of `devmemFault`, so that engines take both for the same sort of object.
+  const { src, srcFlags, dst, dstFlags } = migrateArrays(endVpn - vpn);
+  return { src, srcFlags, dst, dstFlags, cpages: 0, vma, startVpn: vpn, endVpn, select, owner: dmirror.device, faultPage: NO_PAGE };
 }
 
 export function* migrateRangeToDevice(k: Kernel, dmirror: Dmirror, args: MigrateVma): MaySleep<number> {

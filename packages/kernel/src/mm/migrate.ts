@@ -300,10 +300,7 @@ export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<
  * With `zeroes` a page that has nothing but zeros is left unmapped, and the page of zeros mapped.
  */
 export function* removeMigrationPtes(k: Kernel, src: number, dst: number, zeroes = false): MaySleep<void> {
-  yield* k.rmap.rmapWalk(k, dst, function* (_k, _dst, vma, vpn): MaySleep<boolean> {
-    yield* k.rmap.removeMigrationPte(k, src, dst, vma, vpn, zeroes);
-    return true;
-  });
+  yield* k.rmap.rmapWalk(k, dst, (_k, _dst, vma, vpn) => k.rmap.removeMigrationPte(k, src, dst, vma, vpn, zeroes));
 }
 
 /**

@@ -249,7 +249,10 @@ export function splitRmapPmd(k: Kernel, folio: number, vma: Vma): void {
   if (memmap.entireMapcount(folio) === 0) accountAnonThp(k, folio, -pages);
 }
 
-/** What a reverse walk does in each VMA that may map the folio; false ends the walk. */
+/**
+ * What a reverse walk does in each VMA that may map the folio; false ends the walk. One that is made for each walk is no generator
+ * function itself: engines make a class of its own for the generators of each, and the walk meets one that it has never seen.
+ */
 export type RmapOne = (k: Kernel, folio: number, vma: Vma, vpn: number) => MaySleep<boolean>;
 
 /** Visits every VMA that may map a folio. The caller holds the folio lock. */
@@ -318,29 +321,33 @@ export function* folioReferenced(k: Kernel, folio: number): MaySleep<number> {
   const { m } = k;
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (m.memmap.folioMapcount(folio) === 0) return 0;
-  let referenced = 0;
-  yield* k.rmap.rmapWalk(k, folio, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
-    if (!vma.hasRecency) return true;
-    if ((vma.flags & VM.LOCKED) !== 0) {
-      if (!(yield* k.rmap.lockMissed(k, folio, vma, vpn))) return true;
-      referenced = LOCKED_VMA;
-      return false;
-    }
-    const walk = startWalk(k, folio, vma, vpn);
-    while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
-      if (!ptePresent(m.pt.flags(walk.entry))) continue;
-      const old = yield* k.memory.ptepModify(k, vma.mm, walk.vpn, walk.entry, (flags) => flags & ~PTE.A);
-      const device = yield* k.mmuNotifier.mmuNotifierClearFlushYoung(k, vma.mm, walk.vpn, walk.huge ? walk.vpn + HPAGE_PMD_NR : walk.vpn + 1);
-      if ((old & PTE.A) !== 0 || device) referenced++;
-    }
-    if (!m.memmap.has(folio, PG.idle | PG.young)) return true;
-    if (m.point(Op.PageFlags, folio)) yield SWITCH;
-    if (referenced > 0) m.memmap.clear(folio, PG.idle);
-    if (m.memmap.has(folio, PG.young)) referenced++;
-    m.memmap.clear(folio, PG.young);
-    return true;
-  });
-  return referenced;
+  const found = { referenced: 0 };
+  yield* k.rmap.rmapWalk(k, folio, (_k, _folio, vma, vpn) => referencedOne(k, folio, vma, vpn, found));
+  return found.referenced;
+}
+
+/** One VMA's share of `folioReferenced`. */
+function* referencedOne(k: Kernel, folio: number, vma: Vma, vpn: number, found: { referenced: number }): MaySleep<boolean> {
+  const { m } = k;
+  if (!vma.hasRecency) return true;
+  if ((vma.flags & VM.LOCKED) !== 0) {
+    if (!(yield* k.rmap.lockMissed(k, folio, vma, vpn))) return true;
+    found.referenced = LOCKED_VMA;
+    return false;
+  }
+  const walk = startWalk(k, folio, vma, vpn);
+  while (yield* k.pageVmaMapped.pageVmaMappedWalk(k, walk)) {
+    if (!ptePresent(m.pt.flags(walk.entry))) continue;
+    const old = yield* k.memory.ptepModify(k, vma.mm, walk.vpn, walk.entry, (flags) => flags & ~PTE.A);
+    const device = yield* k.mmuNotifier.mmuNotifierClearFlushYoung(k, vma.mm, walk.vpn, walk.huge ? walk.vpn + HPAGE_PMD_NR : walk.vpn + 1);
+    if ((old & PTE.A) !== 0 || device) found.referenced++;
+  }
+  if (!m.memmap.has(folio, PG.idle | PG.young)) return true;
+  if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  if (found.referenced > 0) m.memmap.clear(folio, PG.idle);
+  if (m.memmap.has(folio, PG.young)) found.referenced++;
+  m.memmap.clear(folio, PG.young);
+  return true;
 }
 
 /**
@@ -529,7 +536,7 @@ export function* setMigrationPte(
   return true;
 }
 
-/** One VMA's share of `removeMigrationPtes`: ordinary entries for `dst` where migration entries for `src` stand. */
+/** One VMA's share of `removeMigrationPtes`, and on to the next: ordinary entries for `dst` where migration entries for `src` stand. */
 export function* removeMigrationPte(
   k: Kernel,
   src: number,
@@ -537,7 +544,7 @@ export function* removeMigrationPte(
   vma: Vma,
   vpn: number,
   zeroes: boolean,
-): Atomic<void> {
+): Atomic<boolean> {
   const { m } = k;
   const { memmap } = m;
   const walk = startWalk(k, src, vma, vpn, true);
@@ -560,6 +567,7 @@ export function* removeMigrationPte(
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, trapped(vma, flags), memmap.pageToPfn(page));
   }
   yield* drainLocked(k, vma);
+  return true;
 }
 
 /** One VMA's share of splitting migration entries for 2 MiB into such for single pages. */
