@@ -17,6 +17,11 @@ export function sleptInAtomic(task: Task, held: readonly string[], what: string,
   return { kind: "atomic-sleep", message: `${task.comm} ${does} inside ${inside.join(" and ")}: ${log}` };
 }
 
+/** A task calls what needs a lock that it does not hold. */
+export function calledUnlocked(task: Task, lock: string, what: string): Finding {
+  return { kind: "lock-held", message: `${task.comm} calls ${what}() without ${lock}` };
+}
+
 /** How a call that reads an address space ends inside an invalidate callback of it. */
 const IN_CALLBACK: Readonly<Record<string, string>> = {
   hmm_range_fault: "calls hmm_range_fault()",

@@ -9,6 +9,10 @@ export class DeviceFiles {
   readonly open: (OpenFile | null)[] = [];
 }
 
+function isGenerator(value: unknown): value is MaySleep<number> {
+  return typeof value === "object" && value !== null && Symbol.iterator in value;
+}
+
 /** What a scenario does with the devices of drivers: those of `--driver`, and of its own `drivers`. */
 export class DriverApi {
   constructor(
@@ -57,7 +61,12 @@ export class DriverApi {
     if (act === undefined) {
       throw new ScenarioError(`engine: driver ${driver.name} has no operation '${operation}': there are ${Object.keys(driver.operations ?? {}).join(", ") || "none"}`);
     }
-    return yield* act(this.k, file, ...args);
+    const running: unknown = act(this.k, file, ...args);
+    const wrong = (what: string): ScenarioError => new ScenarioError(`engine: operation '${operation}' of driver ${driver.name} ${what}`);
+    if (!isGenerator(running)) throw wrong("is no generator function: write *" + operation + "(k, file) { … }");
+    const result = yield* running;
+    if (!Number.isSafeInteger(result)) throw wrong(`returned ${String(result)}: it must be a whole number`);
+    return result;
   }
 
   /** mmap(2) of a device, shared and from its beginning: the address, or a negated errno. */

@@ -40,6 +40,7 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   rmap: { look: "a page that reclaim and migration cannot move: look at what this program finds wrong, and at memory that stays in use", options: [] },
   leak: { look: "memory that is not free after the program (MemFree in /proc/meminfo falls from run to run)", options: ["CONFIG_DEBUG_KMEMLEAK=y"] },
   "lock-order": { look: '"possible circular locking dependency detected"', options: ["CONFIG_PROVE_LOCKING=y"] },
+  "lock-held": { look: "the kernel log: an assertion that a lock is held", options: ["CONFIG_PROVE_LOCKING=y", "CONFIG_DEBUG_VM=y"] },
   "atomic-sleep": { look: '"BUG: sleeping function called from invalid context", "BUG: scheduling while atomic"', options: ["CONFIG_DEBUG_ATOMIC_SLEEP=y"] },
   "notifier-protocol": { look: "nothing by itself: what a device does with a stale translation shows as words that this program finds wrong", options: [] },
   "notifier-recursion": { look: `"possible recursive locking detected"; else ${HANGS}`, options: HANG_OPTIONS },

@@ -16,6 +16,7 @@ export function unbacked(k: Kernel, mirror: DeviceMirror, vpn: number, { page, w
   if (swapops.isMigration(k, flags)) return migratesItself(k, mirror, page) ? null : "the CPU's entry is a migration entry";
   if (swapops.isDevicePrivate(k, flags)) {
     const backing = k.deviceMemory.backingPage(k, m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)));
+    if (backing !== page && replacesZeros(k, mirror, page, write, m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn)))) return null;
     if (backing !== page) return `the CPU's entry is for device-private memory whose backing page is frame ${backing}`;
     if (atomic) return "the CPU's entry is a device-private one";
     return write && !swapops.isWritableDevicePrivate(k, flags) ? "the CPU's entry is read-only" : null;
@@ -23,11 +24,18 @@ export function unbacked(k: Kernel, mirror: DeviceMirror, vpn: number, { page, w
   const exclusive = swapops.isDeviceExclusive(k, flags);
   if (!exclusive && (flags & (PTE.V | PTE.PROT_NONE)) === 0) return "the CPU's entry is in swap";
   const backing = m.memmap.pfnToPage(m.pt.pfnFor(ptep, vpn));
+  if (backing !== page && replacesZeros(k, mirror, page, write, backing)) return null;
   if (backing !== page) return `the CPU's entry is for frame ${backing}`;
   if (atomic) return exclusive ? null : "the CPU's entry is an ordinary one";
   if (exclusive) return "the CPU's entry is a device-exclusive one";
   if ((flags & PTE.PROT_NONE) !== 0) return "the CPU's entry grants nothing";
   return write && (flags & PTE.W) === 0 ? "the CPU's entry is read-only" : null;
+}
+
+/** Whether the driver moves an untouched page, which the device reads as zeros still: nobody can have written the new one, which is locked. */
+function replacesZeros(k: Kernel, { migrations }: DeviceMirror, page: number, write: boolean, made: number): boolean {
+  const { memmap } = k.m;
+  return migrations > 0 && !write && k.hmm.isZeroPage(k, page) && memmap.isZoneDevice(made) && memmap.has(memmap.folioOf(made), PG.locked);
 }
 
 /** The page of device-private memory of which a frame has the contents; NO_PAGE where it is something else. */

@@ -59,6 +59,8 @@ export class Invariants implements EventSink {
   /** Pages that migration entries name, by the entry. */
   private readonly migrating = new Map<number, number>();
   private readonly freedVmas: number[] = [];
+  /** Users of each address space when the execution began (mm_users). */
+  private readonly users = new Map<number, number>();
   /** The last point of each executor, by its number: what it does next unless it runs already. */
   private readonly at: { task: Task | null; op: Op; object: number }[] = [];
   /** Free frames before anything was mapped. */
@@ -92,6 +94,8 @@ export class Invariants implements EventSink {
     this.notifiers.begin();
     this.secondary.begin();
     for (const at of this.at) if (at !== undefined) at.task = null;
+    this.users.clear();
+    for (const mm of this.k.m.mms) this.users.set(mm.id, mm.users);
   }
 
   /* At events. */
@@ -338,6 +342,8 @@ export class Invariants implements EventSink {
     for (const mm of m.mms) {
       if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`, { mm: mm.id });
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
+      const users = this.users.get(mm.id) ?? 1;
+      if (mm.users > users) this.fail("leak", `mm ${mm.id} has ${mm.users} users, and had ${users}: mmput() was not called after mmget_not_zero()`, { mm: mm.id });
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
     deviceBooks(this.k, (message, page) => this.fail("device-memory", message, { page }));

@@ -1,5 +1,5 @@
 import type { LockObserver, Task } from "@faultline/kernel";
-import { faultedInCallback, sleptInAtomic } from "./context_rules.js";
+import { calledUnlocked, faultedInCallback, sleptInAtomic } from "./context_rules.js";
 import type { Finding } from "./violation.js";
 
 /** More classes of locks than this are not told apart. */
@@ -66,6 +66,12 @@ export class LockOrder implements LockObserver {
 
   sleepsInAtomic(task: Task, what: string, sleeps: boolean): void {
     this.report(sleptInAtomic(task, this.heldBy(task), what, sleeps));
+  }
+
+  needs(task: Task, cls: string, id: number, what: string): void {
+    const list = this.listOf(task);
+    for (let i = 0; i < list.length; i += 2) if (list[i + 1] === id) return;
+    this.report(calledUnlocked(task, cls, what));
   }
 
   waitsInCallback(task: Task, what: string): void {

@@ -160,6 +160,10 @@ export class ExecutionRecorder implements EventSink, LockObserver {
     this.checker.sleepsInAtomic?.(task, what, sleeps);
   }
 
+  needs(task: Task, cls: string, id: number, what: string): void {
+    this.checker.needs?.(task, cls, id, what);
+  }
+
   waitsInCallback(task: Task, what: string): void {
     this.checker.waitsInCallback?.(task, what);
   }

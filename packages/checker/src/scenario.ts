@@ -399,7 +399,7 @@ export class ThreadApi extends DriverApi {
 
   /** Marks what is in a frame as idle, by /sys/kernel/mm/page_idle/bitmap: what it answers, 8 for the word written. */
   *markIdle(frame: number): MaySleep<number> {
-    const pfn = this.k.m.memmap.pageToPfn(frame);
+    const pfn = this.k.m.memmap.pageToPfn(this.frame(frame));
     return yield* this.k.pageIdle.bitmapWrite(this.k, wordOfBit(pfn % 64), Math.floor(pfn / 64) * 8);
   }
 
@@ -515,6 +515,7 @@ export class ThreadApi extends DriverApi {
   private *migrates(addr: number, pages: number, select: number, dmirror: Dmirror, migrate: (args: MigrateVma) => MaySleep<number>): MaySleep<number> {
     const { k, mm } = this;
     const first = pageOf(addr);
+    if (!Number.isSafeInteger(pages) || pages < 0) throw new ScenarioError(`${pages} is no number of pages`);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
     const args = k.testHmmMemory.nextRange(k, dmirror, first, first + pages, select);
     const result = args === null ? -Errno.EINVAL : yield* migrate(args);
@@ -571,14 +572,22 @@ export class ThreadApi extends DriverApi {
     return ptep >= 0 && this.k.swapops.isDeviceExclusive(this.k, pt.flags(ptep));
   }
 
+  /** @throws ScenarioError unless the machine has such a frame, of RAM or of a device's memory */
+  private frame(frame: number): number {
+    const { nrPages } = this.k.m.memmap;
+    if (!Number.isInteger(frame) || frame < 0 || frame >= nrPages) throw new ScenarioError(`there is no frame ${frame}: the machine has ${nrPages}`);
+    return frame;
+  }
+
   /** Moves what is in a frame elsewhere, if nobody is in the way. */
   *migrate(frame: number): MaySleep<void> {
-    yield* this.k.memoryHotplug.doMigrateRange(this.k, frame, frame + 1);
+    yield* this.k.memoryHotplug.doMigrateRange(this.k, this.frame(frame), frame + 1);
   }
 
   /** Moves what is in a frame elsewhere, however many attempts it takes, as taking its memory offline does. */
   *offline(frame: number): MaySleep<void> {
     const { k } = this;
+    this.frame(frame);
     yield* k.swap.lruCacheDisable(k);
     for (;;) {
       const mark = k.m.retries.mark();

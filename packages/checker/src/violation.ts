@@ -44,6 +44,8 @@ export type ViolationKind =
   /** Something is still locked, under invalidation or allocated when all is over. */
   | "leak"
   | "lock-order"
+  /** What must be called with a lock held was called without. */
+  | "lock-held"
   /** A task slept, or called what may sleep, with a spinlock or inside an RCU section. */
   | "atomic-sleep"
   /** A driver does not do what the protocol of its notifiers asks, which the message says in words. */
@@ -84,6 +86,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   "migration-entry": "the folio behind a migration entry is locked",
   leak: "when all is over, nothing is locked, held or allocated any more",
   "lock-order": "locks are always nested in the same order",
+  "lock-held": "what relies on a lock is called with that lock held",
   "atomic-sleep": "nobody sleeps, or calls what may, with a spinlock held or inside an RCU read-side section",
   "notifier-protocol": "a driver drops in its callback, and enters, under its lock, only what mmu_interval_read_retry() has not refused",
   "notifier-recursion": "no invalidate callback reads what is being invalidated",

@@ -356,7 +356,7 @@ export class World {
     } catch (error) {
       if (error instanceof ScenarioSignal) this.signals.push(`${name} gets ${error.message}`);
       else if (error instanceof Error) throw error;
-      else throw new ScenarioError(`in thread '${name}', it or a patch threw what is no Error: ${String(error)}`);
+      else throw new ScenarioError(`in thread '${name}', it, a driver or a patch threw what is no Error: ${String(error)}`);
     }
   }
 

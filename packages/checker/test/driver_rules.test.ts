@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { driver, NotifyEvent, resolvePatches, type Atomic, type Driver, type MaySleep, type OverlayFactory } from "@faultline/kernel";
+import { driver, HmmPfn, hmmRange, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type MaySleep, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
 import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
@@ -144,6 +144,26 @@ test("a driver may ignore what it does itself, and nothing else", () => {
   expect(explore(vsDontneed as Scenario, { drivers: [ignores] }).violation).toMatchObject({ kind: "notifier-protocol" });
 });
 
+test("locks that are missing, and users of an address space that are left, are told", () => {
+  const loads = (load32: NonNullable<Driver["operations"]>[string]): unknown => {
+    const other = driver({ ...mirror, operations: { ...mirror.operations, load32 } });
+    return explore(vsDontneed, { drivers: [other] }).violation;
+  };
+  expect(
+    loads(function* (k, file, addr = 0) {
+      const own = file.data as DeviceMirror;
+      const range = hmmRange(own, addr / 4096, addr / 4096 + 1, HmmPfn.REQ_FAULT);
+      range.notifierSeq = yield* k.mmuNotifier.intervalReadBegin(k, own.notifier);
+      return yield* k.hmm.hmmRangeFault(k, range);
+    }),
+  ).toMatchObject({ kind: "lock-held", message: "device calls hmm_range_fault() without mmap_lock" });
+  expect(
+    loads(function* (k, file) {
+      return (yield* k.fork.mmgetNotZero(k, (file.data as DeviceMirror).mm)) ? 0 : 1;
+    }),
+  ).toMatchObject({ kind: "leak", message: expect.stringMatching(/users, and had 1: mmput\(\) was not called/) as string });
+});
+
 test("what is said of a device that is not there, or cannot do what is asked", () => {
   const complaint = (act: (t: ThreadApi) => MaySleep<unknown>) => (): unknown =>
     explore({ title: "asks for what is not there", drivers: [mirror], setup: act, threads: { nobody: { on: { cpu: 0 }, *run() {} } } });
@@ -154,6 +174,8 @@ test("what is said of a device that is not there, or cannot do what is asked", (
       yield* t.engine(yield* t.open("mirror0"), "dance");
     }),
   ).toThrow("engine: driver mirror has no operation 'dance': there are load32, store32");
+  const nan = driver({ ...mirror, operations: { *load32() { return NaN; } } });
+  expect(() => explore(vsDontneed as Scenario, { drivers: [nan] })).toThrow("engine: operation 'load32' of driver mirror returned NaN: it must be a whole number");
 });
 
 test("the same driver twice is a mistake, another of its name takes its place", () => {

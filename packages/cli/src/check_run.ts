@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, relative, resolve } from "node:path";
 import { Explorer, findingOf, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
 import { EVERY_EVENT, StepCounter } from "@faultline/trace";
@@ -112,7 +112,7 @@ export async function prepare(wish: CheckWish, modules = wish.driver.map((file) 
       } catch (error) {
         const stack = error instanceof Error ? (error.stack ?? "") : "";
         const culprit = culpritOf(stack, loaded, users);
-        if (culprit !== null) throw new UserError(`${culprit} ${firstLine(error)}`);
+        if (culprit !== null) throw new UserError(`${culprit.replace(/,$/, ":")} ${firstLine(error)}`);
         if (error instanceof ScenarioError) throw new UserError(`scenario ${wish.file}:${placeIn(stack, loaded.path)} ${firstLine(error)}`);
         throw error;
       }
@@ -230,13 +230,27 @@ class ViolationRecording {
   }
 }
 
-/** Whose code threw, and where, by the innermost frame of the stack; null for the engine's own. */
+/** Frames that are nobody's mistake: steps of generators, what traces them, and where locks and arrays do what was asked. */
+const NOT_THE_CALLERS = /\(<anonymous>\)|^\s+at (?:new|assertWord) |\/(?:kernel\/(?:locks|ftrace)|drivers\/device)\.js:/;
+
+/**
+ * Whose code threw, and where: by the innermost frame of the stack, or by the one that called the function of the kernel's
+ * which did, where that is a driver's or a patch's; null for the engine's own.
+ */
 function culpritOf(stack: string, scenario: LoadedScenario, users: readonly UsersModule[]): string | null {
-  const frame = stack.split("\n").find((line) => /^\s+at /.test(line)) ?? "";
-  if (frame.includes(scenario.path)) return `scenario ${scenario.file}:${placeIn(frame, scenario.path)}`;
-  for (const user of users) {
-    const source = user.sources.find((path) => frame.includes(path));
-    if (source !== undefined) return `${"driver" in user ? "driver" : "patch"} ${user.file}:${placeIn(frame, source)}`;
+  const frames = stack.split("\n").filter((line) => /^\s+at /.test(line));
+  if (frames[0]?.includes(scenario.path)) return `scenario ${scenario.file}:${placeIn(frames[0], scenario.path)}`;
+  // The innermost function, unless it is a lock's own, and who called it.
+  const ways = frames.filter((frame) => !NOT_THE_CALLERS.test(frame)).slice(0, 2);
+  for (const frame of [frames[0] ?? "", ...ways]) {
+    for (const user of users) {
+      const source = user.sources.find((path) => frame.includes(path));
+      if (source === undefined) continue;
+      const file = source === user.path ? user.file : relative("", source);
+      const inside = frame === ways[1] ? /at (?:\w+\.)?(\w+) /.exec(ways[0]!)?.[1] : undefined;
+      return `${"driver" in user ? "driver" : "patch"} ${file}:${placeIn(frame, source)}${inside === undefined ? "" : ` ${inside}(), which it calls there,`}`;
+    }
+    if (frame.includes(scenario.path) && frame === ways[0]) return `scenario ${scenario.file}:${placeIn(frame, scenario.path)}`;
   }
   return null;
 }

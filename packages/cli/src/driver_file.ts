@@ -59,13 +59,9 @@ function isObject(value: unknown): value is Properties {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isGenerator(value: unknown): boolean {
-  return Object.prototype.toString.call(value) === "[object GeneratorFunction]";
-}
-
-/** Functions that return what another generator function gives are as good: all that is known of those is that they are functions. */
+/** Functions that return what another generator function gives are as good: all that is known of those is that they are functions. Promises are nothing that a kernel could wait for. */
 function isFunction(value: unknown): boolean {
-  return isGenerator(value) || typeof value === "function";
+  return typeof value === "function" && !/Async/.test(Object.prototype.toString.call(value));
 }
 
 const MEMBERS: ReadonlySet<string> = new Set(["name", "devices", "file", "invalidate", "memory", "execute", "operations", "debugfs", "lockClass"]);

@@ -28,7 +28,7 @@ export function inWorker<Outcome>(script: string, wish: unknown, culprit: string
         pulse = now;
         since = performance.now();
       } else if (performance.now() - since > STUCK_MS) {
-        reject(new UserError(`${culprit}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, or in a patch, does not end`));
+        reject(new UserError(`${culprit}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, in a driver or in a patch does not end`));
       }
     }, LOOK_MS);
     const interrupted = (): void => {

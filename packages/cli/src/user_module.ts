@@ -3,7 +3,10 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createJiti } from "jiti";
+import type { Node, Program, SourceFile } from "typescript";
 import { firstLine, UserError } from "./failure.js";
+
+type Compiler = typeof import("typescript");
 
 /** What a user's module imports of Faultline's, in whatever folder it is. */
 const PACKAGES = ["@faultline/kernel/driver", "@faultline/kernel", "@faultline/checker"];
@@ -65,7 +68,7 @@ export class UserModule {
    */
   typeErrors(): string[] {
     // Not by import(), which reads all of its nine megabytes once more to find out that it is no ES module.
-    const ts = createRequire(import.meta.url)("typescript") as typeof import("typescript");
+    const ts = createRequire(import.meta.url)("typescript") as Compiler;
     const program = ts.createProgram([this.path], {
       target: ts.ScriptTarget.ES2022,
       module: ts.ModuleKind.ESNext,
@@ -83,12 +86,34 @@ export class UserModule {
     this.sources = program.getSourceFiles().flatMap((file) => (file.isDeclarationFile || program.isSourceFileFromExternalLibrary(file) ? [] : [resolve(file.fileName)]));
     // What follows a syntax error is mostly nonsense.
     const [syntax] = program.getSyntacticDiagnostics();
-    return (syntax === undefined ? ts.getPreEmitDiagnostics(program) : [syntax]).map(({ file, start, messageText }) => {
+    const errors = syntax === undefined ? ts.getPreEmitDiagnostics(program) : [syntax];
+    const texts = errors.map(({ file, start, messageText }) => {
       const message = ts.flattenDiagnosticMessageText(messageText, " ").replaceAll(/\s+/g, " ");
-      if (file === undefined || start === undefined) return message;
-      const { line, character } = file.getLineAndCharacterOfPosition(start);
-      const other = resolve(file.fileName) === this.path ? "" : `${file.fileName}:`;
-      return `${other}${line + 1}:${character + 1}: ${message}`;
+      return file === undefined || start === undefined ? message : `${this.place(file, start)}: ${message}`;
     });
+    return texts.length > 0 ? texts : this.idleCalls(ts, program);
+  }
+
+  /** Calls of generator functions that nobody takes a step of: no error to the compiler, and nothing happens. */
+  private idleCalls(ts: Compiler, program: Program): string[] {
+    const found: string[] = [];
+    const checker = program.getTypeChecker();
+    for (const file of program.getSourceFiles()) {
+      if (!this.sources.includes(resolve(file.fileName))) continue;
+      const visit = (node: Node): void => {
+        if (ts.isExpressionStatement(node) && ts.isCallExpression(node.expression) && checker.getTypeAtLocation(node.expression).symbol?.name === "Generator") {
+          found.push(`${this.place(file, node.getStart(file))}: ${node.expression.expression.getText(file)}() is a generator, and does nothing without yield* in front of it`);
+        }
+        ts.forEachChild(node, visit);
+      };
+      visit(file);
+    }
+    return found;
+  }
+
+  private place(file: SourceFile, start: number): string {
+    const { line, character } = file.getLineAndCharacterOfPosition(start);
+    const other = resolve(file.fileName) === this.path ? "" : `${file.fileName}:`;
+    return `${other}${line + 1}:${character + 1}`;
   }
 }

@@ -335,7 +335,7 @@ export default {
       expect(faultline(["check", "mine.ts"], { cwd: folder })).toEqual({
         status: 125,
         stdout: "",
-        stderr: "faultline: scenario mine.ts: runs on for 10 seconds without passing a point: a loop in it, or in a patch, does not end\n",
+        stderr: "faultline: scenario mine.ts: runs on for 10 seconds without passing a point: a loop in it, in a driver or in a patch does not end\n",
       });
     });
   });
@@ -376,7 +376,7 @@ export default {
         "setup.ts": [source(THREADS, 'throw new Error("not today"); return { page: 0 };'), "line 4: not today"],
         "signal.ts": [source(THREADS, "yield* t.load32(4096); return { page: 0 };"), "line 4: signal 11 (code 1) at 0x1000"],
         "thread.ts": [source(thread('throw new RangeError("out");')), "line 4: threw in a schedule: RangeError: out"],
-        "plain.ts": [source(thread('throw "out of nowhere";')), "in thread 'only', it or a patch threw what is no Error: out of nowhere"],
+        "plain.ts": [source(thread('throw "out of nowhere";')), "in thread 'only', it, a driver or a patch threw what is no Error: out of nowhere"],
         "check.ts": [source(THREADS, undefined, 'machine: {}, *check() { throw new Error("wrong"); return null; },'), "line 4: threw in a schedule: Error: wrong"],
         "answer.js": [javascript("*check() { return 5; },"), "check must return null, or what is wrong as a string, and returned 5"],
         "endless.ts": [source(THREADS, "for (;;) if (t.k.m.point(Op.Run, 0)) yield SWITCH; return { page: 0 };"), "setup does not end: it goes on and on"],

@@ -144,6 +144,33 @@ describe("--driver", () => {
     });
   });
 
+  test("mistakes in how the kernel is called are told in one line, with the line of the driver", () => {
+    const head = 'import { driver, type DeviceMirror } from "@faultline/kernel/driver";\nimport mirror, { mirrorFault } from "./mirror.js";\n';
+    const operation = (body: string): string => `${head}export default driver({ ...mirror, operations: { *load32(k, file, addr) { const own = file.data as DeviceMirror; ${body} } } });\n`;
+    const mistakes = {
+      "idle.ts": operation("mirrorFault(k, own, addr / 4096, false); return 0;"),
+      "unlock.ts": operation("if (!own.mutex.tryUnlock()) yield* own.mutex.unlock(); return 0;"),
+      "no-engine.ts": operation("return yield* k.device.queueJob(k, own.device, {});"),
+      "address.ts": operation("return yield* k.device.deviceLoad32(k, own, NaN, 3);"),
+      "plain.ts": `${head}export default driver({ ...mirror, operations: { load32: (() => 1) as never } });\n`,
+    };
+    withFiles({ ...mistakes, "mirror.ts": readFileSync(join(DRIVERS, "mirror.ts"), "utf8") }, (folder) => {
+      const said = Object.keys(mistakes).map((name) => {
+        const { status, stdout, stderr } = faultline(["check", RACE, "--driver", name, "--workers", "1"], { cwd: folder });
+        expect({ name, status, stdout }).toEqual({ name, status: 125, stdout: "" });
+        return stderr.replace(RACE, "RACE");
+      });
+      expect(said.join("")).toMatchInlineSnapshot(`
+        "faultline: driver idle.ts: 3:114: mirrorFault() is a generator, and does nothing without yield* in front of it
+        faultline: driver unlock.ts: line 3: threw in a schedule: Error: mutex device_mirror is released, and nobody holds it
+        faultline: driver no-engine.ts: line 3: queueJob(), which it calls there, threw in a schedule: TypeError: Cannot read properties of null (reading 'queue')
+        faultline: driver address.ts: line 3: deviceLoad32(), which it calls there, threw in a schedule: RangeError: NaN is no address of a 32-bit word
+        faultline: scenario RACE: line 31: engine: operation 'load32' of driver mirror is no generator function: write *load32(k, file) { … }
+        "
+      `);
+    });
+  });
+
   test("check has it in the place of the scenario's own, and says how to see it again", () => {
     const { status, stdout } = faultline(["check", RACE, "--driver", "scenarios/drivers/broken/no-retry.ts", "--workers", "1"]);
     expect(status).toBe(1);

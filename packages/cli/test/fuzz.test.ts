@@ -102,7 +102,7 @@ describe("wrong use is one line", () => {
   test("a patch that does not end", () => {
     withFiles({ "endless.ts": ENDLESS }, (cwd) => {
       const { status, stderr } = faultline(["fuzz", "--patch", "endless.ts"], { cwd });
-      expect({ status, stderr }).toEqual({ status: 125, stderr: "faultline: fuzz: runs on for 10 seconds without passing a point: a loop in it, or in a patch, does not end\n" });
+      expect({ status, stderr }).toEqual({ status: 125, stderr: "faultline: fuzz: runs on for 10 seconds without passing a point: a loop in it, in a driver or in a patch does not end\n" });
     });
   }, 60_000);
 });

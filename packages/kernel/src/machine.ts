@@ -246,6 +246,11 @@ export class Machine {
     if (this.current!.inAtomic) this.locks.observer?.sleepsInAtomic?.(this.current!, what, false);
   }
 
+  /** The running task calls what asserts that it holds a lock, for reading or writing (lockdep_assert_held()). */
+  mustHold({ cls, id }: { readonly cls: string; readonly id: number }, what: string): void {
+    this.locks.observer?.needs?.(this.current!, cls, id, what);
+  }
+
   /** The running task is about to do what cannot be done before `mm` is no more under invalidation. */
   mightWaitForInvalidation(mm: Mm, what: string): void {
     if (this.current!.invalidating === mm) this.locks.observer?.waitsInCallback?.(this.current!, what);

@@ -159,9 +159,16 @@ export function* mirrorFree(k: Kernel, mirror: DeviceMirror): Atomic<void> {
 
 /* The device reaches memory: a page that it has looked up it uses, whatever happens to its table meanwhile. */
 
+/** @throws RangeError for what is no address of a word, or no frame */
+function assertWord({ m }: Kernel, addr: number, page: number): void {
+  if (!Number.isSafeInteger(addr) || addr < 0 || addr % 4 !== 0) throw new RangeError(`${addr} is no address of a 32-bit word`);
+  if (!Number.isInteger(page) || page < 0 || page >= m.memmap.privateStart) throw new RangeError(`${page} is no frame that a device could read or write`);
+}
+
 /** A load of the aligned 32-bit word of a page that `addr` names, unsigned. */
 export function* deviceLoad32(k: Kernel, mirror: DeviceMirror, addr: number, page: number): Atomic<number> {
   const { m } = k;
+  assertWord(k, addr, page);
   if (m.point(Op.DeviceRead, page)) yield SWITCH;
   m.sink?.emit(Event.DeviceAccess, mirror.device.id, Math.floor(addr / 4096), page, 0);
   return m.ram.words[(page << 10) + ((addr % 4096) >> 2)]! >>> 0;
@@ -170,6 +177,7 @@ export function* deviceLoad32(k: Kernel, mirror: DeviceMirror, addr: number, pag
 /** A store, after which the page is dirty: a device has no bit in the CPU's table that would say so. */
 export function* deviceStore32(k: Kernel, mirror: DeviceMirror, addr: number, page: number, value: number): Atomic<void> {
   const { m } = k;
+  assertWord(k, addr, page);
   if (m.point(Op.DeviceWrite, page)) yield SWITCH;
   m.sink?.emit(Event.DeviceAccess, mirror.device.id, Math.floor(addr / 4096), page, 1);
   m.ram.words[(page << 10) + ((addr % 4096) >> 2)] = value;

@@ -20,6 +20,8 @@ export interface LockObserver {
    * gives its CPU up. While checking only.
    */
   sleepsInAtomic?(task: Task, what: string, sleeps: boolean): void;
+  /** The task calls what may only be called with the lock held: see `Machine.mustHold`. */
+  needs?(task: Task, cls: string, id: number, what: string): void;
   /** Inside an invalidate callback, the task is about to do what cannot be done before that invalidation ends, or under its locks. */
   waitsInCallback?(task: Task, what: string): void;
 }
@@ -254,6 +256,7 @@ export class RwSem {
   }
 
   private release(): void {
+    if (!this.isLocked) throw new Error(`${this.isMutex ? "mutex" : "semaphore"} ${this.cls} is released, and nobody holds it`);
     this.locks.observer?.released(this.locks.m.current!, this.cls, this.id);
     this.released(this.writer !== null);
     if (this.writer !== null) this.writer = null;

@@ -62,6 +62,7 @@ export interface HmmRange {
 export function* hmmRangeFault(k: Kernel, range: HmmRange): MaySleep<number> {
   let vpn = range.startVpn;
   k.m.mightWaitForInvalidation(range.mm, "hmm_range_fault");
+  k.m.mustHold(range.mm.mmapLock, "hmm_range_fault");
   for (;;) {
     // A fault may have slept, and anything may have happened meanwhile.
     if (yield* k.mmuNotifier.intervalCheckRetry(k, range.notifier, range.notifierSeq)) return -Errno.EBUSY;

@@ -89,6 +89,7 @@ export function* migrateVmaSetup(k: Kernel, args: MigrateVma): MaySleep<number> 
   if (vma.isHugetlb || (vma.flags & VM_SPECIAL) !== 0 || vma.ops?.isMixedMap === true) return -Errno.EINVAL;
   if (startVpn >= endVpn || startVpn < vma.startVpn || endVpn > vma.endVpn) return -Errno.EINVAL;
   args.cpages = 0;
+  k.m.mustHold(vma.mm.mmapLock, "migrate_vma_setup");
   yield* k.migrateDevice.migrateVmaCollect(k, args);
   if (args.cpages > 0) yield* k.migrateDevice.migrateDeviceUnmap(k, args);
   return 0;

@@ -626,6 +626,7 @@ export interface ExclusivePage {
  * Rules: the 2025 series "mm: fixes for device-exclusive entries (hmm)".
  */
 export function* makeDeviceExclusive(k: Kernel, mm: Mm, vpn: number, owner: object): MaySleep<ExclusivePage | number> {
+  k.m.mustHold(mm.mmapLock, "make_device_exclusive");
   for (;;) {
     // Faults the page in for writing, which breaks COW and takes it back from another device.
     const page = yield* k.gup.getUserPageRemote(k, mm, vpn, FollFlag.WRITE | FollFlag.SPLIT_PMD | FollFlag.TOUCH, "exclusive");
