@@ -1,6 +1,6 @@
 /*
  * names: files that get names, exchange them and keep them; what processes share that are no threads; seals on who may
- * execute; what descriptors tell of themselves, and modes of processes. Prints the same on any Linux of 6.3 and newer.
+ * execute; what descriptors tell of themselves, and modes and limits of processes. Prints the same on any Linux of 6.3 and newer.
  */
 #include "process.h"
 
@@ -196,6 +196,48 @@ static void modes(void)
 	SHOW("personality", syscall1(__NR_personality, 0));
 }
 
+static void limit(long resource, unsigned long value)
+{
+	unsigned long both[2] = { value, value };
+
+	syscall4(__NR_prlimit64, 0, resource, both, 0);
+}
+
+/* How large files may be, and how many processes a user may have. */
+static void limits(void)
+{
+	static char data[5000];
+	unsigned long ignore[4] = { 1, 0, 0, 0 };
+	long fd, pid = fork_();
+
+	if (pid == 0) {
+		fd = syscall4(__NR_openat, AT_FDCWD, "/dev/shm", O_TMPFILE | O_RDWR, 0600);
+		limit(1, 8192);
+		syscall4(__NR_rt_sigaction, 25, ignore, 0, 8);
+		SHOW("write", syscall3(__NR_write, fd, data, 5000));
+		SHOW("up to the limit", syscall3(__NR_write, fd, data, 5000));
+		SHOW("beyond", syscall3(__NR_write, fd, data, 1));
+		SHOW("within", syscall4(__NR_pwrite64, fd, data, 10, 8190));
+		SHOW("ftruncate", syscall2(__NR_ftruncate, fd, 8193));
+		SHOW("fallocate", syscall4(__NR_fallocate, fd, 0, 0, 8193));
+		SHOW("no larger", syscall2(__NR_ftruncate, fd, 8192));
+		limit(6, 2);
+		syscall3(__NR_setresuid, 4711, 4711, 4711);
+		pid = fork_();
+		if (pid == 0) {
+			SHOW("one too many", fork_());
+			exit_group(0);
+		}
+		wait_(pid);
+		ignore[0] = 0;
+		syscall4(__NR_rt_sigaction, 25, ignore, 0, 8);
+		syscall3(__NR_write, fd, data, 1);
+		syscall4(__NR_pwrite64, fd, data, 1, 8192);
+		exit_group(0);
+	}
+	SHOW("SIGXFSZ", wait_(pid) & 127);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
@@ -208,5 +250,6 @@ int main(int argc, char **argv, char **envp)
 	barriers();
 	descriptors();
 	modes();
+	limits();
 	return 0;
 }

@@ -3,6 +3,7 @@
  * @own api, copy, enable, fillRange, handshake, installCtx, ioctl, move, newCtx, read, register, setMode,
  *   writeprotect
  */
+import { rlimit, Rlimit } from "../kernel/rlimit.js";
 import { SWITCH, type MaySleep } from "../kernel/coroutine.js";
 import { Cap, capable } from "../kernel/capability.js";
 import { Errno } from "../kernel/errno.js";
@@ -107,7 +108,7 @@ export function* installCtx(k: Kernel, ctx: UserfaultfdCtx): MaySleep<number> {
   const file = anonFile(k, "[userfaultfd]", USERFAULTFD_OPS, O.RDONLY | (ctx.flags & O.NONBLOCK));
   file.data = ctx;
   if (m.point(Op.Process, process.pid)) yield SWITCH;
-  const fd = process.files.install(file, (ctx.flags & O.CLOEXEC) !== 0);
+  const fd = process.files.install(file, (ctx.flags & O.CLOEXEC) !== 0, 0, Number(BigInt.asUintN(31, rlimit(k.m, Rlimit.NOFILE))));
   if (fd >= 0) return fd;
   // The file is nobody's: no last close tells those that wait.
   yield* k.userfaultfd.ctxPut(k, ctx);

@@ -1,4 +1,4 @@
-import { Errno, FileTable, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process, shareSemUndo } from "@faultline/kernel";
+import { Cap, capable, Errno, FileTable, maxThreads, NSIG, Op, SS_DISABLE, SWITCH, Task, TaskState, WaitQueue, type Atomic, type Kernel, type MaySleep, type Mm, type PidfdTarget, type Process, rlimit, Rlimit, shareSemUndo } from "@faultline/kernel";
 import type { GuestThread } from "../guest_thread.js";
 import { REG_A0, REG_SP, REG_TP } from "../registers.js";
 import { getU64, readStruct } from "../user.js";
@@ -69,7 +69,7 @@ function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   if (wrong < 0) return wrong;
   // Init's children are not to have brothers that init did not make.
   if ((flags & Clone.PARENT) !== 0 && task.process!.pid === 1) return -Errno.EINVAL;
-  if (m.tasks.size >= maxThreads(m)) return -Errno.EAGAIN;
+  if (m.tasks.size >= maxThreads(m) || tooManyProcesses(t)) return -Errno.EAGAIN;
   const files = copyFiles(task.process!.files, flags);
   const mm = (flags & Clone.VM) !== 0 ? task.mm! : yield* k.fork.dupMm(k, task.mm!);
   if (mm === null) {
@@ -88,6 +88,16 @@ function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   // The child has the stack, until it has left.
   while (done !== null && created.thread.vforkDone === done && !m.signals.fatalPending(task)) yield* done.sleep(TaskState.Killable, "vfork");
   return id;
+}
+
+/** Whether RLIMIT_NPROC keeps the caller's user from one task more; whoever may go beyond limits, and root, is not counted. */
+function tooManyProcesses({ k, task }: GuestThread): boolean {
+  const { uid } = task.process!.cred;
+  const limit = rlimit(k.m, Rlimit.NPROC);
+  if (uid === 0 || BigInt(k.m.tasks.size) < limit || capable(k, Cap.SYS_RESOURCE) || capable(k, Cap.SYS_ADMIN)) return false;
+  let count = 0n;
+  for (const { process } of k.m.tasks.values()) if (process?.cred.uid === uid) count++;
+  return count >= limit;
 }
 
 /** Where there is no descriptor for it, or no memory, the child goes without. */

@@ -103,26 +103,47 @@ export function* sigpipe({ k, task }: GuestThread): MaySleep<void> {
   yield* k.signal.sendToThread(k, task, { signo: Sig.SIGPIPE, code: SI.USER, addr: 0, pid: task.process!.pid });
 }
 
-function* writeFrom(t: GuestThread, file: OpenFile, address: number, length: number, pos: number | undefined, rwf = 0): MaySleep<number> {
+/** What RLIMIT_FSIZE leaves of `length` bytes at a position of a file with contents; -EFBIG and a signal where that is nothing. */
+function* limitedLength(t: GuestThread, file: OpenFile, length: number, pos: number): MaySleep<number> {
+  const limit = rlimit(t.k.m, Rlimit.FSIZE);
+  if (length <= 0 || file.inode.kind !== "file" || file.inode.blocks === undefined || BigInt(pos + length) <= limit) return length;
+  if (BigInt(pos) < limit) return Number(limit) - pos;
+  yield* fileTooLarge(t);
+  return -Errno.EFBIG;
+}
+
+/** Whether a file would grow beyond RLIMIT_FSIZE. */
+function exceedsLimit(t: GuestThread, file: OpenFile, size: number): boolean {
+  return file.writable && file.inode.kind === "file" && size > (file.inode.size ?? 0) && BigInt(size) > rlimit(t.k.m, Rlimit.FSIZE);
+}
+
+/** A file is not to be as large as that: a signal tells. */
+function* fileTooLarge({ k, task }: GuestThread): MaySleep<void> {
+  yield* k.signal.sendToThread(k, task, { signo: Sig.SIGXFSZ, code: SI.USER, addr: 0, pid: task.process!.pid });
+}
+
+function* writeFrom(t: GuestThread, file: OpenFile, address: number, wanted: number, pos: number | undefined, rwf = 0): MaySleep<number> {
   const { k } = t;
   if (!file.writable) return -Errno.EBADF;
   // Before the memory is looked at.
   if (file.ops.write === undefined && file.ops.writeUser === undefined) return file.ops.stream === true && pos !== undefined ? -Errno.ESPIPE : -Errno.EINVAL;
-  if (length < 0) return -Errno.EFAULT;
+  if (wanted < 0) return -Errno.EFAULT;
   const append = ((file.flags & O.APPEND) !== 0 || (rwf & Rwf.APPEND) !== 0) && (rwf & Rwf.NOAPPEND) === 0;
+  const length = yield* limitedLength(t, file, wanted, append ? (file.inode.size ?? 0) : (pos ?? file.pos));
+  if (length < 0) return length;
   if (file.ops.writeUser !== undefined) return yield* k.m.vfs.write(k, file, new UserBytes(address, length), pos, append);
   let done = 0;
   do {
-    const wanted = new Uint8Array(Math.min(length - done, CHUNK));
-    const chunk = wanted.subarray(0, wholeParts(file, wanted.length, yield* k.uaccess.copyFromUserPart(k, address + done, wanted)));
-    if (chunk.length === 0 && wanted.length > 0) return done > 0 ? done : -Errno.EFAULT;
+    const whole = new Uint8Array(Math.min(length - done, CHUNK));
+    const chunk = whole.subarray(0, wholeParts(file, whole.length, yield* k.uaccess.copyFromUserPart(k, address + done, whole)));
+    if (chunk.length === 0 && whole.length > 0) return done > 0 ? done : -Errno.EFAULT;
     const n = yield* k.m.vfs.write(k, file, chunk, pos === undefined ? undefined : pos + done, append);
     if (n < 0) {
       if (n === -Errno.EPIPE && (rwf & Rwf.NOSIGNAL) === 0) yield* sigpipe(t);
       return done > 0 ? done : n;
     }
     done += n;
-    if (n < wanted.length) break;
+    if (n < whole.length) break;
   } while (done < length);
   return done;
 }
@@ -538,12 +559,23 @@ const truncate: Handler = function* (t, [name, size]) {
 const ftruncate: Handler = function* (t, [fd, size]) {
   if (size! < 0) return -Errno.EINVAL;
   const file = fileOf(t, fd!);
-  return file === null ? -Errno.EBADF : yield* t.k.m.vfs.ftruncate(t.k, file, size!);
+  if (file === null) return -Errno.EBADF;
+  if (exceedsLimit(t, file, size!)) {
+    yield* fileTooLarge(t);
+    return -Errno.EFBIG;
+  }
+  return yield* t.k.m.vfs.ftruncate(t.k, file, size!);
 };
 
 const fallocate: Handler = function* (t, [fd, mode, offset, length]) {
   const file = fileOf(t, fd!);
-  return file === null ? -Errno.EBADF : yield* t.k.m.vfs.fallocate(t.k, file, int(mode!), offset!, length!);
+  if (file === null) return -Errno.EBADF;
+  // What keeps the size does not grow the file.
+  if (int(mode!) === 0 && offset! >= 0 && length! > 0 && exceedsLimit(t, file, offset! + length!)) {
+    yield* fileTooLarge(t);
+    return -Errno.EFBIG;
+  }
+  return yield* t.k.m.vfs.fallocate(t.k, file, int(mode!), offset!, length!);
 };
 
 /** POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE: there is nothing to read ahead or to write back of files in memory. */
