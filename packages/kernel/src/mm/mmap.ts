@@ -762,16 +762,19 @@ export function* expandStack(k: Kernel, mm: Mm, vpn: number): MaySleep<Vma | nul
   if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();
   const vma = candidate();
-  if (vma !== null && vma.startVpn > vpn && k.mmap.mayGrowStack(k, vma, vpn)) {
+  if (vma !== null && vma.startVpn > vpn) {
     const below = mm.vmas[mm.findVmaIndex(vma.startVpn) - 1];
     const gap = below === undefined || (below.flags & VM_ACCESS) === 0 || (below.flags & VM.GROWSDOWN) !== 0 ? 0 : STACK_GUARD_PAGES;
     if (below === undefined || vpn - below.endVpn >= gap) {
-      yield* k.memory.vmaStartWrite(k, vma);
+      // One that then must not grow has its anon_vma all the same.
       yield* k.rmap.anonVmaPrepare(k, vma);
-      if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
-      k.mmap.account(k, vma, vma.startVpn - vpn);
-      vma.pgoff -= vma.startVpn - vpn;
-      vma.startVpn = vpn;
+      if (k.mmap.mayGrowStack(k, vma, vpn)) {
+        yield* k.memory.vmaStartWrite(k, vma);
+        if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
+        k.mmap.account(k, vma, vma.startVpn - vpn);
+        vma.pgoff -= vma.startVpn - vpn;
+        vma.startVpn = vpn;
+      }
     }
   }
   yield* k.memory.mmapWriteUnlock(k, mm);
