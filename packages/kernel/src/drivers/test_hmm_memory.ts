@@ -282,7 +282,9 @@ export function* allocAndCopyToSystem(k: Kernel, dmirror: Dmirror | null, device
     for (let j = 0; j < pages; j++) {
       const page = consumeFailure(dmirror) ? NO_PAGE : yield* k.migrateDevice.allocSystemPage(k);
       if (page === NO_PAGE) return -Errno.ENOMEM;
-      yield* copyToSystem(k, args, i + j, src[i]! + j, page);
+      yield* copyFrame(k, page, src[i]! + j);
+      args.dst[i + j] = page;
+      args.dstFlags[i + j] = MigratePfn.VALID;
     }
   }
   return 0;
@@ -296,12 +298,6 @@ function* copyLargeToSystem(k: Kernel, dmirror: Dmirror | null, args: MigrateDev
   args.dst[i] = folio;
   args.dstFlags[i] = MigratePfn.VALID | MigratePfn.COMPOUND;
   return true;
-}
-
-function* copyToSystem(k: Kernel, { dst, dstFlags }: MigrateDevice, i: number, from: number, page: number): MaySleep<void> {
-  yield* copyFrame(k, page, from);
-  dst[i] = page;
-  dstFlags[i] = MigratePfn.VALID;
 }
 
 function* copyFrame(k: Kernel, to: number, from: number): Atomic<void> {

@@ -111,7 +111,7 @@ export function* migrateVmaCollect(k: Kernel, args: MigrateVma): MaySleep<void> 
       vpn = end;
     } else if (m.pt.isLeaf(pmd)) vpn = yield* k.migrateDevice.collectHugePmd(k, args, vpn, end, pmd);
     else vpn = yield* k.migrateDevice.collectPtes(k, args, vpn, end, m.pt.lookup(vma.mm.pgd, vpn));
-    yield* m.sched.condResched();
+    if (m.sched.needResched()) yield* m.sched.condResched();
   }
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
 }
@@ -543,7 +543,7 @@ export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep
       yield* k.folioLock.folioUnlock(k, to);
       yield* k.swap.folioPut(k, to, "alloc");
     }
-    if (i % HPAGE_PMD_NR === 0) yield* k.m.sched.condResched();
+    if (i % HPAGE_PMD_NR === 0 && k.m.sched.needResched()) yield* k.m.sched.condResched();
   }
 }
 

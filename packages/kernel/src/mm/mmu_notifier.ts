@@ -135,7 +135,7 @@ export function* invalidateRangeStartNonblock(k: Kernel, wanted: NotifierRange):
   const range: NotifierRange = { ...wanted, nonblock: true };
   const task = k.m.current!;
   task.nonBlockCount++;
-  const started = yield* startIntervals(k, range);
+  const started = yield* intervalsStart(k, range);
   const told: MmuNotifier[] = [];
   let refused = false;
   if (started && mm.notifiers.length > 0) {
@@ -162,13 +162,11 @@ export function* invalidateRangeEnd(k: Kernel, range: NotifierRange): MaySleep<v
   if (range.mm.notifiers.length > 0) yield* eachNotifier(k, range.mm, (notifier) => notifier.invalidateRangeEnd?.(k, range));
 }
 
-/** The sequence becomes odd if an interval overlaps, so that readers wait; then each is told. */
-export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<void> {
-  yield* startIntervals(k, range);
-}
-
-/** False when a callback of a range that is not blockable would have had to wait; the others are not called then. */
-function* startIntervals(k: Kernel, range: NotifierRange): MaySleep<boolean> {
+/**
+ * The sequence becomes odd if an interval overlaps, so that readers wait; then each is told. False when a callback of a range that is
+ * not blockable would have had to wait; the others are not called then.
+ */
+export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<boolean> {
   const { mm } = range;
   if (k.mmuNotifier.mmHasNotifiers(k, mm)) {
     if (k.m.point(Op.NotifierStart, mm.id)) yield SWITCH;

@@ -42,7 +42,10 @@ export function startWalk(k: Kernel, folio: number, vma: Vma, vpn: number, migra
  */
 export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<boolean> {
   const { m } = k;
-  if (w.ptl !== null) yield* leaveEntry(w, w.huge ? w.endVpn : w.vpn + 1);
+  if (w.ptl !== null) {
+    const left = leaveEntry(w, w.huge ? w.endVpn : w.vpn + 1);
+    if (left !== null && !left.tryUnlock()) yield* left.unlock();
+  }
   while (w.vpn < w.endVpn) {
     if (w.ptl === null) {
       if (m.point(Op.TableRead, tableObject(w.vma.mm.id, w.vpn))) yield SWITCH;
@@ -64,7 +67,8 @@ export function* pageVmaMappedWalk(k: Kernel, w: PageVmaMappedWalk): Atomic<bool
       continue;
     }
     if (k.pageVmaMapped.entryMaps(k, w)) return true;
-    yield* leaveEntry(w, w.huge ? nextTable(w.vpn) : w.vpn + 1);
+    const left = leaveEntry(w, w.huge ? nextTable(w.vpn) : w.vpn + 1);
+    if (left !== null && !left.tryUnlock()) yield* left.unlock();
   }
   return false;
 }
@@ -99,12 +103,17 @@ export function* splitAndRestart(k: Kernel, w: PageVmaMappedWalk): Atomic<void> 
   yield* releaseWalk(w);
 }
 
-/** Moves on within a table, whose lock is kept, or out of it. */
-function* leaveEntry(w: PageVmaMappedWalk, vpn: number): Atomic<void> {
+/** Moves on within a table, whose lock is kept, or out of it: then the lock that is to be dropped. */
+function leaveEntry(w: PageVmaMappedWalk, vpn: number): SpinLock | null {
+  const { ptl } = w;
   const sameTable = !w.huge && vpn < nextTable(w.vpn) && vpn < w.endVpn;
-  if (!sameTable) yield* releaseWalk(w);
-  else w.entry++;
   w.vpn = vpn;
+  if (sameTable) {
+    w.entry++;
+    return null;
+  }
+  w.ptl = null;
+  return ptl;
 }
 
 function nextTable(vpn: number): number {

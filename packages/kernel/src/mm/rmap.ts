@@ -408,7 +408,7 @@ export function* tryToUnmapOne(k: Kernel, folio: number, vma: Vma, vpn: number, 
     }
     else yield* k.rmap.unmapOneOfFile(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
-  yield* drainLocked(k, vma);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* drainLocked(k);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   return true;
 }
@@ -497,14 +497,14 @@ export function* tryToMigrateOne(k: Kernel, folio: number, vma: Vma, vpn: number
     else replaced = yield* k.rmap.setMigrationPte(k, vma, walk.vpn, folio, walk.page, walk.entry);
   }
   if (!replaced) yield* k.pageVmaMapped.releaseWalk(walk);
-  yield* drainLocked(k, vma);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* drainLocked(k);
   yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   return replaced;
 }
 
 /** So that the references of this CPU's mlock batch do not keep a folio from moving. */
-function* drainLocked(k: Kernel, vma: Vma): Atomic<void> {
-  if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockDrain(k, k.m.cpu);
+function* drainLocked(k: Kernel): Atomic<void> {
+  yield* k.mlockFolio.mlockDrain(k, k.m.cpu);
 }
 
 /**
@@ -566,7 +566,7 @@ export function* removeMigrationPte(
     }
     yield* k.memory.setPteAt(k, vma.mm, walk.vpn, walk.entry, trapped(vma, flags), memmap.pageToPfn(page));
   }
-  yield* drainLocked(k, vma);
+  if ((vma.flags & VM.LOCKED) !== 0) yield* drainLocked(k);
   return true;
 }
 
