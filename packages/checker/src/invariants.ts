@@ -342,7 +342,10 @@ export class Invariants implements EventSink {
     for (const mm of m.mms) {
       if (mm.activeInvalidations !== 0) this.fail("leak", `an invalidation of mm ${mm.id} has begun and not ended`, { mm: mm.id });
       if (mm.mmapLock.isLocked) this.fail("leak", `mmap_lock of mm ${mm.id} is still held`);
-      const users = this.users.get(mm.id) ?? 1;
+      // Each thread is a user, and so is a process that shares the memory (CLONE_VM).
+      let tasks = 0;
+      for (const task of m.tasks.values()) if (task.mm === mm) tasks++;
+      const users = Math.max(this.users.get(mm.id) ?? 1, tasks);
       if (mm.users > users) this.fail("leak", `mm ${mm.id} has ${mm.users} users, and had ${users}: mmput() was not called after mmget_not_zero()`, { mm: mm.id });
       for (const vma of mm.vmas) if (vma.readers !== 0) this.fail("leak", `the lock of the VMA at ${hex(vma.startVpn)} is still held`);
     }
