@@ -25,6 +25,8 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "drivers/iommu_sva.ts: walk": "what the hardware does in one atomic step (DeviceTable), which Machine.touches announces",
   "drivers/test_hmm.ts: deviceWrote": `${UNDER_CALLERS_POINT} (DeviceWrite)`,
   "drivers/test_hmm.ts: dmirrorFaultBatch/(anonymous)": UNDER_CALLERS_LOCK,
+  "drivers/test_hmm_memory.ts: mapLate/(anonymous)": `${UNDER_CALLERS_POINT} (DeviceTable)`,
+  "drivers/test_hmm_memory.ts: standsFor": `${UNDER_CALLERS_POINT} (TableRead), and Machine.touches`,
   "fs/proc/array.ts: stateLetter": `${UNDER_CALLERS_POINT} (Process)`,
   "fs/proc/array.ts: usage": `${UNDER_CALLERS_POINT} (Process)`,
   "fs/proc/base.ts: TaskDir.ids": `${UNDER_CALLERS_POINT} (Inode)`,

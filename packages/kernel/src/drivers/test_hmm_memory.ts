@@ -192,8 +192,9 @@ function eachMigrated({ src, srcFlags, dst, dstFlags }: MigrateVma, each: (i: nu
 function standsFor(k: Kernel, mm: Mm, vpn: number, from: number, to: number): boolean {
   const { pt, memmap } = k.m;
   const ptep = pt.find(mm.pgd, vpn);
-  if (ptep < 0 || pt.isNone(ptep)) return false;
+  if (ptep < 0) return false;
   k.m.touches(Op.PteRead, ptep);
+  if (pt.isNone(ptep)) return false;
   const flags = pt.flags(ptep);
   const page = memmap.pfnToPage(pt.pfnFor(ptep, vpn));
   if (k.swapops.isMigration(k, flags)) return page === from;
