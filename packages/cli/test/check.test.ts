@@ -65,7 +65,7 @@ describe("check", () => {
       "CPU fault against device-exclusive access
         kernel      7.3
         strategy    exhaustive
-        executions  8308, complete; N/s, of 3 to 202 points
+        executions  18890, complete; N/s, of 3 to 270 points
         covered     all sequentially consistent interleavings, retries up to 1 in a call
 
       Nothing found.

@@ -171,10 +171,13 @@ export function* followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, s
   const { m } = k;
   if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
   let entry = m.pt.find(vma.mm.pgd, vpn);
-  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry) && ptePresent(m.pt.flags(entry))) {
-    yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
-    if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
-    entry = m.pt.find(vma.mm.pgd, vpn);
+  if (entry >= 0 && (gup & FollFlag.SPLIT_PMD) !== 0 && m.pt.isHuge(entry)) {
+    m.touches(Op.PteRead, entry);
+    if (ptePresent(m.pt.flags(entry))) {
+      yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+      if (m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+      entry = m.pt.find(vma.mm.pgd, vpn);
+    }
   }
   return entry < 0 ? yield* k.gup.noPageTable(k, vma, vpn, gup) : yield* k.gup.followPagePte(k, vma, entry, vpn, gup, site);
 }
