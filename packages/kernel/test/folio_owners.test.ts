@@ -15,8 +15,8 @@ function play(steps: readonly (readonly [number, boolean])[], check: (owners: Fo
     total += more ? 1 : -1;
     if (now === 0) mappings.delete(mm);
     else mappings.set(mm, now);
-    if (more) owners.add(FOLIO, mm, 1, total);
-    else owners.remove(FOLIO, mm, 1, total);
+    if (more) owners.add(FOLIO, mm, total);
+    else owners.remove(FOLIO, mm, total);
     check(owners, mappings);
   }
 }

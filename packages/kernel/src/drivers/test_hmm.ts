@@ -578,10 +578,11 @@ export function* dmirrorMakeExclusive(k: Kernel, dmirror: Dmirror, startVpn: num
 
 /**
  * Enters a page for atomic operations into the device's table; false when it is not exclusive any
- * more, and while something is being invalidated: who does that may wait for the folio. The folio lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one
- * that has told the device already, and has not cleared the entry yet, would leave the device
- * with a page that is gone. So the entry is read as any other is, between begin and retry. While
- * the lock is held, one that is for the page still is the exclusive one.
+ * more, and while something is being invalidated: who does that may wait for the folio. The folio
+ * lock, which the caller holds, keeps CPU faults away, but not MADV_DONTNEED: one that has told the
+ * device already, and has not cleared the entry yet, would leave the device with a page that is
+ * gone. So the entry is read as any other is, between begin and retry. While the lock is held, one
+ * that is for the page still is the exclusive one.
  */
 export function* dmirrorAtomicMap(k: Kernel, dmirror: Dmirror, vpn: number, page: number): MaySleep<boolean> {
   const { m } = k;

@@ -159,7 +159,7 @@ function* copyToDevice(k: Kernel, { vma, srcFlags, dst, dstFlags }: MigrateVma, 
  */
 export function* mapMigrated(k: Kernel, dmirror: Dmirror, args: MigrateVma): MaySleep<boolean> {
   const { m } = k;
-  const { startVpn, src, srcFlags, dst, dstFlags } = args;
+  const { startVpn } = args;
   const seq = yield* k.mmuNotifier.intervalTryReadBegin(k, dmirror.notifier);
   if (seq === null) return false;
   if (m.point(Op.TableRead, tableObject(dmirror.mm.id, startVpn))) yield SWITCH;
@@ -168,23 +168,20 @@ export function* mapMigrated(k: Kernel, dmirror: Dmirror, args: MigrateVma): May
   if (!dmirror.mutex.tryLock()) yield* dmirror.mutex.lock();
   const stale = yield* k.mmuNotifier.intervalReadRetry(k, dmirror.notifier, seq);
   if (m.point(Op.DeviceTable, dmirror.notifier.id)) yield SWITCH;
-  for (let i = 0; i < src.length && !stale; i++) {
-    if ((srcFlags[i]! & MigratePfn.MIGRATE) === 0 || dst[i] === NO_PAGE) continue;
-    const pages = (dstFlags[i]! & MigratePfn.COMPOUND) !== 0 ? HPAGE_PMD_NR : 1;
-    const page = k.deviceMemory.backingPage(k, dst[i]!);
-    const write = (dstFlags[i]! & MigratePfn.WRITE) !== 0;
-    for (let j = i; j < i + pages; j++) if (there[j]) dmirror.table.set(startVpn + j, { page: page + (j - i), write, atomic: false });
-  }
+  eachMigrated(args, (i, _from, to, write) => {
+    if (!stale && there[i] === true) dmirror.table.set(startVpn + i, { page: k.deviceMemory.backingPage(k, to), write, atomic: false });
+  });
   if (!dmirror.mutex.tryUnlock()) yield* dmirror.mutex.unlock();
   return !stale;
 }
 
-/** Calls `each` for every page that has moved, with the page that it was (NO_PAGE for nothing) and the one that it is. */
-function eachMigrated({ src, srcFlags, dst, dstFlags }: MigrateVma, each: (i: number, from: number, to: number) => void): void {
+/** Calls `each` for every page that has moved, with the page that it was (NO_PAGE for nothing), the one that it is, and whether it may be written. */
+function eachMigrated({ src, srcFlags, dst, dstFlags }: MigrateVma, each: (i: number, from: number, to: number, write: boolean) => void): void {
   for (let i = 0; i < src.length; i++) {
     if ((srcFlags[i]! & MigratePfn.MIGRATE) === 0 || dst[i] === NO_PAGE) continue;
     const pages = (dstFlags[i]! & MigratePfn.COMPOUND) !== 0 ? HPAGE_PMD_NR : 1;
-    for (let j = 0; j < pages; j++) each(i + j, src[i] === NO_PAGE ? NO_PAGE : src[i]! + j, dst[i]! + j);
+    const write = (dstFlags[i]! & MigratePfn.WRITE) !== 0;
+    for (let j = 0; j < pages; j++) each(i + j, src[i] === NO_PAGE ? NO_PAGE : src[i]! + j, dst[i]! + j, write);
   }
 }
 

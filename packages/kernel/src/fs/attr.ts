@@ -4,18 +4,16 @@ import { actingAs } from "../kernel/cred.js";
 import { Errno } from "../kernel/errno.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
+import { Seal } from "../mm/shmem_inode.js";
 import { inGroup, inodePermission, May, ownsInode } from "./permission.js";
 import { S_ISGID, S_ISUID, type Inode } from "./vfs.js";
-
-/** Nobody changes who may execute the file. */
-const F_SEAL_EXEC = 32;
 
 /** fchmod(2): 0, -EROFS, or -EPERM for another's. A group that one is not in keeps its bit for none. */
 export function* chmodInode(k: Kernel, inode: Inode, mode: number): Atomic<number> {
   if (k.m.point(Op.Inode, inode.ino)) yield SWITCH;
   if (inode.readOnly === true) return -Errno.EROFS;
   if (!ownsInode(k, inode)) return -Errno.EPERM;
-  if (((inode.seals ?? 0) & F_SEAL_EXEC) !== 0 && ((inode.mode ^ mode) & 0o111) !== 0) return -Errno.EPERM;
+  if (((inode.seals ?? 0) & Seal.EXEC) !== 0 && ((inode.mode ^ mode) & 0o111) !== 0) return -Errno.EPERM;
   const cred = actingAs(k);
   const keepsGroup = cred === null || inGroup(cred, inode.gid ?? 0) || capable(k, Cap.FSETID);
   inode.mode = mode & (keepsGroup ? 0o7777 : 0o7777 & ~S_ISGID);

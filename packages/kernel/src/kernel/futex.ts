@@ -1,7 +1,7 @@
 /**
  * @linux kernel/futex/waitwake.c, kernel/futex/requeue.c
  * @omits Hash tables of a process of its own (since 6.16): there is one for all.
- * @own atomicOp, futexKey, readInAtomic, sharedKey, unqueue
+ * @own atomicOp, futexKey, readInAtomic, sharedKey, sleepUntil, unqueue
  */
 import type { Kernel } from "../kernel.js";
 import type { Machine } from "../machine.js";
@@ -170,6 +170,18 @@ export function* futexWait(k: Kernel, address: number, shared: boolean, value: n
   bucket.waiters.push(waiter);
   if (!bucket.lock.tryUnlock()) yield* bucket.lock.unlock();
 
+  const due = yield* sleepUntil(k, deadline, `futex 0x${address.toString(16)}`, () => waiter.woken);
+  if (yield* k.futex.unqueue(k, waiter)) return 0;
+  if (due) return -Errno.ETIMEDOUT;
+  return deadline === Infinity ? -Restart.ERESTARTSYS : -Restart.ERESTART_RESTARTBLOCK;
+}
+
+/**
+ * Sleeps until `isOver` says so, a signal comes, or the deadline (machine time in nanoseconds): then true. There is no point
+ * between the test and the sleep: a wake-up that comes later finds the task asleep.
+ */
+export function* sleepUntil({ m }: Kernel, deadline: number, waitingFor: string, isOver: () => boolean): MaySleep<boolean> {
+  const task = m.current!;
   let due = m.now() >= deadline;
   const timer =
     due || deadline === Infinity
@@ -178,16 +190,13 @@ export function* futexWait(k: Kernel, address: number, shared: boolean, value: n
           due = true;
           m.sched.wake(task);
         });
-  // No point between the test and the sleep: a wake-up that comes later finds the task asleep.
-  while (!waiter.woken && !due && !m.signalWakes(task, TaskState.Interruptible)) {
+  while (!isOver() && !due && !m.signalWakes(task, TaskState.Interruptible)) {
     task.state = TaskState.Interruptible;
-    task.waitingFor = `futex 0x${address.toString(16)}`;
+    task.waitingFor = waitingFor;
     yield BLOCK;
   }
   timer?.cancel();
-  if (yield* k.futex.unqueue(k, waiter)) return 0;
-  if (due) return -Errno.ETIMEDOUT;
-  return deadline === Infinity ? -Restart.ERESTARTSYS : -Restart.ERESTART_RESTARTBLOCK;
+  return due;
 }
 
 /** Takes a waiter that gives up off its queue; true when it was woken after all. */

@@ -9,11 +9,11 @@
 import type { Kernel } from "../kernel.js";
 import { Access } from "../arch/fault.js";
 import { NO_PAGE } from "../mm/page.js";
-import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
-import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, type PiFutex, type PiWaiter } from "./futex.js";
+import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, sleepUntil, type PiFutex, type PiWaiter } from "./futex.js";
 import { Op } from "./op.js";
-import { TaskState, type Task } from "./sched.js";
+import type { Task } from "./sched.js";
 import { Restart } from "./signal.js";
 
 /** Compares and exchanges a futex word without sleeping: what was there; null when its page must be faulted in. */
@@ -56,9 +56,9 @@ export function* futexLockPi(k: Kernel, address: number, shared: boolean, deadli
     if (m.signals.fatalPending(task)) return -Restart.ERESTARTSYS;
     if (m.retries.again("futex_lock_pi")) yield SWITCH;
   }
-  const end = yield* waitForPi(k, address, waiter, deadline);
+  const due = yield* sleepUntil(k, deadline, `PI futex 0x${address.toString(16)}`, () => waiter.given !== null);
   if (yield* k.futexPi.giveUp(k, key, waiter)) return waiter.given === "owner died" ? yield* k.futexPi.fixOwner(k, address, key) : 0;
-  return end;
+  return due ? -Errno.ETIMEDOUT : -Restart.ERESTARTNOINTR;
 }
 
 /** One attempt under the bucket's lock: the result, whom to wait behind, null to fault in, or "again". */
@@ -84,28 +84,6 @@ function* tryLockPi(k: Kernel, address: number, key: number, seen: number, tryOn
   const pi: PiFutex = { owner: holder, waiters: [] };
   m.futexes.pi.set(key, pi);
   return pi;
-}
-
-/** Sleeps until the futex is given, or that is hopeless: then why. */
-function* waitForPi(k: Kernel, address: number, waiter: PiWaiter, deadline: number): MaySleep<number> {
-  const { m } = k;
-  const { task } = waiter;
-  let due = m.now() >= deadline;
-  const timer =
-    due || deadline === Infinity
-      ? null
-      : m.sched.addTimer(deadline, task.isUser, () => {
-          due = true;
-          m.sched.wake(task);
-        });
-  // No point between the test and the sleep, as in futexWait().
-  while (waiter.given === null && !due && !m.signalWakes(task, TaskState.Interruptible)) {
-    task.state = TaskState.Interruptible;
-    task.waitingFor = `PI futex 0x${address.toString(16)}`;
-    yield BLOCK;
-  }
-  timer?.cancel();
-  return due ? -Errno.ETIMEDOUT : -Restart.ERESTARTNOINTR;
 }
 
 /** Leaves the queue; true when the futex was given after all. */

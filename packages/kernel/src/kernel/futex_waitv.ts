@@ -5,10 +5,9 @@
  * @own unqueueMultiple
  */
 import type { Kernel } from "../kernel.js";
-import { BLOCK, SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
+import { SWITCH, type Atomic, type MaySleep } from "./coroutine.js";
 import { Errno } from "./errno.js";
-import type { Waiter } from "./futex.js";
-import { TaskState } from "./sched.js";
+import { sleepUntil, type Waiter } from "./futex.js";
 import { Restart } from "./signal.js";
 
 /** One of the futexes that futex_waitv(2) waits for. */
@@ -35,23 +34,7 @@ export function* futexWaitMultiple(k: Kernel, futexes: readonly FutexWaitv[], de
   for (;;) {
     const waiters: Waiter[] = [];
     const failed = yield* queueMultiple(k, futexes, keys, waiters);
-    if (failed === null) {
-      due = m.now() >= deadline;
-      const timer =
-        due || deadline === Infinity
-          ? null
-          : m.sched.addTimer(deadline, task.isUser, () => {
-              due = true;
-              m.sched.wake(task);
-            });
-      // No point between the test and the sleep, as in futexWait().
-      while (!waiters.some((w) => w.woken) && !due && !m.signalWakes(task, TaskState.Interruptible)) {
-        task.state = TaskState.Interruptible;
-        task.waitingFor = `${futexes.length} futexes`;
-        yield BLOCK;
-      }
-      timer?.cancel();
-    }
+    if (failed === null) due = yield* sleepUntil(k, deadline, `${futexes.length} futexes`, () => waiters.some((w) => w.woken));
     const woken = yield* k.futexWaitv.unqueueMultiple(k, waiters);
     if (woken >= 0) return woken;
     if (failed === null) return due ? -Errno.ETIMEDOUT : -Restart.ERESTARTSYS;

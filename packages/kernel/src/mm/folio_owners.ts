@@ -27,26 +27,25 @@ export class FolioOwners {
     this.shared[folio] = 0;
   }
 
-  /** `n` mappings more by `mm`, which make `total`. */
-  add(folio: number, mm: number, n: number, total: number): void {
+  /** A mapping more by `mm`, which makes `total`. */
+  add(folio: number, mm: number, total: number): void {
     let slot = this.slotOf(folio, mm);
     if (slot < 0) {
-      if (total !== n) this.shared[folio] = 1;
+      if (total !== 1) this.shared[folio] = 1;
       slot = this.slotOf(folio, NOBODY);
       if (slot < 0) return;
       this.mm[slot] = mm;
     }
-    this.mapcount[slot]! += n;
+    this.mapcount[slot]!++;
   }
 
-  /** `n` mappings less by `mm`, which leave `total`. */
-  remove(folio: number, mm: number, n: number, total: number): void {
+  /** A mapping less by `mm`, which leaves `total`. */
+  remove(folio: number, mm: number, total: number): void {
     const slot = this.slotOf(folio, mm);
     if (slot >= 0) {
-      this.mapcount[slot]! -= n;
-      if (this.mapcount[slot]! > 0) return;
+      this.mapcount[slot]!--;
+      if (this.mapcount[slot] !== 0) return;
       this.mm[slot] = NOBODY;
-      this.mapcount[slot] = 0;
     }
     // Who is left has all of them; with none left, neither slot has any.
     if (this.mapcount[folio] === total || this.mapcount[folio + 1] === total) this.shared[folio] = 0;

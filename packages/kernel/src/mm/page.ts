@@ -230,8 +230,8 @@ export class Memmap {
 
   private owned(folio: number, mm: number, n: 1 | -1): void {
     const total = this.index[folio + 1]!;
-    if (n > 0) this.owners.add(folio, mm, 1, total);
-    else this.owners.remove(folio, mm, 1, total);
+    if (n > 0) this.owners.add(folio, mm, total);
+    else this.owners.remove(folio, mm, total);
   }
 
   /** Mappings of one page: by its own entries, and by those of the whole folio. */
