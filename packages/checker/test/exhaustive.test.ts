@@ -22,7 +22,7 @@ type Instruction =
 
 /** Programs with more plain schedules than this are passed over. */
 const PLAIN_MAX = 1_000;
-const RUNS = 30;
+const RUNS = 20;
 const CELLS = 2;
 const LOCKS = 2;
 

@@ -2,8 +2,10 @@ import { Worker } from "node:worker_threads";
 import { Shared } from "./check_shared.js";
 import { UserError } from "./failure.js";
 
-/** The longest execution, 20000 points, takes a fraction of a second. */
+/** The longest execution, 20000 points, takes a fraction of a second. Counted by the processor's clock: the machine may be busy. */
 const STUCK_MS = 10_000;
+/** By the clock on the wall, for what stands still without using the processor. */
+const WAITS_MS = 60_000;
 const LOOK_MS = 250;
 /** What Node says of a module that awaits something when there is nothing left that could happen. */
 const UNSETTLED = 13;
@@ -21,15 +23,19 @@ export function inWorker<Outcome>(script: string, wish: unknown, culprit: string
   return new Promise<Outcome | null>((resolve, reject) => {
     let pulse = -1;
     let since = performance.now();
+    let used = process.cpuUsage();
     const look = setInterval(() => {
       progress.draw();
       const now = Atomics.load(shared, Shared.Pulse);
       if (now !== pulse || Atomics.load(shared, Shared.Begun) === 0) {
         pulse = now;
         since = performance.now();
-      } else if (performance.now() - since > STUCK_MS) {
-        reject(new UserError(`${culprit}: runs on for ${STUCK_MS / 1000} seconds without passing a point: a loop in it, in a driver or in a patch does not end`));
+        used = process.cpuUsage();
+        return;
       }
+      const { user, system } = process.cpuUsage(used);
+      const stuck = (user + system) / 1000 > STUCK_MS ? `runs on for ${STUCK_MS / 1000} seconds` : performance.now() - since > WAITS_MS ? `stands still for ${WAITS_MS / 1000} seconds` : null;
+      if (stuck !== null) reject(new UserError(`${culprit}: ${stuck} without passing a point: a loop in it, in a driver or in a patch does not end`));
     }, LOOK_MS);
     const interrupted = (): void => {
       // The second time, or where there is nothing to tell yet, at once.

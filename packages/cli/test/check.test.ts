@@ -176,7 +176,7 @@ describe("check", () => {
       expect(events.slice(write.event!, write.event! + 20)).toContain(`SetPte ${0x3ff7fff}`);
       expect(event).toBeGreaterThan(write.event!);
       expect(event).toBeLessThan(events.length);
-      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--trace", join(folder, "none.txt")]);
+      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--executions", "50", "--trace", join(folder, "none.txt")]);
       expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.txt")} is not written: nothing was found\n` });
       expect(existsSync(join(folder, "none.txt"))).toBe(false);
     });
@@ -197,7 +197,7 @@ describe("check", () => {
       const said = faultline(["check", "mine.ts", "--emit-c", "mine.c"], { cwd: folder });
       expect(said).toMatchObject({ status: 1, stderr: "faultline: mine.c: thread 'only': what is done here through the kernel itself (t.k) has no system call, and is left out\n" });
 
-      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--emit-c", join(folder, "none.c")]);
+      const clean = faultline(["check", "scenarios/fault-vs-exclusive.ts", "--executions", "50", "--emit-c", join(folder, "none.c")]);
       expect(clean).toMatchObject({ status: 0, stderr: `faultline: ${join(folder, "none.c")} is not written: nothing was found\n` });
       expect(existsSync(join(folder, "none.c"))).toBe(false);
     });
@@ -231,9 +231,9 @@ describe("check", () => {
   });
 
   test.each([
-    ["what is found", ["scenarios/swap-in-vs-reuse.ts", "--executions", "3000"]],
+    ["what is found", ["scenarios/swap-in-vs-reuse.ts", "--executions", "1000"]],
     ["what breaks", ["scenarios/fault-exclusive-dontneed.ts", "--patch", "scenarios/undone/exclusive-fault-ref.ts"]],
-    ["what is drawn", ["scenarios/fault-exclusive-dontneed.ts", "--strategy", "random", "--executions", "3000"]],
+    ["what is drawn", ["scenarios/fault-exclusive-dontneed.ts", "--strategy", "random", "--executions", "1000"]],
     ["locks in a circle", ["packages/cli/test/scenarios/circle.ts"]],
   ])("the number of workers changes nothing of %s", (_title, args) => {
     const [one, three] = ["1", "3"].map((workers) => {
@@ -244,7 +244,7 @@ describe("check", () => {
   });
 
   describe("--resume", () => {
-    const args = ["scenarios/exclusive-vs-dontneed.ts", "--executions"];
+    const args = ["scenarios/migrate-fault.ts", "--executions"];
 
     test("goes on where the exploration had got to, to the same end", () => {
       withFiles({}, (folder) => {
