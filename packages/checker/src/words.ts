@@ -84,7 +84,7 @@ const VERBS: Record<Op, string> = {
 function objectOf(m: Machine, space: Space, object: number): string {
   switch (space) {
     case Space.Lock:
-      return `lock ${object}`;
+      return m.locks.byId[object]?.cls ?? `lock ${object}`;
     case Space.Pte:
       return addressOf(m, object);
     case Space.FolioFlags:

@@ -164,6 +164,65 @@ test("locks that are missing, and users of an address space that are left, are t
   ).toMatchObject({ kind: "leak", message: expect.stringMatching(/users, and had 1: mmput\(\) was not called/) as string });
 });
 
+describe("a descriptor that is closed meanwhile", () => {
+  const DEVICE = { device: "mirror0" } as const;
+  /** What `act` gets where another thread closes the descriptor at any time. */
+  const results = (own: Driver, on: { readonly cpu: number } | typeof DEVICE, act: (t: ThreadApi, fd: number) => MaySleep<number>): { readonly got: Set<number>; readonly violation: unknown } => {
+    const got = new Set<number>();
+    const race: Scenario<{ fd: number; result: number }> = {
+      title: "a close against a call",
+      machine: { cpus: 2, devices: 0 },
+      drivers: [own],
+      *setup(t) {
+        return { fd: yield* t.open("mirror0"), result: 1 };
+      },
+      threads: {
+        close: {
+          on: { cpu: 0 },
+          *run(t, s) {
+            yield* t.close(s.fd);
+          },
+        },
+        other: {
+          on,
+          *run(t, s) {
+            s.result = yield* act(t, s.fd);
+          },
+        },
+      },
+      *check(_t, s) {
+        yield* [];
+        got.add(s.result);
+        return null;
+      },
+    };
+    const { violation, complete } = explore(race);
+    expect(violation !== null || complete).toBe(true);
+    return { got, violation };
+  };
+  const released = driver({
+    ...mirror,
+    file: {
+      ...mirror.file,
+      *ioctl(k, file) {
+        const own = file.data as DeviceMirror;
+        for (let i = 0; i < 3; i++) yield* k.device.deviceLookup(k, own, i);
+        return k.m.mirrors.includes(own) ? 0 : 7;
+      },
+    },
+    operations: { ioctl: (k, file) => released.file.ioctl!(k, file, 0, 0) },
+  });
+
+  test("answers -EBADF, or the call ends before the file is released", () => {
+    expect(results(released, { cpu: 1 }, (t, fd) => t.ioctl(fd, 1, 0))).toEqual({ got: new Set([0, -9]), violation: null });
+    expect(results(released, { cpu: 1 }, (t, fd) => t.close(fd))).toEqual({ got: new Set([0, -9]), violation: null });
+  });
+
+  test("is not waited for by release where a device works by itself", () => {
+    expect(results(released, DEVICE, (t, fd) => t.engine(fd, "ioctl")).got).toEqual(new Set([0, 7, -9]));
+  });
+});
+
 test("what is said of a device that is not there, or cannot do what is asked", () => {
   const complaint = (act: (t: ThreadApi) => MaySleep<unknown>) => (): unknown =>
     explore({ title: "asks for what is not there", drivers: [mirror], setup: act, threads: { nobody: { on: { cpu: 0 }, *run() {} } } });

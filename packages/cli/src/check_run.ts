@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
-import { Explorer, findingOf, replay, reportOf, ScenarioError, type Decision, type Finding, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
+import { Explorer, findingOf, replay, reportOf, ScenarioError, type Decision, type Report, type RunOptions, type Sampling, type Scenario, type SearchOptions, type Violation, type Watch } from "@faultline/checker";
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
 import { EVERY_EVENT, StepCounter } from "@faultline/trace";
 import { runSearch } from "./check_search.js";
@@ -86,8 +86,11 @@ export interface Prepared {
    * @throws UserError that names the file, for an exception that comes out of it
    */
   guarded<T>(run: () => T): T;
-  /** @throws UserError for a violation that is the user's own exception */
-  notTheUsers(finding: Finding): void;
+  /**
+   * A violation; of one that is an exception of the user's own the message says whose, and where.
+   * @throws UserError for such a one that no schedule is needed for
+   */
+  told(violation: Violation): Violation;
 }
 
 /**
@@ -117,9 +120,13 @@ export async function prepare(wish: CheckWish, modules = wish.driver.map((file) 
         throw error;
       }
     },
-    notTheUsers: ({ kind, message }) => {
+    told: (violation) => {
+      const { kind, message, decisions } = violation;
       const culprit = kind === "engine" ? culpritOf(message, loaded, users) : null;
-      if (culprit !== null) throw new UserError(`${culprit} threw in a schedule: ${firstLine(message)}`);
+      if (culprit === null) return violation;
+      const said = `${culprit} threw in a schedule: ${firstLine(message)}`;
+      if (decisions.length === 0) throw new UserError(said);
+      return { ...violation, message: said };
     },
   };
 }
@@ -138,7 +145,6 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
     const emitted = wish.emitC === undefined ? null : new EmittedFile(wish.emitC, wish);
     const options: RunOptions = { ...prepared.options, pulse: () => control.pulse(), ...(recorder === null ? {} : { watch: (m) => recorder.watch(m) }) };
     const result = wish.replay === undefined ? await exploreAll(prepared, options, wish, module.sources, control) : replayOne(prepared, wish.replay, options);
-    if (result.violation !== null) prepared.notTheUsers(result.violation);
     if (result.violation !== null) recorder?.end(result.violation);
     if (emitted === null || result.violation === null) return { result };
     return { result: { ...result, omitted: emitted.write(scenario, result.violation) } };
@@ -149,7 +155,7 @@ export async function runCheck(wish: CheckWish, control: CheckControl): Promise<
 }
 
 async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWish, sources: readonly string[], control: CheckControl): Promise<CheckResult> {
-  const { scenario, files, search: searchOptions, guarded } = prepared;
+  const { scenario, files, search: searchOptions, guarded, told } = prepared;
   const explorer = new Explorer(scenario, { ...options, ...searchOptions });
   const here: Pick<Explorer, "explore"> = { explore: (unit, visited, executed) => guarded(() => explorer.explore(unit, visited, executed)) };
   const saved = new SavedFile(wish, [...sources, ...files], (line) => control.warn(line));
@@ -160,9 +166,8 @@ async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWi
     shared: control.shared,
   });
   const { found } = search;
-  if (found !== null) prepared.notTheUsers(found.finding);
   const seconds = (performance.now() - start) / 1000;
-  const violation = found === null ? null : guarded(() => explorer.explain(found));
+  const violation = found === null ? null : told(guarded(() => explorer.explain(found)));
   const report = reportOf(scenario.title, search, violation);
   const resumable = violation === null && !report.complete;
   if (resumable) saved.write(search.save());
@@ -170,8 +175,9 @@ async function exploreAll(prepared: Prepared, options: RunOptions, wish: CheckWi
   return { report, title: scenario.title, violation, rate: perSecond(report.executions - search.before, seconds), interrupted: control.stopped(), resumable };
 }
 
-function replayOne({ scenario, guarded }: Prepared, decisions: readonly Decision[], options: RunOptions): CheckResult {
-  return { report: null, title: scenario.title, violation: guarded(() => replay(scenario, decisions, options)), rate: 0, interrupted: false, resumable: false };
+function replayOne({ scenario, guarded, told }: Prepared, decisions: readonly Decision[], options: RunOptions): CheckResult {
+  const found = guarded(() => replay(scenario, decisions, options));
+  return { report: null, title: scenario.title, violation: found === null ? null : told(found), rate: 0, interrupted: false, resumable: false };
 }
 
 /** The trace of an execution that broke a rule; no file is written before there is one. */

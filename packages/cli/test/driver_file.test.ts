@@ -171,6 +171,49 @@ describe("--driver", () => {
     });
   });
 
+  test("an exception that some orders only lead to is told as what it is: a rule broken, with the order", () => {
+    const driver = `import { driver, type DeviceMirror } from "@faultline/kernel/driver";
+import mirror from "./mirror.js";
+export default driver({
+  ...mirror,
+  file: {
+    ...mirror.file,
+    *release(k, file) {
+      yield* mirror.file.release!(k, file);
+      file.data = null;
+    },
+  },
+  operations: {
+    *count(k, file) {
+      let n = 0;
+      for (let i = 0; i < 2; i++) n += (yield* k.device.deviceLookup(k, file.data as DeviceMirror, i)) === undefined ? 0 : 1;
+      return n;
+    },
+  },
+});
+`;
+    const race = `import { scenario } from "@faultline/checker";
+export default scenario({
+  title: "a close against a device",
+  machine: { cpus: 1, devices: 0 },
+  *setup(t) {
+    return { fd: yield* t.open("mirror0") };
+  },
+  threads: {
+    device: { on: { device: "mirror0" }, *run(t, s) { yield* t.engine(s.fd, "count"); } },
+    close: { on: { cpu: 0 }, *run(t, s) { yield* t.close(s.fd); } },
+  },
+});
+`;
+    withFiles({ "driver.ts": driver, "race.ts": race, "mirror.ts": readFileSync(join(DRIVERS, "mirror.ts"), "utf8") }, (folder) => {
+      const { status, stdout, stderr } = faultline(["check", "race.ts", "--driver", "driver.ts", "--workers", "1"], { cwd: folder });
+      expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
+      expect(stdout).toContain("VIOLATION (engine): driver driver.ts: line 15: deviceLookup(), which it calls there, threw in a schedule: TypeError: Cannot read properties of null (reading 'notifier')\n");
+      const again = /faultline (check .*--replay \S+)/.exec(stdout)![1]!;
+      expect(faultline(again.split(" "), { cwd: folder }).stdout).toContain("VIOLATION (engine): driver driver.ts: line 15:");
+    });
+  });
+
   test("check has it in the place of the scenario's own, and says how to see it again", () => {
     const { status, stdout } = faultline(["check", RACE, "--driver", "scenarios/drivers/broken/no-retry.ts", "--workers", "1"]);
     expect(status).toBe(1);
