@@ -149,6 +149,9 @@ export class Invariants implements EventSink {
         return;
       case Event.SecondaryTlbInvalidate:
         return this.secondary.invalidated(a, b, c, d !== 0);
+      case Event.DeviceMap:
+        this.notifiers.emit(event, a, b, c, d);
+        return this.deviceMapped(a, b, c, d);
       case Event.MmRelease:
         this.secondary.released(a);
         return this.notifiers.emit(event, a, b, c, d);
@@ -300,6 +303,19 @@ export class Invariants implements EventSink {
       if (mirror.table.size === 0) continue;
       for (const [vpn, entry] of mirror.table) this.deviceEntry(mirror, vpn, entry, when);
     }
+  }
+
+  /** A translation is entered: what the notifier's sequence does not speak against is so. */
+  private deviceMapped(notifier: number, vpn: number, page: number, flags: number): void {
+    const mirror = this.mirrors.find(({ notifier: { id } }) => id === notifier);
+    if (mirror === undefined || mirror.mm.activeInvalidations > 0) return;
+    const entry = { page, write: (flags & 1) !== 0, atomic: (flags & 2) !== 0 };
+    // What is exclusive the folio lock keeps so until it is entered.
+    if (entry.atomic) return;
+    const wrong = unbacked(this.k, mirror, vpn, entry);
+    if (wrong === null) return;
+    const what = `${this.task()} enters ${this.frame(page)} ${howMapped(entry)} at page ${hex(vpn)} in the table of ${mirror.device.name}, but ${wrong}`;
+    this.fail("device-table", `${what}: nobody has read so, with hmm_range_fault() say, since mmu_interval_read_begin()`, { page, vpn, mm: mirror.mm.id });
   }
 
   private deviceEntry(mirror: DeviceMirror, vpn: number, entry: DeviceEntry, when: string): void {

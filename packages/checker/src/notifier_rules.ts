@@ -107,9 +107,13 @@ export class NotifierRules {
   }
 
   private invalidated(mirror: DeviceMirror | undefined, start: number, end: number, event: NotifyEvent, owned: boolean, done: boolean): void {
-    // One that did nothing has said so, and the caller knows.
-    if (mirror === undefined || !done) return;
+    if (mirror === undefined) return;
     const { mm, notifier, device } = mirror;
+    if (!done) {
+      // One that did nothing has said so, and who must not wait knows. Others go on.
+      if (this.m.current!.nonBlockCount > 0) return;
+      return this.fail(`the invalidate callback of ${device.name} has returned false for a range that is blockable (mmu_notifier_range_blockable()): the entries change all the same`, { mm: mm.id, vpn: start });
+    }
     // What a driver does itself it may know better.
     if (owned) return;
     if (notifier.invalidateSeq !== mm.invalidateSeq) {

@@ -59,7 +59,7 @@ export class Announced implements EventSink {
     this.steps.get(this.m.current)?.push(op, object);
   }
 
-  emit(event: Event, a: number, b: number, c: number, d: number): void {
+  emit(event: Event, a: number, b: number, c: number, d: number, e?: number, f?: number): void {
     if (event === Event.UserAccess) {
       this.expect([Op.UserRead, Op.UserWrite], c, "a frame is reached");
       this.expect([Op.TlbRead], a, "a translation is used");
@@ -69,7 +69,7 @@ export class Announced implements EventSink {
       this.expect(b === 0 ? [Op.FolioLock] : [Op.FolioUnlock], a, "a folio lock is taken or released");
     }
     this.looking = true;
-    this.next.emit(event, a, b, c, d);
+    this.next.emit(event, a, b, c, d, e, f);
     this.looking = false;
   }
 

@@ -164,6 +164,84 @@ test("locks that are missing, and users of an address space that are left, are t
   ).toMatchObject({ kind: "leak", message: expect.stringMatching(/users, and had 1: mmput\(\) was not called/) as string });
 });
 
+test("what hmm_range_fault() did not say since mmu_interval_read_begin() is no use to enter", () => {
+  const enters = (flags: number, to: number, early: boolean): string | undefined => {
+    const own = mirrorDriver({
+      *fault(k, { mm, notifier, mutex }, vpn) {
+        const mirrored = k.m.mirrors[0]!;
+        const range = hmmRange(mirrored, vpn, vpn + 1, flags);
+        range.notifierSeq = early ? notifier.invalidateSeq : yield* k.mmuNotifier.intervalReadBegin(k, notifier);
+        if (!(yield* k.fork.mmgetNotZero(k, mm))) return -14;
+        if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+        const error = yield* k.hmm.hmmRangeFault(k, range);
+        if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+        if (early) range.notifierSeq = yield* k.mmuNotifier.intervalReadBegin(k, notifier);
+        if (!mutex.tryLock()) yield* mutex.lock();
+        const stale = yield* k.mmuNotifier.intervalReadRetry(k, notifier, range.notifierSeq);
+        if (error === 0 && !stale) yield* k.device.deviceMap(k, mirrored, vpn + to, { page: range.pages[0]!, write: false, atomic: false });
+        if (!mutex.tryUnlock()) yield* mutex.unlock();
+        yield* k.fork.mmput(k, mm);
+        return -14;
+      },
+    });
+    return explore(vsDontneed, { drivers: [own], ignore: ["outcome"] }).violation?.message;
+  };
+  const UNREAD = "nobody has read so, with hmm_range_fault() say, since mmu_interval_read_begin()";
+  expect(enters(HmmPfn.REQ_FAULT, 0, false)).toBeUndefined();
+  for (const message of [enters(HmmPfn.REQ_FAULT, 0, true), enters(0, 0, false), enters(HmmPfn.REQ_FAULT, 1, false)]) {
+    expect(message).toMatch(/^device enters frame \d+ readable at page 0x[\da-f]+ in the table of mirror0, but the CPU's entry is empty: /);
+    expect(message).toContain(UNREAD);
+  }
+});
+
+test("what would break the kernel's books is refused, and who did it is told", () => {
+  const said = (parts: Parameters<typeof mirrorDriver>[0]): string | undefined => explore(vsDontneed, { drivers: [mirrorDriver(parts)] }).violation?.message.split("\n", 1)[0];
+  expect(
+    said({
+      *release(k, file) {
+        yield* mirrorRelease(k, file);
+        yield* k.device.mirrorFree(k, file.data as DeviceMirror);
+      },
+    }),
+  ).toBe("RangeError: a mirror of mirror0 is given up for the second time");
+  expect(
+    said({
+      *release(k, file) {
+        yield* k.mmuNotifier.intervalRemove(k, (file.data as DeviceMirror).notifier);
+        yield* mirrorRelease(k, file);
+      },
+    }),
+  ).toBe("RangeError: the interval notifier of pages 0x0 to 0x3ffffff is not subscribed");
+  expect(
+    said({
+      *fault(k, own) {
+        yield* k.mmuNotifier.intervalInsert(k, own.notifier);
+        return 0;
+      },
+    }),
+  ).toBe("RangeError: the interval notifier of pages 0x0 to 0x3ffffff is subscribed already");
+  expect(
+    said({
+      *fault(k, _own, vpn) {
+        return yield* k.uaccess.copyFromUser(k, vpn * 4096, new Uint8Array(4));
+      },
+    }),
+  ).toBe("RangeError: mirror0 is no CPU, which user memory is for: a device reads and writes what hmm_range_fault() or a pin has given it");
+});
+
+test("a callback that says that it would have to wait, and may", () => {
+  const refuses = mirrorDriver({
+    *invalidate() {
+      yield* [];
+      return false;
+    },
+  });
+  expect(explore(vsDontneed, { drivers: [refuses] }).violation).toMatchObject({
+    kind: "notifier-protocol",
+    message: "the invalidate callback of mirror0 has returned false for a range that is blockable (mmu_notifier_range_blockable()): the entries change all the same",
+  });
+});
+
 describe("a descriptor that is closed meanwhile", () => {
   const DEVICE = { device: "mirror0" } as const;
   /** What `act` gets where another thread closes the descriptor at any time. */

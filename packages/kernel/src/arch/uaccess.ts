@@ -29,6 +29,7 @@ export function* accessFrame(k: Kernel, addr: number, access: Access): MaySleep<
     if (m.point(op, cachedFrame(k, vpn, access))) yield SWITCH;
     const frame = k.uaccess.translate(k, vpn, access);
     if (frame !== NO_PAGE) return frame;
+    assertCpu(k);
     const signal = yield* k.fault.handleUserFault(k, addr, access);
     if (signal !== null) return signal;
     if (m.signals.fatalPending(m.current!)) return { signo: 9, code: 0, addr };
@@ -49,9 +50,16 @@ export function* accessFrameAtomic(k: Kernel, addr: number, access: Access): Ato
     if (m.point(op, cachedFrame(k, vpn, access))) yield SWITCH;
     const frame = k.uaccess.translate(k, vpn, access);
     if (frame !== NO_PAGE) return frame;
+    assertCpu(k);
     if (m.point(Op.TableRead, tableObject(mm!.id, vpn))) yield SWITCH;
     if (!k.fault.walkAndFill(k, mm!, vpn, access)) return NO_PAGE;
   }
+}
+
+/** @throws RangeError on a device's engine: nobody would flush what it caches */
+function assertCpu({ m }: Kernel): void {
+  const { isDevice, name } = m.executor!;
+  if (isDevice) throw new RangeError(`${name} is no CPU, which user memory is for: a device reads and writes what hmm_range_fault() or a pin has given it`);
 }
 
 /** What this CPU's TLB has for a page, or NO_PAGE. */

@@ -149,12 +149,17 @@ export function* deviceInvalidate(k: Kernel, mirror: DeviceMirror, range: Notifi
   mirror.table.invalidate(range.startVpn, range.endVpn);
 }
 
-/** A mirror is used no more: nobody is subscribed for it, and nothing may be in its table. */
+/**
+ * A mirror is used no more: nobody is subscribed for it, and nothing may be in its table.
+ * @throws RangeError for one that was given up before
+ */
 export function* mirrorFree(k: Kernel, mirror: DeviceMirror): Atomic<void> {
   const { mirrors } = k.m;
   if (k.m.point(Op.DeviceTable, mirror.notifier.id)) yield SWITCH;
+  const at = mirrors.indexOf(mirror);
+  if (at < 0) throw new RangeError(`a mirror of ${mirror.device.name} is given up for the second time`);
   k.m.sink?.emit(Event.MirrorFree, mirror.notifier.id, 0, 0, 0);
-  mirrors.splice(mirrors.indexOf(mirror), 1);
+  mirrors.splice(at, 1);
 }
 
 /* The device reaches memory: a page that it has looked up it uses, whatever happens to its table meanwhile. */

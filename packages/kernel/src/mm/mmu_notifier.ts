@@ -255,10 +255,14 @@ export function* intervalCheckRetry(k: Kernel, notifier: IntervalNotifier, seq: 
   return notifier.invalidateSeq !== seq;
 }
 
-/** Adds a subscription; the mm must be alive. */
+/**
+ * Adds a subscription; the mm must be alive.
+ * @throws RangeError for one that is subscribed already: Linux's tree of intervals would be broken
+ */
 export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  if (isSubscribed(notifier)) throw new RangeError(`the interval notifier of ${hexRange(notifier)} is subscribed already`);
   k.m.touches(Op.NotifierSeqSet, notifier.id);
   if (mm.activeInvalidations === 0) {
     // Behind: the first read succeeds at once.
@@ -273,6 +277,17 @@ export function* intervalInsert(k: Kernel, notifier: IntervalNotifier): MaySleep
     mm.intervals.push(notifier);
   }
   notifier.invalidateSeq = mm.invalidateSeq;
+}
+
+/** Whether it has been inserted, and not been removed: also where that waits for the end of an invalidation. */
+function isSubscribed(notifier: IntervalNotifier): boolean {
+  const { intervals, deferredIntervals } = notifier.mm;
+  const deferred = deferredIntervals.findLast((other) => other.notifier === notifier);
+  return deferred === undefined ? intervals.includes(notifier) : deferred.insert;
+}
+
+function hexRange({ startVpn, endVpn }: IntervalNotifier): string {
+  return `pages 0x${startVpn.toString(16)} to 0x${(endVpn - 1).toString(16)}`;
 }
 
 /** While an invalidation goes through the intervals, nobody may change their list. */
@@ -294,11 +309,15 @@ function removeFrom(list: IntervalNotifier[], notifier: IntervalNotifier): void 
   if (i >= 0) list.splice(i, 1);
 }
 
-/** Removes a subscription, and waits for invalidations that may still be calling it. */
+/**
+ * Removes a subscription, and waits for invalidations that may still be calling it.
+ * @throws RangeError for one that is not subscribed: Linux's tree of intervals would be broken
+ */
 export function* intervalRemove(k: Kernel, notifier: IntervalNotifier): MaySleep<void> {
   const { mm } = notifier;
   k.m.mightWaitForInvalidation(mm, "mmu_interval_notifier_remove");
   if (k.m.point(Op.NotifierSubscribe, mm.id)) yield SWITCH;
+  if (!isSubscribed(notifier)) throw new RangeError(`the interval notifier of ${hexRange(notifier)} is not subscribed`);
   if (!invalidating(mm)) return removeFrom(mm.intervals, notifier);
   const waits = mm.deferredIntervals.findIndex((deferred) => deferred.notifier === notifier && deferred.insert);
   if (waits >= 0) {
