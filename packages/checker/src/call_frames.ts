@@ -83,8 +83,10 @@ export class CallFrames {
   }
 
   /** The sequence numbers that a task holds. */
-  *sequences(slot: number): Generator<number, void, void> {
-    for (const frame of this.stacks[slot] ?? []) yield* frame.sequences;
+  sequences(slot: number): readonly number[] {
+    let held = NO_SEQUENCES;
+    for (const { sequences } of this.stacks[slot] ?? []) if (sequences.length > 0) held = held.length === 0 ? sequences : [...held, ...sequences];
+    return held;
   }
 
   /** A function that is followed when it is called. */

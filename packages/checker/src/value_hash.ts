@@ -19,6 +19,8 @@ export class ValueHash extends Hash64 {
   opaque = false;
 
   private readonly shapes = new Map<unknown, { readonly shape: Shape; readonly name: number }>();
+  /** The kernel that functions are called with: the first argument of nearly every call. */
+  private kernel: object | null = null;
   /** Sequence numbers that were among the values. Only whether they are still current matters, not what they are. */
   readonly sequences: number[] = [];
 
@@ -30,7 +32,7 @@ export class ValueHash extends Hash64 {
   override begin(): void {
     super.begin();
     this.opaque = false;
-    this.sequences.length = 0;
+    if (this.sequences.length > 0) this.sequences.length = 0;
   }
 
   override number(value: number): void {
@@ -66,6 +68,7 @@ export class ValueHash extends Hash64 {
   }
 
   private object(value: object, depth: number): void {
+    if (value === this.kernel) return;
     const { shape, name } = this.shapeOf(value);
     switch (shape) {
       case Shape.Nothing:
@@ -88,7 +91,10 @@ export class ValueHash extends Hash64 {
         if (depth < DEPTH_MAX) for (const item of value as Iterable<unknown>) this.value(item, depth + 1);
         return this.word(14);
       case Shape.Contents:
-        if (isKernel(value)) return;
+        if (isKernel(value)) {
+          this.kernel = value;
+          return;
+        }
         // An interval notifier, say: no class, and yet with a number.
         if (typeof (value as Numbered).id === "number") return this.number((value as Numbered).id);
         if (depth < DEPTH_MAX) for (const key in value) this.value((value as Record<string, unknown>)[key], depth + 1);
