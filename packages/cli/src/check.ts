@@ -11,7 +11,7 @@ import { inWorker } from "./in_worker.js";
 import type { KernelOptions } from "./kernel_options.js";
 import { readBytes } from "./trace.js";
 import { formatOf } from "./trace_file.js";
-import { shellQuote } from "./values.js";
+import { shellQuote, type StrategyName } from "./values.js";
 import { serveView } from "./view.js";
 
 export interface CheckOptions extends KernelOptions {
@@ -34,9 +34,6 @@ export interface CheckOptions extends KernelOptions {
   readonly port: number;
   readonly open: boolean;
 }
-
-export const STRATEGIES = ["exhaustive", "pct", "walk", "random"] as const;
-export type StrategyName = (typeof STRATEGIES)[number];
 
 /** Executions that are drawn where neither executions nor time are bounded: sampling has no end of its own. */
 const SAMPLES = 10_000;

@@ -2,18 +2,16 @@ import { readFileSync } from "node:fs";
 import { DEFAULT_RELEASE } from "@faultline/kernel";
 import { parseOperatorLine, type OperatorLine } from "@faultline/riscv";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { check, STRATEGIES, type CheckOptions } from "./check.js";
-import { diff, type DiffOptions } from "./diff.js";
-import { difftest, type DifftestOptions } from "./difftest/command.js";
+import type { CheckOptions } from "./check.js";
+import type { DiffOptions } from "./diff.js";
+import type { DifftestOptions } from "./difftest/command.js";
 import { EXIT_FAULTLINE, UserError } from "./failure.js";
 import { parseMount, type Mount } from "./host_mount.js";
-import { fuzz, type FuzzOptions } from "./fuzz.js";
+import type { FuzzOptions } from "./fuzz.js";
 import { describePatches } from "./patches.js";
-import { run, type RunOptions } from "./run.js";
-import { story } from "./story.js";
-import { trace } from "./trace.js";
-import { parseCpus, parseDepth, parseExecutions, parseMemory, parseNodes, parseOperations, parsePort, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers } from "./values.js";
-import { view, type ViewOptions } from "./view.js";
+import type { RunOptions } from "./run.js";
+import { parseCpus, parseDepth, parseExecutions, parseMemory, parseNodes, parseOperations, parsePort, parsePreemptions, parseReplay, parseRetries, parseSeconds, parseSeed, parseSwap, parseThreads, parseWorkers, STRATEGIES } from "./values.js";
+import type { ViewOptions } from "./view.js";
 
 function version(): string {
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
@@ -89,7 +87,7 @@ The exit status is 0 when nothing differs, 1 when something does, 2 for trouble,
 Example:
   faultline diff --like-host program.c`;
 
-/** The command line; `finish` takes the exit status of the command that was run. */
+/** The command line, each command loaded only when it is run; `finish` takes the exit status of the command that was run. */
 function buildProgram(finish: (status: number) => void): Command {
   const program = new Command("faultline")
     .description("Linux's heterogeneous memory management, running: programs for riscv64 Linux on a simulated machine")
@@ -130,6 +128,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", RUN_NOTES)
     .action(async (path: string, args: string[], options: RunOptions) => {
+      const { run } = await import("./run.js");
       finish(await run(path, args, options));
     });
 
@@ -159,6 +158,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", CHECK_NOTES)
     .action(async (file: string, options: CheckOptions) => {
+      const { check } = await import("./check.js");
       finish(await check(file, options));
     });
 
@@ -176,6 +176,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", FUZZ_NOTES)
     .action(async (options: FuzzOptions) => {
+      const { fuzz } = await import("./fuzz.js");
       finish(await fuzz(options));
     });
 
@@ -199,6 +200,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .configureHelp({ optionDescription: (option) => option.description })
     .addHelpText("after", DIFF_NOTES)
     .action(async (source: string, args: string[], options: DiffOptions) => {
+      const { diff } = await import("./diff.js");
       finish(await diff(source, args, options));
     });
 
@@ -207,6 +209,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .argument("<FILE>", "a .fltrace file of 'faultline run --trace'")
     .option("--to <FILE>", "write it as FILE.txt (ftrace's text) or FILE.pftrace (Perfetto)")
     .action(async (file: string, options: { to?: string }) => {
+      const { trace } = await import("./trace.js");
       finish(await trace(file, options.to));
     });
 
@@ -217,6 +220,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--no-open", "print the address, and start no browser")
     .configureHelp({ optionDescription: (option) => option.description })
     .action(async (files: string[], options: ViewOptions) => {
+      const { view } = await import("./view.js");
       finish(await view(files, options));
     });
 
@@ -239,6 +243,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .option("--save <FOLDER>", "write each difference, made small, to a file there, as packages/cli/test/difftest has them")
     .configureHelp({ optionDescription: (option) => option.description })
     .action(async (options: DifftestOptions) => {
+      const { difftest } = await import("./difftest/command.js");
       finish(await difftest(options));
     });
 
@@ -246,6 +251,7 @@ function buildProgram(finish: (status: number) => void): Command {
     .command("story", { hidden: true })
     .description("device-exclusive memory before and after the series of 2025")
     .action(async () => {
+      const { story } = await import("./story.js");
       finish(await story());
     });
 

@@ -5,6 +5,10 @@ import { InvalidArgumentError } from "commander";
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 const PAGE = 4096;
 
+/** How 'faultline check' chooses schedules. */
+export const STRATEGIES = ["exhaustive", "pct", "walk", "random"] as const;
+export type StrategyName = (typeof STRATEGIES)[number];
+
 /** `2G`, `512M`, `64K` or bytes; a whole number of pages. */
 export function parseSize(text: string): number {
   const match = /^(\d+)([KMGT]?)(?:i?B)?$/i.exec(text);
