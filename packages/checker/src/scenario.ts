@@ -412,6 +412,16 @@ export class ThreadApi extends DriverApi {
     return (word[(pfn % 64) >> 3]! & (1 << (pfn & 7))) !== 0;
   }
 
+  /** DAMON makes what is in a frame old: whoever uses it from here on is noticed. */
+  *damonMkold(frame: number): MaySleep<void> {
+    yield* this.k.damon.damonPaMkold(this.k, this.k.m.memmap.pageToPfn(this.frame(frame)));
+  }
+
+  /** Whether what is in a frame has been used since `damonMkold`, as DAMON sees it. */
+  *damonYoung(frame: number): MaySleep<boolean> {
+    return yield* this.k.damon.damonPaYoung(this.k, this.k.m.memmap.pageToPfn(frame));
+  }
+
   /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */
   *reclaim(pages: number): MaySleep<number> {
     return yield* this.k.vmscan.memoryReclaim(this.k, this.k.m.current!.memcg, pages);

@@ -32,6 +32,7 @@ import * as memremap from "./mm/memremap.js";
 import * as migrateDevice from "./mm/migrate_device.js";
 import * as memory from "./mm/memory.js";
 import * as pageIdle from "./mm/page_idle.js";
+import * as damon from "./mm/damon.js";
 import * as numaBalancing from "./kernel/numa_balancing.js";
 import * as numaFault from "./mm/numa_fault.js";
 import * as protNuma from "./mm/prot_numa.js";
@@ -133,6 +134,7 @@ export const MAINLINE = {
   collapseMthp,
   compaction,
   copyRange,
+  damon,
   devMem,
   cpuTimers,
   debug,

@@ -1,8 +1,8 @@
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
-import { Op } from "../kernel/op.js";
+import { Op, tableObject } from "../kernel/op.js";
 import type { Kernel, KernelModules, Overlay } from "../kernel.js";
-import { PTE, swapType } from "../arch/pgtable.js";
+import { PTE, ptePresent, swapType } from "../arch/pgtable.js";
 import type { Dmirror } from "../drivers/dmirror.js";
 import { FollFlag } from "../mm/gup_flags.js";
 import { RssKind, VM, type Mm, type Vma } from "../mm/mm_types.js";
@@ -20,6 +20,39 @@ const SINCE = "6.15";
 
 /** Pages that the old driver took in one call. */
 const RANGE_BATCH = 64;
+
+/**
+ * Before patch 1: a huge page of hugetlb is to be mapped page by page, as transparent ones are. It is of a file, whose entries
+ * just go: the mapping is dropped, and counted off from memory that has never counted it. What comes next in Linux, a fault that
+ * takes the empty table for the entry of a huge page, is not done: GUP fails with EFAULT.
+ * @evidence documentation: the patch's changelog
+ */
+function undoSplitPmdHugetlb(base: KernelModules): Overlay {
+  return {
+    gup: {
+      checkVmaFlags: (k: Kernel, vma: Vma, gup: number): number =>
+        base.gup.checkVmaFlags(k, vma, vma.isHugetlb ? gup & ~FollFlag.SPLIT_PMD : gup),
+      *followPageMask(k: Kernel, vma: Vma, vpn: number, gup: number, site: string): MaySleep<number> {
+        const { pt } = k.m;
+        if (k.m.point(Op.TableRead, tableObject(vma.mm.id, vpn))) yield SWITCH;
+        const entry = pt.find(vma.mm.pgd, vpn);
+        const splits = vma.isHugetlb && (gup & FollFlag.SPLIT_PMD) !== 0 && entry >= 0 && pt.isHuge(entry);
+        if (!splits || !ptePresent(pt.flags(entry))) return yield* base.gup.followPageMask(k, vma, vpn, gup, site);
+        yield* k.hugeMemory.splitHugePmd(k, vma, vpn);
+        return -Errno.EFAULT;
+      },
+    },
+  };
+}
+
+/** Before patch 2: what patch 1 refuses, and nothing else stops; by itself nothing to be seen. */
+function undoRejectHugetlb(_base: KernelModules): Overlay {
+  return {
+    rmap: {
+      exclusiveSupported: (k: Kernel, folio: number): number => (k.m.memmap.isAnon(folio) ? 0 : -Errno.EOPNOTSUPP),
+    },
+  };
+}
 
 /** Before patch 3: a range at a time, and whatever went wrong with any page of it is EBUSY. */
 function undoSinglePage(_base: KernelModules): Overlay {
@@ -210,6 +243,44 @@ function undoMigrate(base: KernelModules): Overlay {
   };
 }
 
+/*
+ * Before patches 13 to 15 an exclusive entry is taken for a present one. What that means is the processor's: the accessed bit of
+ * riscv64 is the mark SWP_EXCLUSIVE in entries that are not present, which exclusive ones never have (elsewhere it is one of the
+ * entry's type); and a frame is looked for two bits further right than the offset begins, behind bits of the type.
+ */
+const young = (flags: number): boolean => (flags & (ptePresent(flags) ? PTE.A : PTE.SWP_EXCLUSIVE)) !== 0;
+
+/** Before patch 13: its accessed bit is read and cleared. On riscv64 nothing comes of it. */
+function undoPageIdle(base: KernelModules): Overlay {
+  return {
+    pageIdle: {
+      *clearYoungPte(k: Kernel, vma: Vma, vpn: number, entry: number): Atomic<boolean> {
+        if (ptePresent(k.m.pt.flags(entry))) return yield* base.pageIdle.clearYoungPte(k, vma, vpn, entry);
+        const old = yield* k.memory.ptepModify(k, vma.mm, vpn, entry, (flags) => flags & ~PTE.SWP_EXCLUSIVE);
+        return young(old);
+      },
+    },
+  };
+}
+
+/** Before patch 14: its accessed bit is read. On riscv64 nothing comes of it. */
+function undoDamonYoung(_base: KernelModules): Overlay {
+  return { damon: { pteYoung: young } };
+}
+
+/** Before patch 15: a page frame is read from it that is not the page's. Mostly there is no such frame, and nobody is made old. */
+function undoDamonMkold(base: KernelModules): Overlay {
+  return {
+    damon: {
+      damonPtePfn(k: Kernel, entry: number): number {
+        const pfn = base.damon.damonPtePfn(k, entry);
+        const flags = k.m.pt.flags(entry);
+        return ptePresent(flags) ? pfn : pfn * 4 + (swapType(flags) >> 3);
+      },
+    },
+  };
+}
+
 /** Before patch 16: an exclusive entry is no mapping. The folio looks unmapped, but is referenced. */
 function undoMapcount(base: KernelModules): Overlay {
   return {
@@ -273,12 +344,12 @@ const patch = (name: string, title: string, rest: Omit<Patch, "name" | "title" |
 
 export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
   patch("gup-split-pmd-hugetlb", "mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs", {
-    status: "not-yet",
-    note: "there is no hugetlb yet",
+    status: "modelled",
+    undo: undoSplitPmdHugetlb,
   }),
   patch("exclusive-reject-hugetlb", "mm/rmap: reject hugetlb folios in folio_make_device_exclusive()", {
-    status: "not-yet",
-    note: "there is no hugetlb yet",
+    status: "modelled",
+    undo: undoRejectHugetlb,
   }),
   patch(
     "exclusive-single-page",
@@ -310,7 +381,7 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
   ),
   patch("ksm-exclusive", "mm/ksm: handle device-exclusive entries correctly in write_protect_page()", {
     status: "not-yet",
-    note: "there is no KSM yet",
+    note: "ksmd merges nothing",
   }),
   patch("unmap-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_unmap_one()", {
     status: "modelled",
@@ -322,20 +393,20 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
   }),
   patch("mkclean-exclusive", "mm/rmap: handle device-exclusive entries correctly in page_vma_mkclean_one()", {
     status: "not-yet",
-    note: "there are no file mappings yet",
+    note: "nothing is cleaned: no file system writes back, and what a device has exclusively is of no file",
   }),
   patch(
     "page-idle-exclusive",
     "mm/page_idle: handle device-exclusive entries correctly in page_idle_clear_pte_refs_one()",
-    { status: "not-yet", note: "there is no idle page tracking yet" },
+    { status: "modelled", undo: undoPageIdle },
   ),
   patch("damon-young-exclusive", "mm/damon: handle device-exclusive entries correctly in damon_folio_young_one()", {
-    status: "not-yet",
-    note: "there is no DAMON yet",
+    status: "modelled",
+    undo: undoDamonYoung,
   }),
   patch("damon-mkold-exclusive", "mm/damon: handle device-exclusive entries correctly in damon_folio_mkold_one()", {
-    status: "not-yet",
-    note: "there is no DAMON yet",
+    status: "modelled",
+    undo: undoDamonMkold,
   }),
   patch("exclusive-mapcount", "mm/rmap: keep mapcount untouched for device-exclusive entries", {
     status: "modelled",

@@ -61,9 +61,11 @@ const SINCE_2026: readonly Patch[] = [
   DEVICE_PRIVATE_THP_2025,
 ];
 const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, LARGE_FOLIO_OWNERS_2025, RISCV_SECONDARY_TLBS_2025];
+/** Which long-term kernels have got as well, among them the one that is 6.14's measure. */
+const IN_STABLE = ["gup-split-pmd-hugetlb"];
 const namesOf = (patches: readonly Patch[]): string[] => patches.filter((p) => p.status === "modelled").map((p) => p.name);
 const BEFORE_2026 = namesOf(SINCE_2026);
-const BEFORE_2025 = namesOf(SINCE_2025);
+const BEFORE_2025 = namesOf(SINCE_2025).filter((name) => !IN_STABLE.includes(name));
 
 export const RELEASES: readonly Release[] = [
   { name: "7.3", title: "mainline: as Debian's 7.3.4 behaves", without: [] },
