@@ -10,6 +10,7 @@ import { LARGE_FOLIO_OWNERS_2025 } from "./large_folio_owners_2025.js";
 import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import { GUP_FLAGS_2023 } from "./gup_flags_2023.js";
+import { GUP_NOT_IMPLICIT_2023, PROTNONE_2023 } from "./protnone_2023.js";
 import type { Patch } from "./patch.js";
 import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
 import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
@@ -37,6 +38,7 @@ export const PATCHES: readonly Patch[] = [
   PAGEMAP_EXCLUSIVE_2024,
   RISCV_FAST_GUP_2024,
   RISCV_TLB_BATCH_2024,
+  ...[...PROTNONE_2023].reverse(),
   INVALIDATE_SECONDARY_TLBS_2023,
   PER_VMA_LOCKS_2023,
   GUP_FLAGS_2023,
@@ -74,7 +76,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, INVALIDATE_SECONDARY_TLBS_2023.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
+    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, GUP_NOT_IMPLICIT_2023.name, INVALIDATE_SECONDARY_TLBS_2023.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
   },
 ];
 

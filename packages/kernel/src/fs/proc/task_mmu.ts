@@ -1,7 +1,7 @@
 /**
  * @linux fs/proc/task_mmu.c
  * @omits Reading maps under the VMAs' own locks: mmap_lock is held while a file's contents are made.
- * @own mapsLine, nonPresentPage, showSmaps, vmaKernelPageSize, vmaName
+ * @own mapsLine, nonPresentPage, showSmaps, smapsPmdCounts, vmaKernelPageSize, vmaName
  */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
@@ -70,6 +70,11 @@ export function smapsPteEntry(k: Kernel, mss: MemSizeStats, vma: Vma, flags: num
   }
   const page = k.taskMmu.nonPresentPage(k, flags, pfn);
   if (page !== NO_PAGE) smapsAccount(k, mss, page, false, false, locked, false);
+}
+
+/** Whether an entry for 2 MiB stands for memory: for a page that is not the one of zeros, whatever the entry grants. */
+export function smapsPmdCounts(_k: Kernel, flags: number): boolean {
+  return flags !== 0 && (flags & PTE.SPECIAL) === 0;
 }
 
 function smapsAccount(
@@ -155,8 +160,9 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
         const ptep = huge ? first : first + (at - vpn);
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
         const flags = m.pt.flags(ptep);
+        if (huge && !k.taskMmu.smapsPmdCounts(k, flags)) continue;
         k.taskMmu.smapsPteEntry(k, mss, vma, flags, m.pt.pfnFor(ptep, at));
-        if (huge && flags !== 0 && (flags & PTE.SPECIAL) === 0) {
+        if (huge) {
           if (vma.ops === null) mss.anonymousThp += PAGE_SIZE;
           else mss.shmemThp += PAGE_SIZE;
         }
