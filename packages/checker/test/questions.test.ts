@@ -6,30 +6,39 @@ import { explore, type Scenario } from "../src/index.js";
 
 const EXECUTIONS = 3000;
 const ROOT = new URL("../../../", import.meta.url);
-const page = readFileSync(new URL("docs/questions.md", ROOT), "utf8");
+const PAGES = ["questions", "series"].map((name) => readFileSync(new URL(`docs/${name}.md`, ROOT), "utf8"));
 
 interface Command {
   readonly line: string;
   readonly answer: string;
   readonly scenario: string;
   readonly release: string;
+  readonly without: readonly string[];
   readonly patch: string | undefined;
 }
 
-const COMMANDS: readonly Command[] = [...page.matchAll(/^([\w-]+): (.+)\n {4}(npx faultline check (\S+)(?: --release (\S+))?(?: --patch (\S+))?)$/gm)].map(
-  ([, , answer, line, scenario, release = "7.3", patch]) => ({ line: line!, answer: answer!, scenario: scenario!, release, patch }),
+const COMMAND = /^([\w-]+): (.+)\n {4}(npx faultline check (\S+)(?: --release (\S+))?((?: --without \S+)*)(?: --patch (\S+))?)$/gm;
+const COMMANDS: readonly Command[] = PAGES.flatMap((page) =>
+  [...page.matchAll(COMMAND)].map(([, , answer, line, scenario, release = "7.3", without, patch]) => ({
+    line: line!,
+    answer: answer!,
+    scenario: scenario!,
+    release,
+    without: without!.split(" --without ").slice(1),
+    patch,
+  })),
 );
 
 async function load<T>(path: string): Promise<T> {
   return ((await import(fileURLToPath(new URL(path, ROOT)))) as { default: T }).default;
 }
 
-test("every command of the page is read", () => {
-  expect(COMMANDS).toHaveLength(page.split("npx faultline check").length - 1);
+test("every command of the pages is read", () => {
+  expect(COMMANDS).toHaveLength(PAGES.join("").split("npx faultline check ").length - 1);
 });
 
-test.each(COMMANDS)("$line answers: $answer", async ({ answer, scenario, release, patch }) => {
-  const overlays = resolvePatches({ release, without: [] }) as readonly OverlayFactory[];
+test.each(COMMANDS)("$line answers: $answer", async ({ answer, scenario, release, without, patch }) => {
+  const overlays = resolvePatches({ release, without }) as readonly OverlayFactory[];
   const more = patch === undefined ? [] : [(await load<UserPatch>(patch)).apply];
   const { violation } = explore(await load<Scenario>(scenario), { overlays: [...overlays, ...more], executionsMax: EXECUTIONS });
   if (answer === "Nothing found.") expect(violation).toBeNull();
