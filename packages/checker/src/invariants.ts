@@ -401,7 +401,8 @@ export class Invariants implements EventSink {
   afterExit(): void {
     const { m } = this.k;
     this.trackedReferences(true);
-    const missing = this.freeAtBoot - this.freeFrames() - this.cachedPages();
+    // Broken frames are nobody's, and stay out of use.
+    const missing = this.freeAtBoot - this.freeFrames() - this.cachedPages() - m.vmstat.pages.hwpoison;
     if (missing !== 0) {
       const left: string[] = [];
       for (let page = 0; page < m.memmap.nrPages; page++) {

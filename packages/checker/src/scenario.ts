@@ -412,6 +412,11 @@ export class ThreadApi extends DriverApi {
     return (word[(pfn % 64) >> 3]! & (1 << (pfn & 7))) !== 0;
   }
 
+  /** Declares a frame broken, as a write to hwpoison/corrupt-pfn in debugfs does: 0 or a negated errno. */
+  *corruptFrame(frame: number): MaySleep<number> {
+    return yield* this.k.memoryFailure.corruptPfn(this.k, this.k.m.memmap.pageToPfn(this.frame(frame)));
+  }
+
   /** DAMON makes what is in a frame old: whoever uses it from here on is noticed. */
   *damonMkold(frame: number): MaySleep<void> {
     yield* this.k.damon.damonPaMkold(this.k, this.k.m.memmap.pageToPfn(this.frame(frame)));

@@ -64,12 +64,7 @@ const GUP_TEST_FOPS: FileOps = {
 
 const corruptPfn: Store = function* (k: Kernel, text: string) {
   const pfn = parseInteger(text);
-  if (pfn === null) return -Errno.EINVAL;
-  const page = k.m.memmap.pfnToPage(pfn);
-  if (page < 0 || !k.m.zones.isOnline(page)) return -Errno.ENXIO;
-  // What nobody has is not taken from anybody.
-  if (!(yield* k.swap.folioTryGet(k, k.m.memmap.folioOf(page), "hwpoison"))) return -Errno.EBUSY;
-  return yield* k.memoryFailure.memoryFailure(k, page);
+  return pfn === null ? -Errno.EINVAL : yield* k.memoryFailure.corruptPfn(k, pfn);
 };
 
 const unpoisonPfn: Store = function* (k: Kernel, text: string) {

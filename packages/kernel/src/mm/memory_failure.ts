@@ -5,7 +5,7 @@
  * @omits Signals to the other processes that map the page; `PR_MCE_KILL` and early kill are not heeded.
  * @omits A poisoned page of a file is unmapped and stays in the file (`me_pagecache_clean()`).
  * @omits KSM, DAX, page frames of drivers, filters, and statistics by node.
- * @own injectError, leaveLru, memoryFailureHugetlb, poison, retain, softOfflineHugetlb, unmapPoisonedHuge,
+ * @own corruptPfn, injectError, leaveLru, memoryFailureHugetlb, poison, retain, softOfflineHugetlb, unmapPoisonedHuge,
  *   unmapPoisonedOne, unpoison
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
@@ -51,11 +51,21 @@ export function* injectError(k: Kernel, start: number, end: number, soft: boolea
     const size = m.memmap.folioPages(m.memmap.folioOf(page));
     const where = `pfn ${hex(pfn)} at process virtual address ${hex(vpn * 4096)}`;
     m.dmesg.print(soft ? `Soft offlining ${where}` : `Injecting memory failure for ${where}`);
-    const error = soft ? yield* k.memoryFailure.softOfflinePage(k, page) : yield* k.memoryFailure.memoryFailure(k, page);
+    const error = soft ? yield* k.memoryFailure.softOfflinePage(k, page) : yield* k.memoryFailure.memoryFailure(k, page, true);
     if (error !== 0) return error;
     vpn += size;
   }
   return 0;
+}
+
+/** hwpoison/corrupt-pfn in debugfs: 0, -ENXIO for no such page, -EBUSY for one that nobody has, or that cannot be dealt with. */
+export function* corruptPfn(k: Kernel, pfn: number): MaySleep<number> {
+  const { m } = k;
+  const page = m.memmap.pfnToPage(pfn);
+  if (page < 0 || !m.zones.isOnline(page)) return -Errno.ENXIO;
+  // What nobody has is not taken from anybody.
+  if (!(yield* k.swap.folioTryGet(k, m.memmap.folioOf(page), "hwpoison"))) return -Errno.EBUSY;
+  return yield* k.memoryFailure.memoryFailure(k, page, false);
 }
 
 /** Makes a folio of its own of a page, to which the caller's reference goes; false where that cannot be. */
@@ -71,8 +81,11 @@ function* singleOut(k: Kernel, page: number): MaySleep<boolean> {
   return ours;
 }
 
-/** Poisons a page to which the caller has a reference at site "hwpoison", which is kept. 0 or -EBUSY. */
-export function* memoryFailure(k: Kernel, page: number): MaySleep<number> {
+/**
+ * Poisons a page to which the caller has a reference at site "hwpoison", which is kept: 0, or -EBUSY where somebody still has it.
+ * Who maps it hears of that with his next access; the current process at once where `actionRequired`: it is what it was about to use.
+ */
+export function* memoryFailure(k: Kernel, page: number, actionRequired: boolean): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
   const pfn = hex(memmap.pageToPfn(page));
@@ -80,7 +93,7 @@ export function* memoryFailure(k: Kernel, page: number): MaySleep<number> {
     yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
     return -Errno.EBUSY;
   }
-  if (memmap.has(memmap.folioOf(page), PG.hugetlb)) return yield* k.memoryFailure.memoryFailureHugetlb(k, page);
+  if (memmap.has(memmap.folioOf(page), PG.hugetlb)) return yield* k.memoryFailure.memoryFailureHugetlb(k, page, actionRequired);
   if (!(yield* singleOut(k, page))) return -Errno.EBUSY;
   if (!memmap.has(page, PG.lru)) yield* k.swap.lruAddDrainAll(k);
   if (!k.folioLock.tryFolioLock(k, page)) yield* k.folioLock.folioLock(k, page);
@@ -90,30 +103,43 @@ export function* memoryFailure(k: Kernel, page: number): MaySleep<number> {
   // The books of references: from here on it is nobody's.
   m.refs?.put(page, "hwpoison");
   const addresses: number[] = [];
-  yield* k.rmap.rmapWalk(k, page, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
-    yield* k.memoryFailure.unmapPoisonedOne(k, page, vma, vpn, addresses);
-    return true;
-  });
+  if (m.point(Op.MapCount, page)) yield SWITCH;
+  if (memmap.folioMapcount(page) > 0) {
+    yield* k.rmap.rmapWalk(k, page, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
+      yield* k.memoryFailure.unmapPoisonedOne(k, page, vma, vpn, addresses);
+      return true;
+    });
+  }
   if (m.point(Op.PageFlags, page)) yield SWITCH;
   // What is in swap as well is as bad: it has come from here, or would be read to here.
   if (memmap.has(page, PG.swapcache)) memmap.clear(page, PG.uptodate);
   const kind = memmap.has(page, PG.dirty) || memmap.isAnon(page) ? "dirty LRU page" : "clean LRU page";
   yield* k.memoryFailure.leaveLru(k, page);
+  if (m.point(Op.RefCompare, page)) yield SWITCH;
+  const users = memmap.refcount[page]! - 1 - memmap.cacheRefs(page);
   yield* k.folioLock.folioUnlock(k, page);
-  const { current } = m;
-  for (const vpn of addresses) {
-    m.dmesg.print(`Memory failure: ${pfn}: Sending SIGBUS to ${current!.comm}:${current!.id} due to hardware memory corruption`);
-    k.signal.forceSignal(k, { signo: Sig.SIGBUS, code: BUS_MCEERR_AR, addr: vpn * 4096, addrLsb: PAGE_SHIFT });
+  if (actionRequired) for (const vpn of addresses) tell(k, pfn, vpn, PAGE_SHIFT);
+  if (users > 0) {
+    m.dmesg.print(`Memory failure: ${pfn}: ${kind} still referenced by ${users} users`);
+    m.dmesg.print(`Memory failure: ${pfn}: recovery action for ${kind}: Failed`);
+    return -Errno.EBUSY;
   }
   m.dmesg.print(`Memory failure: ${pfn}: recovery action for ${kind}: Recovered`);
   return 0;
+}
+
+/** The current process gets SIGBUS for an address of its own. */
+function tell(k: Kernel, pfn: string, vpn: number, addrLsb: number): void {
+  const { current } = k.m;
+  k.m.dmesg.print(`Memory failure: ${pfn}: Sending SIGBUS to ${current!.comm}:${current!.id} due to hardware memory corruption`);
+  k.signal.forceSignal(k, { signo: Sig.SIGBUS, code: BUS_MCEERR_AR, addr: vpn * 4096, addrLsb });
 }
 
 /**
  * The same for a page of private huge pages: all who map the folio lose it, and what is not broken of it
  * leaves the pool. -EBUSY for one of a file.
  */
-export function* memoryFailureHugetlb(k: Kernel, page: number): MaySleep<number> {
+export function* memoryFailureHugetlb(k: Kernel, page: number, actionRequired: boolean): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
   const folio = memmap.folioOf(page);
@@ -131,10 +157,7 @@ export function* memoryFailureHugetlb(k: Kernel, page: number): MaySleep<number>
   if (!anon) return -Errno.EBUSY;
   yield* k.hugetlbPool.dissolveFreeHugetlbFolio(k, folio);
   const pfn = hex(memmap.pageToPfn(page));
-  for (const vpn of addresses) {
-    m.dmesg.print(`Memory failure: ${pfn}: Sending SIGBUS to ${m.current!.comm}:${m.current!.id} due to hardware memory corruption`);
-    k.signal.forceSignal(k, { signo: Sig.SIGBUS, code: BUS_MCEERR_AR, addr: (vpn + (page - folio)) * 4096, addrLsb: PAGE_SHIFT + order });
-  }
+  if (actionRequired) for (const vpn of addresses) tell(k, pfn, vpn + (page - folio), PAGE_SHIFT + order);
   m.dmesg.print(`Memory failure: ${pfn}: recovery action for huge page: Recovered`);
   return 0;
 }
