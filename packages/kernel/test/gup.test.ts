@@ -113,7 +113,7 @@ describe("get_user_pages", () => {
       yield* k.swap.lruAddDrainAll(k);
       const page = k.m.memmap.pfnToPage(pt.pfn(pt.lookup(mm.pgd, vpn)));
       yield* k.swap.folioGet(k, page, "hwpoison");
-      yield* k.memoryFailure.memoryFailure(k, page);
+      yield* k.memoryFailure.memoryFailure(k, page, false);
       yield* mm.mmapLock.read();
       const pages: number[] = [];
       expect(yield* k.gup.getUserPages(k, vpn, 1, FollFlag.HWPOISON, "test", pages)).toBe(-Errno.EHWPOISON);
