@@ -44,3 +44,13 @@ test.each(COMMANDS)("$line answers: $answer", async ({ answer, scenario, release
   if (answer === "Nothing found.") expect(violation).toBeNull();
   else expect(violation!.message).toContain(answer);
 });
+
+// Behind the rule that no callback reads what is being invalidated.
+test.each([
+  ["fault-in-callback", ["notifier-recursion", "notifier-protocol"], /no notifier has made the device drop its own/],
+  ["range-fault-in-callback", ["notifier-recursion"], /waits for itself: .*mmu_interval_read_begin/],
+] as const)("what becomes of a driver that looks for new pages in its callback: %s", async (name, ignore, message) => {
+  const scenario = await load<Scenario>("scenarios/what-may-a-callback-not-do.ts");
+  const { violation } = explore(scenario, { overlays: [(await load<UserPatch>(`scenarios/undone/${name}.ts`)).apply], ignore, executionsMax: EXECUTIONS });
+  expect(violation!.message).toMatch(message);
+});

@@ -7,6 +7,8 @@ const UNSEEN: ReadonlySet<string> = new Set([
   // Time, turns and statistics; who is told, and who decides.
   ...["nextId", "timeNs", "atimeNs", "mtimeNs", "ctimeNs", "begin", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "invalidateSeq", "numaStats", "vmstat", "counters", "minorFaults", "majorFaults"],
   ...["sink", "observer", "refs", "dmesg", "choices", "strategy", "eligible", "retries", "classes"],
+  // For kswapd, which runs in no scenario.
+  "kswapdZones",
   // What a task is about to do is in the key.
   ...["body", "k"],
   // To have found a lock taken is as good as to be about to look: there is nothing to be done before it is free.
