@@ -65,6 +65,8 @@ static void attached(void)
 	wait_for("while it runs", pid, 1);
 	syscall2(__NR_kill, pid, SIGUSR1_);
 	wait_for("a signal", pid, 0);
+	print("poke all of a word: %d", trace(PTRACE_POKEDATA, pid, (long)&shared_word, 0x7123456789abcdef));
+	print(", peek: %x\n", peek(pid, &shared_word));
 	print("poke: %d\n", trace(PTRACE_POKEDATA, pid, (long)&shared_word, 8));
 	print("go on without it: %d\n", trace(PTRACE_CONT, pid, 0, 0));
 	syscall2(__NR_kill, pid, SIGSTOP_);

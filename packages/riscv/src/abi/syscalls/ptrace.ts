@@ -1,6 +1,7 @@
 import { Errno, FollFlag, Sig, type MaySleep, type Task } from "@faultline/kernel";
 import type { HartState } from "../../cpu/hart.js";
 import type { GuestThread } from "../guest_thread.js";
+import { REG_A0 } from "../registers.js";
 import { writeSigInfo } from "../signal_frame.js";
 import { readStruct } from "../user.js";
 import { int, type Handler } from "./syscall.js";
@@ -33,6 +34,8 @@ const SIGINFO_SIZE = 128;
 
 export const ptrace: Handler = function* (t, [request, pid, addr, data]) {
   const { k } = t;
+  // A word to be written is more than a number can hold exactly.
+  const word = t.load().getX(REG_A0 + 3);
   const what = int(request!);
   const id = int(pid!);
   if (what === (Ptrace.TRACEME as number)) return yield* k.ptrace.traceMe(k);
@@ -41,7 +44,9 @@ export const ptrace: Handler = function* (t, [request, pid, addr, data]) {
   if (what === (Ptrace.ATTACH as number)) return yield* k.ptrace.attach(k, any, false, 0);
   if (what === (Ptrace.SEIZE as number)) return addr !== 0 ? -Errno.EIO : yield* k.ptrace.attach(k, any, true, data!);
   const tracee = k.ptrace.traceeOf(k, id, what === (Ptrace.KILL as number) || what === (Ptrace.INTERRUPT as number));
-  return tracee === null ? -Errno.ESRCH : yield* command(t, tracee, what, addr!, data!);
+  if (tracee === null) return -Errno.ESRCH;
+  if (what === (Ptrace.POKETEXT as number) || what === (Ptrace.POKEDATA as number)) return yield* poke(t, tracee, addr!, word);
+  return yield* command(t, tracee, what, addr!, data!);
 };
 
 function* command(t: GuestThread, tracee: Task, what: Ptrace, addr: number, data: number): MaySleep<number> {
@@ -52,13 +57,6 @@ function* command(t: GuestThread, tracee: Task, what: Ptrace, addr: number, data
       const word = new Uint8Array(8);
       if ((yield* access(t, tracee, addr, word, FollFlag.FORCE)) !== word.length) return -Errno.EIO;
       return yield* k.uaccess.copyToUser(k, data, word);
-    }
-    case Ptrace.POKETEXT:
-    case Ptrace.POKEDATA: {
-      const word = new DataView(new ArrayBuffer(8));
-      word.setBigInt64(0, BigInt(data), true);
-      const done = yield* access(t, tracee, addr, new Uint8Array(word.buffer), FollFlag.FORCE | FollFlag.WRITE);
-      return done === 8 ? 0 : -Errno.EIO;
     }
     case Ptrace.CONT:
       return yield* k.ptrace.resume(k, tracee, data, "on");
@@ -85,6 +83,13 @@ function* command(t: GuestThread, tracee: Task, what: Ptrace, addr: number, data
     default:
       return -Errno.EIO;
   }
+}
+
+function* poke(t: GuestThread, tracee: Task, addr: number, word: bigint): MaySleep<number> {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, word, true);
+  const done = yield* access(t, tracee, addr, bytes, FollFlag.FORCE | FollFlag.WRITE);
+  return done === bytes.length ? 0 : -Errno.EIO;
 }
 
 /** Memory of a tracee, as /proc/PID/mem has it: bytes done. */
