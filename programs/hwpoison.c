@@ -4,6 +4,7 @@
  */
 #include <linux/signal.h>
 
+#include "dmirror.h"
 #include "layout.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -239,6 +240,30 @@ static void shared(void)
 	unpoison(pfn);
 }
 
+/* Memory of a device: what no CPU maps comes back first, and what CPUs can address is not taken from it. */
+static void of_devices(void)
+{
+	static char mirror[2 * 4096];
+	static const char *const devices[] = { "/dev/hmm_dmirror0", "/dev/hmm_dmirror2" };
+
+	for (int i = 0; i < 2; i++) {
+		int fd = sys_open(devices[i], 2);
+		char *p = map(2, ANON);
+
+		memset(p, 6, P(2));
+		print("to %s: %d\n", devices[i], dmirror(fd, HMM_DMIRROR_MIGRATE_TO_DEV, p, mirror, 2));
+		report("soft", advise(p, P(1), SOFT), p);
+		report("hard", advise(p + P(1), P(1), HARD), p);
+		dmirror_snapshot(fd, p, 2);
+		print("contents %d", touch(p));
+		report("", touch(p + P(1)), p);
+		print("back to the system: %d\n", dmirror(fd, HMM_DMIRROR_RELEASE, p, mirror, 2));
+		dmirror_snapshot(fd, p, 2);
+		syscall2(__NR_munmap, p, P(2));
+		print("closed: %d\n", syscall1(__NR_close, fd));
+	}
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argv;
@@ -251,5 +276,6 @@ int main(int argc, char **argv, char **envp)
 	soft();
 	huge();
 	shared();
+	of_devices();
 	return 0;
 }

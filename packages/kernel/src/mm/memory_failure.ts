@@ -83,12 +83,18 @@ function* singleOut(k: Kernel, page: number): MaySleep<boolean> {
 
 /**
  * Poisons a page to which the caller has a reference at site "hwpoison", which is kept: 0, or -EBUSY where somebody still has it.
+ * -ENXIO, and nothing happens, where the memory is a device's: nobody could tell the device.
  * Who maps it hears of that with his next access; the current process at once where `actionRequired`: it is what it was about to use.
  */
 export function* memoryFailure(k: Kernel, page: number, actionRequired: boolean): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
   const pfn = hex(memmap.pageToPfn(page));
+  if (memmap.isZoneDevice(page)) {
+    m.dmesg.print(`Memory failure: ${pfn}: recovery action for dax page: Failed`);
+    yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
+    return -Errno.ENXIO;
+  }
   if (memmap.has(page, PG.reserved)) {
     yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
     return -Errno.EBUSY;
@@ -226,6 +232,10 @@ export function* leaveLru(k: Kernel, folio: number): MaySleep<void> {
 export function* softOfflinePage(k: Kernel, page: number): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
+  if (memmap.isZoneDevice(page)) {
+    yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
+    return -Errno.EIO;
+  }
   if (m.vmSysctl.enableSoftOffline === 0) {
     m.dmesg.printOnce("soft_offline: disabled by /proc/sys/vm/enable_soft_offline");
     yield* k.swap.folioPut(k, memmap.folioOf(page), "hwpoison");
