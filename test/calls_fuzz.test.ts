@@ -130,11 +130,11 @@ class Batch {
       point: (executor, op, object) => {
         invariants.point(executor, op, object);
       },
-      emit: (event, a, b, c, d) => {
+      emit: (event, a, b, c, d, e, f) => {
         if (event === Event.SysExit) watch.alive(this.seed);
         if (event === Event.SysEnter) maker.entering(a, b, c);
         else if (event === Event.SysExit && maker.isMade()) this.returned();
-        invariants.emit(event, a, b, c, d);
+        invariants.emit(event, a, b, c, d, e, f);
       },
     };
   }

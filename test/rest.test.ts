@@ -22,8 +22,8 @@ test("the rules hold while tasks sleep in a userfaultfd's queues", () => {
         point: (executor, op, object) => {
           invariants.point(executor, op, object);
         },
-        emit: (event, a, b, c, d) => {
-          invariants.emit(event, a, b, c, d);
+        emit: (event, a, b, c, d, e, f) => {
+          invariants.emit(event, a, b, c, d, e, f);
           if (event !== Event.SysExit || !atRest(k)) return;
           if (m.userfaultfds.every(({ pending, faults }) => pending.length + faults.length === 0)) return;
           looked++;
