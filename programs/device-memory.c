@@ -157,6 +157,45 @@ static void migrate(const char *first, const char *second)
 	syscall2(__NR_munmap, p, 16 * PAGE_SIZE);
 }
 
+/* What smaps says of pages that others may have as well: in kB. */
+static void sharing(const char *what, const char *p, size_t pages)
+{
+	static const char *const fields[] = { "Rss:", "Pss:", "Shared_Clean:", "Shared_Dirty:", "Private_Clean:", "Private_Dirty:" };
+
+	slurp("/proc/self/smaps");
+	print("  smaps %s:", what);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+		print(" %s %u", fields[i], field(fields[i], (uintptr_t)p, (uintptr_t)p + pages * PAGE_SIZE));
+	print("\n");
+}
+
+static uint64_t of_frame(const char *path, uint64_t pfn)
+{
+	int file = sys_open(path, O_RDONLY);
+	uint64_t value = 0;
+
+	syscall4(__NR_pread64, file, &value, 8, pfn * 8);
+	syscall1(__NR_close, file);
+	return value;
+}
+
+/* What is told of a page's frame, and what the log has of it. */
+static void frame(const char *p)
+{
+	struct {
+		uint64_t deltas[2], addr, size;
+		uint32_t pages, gup, test, which[8];
+	} dump = { .addr = (uintptr_t)p, .size = PAGE_SIZE, .pages = 1, .which = { 1 } };
+	int file = sys_open("/sys/kernel/debug/gup_test", 2);
+	uint64_t entry = pagemap_entry(p);
+	uint64_t pfn = entry & ((1ul << 55) - 1);
+
+	if ((entry & PM_PRESENT) != 0)
+		print("  kpageflags %x kpagecount %u\n", of_frame("/proc/kpageflags", pfn), of_frame("/proc/kpagecount", pfn));
+	print("  dumped: %d\n", syscall3(__NR_ioctl, file, 0xc0506706, &dump));
+	syscall1(__NR_close, file);
+}
+
 static void shared(const char *path)
 {
 	int fd = open_device(path);
@@ -182,6 +221,7 @@ static void shared(const char *path)
 		long child = syscall6(__NR_clone, 17 /* SIGCHLD */, 0, 0, 0, 0, 0);
 
 		if (child == 0) {
+			sharing("of the child", private, 4);
 			check("the child's", private, 4, 1);
 			private[0] = 99;
 			syscall1(__NR_exit_group, 0);
@@ -191,6 +231,11 @@ static void shared(const char *path)
 	}
 	dmirror_snapshot(fd, private, 4);
 	check("data", private, 4, 1);
+	show("to the device", fd, HMM_DMIRROR_MIGRATE_TO_DEV, private, 4);
+	sharing("in the device", private, 4);
+	frame(private);
+	show("EXCLUSIVE", fd, HMM_DMIRROR_EXCLUSIVE, private + PAGE_SIZE, 3);
+	sharing("held exclusively", private, 4);
 	print("close: %d\n", syscall1(__NR_close, fd));
 }
 

@@ -1,5 +1,6 @@
 import type { Kernel } from "../kernel.js";
 import { PG } from "./page.js";
+import { ZONE_DEVICE } from "./zone.js";
 
 /** Where the zone stands in the flags word, and above it the node. */
 const ZONE_SHIFT = 60n;
@@ -37,7 +38,7 @@ export function pageFlagsWord(k: Kernel, folio: number): bigint {
   const { memmap, zones } = k.m;
   let word = 0n;
   for (const [flag, bit] of PAGEFLAGS) if (memmap.has(folio, flag)) word |= 1n << BigInt(bit);
-  const zone = zones.isOnline(folio) ? zones.zoneOf(folio).id : 0;
+  const zone = memmap.isZoneDevice(folio) ? ZONE_DEVICE : zones.isOnline(folio) ? zones.zoneOf(folio).id : 0;
   return word | (BigInt(zone) << ZONE_SHIFT) | (BigInt(k.m.nodes.of(folio) & 3) << NODE_SHIFT);
 }
 

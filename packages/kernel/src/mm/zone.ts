@@ -19,6 +19,9 @@ export enum ZoneId {
 
 export const NR_ZONES = 3;
 
+/** The number of Linux's ZONE_DEVICE, which is no zone here: its pages have `MemMap.isZoneDevice`. */
+export const ZONE_DEVICE = 3;
+
 /** RAM goes offline and comes online in blocks of 128 MiB: a section of the memmap each. */
 export const MEMORY_BLOCK_ORDER = 15;
 export const MEMORY_BLOCK_PAGES = 1 << MEMORY_BLOCK_ORDER;
@@ -540,7 +543,8 @@ export class Zones {
   }
 
   isOnline(page: number): boolean {
-    return this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER] !== OFFLINE;
+    // Memory of devices has pages, and is nobody's to be allocated.
+    return (this.zoneOfBlock[page >>> MEMORY_BLOCK_ORDER] ?? OFFLINE) !== OFFLINE;
   }
 
   /** An isolated memory block all of whose pages are free leaves its zone. The caller holds the zone's lock. */

@@ -7,7 +7,7 @@ import { KHUGEPAGED_LAZYFREE_2026, KHUGEPAGED_MTHP_2026, KHUGEPAGED_PMD_NONE_202
 import { HMM_DMA_MAP_2025 } from "./hmm_dma_map_2025.js";
 import { HMM_FAULT_UNLOCKED_2026 } from "./hmm_fault_unlocked_2026.js";
 import { LARGE_FOLIO_OWNERS_2025 } from "./large_folio_owners_2025.js";
-import { PAGEMAP_EXCLUSIVE_2024 } from "./pagemap_exclusive_2024.js";
+import { PAGEMAP_EXCLUSIVE_2024, SMAPS_MAYBE_SHARED_2024 } from "./pagemap_exclusive_2024.js";
 import { EXCLUSIVE_FAULT_REF_2023 } from "./exclusive_fault_ref_2023.js";
 import { GUP_FLAGS_2023 } from "./gup_flags_2023.js";
 import { GUP_NOT_IMPLICIT_2023, PROTNONE_2023 } from "./protnone_2023.js";
@@ -35,6 +35,7 @@ export const PATCHES: readonly Patch[] = [
   LARGE_FOLIO_OWNERS_2025,
   RISCV_SECONDARY_TLBS_2025,
   SPLIT_ZEROPAGE_2024,
+  SMAPS_MAYBE_SHARED_2024,
   PAGEMAP_EXCLUSIVE_2024,
   RISCV_FAST_GUP_2024,
   RISCV_TLB_BATCH_2024,
@@ -76,7 +77,7 @@ export const RELEASES: readonly Release[] = [
   {
     name: "6.1",
     title: "the long-term kernel, as Debian's 6.1.192 behaves",
-    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, GUP_NOT_IMPLICIT_2023.name, INVALIDATE_SECONDARY_TLBS_2023.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
+    without: [...BEFORE_2025, SPLIT_ZEROPAGE_2024.name, SMAPS_MAYBE_SHARED_2024.name, PAGEMAP_EXCLUSIVE_2024.name, RISCV_FAST_GUP_2024.name, RISCV_TLB_BATCH_2024.name, GUP_NOT_IMPLICIT_2023.name, INVALIDATE_SECONDARY_TLBS_2023.name, PER_VMA_LOCKS_2023.name, GUP_FLAGS_2023.name],
   },
 ];
 

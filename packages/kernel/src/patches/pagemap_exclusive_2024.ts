@@ -14,3 +14,21 @@ export const PAGEMAP_EXCLUSIVE_2024: Patch = {
   status: "modelled",
   undo,
 };
+
+/** Before it, smaps asks the map count of what such entries have, too, unless they are migration entries: those count as the only mapping. */
+function undoMaybeShared(_base: KernelModules): Overlay {
+  return {
+    taskMmu: {
+      smapsMappings: (k: Kernel, flags: number, page: number): number => (k.swapops.isMigration(k, flags) ? 1 : Math.max(1, k.m.memmap.pageMapcount(page))),
+    },
+  };
+}
+
+export const SMAPS_MAYBE_SHARED_2024: Patch = {
+  name: "smaps-maybe-shared",
+  title: 'fs/proc/task_mmu: account non-present entries as "maybe shared, but no idea how often"',
+  series: "fs/proc/task_mmu: PM_MMAP_EXCLUSIVE",
+  since: "6.11",
+  status: "modelled",
+  undo: undoMaybeShared,
+};

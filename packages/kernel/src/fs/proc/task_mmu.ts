@@ -1,7 +1,7 @@
 /**
  * @linux fs/proc/task_mmu.c
  * @omits Reading maps under the VMAs' own locks: mmap_lock is held while a file's contents are made.
- * @own mapsLine, nonPresentPage, showSmaps, smapsPmdCounts, vmaKernelPageSize, vmaName
+ * @own mapsLine, nonPresentPage, showSmaps, smapsMappings, smapsPmdCounts, vmaKernelPageSize, vmaName
  */
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
@@ -53,13 +53,14 @@ export function nonPresentPage(k: Kernel, flags: number, pfn: number): number {
 }
 
 /** Adds what one entry stands for. Page-table lock held; the caller has announced the accesses. */
-export function smapsPteEntry(k: Kernel, mss: MemSizeStats, vma: Vma, flags: number, pfn: number): void {
+export function smapsPteEntry(k: Kernel, mss: MemSizeStats, vma: Vma, flags: number, pfn: number, huge: boolean): void {
   if (flags === 0) return;
   const locked = (vma.flags & VM.LOCKED) !== 0;
   if (ptePresent(flags)) {
     // The zero page belongs to nobody.
     if ((flags & PTE.SPECIAL) !== 0) return;
-    smapsAccount(k, mss, k.m.memmap.pfnToPage(pfn), (flags & PTE.A) !== 0, (flags & PTE.D) !== 0, locked, true);
+    const page = k.m.memmap.pfnToPage(pfn);
+    smapsAccount(k, mss, page, (flags & PTE.A) !== 0, (flags & PTE.D) !== 0, locked, k.taskMmu.smapsMappings(k, flags, page, huge));
     return;
   }
   if (k.swapops.isSwapEntry(k, flags)) {
@@ -69,7 +70,15 @@ export function smapsPteEntry(k: Kernel, mss: MemSizeStats, vma: Vma, flags: num
     return;
   }
   const page = k.taskMmu.nonPresentPage(k, flags, pfn);
-  if (page !== NO_PAGE) smapsAccount(k, mss, page, false, false, locked, false);
+  if (page !== NO_PAGE) smapsAccount(k, mss, page, false, false, locked, k.taskMmu.smapsMappings(k, flags, page, huge));
+}
+
+/**
+ * How many mappings of its page an entry, or that for 2 MiB which it is a part of, counts as one of. 0 where that is not asked, and the page
+ * may be others' as well: of what is not present, but for entries of one page of device-private memory.
+ */
+export function smapsMappings(k: Kernel, flags: number, page: number, huge: boolean): number {
+  return ptePresent(flags) || (!huge && k.swapops.isDevicePrivate(k, flags)) ? Math.max(1, k.m.memmap.pageMapcount(page)) : 0;
 }
 
 /** Whether an entry for 2 MiB stands for memory: for a page that is not the one of zeros, whatever the entry grants. */
@@ -84,7 +93,7 @@ function smapsAccount(
   young: boolean,
   dirty: boolean,
   locked: boolean,
-  present: boolean,
+  mappings: number,
 ): void {
   const { memmap } = k.m;
   const folio = memmap.folioOf(page);
@@ -96,9 +105,7 @@ function smapsAccount(
   }
   mss.resident += PAGE_SIZE;
   if (young || memmap.has(folio, PG.young | PG.referenced)) mss.referenced += PAGE_SIZE;
-  // Entries that are not present count as the only mapping: the map count may be in motion.
-  const mappings = present ? Math.max(1, memmap.pageMapcount(page)) : 1;
-  const share = Math.floor((PAGE_SIZE * PSS_ONE) / mappings);
+  const share = Math.floor((PAGE_SIZE * PSS_ONE) / Math.max(1, mappings));
   mss.pss += share;
   if (anon) mss.pssAnon += share;
   else if (memmap.has(folio, PG.swapbacked)) mss.pssShmem += share;
@@ -106,9 +113,9 @@ function smapsAccount(
   if (locked) mss.pssLocked += share;
   if (isDirty) {
     mss.pssDirty += share;
-    if (mappings > 1) mss.sharedDirty += PAGE_SIZE;
+    if (mappings !== 1) mss.sharedDirty += PAGE_SIZE;
     else mss.privateDirty += PAGE_SIZE;
-  } else if (mappings > 1) mss.sharedClean += PAGE_SIZE;
+  } else if (mappings !== 1) mss.sharedClean += PAGE_SIZE;
   else mss.privateClean += PAGE_SIZE;
 }
 
@@ -161,7 +168,7 @@ export function* smapGatherStats(k: Kernel, vma: Vma, mss: MemSizeStats): MaySle
         if (m.point(Op.PteRead, ptep)) yield SWITCH;
         const flags = m.pt.flags(ptep);
         if (huge && !k.taskMmu.smapsPmdCounts(k, flags)) continue;
-        k.taskMmu.smapsPteEntry(k, mss, vma, flags, m.pt.pfnFor(ptep, at));
+        k.taskMmu.smapsPteEntry(k, mss, vma, flags, m.pt.pfnFor(ptep, at), huge);
         if (huge) {
           if (vma.ops === null) mss.anonymousThp += PAGE_SIZE;
           else mss.shmemThp += PAGE_SIZE;
