@@ -31,7 +31,7 @@ export function* mirrorFault(k: Kernel, mirror: DeviceMirror, vpn: number, write
 /** Reads the CPU's page table, and enters what it says unless that has changed meanwhile. */
 function* readAndMap(k: Kernel, mirror: DeviceMirror, vpn: number, write: boolean): MaySleep<number> {
   const { mm, notifier, mutex } = mirror;
-  const range = hmmRange(mirror, vpn, vpn + 1, HmmPfn.REQ_FAULT | (write ? HmmPfn.REQ_WRITE : 0));
+  let range = hmmRange(mirror, vpn, vpn + 1, HmmPfn.REQ_FAULT | (write ? HmmPfn.REQ_WRITE : 0));
   for (;;) {
     range.notifierSeq = yield* k.mmuNotifier.intervalReadBegin(k, notifier);
     if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
@@ -43,9 +43,13 @@ function* readAndMap(k: Kernel, mirror: DeviceMirror, vpn: number, write: boolea
       const stale = yield* k.mmuNotifier.intervalReadRetry(k, notifier, range.notifierSeq);
       // Of memory of the device's own, where its contents are.
       const page = k.deviceMemory.backingPage(k, range.pages[0]!);
-      if (!stale) yield* k.device.deviceMap(k, mirror, vpn, { page, write, atomic: false });
+      // That is reported as it is, also where more was asked for: read-only, since a fork.
+      const shared = write && (range.flags[0]! & HmmPfn.WRITE) === 0;
+      if (!stale && !shared) yield* k.device.deviceMap(k, mirror, vpn, { page, write, atomic: false });
       if (!mutex.tryUnlock()) yield* mutex.unlock();
-      if (!stale) return 0;
+      if (!stale && !shared) return 0;
+      // Nobody's own, it comes back to be copied as any other page.
+      if (shared) range = { ...range, devPrivateOwner: null };
     }
     if (k.m.retries.again("mirror_fault")) yield SWITCH;
   }

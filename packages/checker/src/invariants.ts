@@ -315,7 +315,8 @@ export class Invariants implements EventSink {
     const wrong = unbacked(this.k, mirror, vpn, entry);
     if (wrong === null) return;
     const what = `${this.task()} enters ${this.frame(page)} ${howMapped(entry)} at page ${hex(vpn)} in the table of ${mirror.device.name}, but ${wrong}`;
-    this.fail("device-table", `${what}: nobody has read so, with hmm_range_fault() say, since mmu_interval_read_begin()`, { page, vpn, mm: mirror.mm.id });
+    const why = wrong.endsWith("read-only") ? "hmm_range_fault() reports HMM_PFN_WRITE where it may be written" : "nobody has read so, with hmm_range_fault() say, since mmu_interval_read_begin()";
+    this.fail("device-table", `${what}: ${why}`, { page, vpn, mm: mirror.mm.id });
   }
 
   private deviceEntry(mirror: DeviceMirror, vpn: number, entry: DeviceEntry, when: string): void {

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { driver, HmmPfn, hmmRange, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type MaySleep, type OverlayFactory } from "@faultline/kernel";
+import { driver, HmmPfn, hmmRange, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type MaySleep, type Mm, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
 import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
+import mirrorMemory from "../../../scenarios/drivers/mirror-memory.js";
 import dmaVsMunmap from "../../../scenarios/dma-unmap-vs-munmap.js";
 import { svaDriver, svaInvalidate, svaRelease } from "../../../scenarios/drivers/sva.js";
 import vsSecondary from "../../../scenarios/secondary-tlb-vs-dontneed.js";
@@ -162,6 +163,43 @@ test("locks that are missing, and users of an address space that are left, are t
       return (yield* k.fork.mmgetNotZero(k, (file.data as DeviceMirror).mm)) ? 0 : 1;
     }),
   ).toMatchObject({ kind: "leak", message: expect.stringMatching(/users, and had 1: mmput\(\) was not called/) as string });
+});
+
+test("the driver of docs/drivers.md copies a page of the device's own that a fork has shared before the device writes to it", () => {
+  const shared: Scenario<{ page: number; fd: number; child: Mm }> = {
+    title: "a device's store after a fork, against the child's",
+    machine: { cpus: 1, devices: 0, devicePages: 4 },
+    drivers: [mirrorMemory],
+    *setup(t) {
+      const page = yield* t.mmap(1);
+      yield* t.store32(page, 1);
+      yield* t.drainLruBatches();
+      const fd = yield* t.open("mirror_memory0");
+      yield* t.engine(fd, "migrate", page);
+      return { page, fd, child: yield* t.fork() };
+    },
+    threads: {
+      device: {
+        on: { device: "mirror_memory0" },
+        *run(t, s) {
+          yield* t.engine(s.fd, "store32", s.page, 2);
+        },
+      },
+      child: {
+        on: { cpu: 0 },
+        *run(t, s) {
+          yield* t.inChild(s.child, (c) => c.store32(s.page + 4, 3));
+        },
+      },
+    },
+    *check(t, s) {
+      const words: number[] = [];
+      for (const addr of [s.page, s.page + 4]) words.push(yield* t.load32(addr), yield* t.inChild(s.child, (c) => c.load32(addr)));
+      yield* t.exit(s.child);
+      return words.join() === "2,1,0,3" ? null : `parent and child have ${words.join(", ")}`;
+    },
+  };
+  expect(explore(shared, { preemptions: 1 })).toMatchObject({ violation: null, complete: true });
 });
 
 test("what hmm_range_fault() did not say since mmu_interval_read_begin() is no use to enter", () => {
