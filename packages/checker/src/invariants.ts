@@ -315,7 +315,7 @@ export class Invariants implements EventSink {
     const wrong = unbacked(this.k, mirror, vpn, entry);
     if (wrong === null) return;
     const what = `${this.task()} enters ${this.frame(page)} ${howMapped(entry)} at page ${hex(vpn)} in the table of ${mirror.device.name}, but ${wrong}`;
-    const why = wrong.endsWith("read-only") ? "hmm_range_fault() reports HMM_PFN_WRITE where it may be written" : "nobody has read so, with hmm_range_fault() say, since mmu_interval_read_begin()";
+    const why = this.k.m.memmap.isDevicePrivate(page) ? "what it reads and writes of device-private memory is the backing page (backingPage)" : wrong.endsWith("read-only") ? "hmm_range_fault() reports HMM_PFN_WRITE where it may be written" : "nobody has read so, with hmm_range_fault() say, since mmu_interval_read_begin()";
     this.fail("device-table", `${what}: ${why}`, { page, vpn, mm: mirror.mm.id });
   }
 
@@ -340,6 +340,8 @@ export class Invariants implements EventSink {
     if (this.owners.size > 0) this.owners.clear();
     this.referenced.fill(0);
     this.swapEntries.fill(0);
+    // Ahead of what comes of it.
+    for (const line of m.refs!.unbalanced) this.fail("refcount", line);
     for (const mm of m.mms) this.tableBooks(mm);
     this.fileBooks();
     this.pipeBooks();
@@ -375,7 +377,6 @@ export class Invariants implements EventSink {
   private trackedReferences(exited: boolean): void {
     const { refs } = this.k.m;
     if (refs === null) return;
-    for (const line of refs.unbalanced) this.fail("refcount", line);
     // What an open file holds is let go when it is closed.
     for (const page of refs.empty ? [] : refs.pages()) {
       if (exited || refs.heldByTask(page)) this.fail("leak", `${this.frame(page)} is still held${this.heldText(page)}`, { page });

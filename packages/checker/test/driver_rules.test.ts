@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { driver, HmmPfn, hmmRange, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type MaySleep, type Mm, type OverlayFactory } from "@faultline/kernel";
+import { driver, HmmPfn, hmmRange, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type Kernel, type MaySleep, type MigrateVma, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
 import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
@@ -166,7 +166,7 @@ test("locks that are missing, and users of an address space that are left, are t
 });
 
 test("the driver of docs/drivers.md copies a page of the device's own that a fork has shared before the device writes to it", () => {
-  const shared: Scenario<{ page: number; fd: number; child: Mm }> = {
+  const shared: Scenario<{ page: number; fd: number; child: number }> = {
     title: "a device's store after a fork, against the child's",
     machine: { cpus: 1, devices: 0, devicePages: 4 },
     drivers: [mirrorMemory],
@@ -200,6 +200,88 @@ test("the driver of docs/drivers.md copies a page of the device's own that a for
     },
   };
   expect(explore(shared, { preemptions: 1 })).toMatchObject({ violation: null, complete: true });
+});
+
+describe("memory of a device", () => {
+  /** What comes of a move to the device whose driver differs from that of docs/drivers.md. */
+  const moved = (changes: Partial<Driver>): string | undefined => {
+    const race: Scenario<{ page: number; fd: number; moved: number }> = {
+      title: "a move to a device and back",
+      machine: { cpus: 1, devices: 0, devicePages: 2 },
+      drivers: [{ ...mirrorMemory, ...changes }],
+      *setup(t) {
+        const page = yield* t.mmap(1);
+        yield* t.store32(page, 1);
+        yield* t.drainLruBatches();
+        return { page, fd: yield* t.open("mirror_memory0"), moved: 0 };
+      },
+      threads: {
+        device: {
+          on: { device: "mirror_memory0" },
+          *run(t, s) {
+            s.moved = yield* t.engine(s.fd, "migrate", s.page);
+          },
+        },
+      },
+      *check(t, s) {
+        const back = yield* t.load32(s.page);
+        return back === 1 ? null : `it comes back as ${back}`;
+      },
+    };
+    return explore(race).violation?.message.split("\n", 1)[0];
+  };
+  /** The driver's move, with something done to what it hands to the kernel. */
+  const meddling = (with_: (k: Kernel, args: MigrateVma) => MaySleep<void>, when: "before" | "after"): Partial<Driver> => ({
+    operations: {
+      migrate: (k, file, addr) =>
+        mirrorMemory.operations!["migrate"]!(
+          {
+            ...k,
+            migrateDevice: {
+              ...k.migrateDevice,
+              *migrateVmaPages(kernel, args) {
+                if (when === "before") yield* with_(k, args);
+                yield* k.migrateDevice.migrateVmaPages(kernel, args);
+              },
+              *migrateVmaFinalize(kernel, args) {
+                yield* k.migrateDevice.migrateVmaFinalize(kernel, args);
+                if (when === "after") yield* with_(k, args);
+              },
+            },
+          },
+          file,
+          addr,
+        ),
+    },
+  });
+
+  test("goes where the driver says, and nowhere without MIGRATE_PFN_VALID", () => {
+    expect(moved({})).toBeUndefined();
+    const unsaid = meddling(function* (_k, { dstFlags }) {
+      yield* [];
+      dstFlags[0] = 0;
+    }, "before");
+    expect(moved(unsaid)).toMatch(/^the folio lock of frame \d+ is still held$/);
+  });
+
+  test("is not given back twice: the reference is told, and not what comes of it", () => {
+    const twice = meddling((k, { dst }) => k.swap.folioPut(k, dst[0]!, "alloc"), "after");
+    expect(moved(twice)).toMatch(/alloc dropped a reference to page \d+ that it did not hold$/);
+    const { memory } = mirrorMemory;
+    const freed = moved({
+      memory: {
+        ...memory,
+        *folioFree(k, folio, pages) {
+          for (let i = 0; i < 2; i++) yield* k.deviceMemory.deviceFolioFree(k, folio, pages);
+        },
+      },
+    });
+    expect(freed).toMatch(/^RangeError: frame \d+, memory of a device, is freed for the second time$/);
+  });
+
+  test("that no CPU can address must come back", () => {
+    expect(() => moved({ memory: {} })).toThrow("the memory of device mirror_memory0 is device-private: its driver must have memory.migrateToRam");
+  });
 });
 
 test("what hmm_range_fault() did not say since mmu_interval_read_begin() is no use to enter", () => {
@@ -335,7 +417,10 @@ describe("a descriptor that is closed meanwhile", () => {
   });
 
   test("is not waited for by release where a device works by itself", () => {
-    expect(results(released, DEVICE, (t, fd) => t.engine(fd, "ioctl")).got).toEqual(new Set([0, 7, -9]));
+    expect(results(released, DEVICE, (t, fd) => t.engine(fd, "ioctl")).violation).toMatchObject({
+      kind: "engine",
+      message: expect.stringMatching(/^RangeError: the table of mirror0 is read after its driver has given the mirror up: use after free$/m) as string,
+    });
   });
 });
 

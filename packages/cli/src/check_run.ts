@@ -123,7 +123,10 @@ export async function prepare(wish: CheckWish, modules = wish.driver.map((file) 
     told: (violation) => {
       const { kind, message, decisions } = violation;
       const culprit = kind === "engine" ? culpritOf(message, loaded, users) : null;
-      if (culprit === null) return violation;
+      if (culprit === null) {
+        const caller = kind === "engine" ? callerOf(message, users) : null;
+        return caller === null ? violation : { ...violation, message: `${firstLine(message)}, in what ${caller} calls` };
+      }
       const said = `${culprit} threw in a schedule: ${firstLine(message)}`;
       if (decisions.length === 0) throw new UserError(said);
       return { ...violation, message: said };
@@ -237,7 +240,7 @@ class ViolationRecording {
 }
 
 /** Frames that are nobody's mistake: steps of generators, what traces them, and where locks and arrays do what was asked. */
-const NOT_THE_CALLERS = /\(<anonymous>\)|^\s+at (?:new|assertWord) |\/(?:kernel\/(?:locks|ftrace)|drivers\/device|arch\/uaccess)\.js:/;
+const NOT_THE_CALLERS = /\(<anonymous>\)|^\s+at (?:new|assertWord|assertLive) |\/(?:kernel\/(?:locks|ftrace)|drivers\/device|arch\/uaccess)\.js:/;
 
 /**
  * Whose code threw, and where: by the innermost frame of the stack, or by the one that called the function of the kernel's
@@ -257,6 +260,18 @@ function culpritOf(stack: string, scenario: LoadedScenario, users: readonly User
       return `${"driver" in user ? "driver" : "patch"} ${file}:${placeIn(frame, source)}${inside === undefined ? "" : ` ${inside}(), which it calls there,`}`;
     }
     if (frame.includes(scenario.path) && frame === ways[0]) return `scenario ${scenario.file}:${placeIn(frame, scenario.path)}`;
+  }
+  return null;
+}
+
+/** The innermost place in a driver or a patch that a stack names, for what it has called throws deep inside; null for none. */
+function callerOf(stack: string, users: readonly UsersModule[]): string | null {
+  for (const frame of stack.split("\n")) {
+    for (const user of users) {
+      const source = user.sources.find((path) => frame.includes(path));
+      if (source === undefined) continue;
+      return `${"driver" in user ? "driver" : "patch"} ${source === user.path ? user.file : relative("", source)}:${placeIn(frame, source).slice(0, -1)}`;
+    }
   }
   return null;
 }

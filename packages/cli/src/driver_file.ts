@@ -1,4 +1,4 @@
-import { MemoryType, type Driver } from "@faultline/kernel";
+import { MemoryType, type DeviceSettings, type Driver } from "@faultline/kernel";
 import type { UserError } from "./failure.js";
 import { UserModule } from "./user_module.js";
 
@@ -92,6 +92,8 @@ export function driverFault(exported: unknown): string | null {
     if (!isObject(group)) return `its ${what} must be an object of functions`;
     for (const [member, value] of Object.entries(group)) if (!isFunction(value)) return `${what}.${member} must be a generator function`;
   }
+  const unaddressable = (devices as readonly DeviceSettings[]).find((device) => device.memory === MemoryType.DEVICE_PRIVATE);
+  if (unaddressable !== undefined && (memory as Properties)["migrateToRam"] === undefined) return `the memory of device ${unaddressable.name} is device-private: it must have memory.migrateToRam, which brings a page back for a CPU`;
   if (!isObject(debugfs) || Object.values(debugfs).some((each) => !isObject(each))) return "its debugfs must be an object of { show, store }";
   if (lockClass !== undefined && (typeof lockClass !== "string" || !/^\w+$/.test(lockClass))) return "its lockClass must be a word";
   return null;

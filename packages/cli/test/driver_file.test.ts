@@ -53,6 +53,7 @@ const FAULTY: readonly unknown[] = [
   { name: "x", devices: [{ name: "x0" }, { name: "x0" }], file: {} },
   { name: "x", devices: [{ name: "x0", mode: 4096 }], file: {} },
   { name: "x", devices: [{ name: "x0", memory: "much" }], file: {} },
+  { name: "x", devices: [{ name: "x0", memory: 0 }], file: {} },
   { name: "x", devices: [{ name: "x0" }], file: { open: 1 } },
   { name: "x", devices: [{ name: "x0" }], file: {}, invalidate: true },
   { name: "x", devices: [{ name: "x0" }], file: {}, operations: { go: 1 } },
@@ -117,6 +118,7 @@ describe("--driver", () => {
         "it has two devices x0",
         "the mode of device x0 must be a number up to 0o777",
         "the memory of device x0 must be a MemoryType",
+        "the memory of device x0 is device-private: it must have memory.migrateToRam, which brings a page back for a CPU",
         "file.open must be a function",
         "its invalidate must be a generator function",
         "operations.go must be a generator function",
@@ -180,7 +182,6 @@ export default driver({
     ...mirror.file,
     *release(k, file) {
       yield* mirror.file.release!(k, file);
-      file.data = null;
     },
   },
   operations: {
@@ -208,9 +209,9 @@ export default scenario({
     withFiles({ "driver.ts": driver, "race.ts": race, "mirror.ts": readFileSync(join(DRIVERS, "mirror.ts"), "utf8") }, (folder) => {
       const { status, stdout, stderr } = faultline(["check", "race.ts", "--driver", "driver.ts", "--workers", "1"], { cwd: folder });
       expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
-      expect(stdout).toContain("VIOLATION (engine): driver driver.ts: line 15: deviceLookup(), which it calls there, threw in a schedule: TypeError: Cannot read properties of null (reading 'notifier')\n");
+      expect(stdout).toContain("VIOLATION (engine): driver driver.ts: line 14: deviceLookup(), which it calls there, threw in a schedule: RangeError: the table of mirror0 is read after its driver has given the mirror up: use after free\n");
       const again = /faultline (check .*--replay \S+)/.exec(stdout)![1]!;
-      expect(faultline(again.split(" "), { cwd: folder }).stdout).toContain("VIOLATION (engine): driver driver.ts: line 15:");
+      expect(faultline(again.split(" "), { cwd: folder }).stdout).toContain("VIOLATION (engine): driver driver.ts: line 14:");
     });
   });
 

@@ -51,12 +51,16 @@ export function loadDriver(k: Kernel, driver: Driver): Device[] {
   return k.device.registerDriver(k, ftrace === null ? driver : instrumentDriver(driver, (functions) => ftrace.follow(functions)));
 }
 
-/** Gives a device what its driver has for it: memory, an engine. */
+/**
+ * Gives a device what its driver has for it: memory, an engine.
+ * @throws RangeError for device-private memory from which nothing comes back (memremap_pages() refuses it)
+ */
 export function createDevice(k: Kernel, device: Device, { memory, iommu }: DeviceSettings): Device {
   const { driver } = device;
   if (iommu === true) device.iommu = new IommuDomain();
   if (memory !== undefined) {
     const { folioFree, folioSplit, migrateToRam } = driver.memory ?? {};
+    if (memory === MemoryType.DEVICE_PRIVATE && migrateToRam === undefined) throw new RangeError(`the memory of device ${device.name} is device-private: its driver must have memory.migrateToRam, which brings a page back for a CPU`);
     device.memory = new DevicePool(
       k,
       memory,
@@ -122,29 +126,40 @@ export function* deviceIoctl(k: Kernel, file: OpenFile, cmd: number, arg: number
   return ioctl === undefined ? -Errno.ENOTTY : yield* ioctl(k, file, cmd, arg);
 }
 
-/* The device's own page table. The mirror's mutex is held, but for `deviceLookup`, which the device does by itself. */
+/*
+ * The device's own page table. The mirror's mutex is held, but for `deviceLookup`, which the device does by itself. All but `mirrorFree` throw
+ * RangeError for a mirror that has been given up.
+ */
+
+function assertLive({ m }: Kernel, mirror: DeviceMirror, what: string): void {
+  if (!m.mirrors.includes(mirror)) throw new RangeError(`the table of ${mirror.device.name} is ${what} after its driver has given the mirror up: use after free`);
+}
 
 /** The device looks a page number up in its table. */
 export function* deviceLookup(k: Kernel, mirror: DeviceMirror, vpn: number): Atomic<DeviceEntry | undefined> {
   if (k.m.point(Op.DeviceLookup, mirror.notifier.id)) yield SWITCH;
+  assertLive(k, mirror, "read");
   return mirror.table.get(vpn);
 }
 
 /** Enters a translation. Not before `intervalReadRetry` has said, under the mirror's mutex, that what it is made of still holds. */
 export function* deviceMap(k: Kernel, mirror: DeviceMirror, vpn: number, entry: DeviceEntry): Atomic<void> {
   if (k.m.point(Op.DeviceTable, mirror.notifier.id)) yield SWITCH;
+  assertLive(k, mirror, "changed");
   mirror.table.set(vpn, entry);
 }
 
 /** Drops the translations of [startVpn, endVpn). */
 export function* deviceUnmap(k: Kernel, mirror: DeviceMirror, startVpn: number, endVpn: number): Atomic<void> {
   if (k.m.point(Op.DeviceTable, mirror.notifier.id)) yield SWITCH;
+  assertLive(k, mirror, "changed");
   mirror.table.invalidate(startVpn, endVpn);
 }
 
 /** Drops what an invalidate callback is told of. */
 export function* deviceInvalidate(k: Kernel, mirror: DeviceMirror, range: NotifierRange): Atomic<void> {
   if (k.m.point(Op.DeviceTable, mirror.notifier.id)) yield SWITCH;
+  assertLive(k, mirror, "changed");
   k.m.sink?.emit(Event.DeviceInvalidate, mirror.device.id, range.startVpn, range.endVpn, range.event);
   mirror.table.invalidate(range.startVpn, range.endVpn);
 }

@@ -152,12 +152,15 @@ export function zoneDeviceData(k: Kernel, folio: number): number {
   return (k.m.pgmaps.of(folio)!.owner as Device).memory!.notes.get(folio)!;
 }
 
-/** Nobody refers to a folio of a device any more. Its order is gone already; `pages` of it were one. */
+/**
+ * Nobody refers to a folio of a device any more. Its order is gone already; `pages` of it were one.
+ * @throws RangeError for one that is free already
+ */
 export function* deviceFolioFree(k: Kernel, folio: number, pages: number): Atomic<void> {
   const { m } = k;
   const { memmap } = m;
   const pool = (m.pgmaps.of(folio)!.owner as Device).memory!;
-  pool.notes.delete(folio);
+  if (!pool.notes.delete(folio)) throw new RangeError(`frame ${folio}, memory of a device, is freed for the second time`);
   if (memmap.isDevicePrivate(folio)) {
     const backing = memmap.private[folio]!;
     memmap.private[folio] = 0;

@@ -373,6 +373,11 @@ function expected(k: Kernel, { faultPage }: MigrateDevice, folio: number): numbe
 
 /* Moving. */
 
+/** Where a page goes; NO_PAGE where the driver has not said so (migrate_pfn_to_page()). */
+function destination({ dst, dstFlags }: MigrateDevice, i: number): number {
+  return (dstFlags[i]! & MigratePfn.VALID) === 0 ? NO_PAGE : dst[i]!;
+}
+
 /** Gives each destination the identity of its source, and maps it where there was nothing. What fails loses MIGRATE. */
 export function* migrateVmaPages(k: Kernel, args: MigrateVma): MaySleep<void> {
   yield* k.migrateDevice.migrateDevicePages(k, args, args);
@@ -380,7 +385,7 @@ export function* migrateVmaPages(k: Kernel, args: MigrateVma): MaySleep<void> {
 
 /** The same for pages wherever they are mapped: without `vma`, nothing is made. */
 export function* migrateDevicePages(k: Kernel, args: MigrateDevice, vma: MigrateVma | null): MaySleep<void> {
-  const { src, srcFlags, dst, dstFlags } = args;
+  const { src, srcFlags, dstFlags } = args;
   let range: NotifierRange | null = null;
   for (let i = 0; i < src.length; i++) {
     if ((srcFlags[i]! & MigratePfn.MIGRATE) === 0) continue;
@@ -390,7 +395,8 @@ export function* migrateDevicePages(k: Kernel, args: MigrateDevice, vma: Migrate
         continue;
       }
     }
-    if (dst[i] === NO_PAGE) {
+    const to = destination(args, i);
+    if (to === NO_PAGE) {
       srcFlags[i]! &= ~MigratePfn.MIGRATE;
       continue;
     }
@@ -401,10 +407,10 @@ export function* migrateDevicePages(k: Kernel, args: MigrateDevice, vma: Migrate
         yield* k.mmuNotifier.invalidateRangeStart(k, range);
       }
       const inserted = (dstFlags[i]! & MigratePfn.COMPOUND) !== 0
-        ? yield* k.migrateDevice.insertHugePage(k, vma, vma.startVpn + i, dst[i]!)
-        : yield* k.migrateDevice.insertPage(k, vma, vma.startVpn + i, dst[i]!);
+        ? yield* k.migrateDevice.insertHugePage(k, vma, vma.startVpn + i, to)
+        : yield* k.migrateDevice.insertPage(k, vma, vma.startVpn + i, to);
       if (!inserted) srcFlags[i]! &= ~MigratePfn.MIGRATE;
-    } else if (!(yield* k.migrateDevice.migrateDevicePage(k, args, src[i]!, dst[i]!))) srcFlags[i]! &= ~MigratePfn.MIGRATE;
+    } else if (!(yield* k.migrateDevice.migrateDevicePage(k, args, src[i]!, to))) srcFlags[i]! &= ~MigratePfn.MIGRATE;
   }
   if (range !== null) yield* k.mmuNotifier.invalidateRangeEnd(k, range);
 }
@@ -526,10 +532,10 @@ export function* insertHugePage(k: Kernel, { vma }: MigrateVma, vpn: number, fol
 /** Maps what has moved at its new place, and what has not at its old one; lets all go. */
 export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep<void> {
   const { memmap } = k.m;
-  const { src, srcFlags, dst } = args;
+  const { src, srcFlags } = args;
   for (let i = 0; i < src.length; i++) {
     const from = src[i]!;
-    const to = dst[i]!;
+    const to = destination(args, i);
     const moved = (srcFlags[i]! & MigratePfn.MIGRATE) !== 0 && to !== NO_PAGE;
     if (from !== NO_PAGE) {
       const now = moved ? to : from;
