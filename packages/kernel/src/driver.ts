@@ -28,6 +28,7 @@ export { VmFault } from "./mm/fault_flags.js";
 export type { Vmf } from "./mm/memory.js";
 export { VM, type Mm } from "./mm/mm_types.js";
 export { NO_PAGE, PG } from "./mm/page.js";
+export { FollFlag } from "./mm/gup_flags.js";
 export { Gfp, GFP_HIGHUSER, GFP_KERNEL, GFP_TRANSHUGE } from "./mm/gfp.js";
 export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, ptePresent } from "./arch/pgtable.js";
 

@@ -45,7 +45,7 @@ export class RefTracker {
     const { pageOf, taskOf, siteOf, holdOf } = this;
     const task = this.m.current;
     for (let i = pageOf.length - 1; i >= 0; i--) {
-      if (pageOf[i] !== page || (taskOf[i] !== task && taskOf[i] !== null) || siteOf[i] !== site || (holdOf[i] !== Hold.Reference) !== pinned) continue;
+      if (pageOf[i] !== page || (taskOf[i] !== task && !this.outlivesTask(i)) || siteOf[i] !== site || (holdOf[i] !== Hold.Reference) !== pinned) continue;
       this.drop(i);
       return true;
     }
@@ -80,7 +80,12 @@ export class RefTracker {
 
   /** Whether a task has something of a page, rather than an open file. */
   heldByTask(page: number): boolean {
-    return this.pageOf.some((held, i) => held === page && this.taskOf[i] !== null);
+    return this.pageOf.some((held, i) => held === page && !this.outlivesTask(i));
+  }
+
+  /** Whether whoever closes a file may let go of it: it is the file's, or pinned for as long as user space likes. */
+  private outlivesTask(i: number): boolean {
+    return this.taskOf[i] === null || this.holdOf[i] === Hold.LongtermPin;
   }
 
   /** Who holds a page: task and site of each reference. */
