@@ -65,6 +65,7 @@ export class Invariants implements EventSink {
   private readonly at: { task: Task | null; op: Op; object: number }[] = [];
   /** Free frames before anything was mapped. */
   private freeAtBoot = 0;
+  private readonly usedAtBoot = new Set<number>();
   private readonly notifiers: NotifierRules;
   private readonly secondary: SecondaryRules;
 
@@ -85,6 +86,8 @@ export class Invariants implements EventSink {
 
   boot(): void {
     this.freeAtBoot = this.freeFrames();
+    const { memmap } = this.k.m;
+    for (let page = 0; page < memmap.nrPages; page++) if (memmap.refcount[page] !== 0) this.usedAtBoot.add(page);
   }
 
   /** An execution begins: nothing has been freed that anybody could still know of, and nothing is being moved. */
@@ -340,8 +343,7 @@ export class Invariants implements EventSink {
     if (this.owners.size > 0) this.owners.clear();
     this.referenced.fill(0);
     this.swapEntries.fill(0);
-    // Ahead of what comes of it.
-    for (const line of m.refs!.unbalanced) this.fail("refcount", line);
+    this.unbalanced();
     for (const mm of m.mms) this.tableBooks(mm);
     this.fileBooks();
     this.pipeBooks();
@@ -383,6 +385,11 @@ export class Invariants implements EventSink {
     }
   }
 
+  /** References that were let go and that nobody held: ahead of what comes of it. */
+  private unbalanced(): void {
+    for (const line of this.k.m.refs!.unbalanced) this.fail("refcount", line);
+  }
+
   /** What is pinned counts as such, is nobody else's, and lies where it can stay. */
   private pinBooks(page: number): void {
     const { memmap, refs, zones } = this.k.m;
@@ -402,13 +409,14 @@ export class Invariants implements EventSink {
   /** The last address space is gone: so is everything that it had. */
   afterExit(): void {
     const { m } = this.k;
+    this.unbalanced();
     this.trackedReferences(true);
     // Broken frames are nobody's, and stay out of use.
     const missing = this.freeAtBoot - this.freeFrames() - this.cachedPages() - m.vmstat.pages.hwpoison;
     if (missing !== 0) {
       const left: string[] = [];
       for (let page = 0; page < m.memmap.nrPages; page++) {
-        if (m.memmap.refcount[page] !== 0) left.push(`${this.frame(page)}${this.heldText(page)}`);
+        if (m.memmap.refcount[page] !== 0 && !this.usedAtBoot.has(page)) left.push(`${this.frame(page)}${this.heldText(page)}`);
       }
       this.fail("leak", `${missing} frames are not free after everything has exited: ${left.join(", ") || "none has references"}`);
     }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { driver, HmmPfn, hmmRange, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type Kernel, type MaySleep, type MigrateVma, type OverlayFactory } from "@faultline/kernel";
+import { driver, FollFlag, HmmPfn, hmmRange, Madv, NotifyEvent, resolvePatches, type Atomic, type DeviceMirror, type Driver, type Kernel, type MaySleep, type MigrateVma, type OverlayFactory } from "@faultline/kernel";
 import { describe, expect, test } from "vitest";
 import { explore, replay, type Scenario, type ThreadApi } from "../src/index.js";
 import mirror, { mirrorDriver, mirrorInvalidate, mirrorRelease } from "../../../scenarios/drivers/mirror.js";
@@ -200,6 +200,78 @@ test("the driver of docs/drivers.md copies a page of the device's own that a for
     },
   };
   expect(explore(shared, { preemptions: 1 })).toMatchObject({ violation: null, complete: true });
+});
+
+describe("pages that a driver pins for as long as its file is open", () => {
+  const WAYS = {
+    keeps: function* (): MaySleep<void> {},
+    unpins: (k: Kernel, page: number) => k.gupPin.unpinUserPage(k, page, true, "buffer"),
+    puts: (k: Kernel, page: number) => k.swap.folioPut(k, page, "buffer"),
+    *twice(k: Kernel, page: number): MaySleep<void> {
+      for (let i = 0; i < 2; i++) yield* k.gupPin.unpinUserPage(k, page, true, "buffer");
+    },
+  };
+  const said = (way: keyof typeof WAYS): string | undefined => {
+    const pins = driver({
+      name: "pins",
+      devices: [{ name: "pins0" }],
+      file: {
+        *open(_k, file) {
+          yield* [];
+          file.data = [];
+          return 0;
+        },
+        *ioctl(k, file, _cmd, addr) {
+          const { mm } = k.m.current!;
+          if (!mm!.mmapLock.tryRead()) yield* mm!.mmapLock.read();
+          const n = yield* k.gup.pinUserPages(k, addr / 4096, 1, FollFlag.WRITE | FollFlag.LONGTERM, "buffer", file.data as number[]);
+          if (!mm!.mmapLock.tryUnlock()) yield* mm!.mmapLock.unlock();
+          return n;
+        },
+        *release(k, file) {
+          for (const page of file.data as number[]) yield* WAYS[way](k, page);
+        },
+      },
+    });
+    const race: Scenario<{ page: number; fd: number }> = {
+      title: "a pin against MADV_DONTNEED",
+      machine: { cpus: 2, devices: 0 },
+      drivers: [pins],
+      *setup(t) {
+        const page = yield* t.mmap(1);
+        yield* t.store32(page, 1);
+        yield* t.drainLruBatches();
+        return { page, fd: yield* t.open("pins0") };
+      },
+      threads: {
+        pin: {
+          on: { cpu: 0 },
+          *run(t, s) {
+            yield* t.ioctl(s.fd, 1, s.page);
+          },
+        },
+        dontneed: {
+          on: { cpu: 1 },
+          *run(t, s) {
+            yield* t.madvise(s.page, 1, Madv.DONTNEED);
+          },
+        },
+      },
+    };
+    const { violation, complete } = explore(race, { preemptions: 1 });
+    expect(violation !== null || complete).toBe(true);
+    return violation?.message;
+  };
+
+  test("are no leak, unless closing it keeps them", () => {
+    expect(said("unpins")).toBeUndefined();
+    expect(said("keeps")).toMatch(/^frame \d+ is still held \(pin#\d+:buffer\)$/);
+  });
+
+  test("are unpinned, not put, and once", () => {
+    expect(said("puts")).toMatch(/:buffer dropped a reference to page \d+ that it did not hold$/);
+    expect(said("twice")).toMatch(/:buffer unpinned page \d+, which it had not pinned$/);
+  });
 });
 
 describe("memory of a device", () => {
