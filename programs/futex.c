@@ -174,11 +174,30 @@ static void several(void)
 	SHOW("requeue another", syscall4(456, waits, 0, 1, 1));
 }
 
+/* Words in memory that may not be written, or that ends within them: what is answered, and whether a page came with it. */
+static void refused(void)
+{
+	unsigned char there = 2;
+	char *p = (char *)syscall6(__NR_mmap, 0, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	SHOW("wake and write", FUTEX(&own, FUTEX_WAKE_OP | PRIVATE, 1, 1, p, 1 << 28));
+	syscall3(__NR_mincore, p, 4096, &there);
+	SHOW("resident", there & 1);
+	syscall2(__NR_munmap, p + 4096, 4096);
+	SHOW("unlock, over the end", FUTEX(p + 4094, UNLOCK_PI, 0, 0, 0, 0));
+	SHOW("unlock, odd", FUTEX(p + 2, UNLOCK_PI, 0, 0, 0, 0));
+	SHOW("add", FUTEX(&own, FUTEX_WAKE_OP | PRIVATE, 1, 1, &own, 1 << 28 | 0x7ff << 12));
+	SHOW("add, signed", FUTEX(&own, FUTEX_WAKE_OP, 1, 1, &own, 1 << 28 | 0xfff << 12));
+	SHOW("xor", FUTEX(&own, FUTEX_WAKE_OP, 1, 1, &own, 4 << 28 | 0xff0 << 12));
+	SHOW("the word", own);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	(void)argc, (void)argv, (void)envp;
 	shared();
 	owned();
 	several();
+	refused();
 	return 0;
 }

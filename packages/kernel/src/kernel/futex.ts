@@ -325,21 +325,14 @@ export function* futexWakeOp(
   return woken;
 }
 
-/** The read-modify-write of FUTEX_WAKE_OP: the old value, unsigned. */
+/** The read-modify-write of FUTEX_WAKE_OP, which faults as a store does: the old value, unsigned. */
 export function* atomicOp(k: Kernel, address: number, encoded: number): MaySleep<number | { readonly error: number }> {
   const operation = (encoded >>> 28) & 7;
   let argument = (encoded << 8) >> 20;
   if (((encoded >>> 28) & 8) !== 0) argument = 1 << (argument & 31);
   if (operation > 4) return { error: -Errno.ENOSYS };
-  for (;;) {
-    const old = yield* k.uaccess.getUser32(k, address);
-    if (old === null) return { error: -Errno.EFAULT };
-    const next = [argument, old + argument, old | argument, old & ~argument, old ^ argument][operation]!;
-    const seen = yield* k.uaccess.cmpxchgUser32(k, address, old, next >>> 0);
-    if (seen === null) return { error: -Errno.EFAULT };
-    if (seen === old) return old;
-    if (k.m.retries.again("futex_atomic_op")) yield SWITCH;
-  }
+  const old = yield* k.uaccess.atomicUser32(k, address, (word) => [argument, word + argument, word | argument, word & ~argument, word ^ argument][operation]! >>> 0);
+  return old ?? { error: -Errno.EFAULT };
 }
 
 function compares(old: number, encoded: number): boolean {

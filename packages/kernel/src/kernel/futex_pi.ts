@@ -135,7 +135,7 @@ export function* futexUnlockPi(k: Kernel, address: number, shared: boolean): May
   const task = m.current!;
   for (;;) {
     const seen = yield* k.uaccess.getUser32(k, address);
-    if (seen === null) return address % 4 !== 0 ? -Errno.EINVAL : -Errno.EFAULT;
+    if (seen === null) return -Errno.EFAULT;
     if ((seen & FUTEX_TID_MASK) !== task.id) return -Errno.EPERM;
     const key = yield* k.futex.futexKey(k, address, shared, false);
     if (key < 0) return key;
