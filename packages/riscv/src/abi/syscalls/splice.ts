@@ -136,7 +136,7 @@ const SPLICE_FLAGS = F.flags([[1, "SPLICE_F_MOVE"], [2, "SPLICE_F_NONBLOCK"], [4
 export const SPLICE: readonly (readonly [number, Syscall])[] = [
   [71, call("sendfile", [F.INT, F.INT, F.POINTER, F.SIZE], sendfile_)],
   [75, call("vmsplice", [F.INT, F.iovec(2), F.SIZE, SPLICE_FLAGS], vmsplice)],
-  [76, call("splice", [F.INT, F.POINTER, F.INT, F.POINTER, F.SIZE, SPLICE_FLAGS], splice_)],
+  [76, call("splice", [F.INT, F.POINTER, F.INT, F.POINTER, F.SIZE, SPLICE_FLAGS], splice_, "into a socket go copies, not pages: what is written to those later is not seen there")],
   [77, call("tee", [F.INT, F.INT, F.SIZE, SPLICE_FLAGS], tee_)],
   [451, call("cachestat", [F.INT, F.POINTER, F.OUT, F.HEX], cachestat_, "nothing counts as evicted recently")],
   [285, call("copy_file_range", [F.INT, F.POINTER, F.INT, F.POINTER, F.SIZE, F.HEX], copy_file_range)],
