@@ -7,7 +7,7 @@ import type { CheckWish } from "./check_run.js";
 import { Shared, type CheckAnswer } from "./check_shared.js";
 import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./failure.js";
 import { HostOutput } from "./host_io.js";
-import { inWorker } from "./in_worker.js";
+import { exploration, inWorker } from "./in_worker.js";
 import type { KernelOptions } from "./kernel_options.js";
 import { readBytes } from "./trace.js";
 import { formatOf } from "./trace_file.js";
@@ -63,7 +63,7 @@ async function explore(file: string, options: CheckOptions): Promise<number> {
   const words = ["faultline", "check", ...process.argv.slice(3)];
   let outcome: CheckAnswer | null;
   try {
-    outcome = await inWorker<CheckAnswer>("./check_worker.js", wish, `scenario ${wish.file}`, progressOf);
+    outcome = await inWorker<CheckAnswer>(exploration("./check_worker.js", wish, `scenario ${wish.file}`, progressOf));
   } catch (error) {
     if (error instanceof UserError) throw error;
     stderr.text(describeBug(error, `while it explored ${file}`, words.map(shellQuote).join(" ")));

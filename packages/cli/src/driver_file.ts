@@ -1,5 +1,6 @@
 import { MemoryType, type DeviceSettings, type Driver } from "@faultline/kernel";
 import type { UserError } from "./failure.js";
+import { trial } from "./trial.js";
 import { UserModule } from "./user_module.js";
 
 export interface LoadedDriver {
@@ -38,10 +39,8 @@ export async function loadDrivers(modules: readonly UserModule[]): Promise<Loade
   for (const module of modules) {
     const { file } = module;
     const complain = (problem: string): UserError => module.complaint(problem);
-    const exported = await module.load();
-    const wrong = driverFault(exported);
-    if (wrong !== null) throw complain(wrong);
-    const driver = exported as Driver;
+    await trial("driver", file);
+    const driver = await driverOf(module);
     for (const other of loaded) {
       if (other.driver.name === driver.name) throw complain(`${other.file} is a driver ${driver.name} already`);
       const same = driver.devices.find(({ name }) => other.driver.devices.some((theirs) => theirs.name === name));
@@ -51,6 +50,14 @@ export async function loadDrivers(modules: readonly UserModule[]): Promise<Loade
     loaded.push({ file, path: module.path, sources: [module.path, ...module.sources], driver });
   }
   return loaded;
+}
+
+/** @throws UserError when the module is no driver */
+export async function driverOf(module: UserModule): Promise<Driver> {
+  const exported = await module.load();
+  const wrong = driverFault(exported);
+  if (wrong !== null) throw module.complaint(wrong);
+  return exported as Driver;
 }
 
 type Properties = Readonly<Record<string, unknown>>;

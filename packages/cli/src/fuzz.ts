@@ -1,4 +1,4 @@
-import { inWorker } from "./in_worker.js";
+import { exploration, inWorker } from "./in_worker.js";
 import { Shared } from "./check_shared.js";
 import { describeBug, EXIT_FAULTLINE, EXIT_INTERRUPTED, UserError } from "./failure.js";
 import { describeFuzz, jsonOfFuzz } from "./fuzz_report.js";
@@ -39,7 +39,7 @@ export async function fuzz(options: FuzzOptions): Promise<number> {
   const stderr = new HostOutput(2);
   let outcome: FuzzOutcome | null;
   try {
-    outcome = await inWorker<FuzzOutcome>("./fuzz_worker.js", wish, "fuzz", progressOf);
+    outcome = await inWorker<FuzzOutcome>(exploration("./fuzz_worker.js", wish, "fuzz", progressOf));
   } catch (error) {
     if (error instanceof UserError) throw error;
     stderr.text(describeBug(error, "while it fuzzed", ["faultline", "fuzz", ...process.argv.slice(3)].map(shellQuote).join(" ")));

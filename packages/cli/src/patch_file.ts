@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { MAINLINE, type KernelModules, type Overlay, type OverlayFactory, type UserPatch } from "@faultline/kernel";
 import { firstLine, type UserError } from "./failure.js";
+import { trial } from "./trial.js";
 import { UserModule } from "./user_module.js";
 
 export interface LoadedPatch {
@@ -19,10 +20,16 @@ export interface LoadedPatch {
  */
 export async function loadPatch(file: string): Promise<LoadedPatch> {
   const module = new UserModule("patch", file);
-  const complain = (problem: string): UserError => module.complaint(problem);
   const [typeError] = module.typeErrors();
-  if (typeError !== undefined) throw complain(typeError);
+  if (typeError !== undefined) throw module.complaint(typeError);
+  await trial("patch", file);
+  return await patchOf(module);
+}
 
+/** @throws UserError when the module is no patch */
+export async function patchOf(module: UserModule): Promise<LoadedPatch> {
+  const { file } = module;
+  const complain = (problem: string): UserError => module.complaint(problem);
   const exported = await module.load();
   const patch = typeof exported === "function" ? { name: basename(file), apply: exported as OverlayFactory } : exported;
   if (!isUserPatch(patch)) {

@@ -16,6 +16,8 @@ function entryOf(name: string): string {
   return fileURLToPath(import.meta.resolve(name));
 }
 
+export type Role = "driver" | "patch" | "scenario";
+
 /** A module that the user wrote, in TypeScript or JavaScript. */
 export class UserModule {
   readonly path: string;
@@ -24,8 +26,8 @@ export class UserModule {
 
   /** @throws UserError unless the file is there */
   constructor(
-    /** What it is to be, for complaints: "patch". */
-    private readonly role: string,
+    /** What it is to be, for complaints as well. */
+    readonly role: Role,
     /** As the user wrote it. */
     readonly file: string,
   ) {

@@ -108,6 +108,27 @@ describe("--driver", () => {
     });
   });
 
+  test("one that does not come back from being loaded is ended, in one line that names it", () => {
+    const files = {
+      "endless.ts": "for (;;);\nexport {};\n",
+      "greedy.ts": "const all: number[][] = [];\nfor (;;) all.push(new Array<number>(1000).fill(1.5));\nexport {};\n",
+      "awaits.js": "await new Promise(() => {});\nexport default {};\n",
+      "exits.js": "process.exit(3);\nexport default {};\n",
+    };
+    withFiles(files, (folder) => {
+      const env = { NODE_OPTIONS: "--max-old-space-size=400" };
+      const said = Object.keys(files).map((name) => faultline(["run", "--driver", name, MIRROR], { cwd: folder, env }));
+      expect(said).toEqual(
+        [
+          "endless.ts: runs on for 10 seconds while it is loaded: a loop in it does not end",
+          "greedy.ts: takes more memory than there is while it is loaded",
+          "awaits.js: awaits what never comes while it is loaded",
+          "exits.js: ends the process while it is loaded (process.exit(3))",
+        ].map((problem) => ({ status: 125, stdout: "", stderr: `faultline: driver ${problem}\n` })),
+      );
+    });
+  });
+
   test("what is wrong with one is said in words", () => {
     expect(FAULTY.map(driverFault)).toMatchInlineSnapshot(`
       [

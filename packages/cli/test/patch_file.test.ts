@@ -83,6 +83,13 @@ describe("--patch", () => {
     });
   });
 
+  test("one that does not come back from being applied is ended", () => {
+    withFiles({ "mine.ts": "export default () => { for (;;); };\n" }, (folder) => {
+      const stderr = "faultline: patch mine.ts: runs on for 10 seconds while it is loaded: a loop in it does not end\n";
+      expect(faultline(["run", "--patch", "mine.ts", CHECK], { cwd: folder })).toEqual({ status: 125, stdout: "", stderr });
+    });
+  });
+
   test("one that throws while the program runs is blamed by name", () => {
     const boom = GOOD.replace('k.m.dmesg.print("refused");', 'if (k.m.now() > 0) throw new Error("boom");');
     withFiles({ "boom.ts": boom }, (folder) => {
