@@ -387,7 +387,7 @@ export class Invariants implements EventSink {
 
   /** References that were let go and that nobody held: ahead of what comes of it. */
   private unbalanced(): void {
-    for (const line of this.k.m.refs!.unbalanced) this.fail("refcount", line);
+    for (const line of this.k.m.refs?.unbalanced ?? []) this.fail("refcount", line);
   }
 
   /** What is pinned counts as such, is nobody else's, and lies where it can stay. */
