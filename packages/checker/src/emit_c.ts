@@ -14,7 +14,7 @@ import { RULES, type Violation } from "./violation.js";
 export interface Found {
   readonly release: string;
   readonly without: readonly string[];
-  /** Files of the user's own patches. */
+  /** Files of the user's own patches and drivers. */
   readonly patches: readonly string[];
   readonly command: string;
 }

@@ -214,7 +214,7 @@ export function replay(scenario: Scenario, decisions: readonly Decision[], optio
   // What it will be about is known once it has been run. What was learnt of lock order must be learnt anew.
   const finding = new Runner(scenario, options).scout(execution);
   const violation = new Runner(scenario, options).record(execution, finding);
-  if (violation === null && !director.fits) throw new ScenarioError("the schedule does not fit: it is of another scenario, or of another kernel");
+  if (violation === null && !director.fits) throw new ScenarioError("the schedule does not fit: it is of another scenario, of another kernel, or of another driver");
   return violation;
 }
 

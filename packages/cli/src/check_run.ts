@@ -219,7 +219,7 @@ class ViolationRecording {
   }
 
   private open(m: Machine): Recording {
-    const { release, without, patch, file } = this.wish;
+    const { release, without, patch, driver, file } = this.wish;
     const { frames, swapSlots, cpus } = m.config;
     const run = {
       program: file,
@@ -227,6 +227,7 @@ class ViolationRecording {
       release,
       without,
       patches: patch,
+      drivers: driver,
       memory: frames * PAGE_SIZE,
       swap: swapSlots * PAGE_SIZE,
       cpus,

@@ -37,9 +37,9 @@ export class EmittedFile {
    * @throws UserError when the file cannot be written
    */
   write(scenario: Scenario, violation: Violation): readonly string[] {
-    const { release, without, patch, file } = this.wish;
+    const { release, without, patch, driver, file } = this.wish;
     const command = commandThatReplays(this.wish, violation);
-    const { text, omitted } = emitC(scenario, violation, callsOf(scenario), { release, without, patches: patch, command });
+    const { text, omitted } = emitC(scenario, violation, callsOf(scenario), { release, without, patches: [...patch, ...driver], command });
     const output = new OutputFile(this.path, file);
     output.write(new TextEncoder().encode(text));
     output.close();

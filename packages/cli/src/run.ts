@@ -112,9 +112,9 @@ export function replayCommand(options: RunOptions, program: string, args: readon
 }
 
 function headOf(program: string, args: readonly string[], options: RunOptions): RunDescription {
-  const { release, without, patch, memory, swap, cpus, seed, before, do: lines } = options;
+  const { release, without, patch, driver, memory, swap, cpus, seed, before, do: lines } = options;
   const text = (line: OperatorLine): string => line.text;
-  return { program, args, release, without, patches: patch, memory, swap, cpus, seed, before: before.map(text), lines: lines.map(text) };
+  return { program, args, release, without, patches: patch, drivers: driver, memory, swap, cpus, seed, before: before.map(text), lines: lines.map(text) };
 }
 
 /** In one line, why a program could not be loaded. */

@@ -53,7 +53,7 @@ export class SavedFile {
     } catch {
       throw new UserError(`--resume: ${this.path} is damaged: without --resume, the exploration begins anew`);
     }
-    if (saved.fingerprint !== this.fingerprint) throw new UserError("--resume: the scenario, a program, a patch, or faultline has changed since: without --resume, the exploration begins anew");
+    if (saved.fingerprint !== this.fingerprint) throw new UserError("--resume: the scenario, a program, a patch, a driver, or faultline has changed since: without --resume, the exploration begins anew");
     return saved.search;
   }
 

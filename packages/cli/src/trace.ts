@@ -67,7 +67,7 @@ function describe(path: string, read: Trace): string {
     table.push([name, value]);
   };
   row("program", [head.program, ...head.args].map(shellQuote).join(" "));
-  row("kernel", [head.release, ...head.without.map((name) => `--without ${name}`), ...head.patches.map((file) => `--patch ${file}`)].join(" "));
+  row("kernel", [head.release, ...head.without.map((name) => `--without ${name}`), ...head.patches.map((file) => `--patch ${file}`), ...head.drivers.map((file) => `--driver ${file}`)].join(" "));
   row("machine", `${formatSize(head.memory)} of RAM, ${formatSize(head.swap)} of swap, ${head.cpus} CPUs, seed ${head.seed}`);
   for (const line of head.before) row("before it", line);
   for (const line of head.lines) row("during it", line);

@@ -272,7 +272,7 @@ describe("check", () => {
         for (const path of [file, join(folder, "help.ts")]) {
           const before = readFileSync(path, "utf8");
           writeFileSync(path, `${before}// changed\n`);
-          const stderr = "faultline: --resume: the scenario, a program, a patch, or faultline has changed since: without --resume, the exploration begins anew\n";
+          const stderr = "faultline: --resume: the scenario, a program, a patch, a driver, or faultline has changed since: without --resume, the exploration begins anew\n";
           expect(resume()).toMatchObject({ status: 125, stdout: "", stderr });
           writeFileSync(path, before);
         }

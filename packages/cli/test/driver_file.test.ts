@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import mirror from "../../../scenarios/drivers/mirror.js";
@@ -244,6 +244,30 @@ export default scenario({
     const again = /^ {2}faultline (check .*)$/m.exec(stdout)![1]!.split(" ");
     expect(again).toContain("--driver");
     expect(faultline(again).stdout).toContain("VIOLATION (notifier-protocol): device enters frame");
+  });
+
+  test("what is recorded or written of a run or a finding names it", () => {
+    const mirror = readFileSync(join(DRIVERS, "mirror.ts"), "utf8");
+    const broken = readFileSync(join(DRIVERS, "broken/no-retry.ts"), "utf8").replace("../mirror.js", "./mirror.js");
+    withFiles({ "mirror.ts": mirror, "no-retry.ts": broken }, (folder) => {
+      const described = (file: string): string => faultline(["trace", file], { cwd: folder }).stdout;
+      expect(faultline(["run", "--driver", "mirror.ts", "--trace", "run.fltrace", MIRROR], { cwd: folder }).status).toBe(0);
+      expect(described("run.fltrace")).toMatch(/^kernel +7\.3 --driver mirror\.ts$/m);
+      expect(faultline(["check", RACE, "--driver", "no-retry.ts", "--workers", "1", "--trace", "found.fltrace", "--emit-c", "found.c"], { cwd: folder }).status).toBe(1);
+      expect(described("found.fltrace")).toMatch(/^kernel +7\.3 --driver no-retry\.ts$/m);
+      expect(readFileSync(join(folder, "found.c"), "utf8")).toMatch(/^ \* kernel +7\.3, with no-retry\.ts$/m);
+    });
+  });
+
+  test("a saved exploration is not gone on with after it has changed", () => {
+    const mirror = readFileSync(join(DRIVERS, "mirror.ts"), "utf8");
+    withFiles({ "mirror.ts": mirror, "mine.ts": 'export { default } from "./mirror.js";\n' }, (folder) => {
+      const resume = (): ReturnType<typeof faultline> =>
+        faultline(["check", RACE, "--driver", "mine.ts", "--workers", "1", "--executions", "40", "--resume"], { cwd: folder, env: { XDG_STATE_HOME: folder } });
+      expect(resume().status).toBe(0);
+      writeFileSync(join(folder, "mirror.ts"), `${mirror}// changed\n`);
+      expect(resume()).toEqual({ status: 125, stdout: "", stderr: expect.stringMatching(/^faultline: --resume: [^\n]* a driver, [^\n]* has changed since: [^\n]*\n$/) as string });
+    });
   });
 
   test("a scenario whose device is not there is told what to do", () => {

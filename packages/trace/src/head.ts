@@ -11,9 +11,10 @@ export interface TraceHead {
   /** Arguments, the program's name not among them. */
   readonly args: readonly string[];
   readonly release: string;
-  /** Patches undone besides, and files of patches of the user's own. */
+  /** Patches undone besides, files of patches of the user's own, and files of drivers of the user's own. */
   readonly without: readonly string[];
   readonly patches: readonly string[];
+  readonly drivers: readonly string[];
   readonly memory: number;
   readonly swap: number;
   readonly cpus: number;
@@ -48,8 +49,10 @@ export function encodeHead(head: TraceHead): string {
 
 /** A head that was read, or what is wrong with it. */
 export function decodeHead(text: string): { readonly head: TraceHead; readonly table: EventTable } | string {
-  const json = parseObject(text);
-  if (json === null) return "its head is damaged";
+  const read = parseObject(text);
+  if (read === null) return "its head is damaged";
+  // Files that were written before drivers were named say nothing of them.
+  const json: Record<string, unknown> = { drivers: [], ...read };
   if (json["format"] !== FORMAT) return `it is of format ${String(json["format"])}, and this version of Faultline reads ${FORMAT}`;
   const shapes: Readonly<Record<string, "string" | "number" | "boolean" | "strings">> = {
     program: "string",
@@ -57,6 +60,7 @@ export function decodeHead(text: string): { readonly head: TraceHead; readonly t
     release: "string",
     without: "strings",
     patches: "strings",
+    drivers: "strings",
     memory: "number",
     swap: "number",
     cpus: "number",

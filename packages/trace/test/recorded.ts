@@ -8,6 +8,7 @@ export const HEAD: TraceHead = {
   release: "7.3",
   without: [],
   patches: [],
+  drivers: [],
   memory: 2 ** 25,
   swap: 2 ** 24,
   cpus: 2,

@@ -10,7 +10,7 @@ export function Kernel({ viewer }: { readonly viewer: Viewer }) {
     <span class="kernel dim" data-testid="kernel">
       {info.release}
       {info.without.map((name) => ` −${name}`)}
-      {info.patches.map((file) => ` +${file}`)}
+      {[...info.patches, ...info.drivers].map((file) => ` +${file}`)}
     </span>
   );
 }

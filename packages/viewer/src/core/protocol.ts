@@ -38,8 +38,9 @@ export interface TraceInfo {
   readonly args: readonly string[];
   readonly release: string;
   readonly without: readonly string[];
-  /** Files of the user's own patches, which are named and no more. */
+  /** Files of the user's own patches and drivers, which are named and no more. */
   readonly patches: readonly string[];
+  readonly drivers: readonly string[];
   readonly machine: string;
   readonly events: number;
   /** Nanoseconds of machine time. */

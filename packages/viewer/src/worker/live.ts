@@ -136,7 +136,7 @@ function overlaysOf({ release, without }: KernelChoice): readonly OverlayFactory
 
 function headOf({ release, without }: KernelChoice, program: string, args: readonly string[], { config }: Machine): TraceHead {
   const { frames, swapSlots, cpus, seed } = config;
-  return { format: FORMAT, program, args, release, without, patches: [], memory: frames * 4096, swap: swapSlots * 4096, cpus, seed, before: [], lines: [], functions: true };
+  return { format: FORMAT, program, args, release, without, patches: [], drivers: [], memory: frames * 4096, swap: swapSlots * 4096, cpus, seed, before: [], lines: [], functions: true };
 }
 
 /** Writes a keyframe after each of the events [from, to], and none besides. */

@@ -67,7 +67,7 @@ export class Session {
     this.entries = new Entries(head.release, head.without);
     this.overviews = new Overviews(this.entries);
     this.searches = new Searches(events, (from, to, look) => this.read(from, to, look));
-    const { program, args, release, without, patches, memory, swap, cpus, seed } = head;
+    const { program, args, release, without, patches, drivers, memory, swap, cpus, seed } = head;
     const notes = [
       ...(end === null ? ["its run was cut off; this is what was complete by then"] : end.end === "interrupted" ? ["its run was interrupted"] : end.end === "stuck" ? ["every thread was stuck for good"] : []),
       ...(head.functions ? [] : ["kernel functions were not recorded (--trace-functions)"]),
@@ -80,6 +80,7 @@ export class Session {
       release: line(release),
       without: words(without),
       patches: words(patches),
+      drivers: words(drivers),
       machine,
       events,
       duration: trace.duration,
