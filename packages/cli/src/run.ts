@@ -215,6 +215,10 @@ export async function run(path: string, args: readonly string[], options: RunOpt
     if (options.dmesg === true) stderr.text(linux.m.dmesg.lines.map((line) => `${line}\n`).join(""));
   }
   if (stdout.failure !== null) throw new UserError(`standard output: ${stdout.failure}`);
+  if (result === null && interrupt.raised) {
+    const busy = linux.describeBusy();
+    if (busy.length > 0) stderr.text(`faultline: interrupted while the kernel ran for ${busy.join(", ")}\n`);
+  }
   if (result === null) return interrupt.raised ? EXIT_INTERRUPTED : EXIT_BROKEN_PIPE;
   if (linux.loadFailure !== null) throw new UserError(describeLoadFailure(linux.loadFailure, path, options));
   if (result.end === "stuck") {

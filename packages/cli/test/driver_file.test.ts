@@ -129,6 +129,23 @@ describe("--driver", () => {
     });
   });
 
+  test("Ctrl-C says in which system call, or fault, one goes on and on", () => {
+    const endless = 'process.kill(process.pid, "SIGINT"); for (;;) yield SWITCH;';
+    const files = {
+      "driver.js": `import { driver, SWITCH } from "@faultline/kernel/driver";
+export default driver({ name: "live", devices: [{ name: "mirror0", mode: 0o666 }], file: { *ioctl() { ${endless} } } });
+`,
+      "patch.js": `import { SWITCH } from "@faultline/kernel";
+export default (base) => ({ memory: { *handleMmFault(k, ...rest) { if (k.m.current.thread.faultPc >= 0) { ${endless} } return yield* base.memory.handleMmFault(k, ...rest); } } });
+`,
+    };
+    withFiles(files, (folder) => {
+      const said = (...args: readonly string[]): ReturnType<typeof faultline> => faultline(["run", ...args, MIRROR], { cwd: folder });
+      expect(said("--driver", "driver.js")).toEqual({ status: 130, stdout: "", stderr: expect.stringMatching(/^faultline: interrupted while the kernel ran for mirror\[\d+\] in ioctl\(\)\n$/) as string });
+      expect(said("--patch", "patch.js")).toEqual({ status: 130, stdout: "", stderr: expect.stringMatching(/^faultline: interrupted while the kernel ran for mirror\[\d+\] in a page fault at pc 0x[0-9a-f]+\n$/) as string });
+    });
+  });
+
   test("what is wrong with one is said in words", () => {
     expect(FAULTY.map(driverFault)).toMatchInlineSnapshot(`
       [

@@ -11,6 +11,7 @@ import {
   Rlimit,
   SignalHandlers,
   Task,
+  TaskState,
   type Choices,
   type DeviceMemory,
   type Driver,
@@ -325,6 +326,18 @@ export class LinuxMachine implements GuestHost {
       lines.push(`${task.comm}[${task.id}]${where} waits for ${task.waitingFor || "nothing"}`);
     }
     return lines;
+  }
+
+  /** Which user threads run in the kernel and wait for nothing, and in which system call or fault, a phrase for each. */
+  describeBusy(): string[] {
+    const phrases: string[] = [];
+    for (const task of this.m.tasks.values()) {
+      if (task.process === null || task.process.isOperator || task.state !== TaskState.Running) continue;
+      const { syscall, faultPc } = task.thread;
+      if (syscall !== "") phrases.push(`${task.comm}[${task.id}] in ${syscall}()`);
+      else if (faultPc !== -1) phrases.push(`${task.comm}[${task.id}] in a page fault at pc 0x${faultPc.toString(16)}`);
+    }
+    return phrases;
   }
 }
 
