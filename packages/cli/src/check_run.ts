@@ -4,15 +4,15 @@ import { Explorer, findingOf, replay, reportOf, ScenarioError, type Decision, ty
 import { PAGE_SIZE, type Machine } from "@faultline/kernel";
 import { EVERY_EVENT, StepCounter } from "@faultline/trace";
 import { runSearch } from "./check_search.js";
-import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
+import { checkDrivers, loadDrivers } from "./driver_file.js";
 import { EmittedFile } from "./emit_c_file.js";
 import { firstLine, UserError } from "./failure.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
-import type { LoadedPatch } from "./patch_file.js";
 import { Recording } from "./recording.js";
 import { SavedFile } from "./saved_file.js";
 import { loadScenario, type LoadedScenario } from "./scenario_file.js";
 import { perSecond } from "./values.js";
+import { callerOf, placeIn, type UsersModule } from "./user_code.js";
 import { UserModule } from "./user_module.js";
 
 /** What is to be explored, and for how long. */
@@ -70,9 +70,6 @@ export interface CheckResult {
 
 /** A result, or what the user can put right, a line each. */
 export type CheckOutcome = { readonly result: CheckResult } | { readonly complaints: readonly string[] };
-
-/** What the user has written besides the scenario. */
-type UsersModule = LoadedPatch | LoadedDriver;
 
 /** A scenario, ready to be explored. */
 export interface Prepared {
@@ -263,23 +260,4 @@ function culpritOf(stack: string, scenario: LoadedScenario, users: readonly User
     if (frame.includes(scenario.path) && frame === ways[0]) return `scenario ${scenario.file}:${placeIn(frame, scenario.path)}`;
   }
   return null;
-}
-
-/** The innermost place in a driver or a patch that a stack names, for what it has called throws deep inside; null for none. */
-function callerOf(stack: string, users: readonly UsersModule[]): string | null {
-  for (const frame of stack.split("\n")) {
-    for (const user of users) {
-      const source = user.sources.find((path) => frame.includes(path));
-      if (source === undefined) continue;
-      return `${"driver" in user ? "driver" : "patch"} ${source === user.path ? user.file : relative("", source)}:${placeIn(frame, source).slice(0, -1)}`;
-    }
-  }
-  return null;
-}
-
-/** The innermost line of a file that a stack names, as " line 7:"; empty where it names none. Columns are those of the JavaScript. */
-function placeIn(stack: string, path: string): string {
-  const at = stack.indexOf(`${path}:`);
-  const line = at < 0 ? null : /^\d+/.exec(stack.slice(at + path.length + 1));
-  return line === null ? "" : ` line ${line[0]}:`;
 }

@@ -37,7 +37,7 @@ export async function patchOf(module: UserModule): Promise<LoadedPatch> {
   }
   const overlay = patch.apply.bind(patch);
   checkOverlay(overlay, complain);
-  return { file, path: module.path, sources: module.sources, patch, overlay };
+  return { file, path: module.path, sources: [module.path, ...module.sources], patch, overlay };
 }
 
 function isUserPatch(value: unknown): value is UserPatch {

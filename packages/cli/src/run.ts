@@ -5,13 +5,13 @@ import { describeErrno, Errno } from "@faultline/kernel";
 import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type LoadFailure, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
-import { checkDrivers, loadDrivers, type LoadedDriver } from "./driver_file.js";
+import { checkDrivers, loadDrivers } from "./driver_file.js";
 import { openMount, type Mount } from "./host_mount.js";
 import { Interrupt } from "./interrupt.js";
 import { Recording, type RunDescription } from "./recording.js";
 import { LikeHost } from "./like_host.js";
 import { overlaysOf, type KernelOptions } from "./kernel_options.js";
-import type { LoadedPatch } from "./patch_file.js";
+import { callerOf, type UsersModule } from "./user_code.js";
 import { formatSize, shellQuote } from "./values.js";
 
 export interface RunOptions extends KernelOptions {
@@ -229,10 +229,10 @@ export async function run(path: string, args: readonly string[], options: RunOpt
   return exitCodeOf(result);
 }
 
-function describeEngineFailure(error: unknown, linux: LinuxMachine, loaded: readonly (LoadedPatch | LoadedDriver)[], replay: string): string {
+function describeEngineFailure(error: unknown, linux: LinuxMachine, users: readonly UsersModule[], replay: string): string {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
-  const culprit = loaded.find((p) => stack.includes(p.path));
-  if (culprit !== undefined) return `faultline: ${"driver" in culprit ? "driver" : "patch"} ${culprit.file}: threw while the program ran: ${firstLine(error)}\n`;
+  const culprit = callerOf(stack, users);
+  if (culprit !== null) return `faultline: ${culprit}: threw while the program ran: ${firstLine(error)}\n`;
   const { m } = linux;
   const task = m.current === null ? "no task" : `${m.current.comm}[${m.current.id}]`;
   const where = `after ${(m.now() / 1e9).toFixed(9)} s of machine time, ${m.executor?.name ?? "no CPU"}, ${task}`;

@@ -176,8 +176,12 @@ export default (base) => ({ memory: { *handleMmFault(k, ...rest) { if (k.m.curre
 
   test("one that throws is blamed by name, in a program and in a scenario", () => {
     const boom = readFileSync(join(DRIVERS, "mirror.ts"), "utf8").replace("const mirror = file.data as DeviceMirror;\n    const { mutex }", 'if (k.m.now() >= 0) throw new Error("boom");\n    const mirror = file.data as DeviceMirror;\n    const { mutex }');
-    withFiles({ "boom.ts": boom }, (folder) => {
-      expect(faultline(["run", "--driver", "boom.ts", MIRROR], { cwd: folder })).toEqual({ status: 125, stdout: "", stderr: "faultline: driver boom.ts: threw while the program ran: boom\n" });
+    withFiles({ "boom.ts": boom, "mine.ts": 'export { default } from "./boom.js";\n' }, (folder) => {
+      for (const name of ["boom.ts", "mine.ts"]) {
+        const { status, stdout, stderr } = faultline(["run", "--driver", name, MIRROR], { cwd: folder });
+        expect({ status, stdout }).toEqual({ status: 125, stdout: "" });
+        expect(stderr).toMatch(/^faultline: driver boom\.ts: line \d+: threw while the program ran: boom\n$/);
+      }
       const { status, stdout, stderr } = faultline(["check", RACE, "--driver", "boom.ts", "--workers", "1"], { cwd: folder });
       expect({ status, stdout }).toEqual({ status: 125, stdout: "" });
       expect(stderr).toMatch(/^faultline: driver boom\.ts: line \d+: threw in a schedule: Error: boom\n$/);

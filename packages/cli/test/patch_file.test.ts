@@ -96,7 +96,7 @@ describe("--patch", () => {
       expect(faultline(["run", "--patch", "boom.ts", CHECK, "2"], { cwd: folder })).toEqual({
         status: 125,
         stdout: "",
-        stderr: "faultline: patch boom.ts: threw while the program ran: boom\n",
+        stderr: expect.stringMatching(/^faultline: patch boom\.ts: line \d+: threw while the program ran: boom\n$/) as string,
       });
     });
   });

@@ -128,6 +128,8 @@ describe("a file", () => {
     );
     const renamed = altered((events) => events.map((e) => (e[0] === free.name ? [e[0], "page:int", "order:int"] : e)));
     expect(readTrace(fileOf([BlockType.Head, renamed]))).toMatch(/^its event mm_page_free is unknown/);
+    const unnamed = fileOf([BlockType.Head, JSON.stringify({ ...json, drivers: undefined })]);
+    expect(open(unnamed).head.drivers).toEqual([]);
     expect(readTrace(fileOf([BlockType.Head, JSON.stringify({ ...json, format: 2 })]))).toMatch(/^it is of format 2/);
     expect(readTrace(fileOf([BlockType.Head, "{}"]))).toMatch(/^it is of format undefined/);
     expect(readTrace(fileOf([BlockType.Head, "null"]))).toBe("its head is damaged");
