@@ -297,6 +297,8 @@ function invalidating(mm: Mm): boolean {
 
 /** What came and went while the invalidations ran that have just ended. */
 function applyDeferred(mm: Mm): void {
+  // Nearly always; and making an array shorter is slow.
+  if (mm.deferredIntervals.length === 0) return;
   for (const { notifier, insert } of mm.deferredIntervals) {
     if (insert) mm.intervals.push(notifier);
     else removeFrom(mm.intervals, notifier);
