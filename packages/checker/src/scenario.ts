@@ -405,7 +405,7 @@ export class ThreadApi extends DriverApi {
 
   /** Whether what is in a frame has been marked as idle, and not used since. */
   *isIdle(frame: number): MaySleep<boolean> {
-    const pfn = this.k.m.memmap.pageToPfn(frame);
+    const pfn = this.k.m.memmap.pageToPfn(this.frame(frame));
     // Only what was written is looked at: the others of the word are not marked.
     const word = new Uint8Array(8);
     yield* this.k.pageIdle.bitmapRead(this.k, word, Math.floor(pfn / 64) * 8);
@@ -424,7 +424,7 @@ export class ThreadApi extends DriverApi {
 
   /** Whether what is in a frame has been used since `damonMkold`, as DAMON sees it. */
   *damonYoung(frame: number): MaySleep<boolean> {
-    return yield* this.k.damon.damonPaYoung(this.k, this.k.m.memmap.pageToPfn(frame));
+    return yield* this.k.damon.damonPaYoung(this.k, this.k.m.memmap.pageToPfn(this.frame(frame)));
   }
 
   /** Asks for reclaim of pages of the scenario's cgroup, as writing memory.reclaim does. */

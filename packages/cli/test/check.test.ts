@@ -388,6 +388,8 @@ export default {
       {
         "unmapped.ts": [source(thread("yield* t.load32(s.page + 4 * t.frameOf(s.page));")), "line 4: frameOf: nothing is mapped at 0x3ff7fff000"],
         "nodevice.ts": [source(thread("yield* t.makeExclusive(4, s.page, 1);")), "line 4: there is no device 4: the machine has 1"],
+        "frame.ts": [source(thread("yield* t.isIdle(1e9);")), "line 4: there is no frame 1000000000: the machine has 64"],
+        "young.ts": [source(thread("yield* t.damonYoung(-1);")), "line 4: there is no frame -1: the machine has 64"],
         "address.ts": [source(thread("yield* t.load32(s.page / 0);")), "line 4: Infinity is no address of a 32-bit word: those are whole multiples of 4"],
       },
     ],
