@@ -2,6 +2,7 @@ import { Event } from "@faultline/kernel";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ARGS_MAX, DamageError, decodeBlock, EventEncoder, EVENTS, HashingSink, NameKind, Tracer, type TraceConsumer } from "../src/index.js";
+import type { LinuxMachine } from "@faultline/riscv";
 import { guest } from "./guest.js";
 
 /** Writes down what it gets. */
@@ -105,8 +106,7 @@ describe("blocks of events", () => {
 });
 
 describe("the hash of a run", () => {
-  function hashOf(seed: number, ftrace = false): string {
-    const linux = guest("hello", [], { seed, ftrace });
+  function hashOf(linux: LinuxMachine): string {
     const sink = new HashingSink(linux.m);
     linux.m.sink = sink;
     linux.run();
@@ -114,12 +114,30 @@ describe("the hash of a run", () => {
     return sink.hash();
   }
 
+  const hello = (seed: number, ftrace = false): LinuxMachine => guest("hello", [], { seed, ftrace });
+
   test("is the same for the same seed, and another for another", () => {
-    expect(hashOf(1)).toBe(hashOf(1));
-    expect(hashOf(1)).not.toBe(hashOf(2));
+    expect(hashOf(hello(1))).toBe(hashOf(hello(1)));
+    expect(hashOf(hello(1))).not.toBe(hashOf(hello(2)));
   });
 
   test("does not depend on whether functions are traced", () => {
-    expect(hashOf(1, true)).toBe(hashOf(1));
+    expect(hashOf(hello(1, true))).toBe(hashOf(hello(1)));
+  });
+
+  test.each([
+    ["counter", ["2", "200", "device"]],
+    ["compaction", []],
+    ["device-memory", []],
+  ])("does not depend on whether who runs alone goes back to the scheduler for each turn: %s", (program, args) => {
+    const returning = guest(program, args, { cpus: 2 });
+    const { strategy } = returning.m.sched;
+    returning.m.sched.strategy = {
+      quantum: (executor) => strategy.quantum(executor),
+      preempt: () => true,
+      pick: (eligible, previous) => strategy.pick(eligible, previous),
+    };
+    expect(hashOf(returning)).toBe(hashOf(guest(program, args, { cpus: 2 })));
+    expect(returning.m.sched.turns).toBeGreaterThan(100);
   });
 });

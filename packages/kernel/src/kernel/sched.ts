@@ -4,6 +4,7 @@ import { Tlb } from "../arch/tlb.js";
 import { BLOCK, type MaySleep } from "./coroutine.js";
 import type { SpinLock } from "./locks.js";
 import type { Machine } from "../machine.js";
+import { Op } from "./op.js";
 import { Event } from "../trace.js";
 import type { TaskNuma } from "./numa_balancing.js";
 import { ThreadState, type Process } from "./process.js";
@@ -193,8 +194,9 @@ export class RoundRobin implements Strategy {
     return 200 + this.m.choices.pick("slice", 800);
   }
 
-  preempt(): boolean {
-    return true;
+  preempt(op: Op): boolean {
+    // A program gives way between its instructions, where that costs little.
+    return op === Op.Run || !this.m.sched.nextTurnOfSame();
   }
 
   pick(eligible: readonly Executor[]): Executor {
@@ -239,6 +241,8 @@ export class Scheduler {
   private backgroundTimers = 0;
   private nextTaskId = 1;
   private readonly eligible: Executor[] = [];
+  /** How many `run` may still begin. */
+  private turnsLeft = 0;
   private halted = false;
 
   constructor(private readonly m: Machine) {
@@ -376,8 +380,9 @@ export class Scheduler {
    */
   run(turns = Infinity): RunEnd {
     const { m, eligible, executors } = this;
+    this.turnsLeft = turns;
     while (!this.halted) {
-      if (turns-- <= 0) return "paused";
+      if (this.turnsLeft-- <= 0) return "paused";
       this.fireDueTimers();
       if (this.onQuiescent !== null && this.quiescent() && this.onQuiescent()) continue;
       let n = 0;
@@ -392,6 +397,20 @@ export class Scheduler {
       this.runOn(eligible.length === 1 ? eligible[0]! : this.strategy.pick(eligible, m.executor));
     }
     return "halted";
+  }
+
+  /**
+   * At the end of a turn: where nothing but the executor that has it could run next, its next turn begins at once, and
+   * true is returned. It need not come back to `run` for that, out of all that it is in the middle of.
+   */
+  nextTurnOfSame(): boolean {
+    const { m, timers } = this;
+    if (this.halted || this.turnsLeft <= 0 || !m.current!.isUser) return false;
+    if (timers.length > 0 && timers[0]!.time <= m.now()) return false;
+    for (const e of this.executors) if (this.canRun(e) !== (e === m.executor)) return false;
+    this.turnsLeft--;
+    this.turns++;
+    return true;
   }
 
   /** True when the executor has something to do, and could get on with it. */
