@@ -26,6 +26,7 @@ const ONE_PREEMPTION = [
   "migrate-huge-vs-store",
   "reclaim-exclusive",
   "reclaim-store",
+  "swap-in-dontneed-pageout",
   "two-devices",
   "uffd-rwp-vs-pageout",
   "uffd-wp-vs-pageout",

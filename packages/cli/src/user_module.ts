@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createJiti } from "jiti";
-import type { Node, Program, SourceFile } from "typescript";
+import type { CompilerHost, CompilerOptions, Node, Program, SourceFile } from "typescript";
 import { firstLine, UserError } from "./failure.js";
 
 type Compiler = typeof import("typescript");
@@ -14,6 +14,22 @@ const PACKAGES = ["@faultline/kernel/driver", "@faultline/kernel", "@faultline/c
 /** Where this installation has a package. */
 function entryOf(name: string): string {
   return fileURLToPath(import.meta.resolve(name));
+}
+
+/** Declarations that have been read: those of Faultline and of the language are the same for each module. */
+const declarations = new Map<string, SourceFile>();
+
+/** Reads declarations once, and passes over their documentation, of which they mostly consist. */
+function compilerHost(ts: Compiler, options: CompilerOptions): CompilerHost {
+  const host = ts.createCompilerHost(options);
+  const read = host.getSourceFile.bind(host);
+  host.jsDocParsingMode = ts.JSDocParsingMode.ParseForTypeErrors;
+  host.getSourceFile = (name, ...rest) => {
+    const file = declarations.get(name) ?? read(name, ...rest);
+    if (file?.isDeclarationFile === true) declarations.set(name, file);
+    return file;
+  };
+  return host;
 }
 
 export type Role = "driver" | "patch" | "scenario";
@@ -71,7 +87,7 @@ export class UserModule {
   typeErrors(): string[] {
     // Not by import(), which reads all of its nine megabytes once more to find out that it is no ES module.
     const ts = createRequire(import.meta.url)("typescript") as Compiler;
-    const program = ts.createProgram([this.path], {
+    const options: CompilerOptions = {
       target: ts.ScriptTarget.ES2022,
       module: ts.ModuleKind.ESNext,
       moduleResolution: ts.ModuleResolutionKind.Bundler,
@@ -84,7 +100,8 @@ export class UserModule {
       noEmit: true,
       skipLibCheck: true,
       types: [],
-    });
+    };
+    const program = ts.createProgram([this.path], options, compilerHost(ts, options));
     this.sources = program.getSourceFiles().flatMap((file) => (file.isDeclarationFile || program.isSourceFileFromExternalLibrary(file) ? [] : [resolve(file.fileName)]));
     // What follows a syntax error is mostly nonsense.
     const [syntax] = program.getSyntacticDiagnostics();
