@@ -64,7 +64,7 @@ async function observed(): Promise<Map<string, string>> {
   const scenarios = join(ROOT, "scenarios");
   for (const file of readdirSync(scenarios).filter((name) => name.endsWith(".ts"))) {
     const { default: scenario } = (await import(join(scenarios, file))) as { default: Scenario };
-    add(explore(scenario, { preemptions: 1, executionsMax: 500, guests: guestsOf(scenario) }).lockOrder, `scenarios/${file}`);
+    add(explore(scenario, { preemptions: 1, executionsMax: 40, guests: guestsOf(scenario) }).lockOrder, `scenarios/${file}`);
   }
   for (const machine of [SMALL, HUGE]) {
     for (let seed = 0; seed < SEEDS; seed++) {

@@ -189,7 +189,7 @@ test.each([
         expect([...exhaustively(list, preemptions, lockClass).states].sort()).toEqual([...plainly(list, preemptions, lockClass).states].sort());
       }
     }),
-    { numRuns: RUNS, seed: 1, maxSkipsPerRun: 1000 },
+    { numRuns: threads > 2 ? RUNS / 2 : RUNS, seed: 1, maxSkipsPerRun: 1000 },
   );
 }, 120_000);
 

@@ -24,6 +24,7 @@ const ONE_PREEMPTION = [
   "exclusive-vs-punch",
   "large-folio-split",
   "migrate-huge-vs-store",
+  "mprotect-reclaim-store",
   "reclaim-exclusive",
   "reclaim-store",
   "swap-in-dontneed-pageout",
