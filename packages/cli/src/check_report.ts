@@ -18,17 +18,19 @@ export function jsonOfCheck(wish: CheckWish, strategy: string, { report, title, 
           pointsPerExecution: report.executions === 0 ? 0 : Math.round((10 * report.points) / report.executions) / 10,
           covers: report.covers,
         };
-  const object = { title, release: wish.release, ...explored, violations: violation === null ? [] : [jsonOfViolation(violation)] };
+  const { release, without, patch: patches, driver: drivers } = wish;
+  const object = { title, release, without, patches, drivers, ...explored, violations: violation === null ? [] : [jsonOfViolation(wish, violation)] };
   return `${JSON.stringify(object, null, 2)}\n`;
 }
 
-export function jsonOfViolation(violation: Violation): object {
+export function jsonOfViolation(wish: ReplayedWish, violation: Violation): object {
   const { kind, message, decisions, preemptions, trace, decisive, output } = violation;
   return {
     invariant: kind,
     rule: RULES[kind],
     message,
     schedule: formatSchedule(decisions),
+    again: commandThatReplays(wish, violation),
     preemptions,
     steps: trace.slice(0, decisive),
     diagram: raceDiagram(violation),

@@ -7,6 +7,8 @@ export function jsonOfFuzz(wish: FuzzWish, { programs, executions, points, secon
   const object = {
     title: found?.title ?? null,
     release: wish.release,
+    without: wish.without,
+    patches: wish.patch,
     strategy: "fuzz",
     seed: wish.seed,
     programs,
@@ -15,7 +17,7 @@ export function jsonOfFuzz(wish: FuzzWish, { programs, executions, points, secon
     executionsPerSecond: perSecond(executions, seconds),
     pointsPerExecution: executions === 0 ? 0 : Math.round((10 * points) / executions) / 10,
     file: found?.file ?? null,
-    violations: found === null ? [] : [jsonOfViolation(found.violation)],
+    violations: found === null ? [] : [jsonOfViolation({ ...wish, file: found.file }, found.violation)],
   };
   return `${JSON.stringify(object, null, 2)}\n`;
 }

@@ -43,7 +43,7 @@ interface Json {
   readonly complete: boolean;
   readonly pointsPerExecution: number;
   readonly covers: string;
-  readonly violations: readonly { readonly invariant: string; readonly schedule: string; readonly preemptions: number; readonly steps: readonly object[]; readonly state: object | null }[];
+  readonly violations: readonly { readonly invariant: string; readonly schedule: string; readonly again: string; readonly preemptions: number; readonly steps: readonly object[]; readonly state: object | null }[];
 }
 
 function checkJson(args: readonly string[]): { status: number | null; json: Json } {
@@ -144,6 +144,7 @@ describe("check", () => {
     expect(first.status).toBe(1);
     expect(first.json.violations[0]).toMatchObject({
       invariant: "lock-on-free",
+      again: `faultline check ${args[0]} --release 7.3 --without exclusive-fault-ref --replay ${first.json.violations[0]!.schedule}`,
       preemptions: 1,
       state: { after: { entry: { kind }, folio: { free: true, refcount: 0 } } },
     });
@@ -151,7 +152,7 @@ describe("check", () => {
     expect(second.json.executions).toBe(first.json.executions);
     const again = checkJson([...args.slice(0, 3), "--replay", first.json.violations[0]!.schedule]);
     expect(again.status).toBe(1);
-    expect(again.json).toEqual({ title: first.json.title, release: "7.3", strategy: "replay", violations: first.json.violations });
+    expect(again.json).toEqual({ title: first.json.title, release: "7.3", without: ["exclusive-fault-ref"], patches: [], drivers: [], strategy: "replay", violations: first.json.violations });
   });
 
   test("the violation as a trace, in each format", () => {
