@@ -6,17 +6,11 @@
 
 #define STACK_SIZE (64 * 1024ul)
 
-/*
- * A thread whose stack is its own; the kernel clears `alive` and wakes its waiters at its end.
- * `worker` must not return.
- */
-__attribute__((unused)) static long start_thread(char *stack, unsigned int *alive, void (*worker)(void))
+/* clone() with CLONE_VM, onto a stack of STACK_SIZE. `worker` must not return. */
+static inline long clone_with_stack(unsigned long flags, char *stack, unsigned int *alive, void (*worker)(void))
 {
-	unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-			      CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
 	long tid;
 
-	*alive = 1;
 #if defined(__riscv)
 	/* The child has no frame of ours on its stack, so it must not return from here. */
 	register long a0 __asm__("a0") = (long)flags;
@@ -62,6 +56,14 @@ __attribute__((unused)) static long start_thread(char *stack, unsigned int *aliv
 	tid = x0;
 #endif
 	return tid;
+}
+
+/* A thread whose stack is its own; the kernel clears `alive` and wakes its waiters at its end. */
+__attribute__((unused)) static long start_thread(char *stack, unsigned int *alive, void (*worker)(void))
+{
+	*alive = 1;
+	return clone_with_stack(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+				CLONE_SYSVSEM | CLONE_CHILD_CLEARTID, stack, alive, worker);
 }
 
 #endif

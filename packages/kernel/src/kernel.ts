@@ -38,6 +38,7 @@ import * as numaFault from "./mm/numa_fault.js";
 import * as protNuma from "./mm/prot_numa.js";
 import * as mbind from "./mm/mbind.js";
 import * as mempolicy from "./mm/mempolicy.js";
+import * as memcgHigh from "./mm/memcg_high.js";
 import * as memoryHotplug from "./mm/memory_hotplug.js";
 import * as memoryFailure from "./mm/memory_failure.js";
 import * as migrate from "./mm/migrate.js";
@@ -182,6 +183,7 @@ export const MAINLINE = {
   mbind,
   mempolicy,
   memoryDevice,
+  memcgHigh,
   memoryHotplug,
   memoryFailure,
   memremap,

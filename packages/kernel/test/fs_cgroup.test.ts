@@ -106,7 +106,11 @@ test("limits are read as Linux reads them", () => {
     expect(yield* echo(k, "1M swappiness=60", `${ROOT}/a/memory.reclaim`)).toBe(-Errno.EINVAL);
     expect(yield* echo(k, "nothing", `${ROOT}/a/memory.reclaim`)).toBe(-Errno.EINVAL);
     expect(yield* echo(k, "1M", `${ROOT}/a/memory.reclaim`)).toBe(-Errno.EAGAIN);
-    expect(yield* echo(k, "1", `${ROOT}/a/memory.oom.group`)).toBe(-Errno.EINVAL);
+    expect(yield* echo(k, "2", `${ROOT}/a/memory.oom.group`)).toBe(-Errno.EINVAL);
+    expect(yield* echo(k, "1", `${ROOT}/a/memory.oom.group`)).toBe(2);
+    expect(yield* cat(k, `${ROOT}/a/memory.oom.group`)).toBe("1\n");
+    expect(yield* echo(k, "0", `${ROOT}/a/cgroup.kill`)).toBe(-Errno.ERANGE);
+    expect(yield* echo(k, "x", `${ROOT}/a/cgroup.kill`)).toBe(-Errno.EINVAL);
   });
   expect(memparse("12K x")).toEqual({ bytes: 12288, rest: " x" });
   expect(memparse("017")).toEqual({ bytes: 15, rest: "" });

@@ -156,7 +156,7 @@ test("status, stat, statm and the like", () => {
     expect(yield* echo(k, "-1001", "/proc/self/oom_score_adj")).toBe(-Errno.EINVAL);
     expect(yield* echo(k, "500", "/proc/self/oom_score_adj")).toBe(4);
     expect(yield* cat(k, "/proc/self/oom_score_adj")).toBe("500\n");
-    expect(Number(yield* cat(k, "/proc/self/oom_score"))).toBeGreaterThanOrEqual(1000);
+    expect(Number(yield* cat(k, "/proc/self/oom_score"))).toBeGreaterThanOrEqual(990);
     // As observed on Linux 6.18.
     for (const [text, value] of [["0x10", 16], ["010", 8], [" 5 ", 5], ["+7", 7], ["-0", 0], ["5\0junk", 5]] as const) {
       expect(yield* echo(k, text, "/proc/self/oom_score_adj")).toBe(text.length + 1);

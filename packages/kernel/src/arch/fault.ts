@@ -117,7 +117,7 @@ export function* doPageFault(k: Kernel, mm: Mm, vpn: number, addr: number, acces
     if (m.point(Op.VmaRelease, vma.id)) yield SWITCH;
     vma.endRead();
   }
-  if ((result & VmFault.RETRY) === 0) return finish(k, addr, result);
+  if ((result & VmFault.RETRY) === 0) return finish(k, addr, flags, result);
   if (interrupted(k, flags)) return null;
   // Remembered, so that a fault that waited for its read counts as major when it completes.
   const tried = (result & VmFault.MAJOR) !== 0 ? FaultFlag.TRIED : 0;
@@ -160,7 +160,7 @@ export function* faultUnderMmapLock(
       if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     }
     if ((result & VmFault.RETRY) === 0) {
-      return finish(k, addr, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
+      return finish(k, addr, flags, (flags & FaultFlag.TRIED) !== 0 ? result | VmFault.MAJOR : result);
     }
     if (interrupted(k, flags)) return null;
     flags |= FaultFlag.TRIED;
@@ -169,10 +169,10 @@ export function* faultUnderMmapLock(
 }
 
 /** Counts a fault that is over; the signal that it raises, if any. */
-function finish(k: Kernel, addr: number, result: number): SignalInfo | null {
+function finish(k: Kernel, addr: number, flags: number, result: number): SignalInfo | null {
   if ((result & VmFault.ERROR) !== 0) {
-    // An out-of-memory fault is retried: by then the OOM killer has had its turn.
-    if ((result & VmFault.OOM) !== 0) return null;
+    // A program tries again: by then the OOM killer has had its turn. Calls of the kernel's have a way to fail.
+    if ((result & VmFault.OOM) !== 0 && (flags & FaultFlag.USER) !== 0) return null;
     if ((result & VmFault.HWPOISON) !== 0) return { signo: SIGBUS, code: BUS_MCEERR_AR, addr, addrLsb: PAGE_SHIFT + (result >>> HWPOISON_ORDER_SHIFT) };
     if ((result & VmFault.SIGBUS) !== 0) return { signo: SIGBUS, code: BUS_ADRERR, addr };
     return { signo: SIGSEGV, code: SEGV_MAPERR, addr };

@@ -209,6 +209,7 @@ function addCgroupFiles(dir: CgroupDir): void {
     () => (dir.subtreeControl ? `${CONTROLLER}\n` : ""),
     (k, text) => storeSubtreeControl(k, dir, text),
   );
+  if (!isRoot) addFile(dir, "cgroup.kill", null, (k, text) => storeKill(k, dir, text));
   if (!isRoot) addFile(dir, "cgroup.events", (k) => `populated ${populated(k, dir) ? 1 : 0}\nfrozen 0\n`);
   addFile(dir, "cgroup.stat", () => {
     const below = [...dir.descendants()];
@@ -219,6 +220,19 @@ function addCgroupFiles(dir: CgroupDir): void {
       `nr_dying_descendants ${dying}\nnr_dying_subsys_${CONTROLLER} ${dying}\n`
     );
   });
+}
+
+/** Kills everybody in a cgroup and those below it. */
+function* storeKill(k: Kernel, dir: CgroupDir, text: string): MaySleep<number> {
+  const { m } = k;
+  const { mutex } = dir.cgroups;
+  const value = parseInteger(text);
+  if (value === null) return -Errno.EINVAL;
+  if (value !== 1) return -Errno.ERANGE;
+  if (!mutex.tryLock()) yield* mutex.lock();
+  for (const group of [dir, ...dir.descendants()]) for (const process of processesOf(k, group.memcg)) m.signals.kill(process);
+  if (!mutex.tryUnlock()) yield* mutex.unlock();
+  return 0;
 }
 
 /** Moves a process; what it has been charged for stays where it is. */
@@ -316,19 +330,6 @@ function* protect(k: Kernel, memcg: Memcg, which: "min" | "low", pages: number):
   return 0;
 }
 
-/** memory.high: reclaims down to it now. Allocations above it later are not throttled: the log says so. */
-function* setHigh(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
-  if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
-  memcg.high = pages;
-  if (pages !== Infinity) k.m.dmesg.printOnce("cgroup: memory.high does not throttle allocations");
-  if (memcg.usage > pages) {
-    // As in Linux: the limit stands whether or not enough could be reclaimed.
-    const result = yield* k.vmscan.memoryReclaim(k, memcg, memcg.usage - pages);
-    if (result === -Errno.EINTR) return result;
-  }
-  return 0;
-}
-
 function* setSwapMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number> {
   if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
   memcg.swapMax = pages;
@@ -372,7 +373,7 @@ function addMemoryFiles(dir: CgroupDir): void {
     addFile(dir, "memory.peak", () => bytesLine(memcg.peak));
     addLimit(dir, "memory.min", (c) => c.min, (k, c, pages) => protect(k, c, "min", pages));
     addLimit(dir, "memory.low", (c) => c.low, (k, c, pages) => protect(k, c, "low", pages));
-    addLimit(dir, "memory.high", (c) => c.high, setHigh);
+    addLimit(dir, "memory.high", (c) => c.high, (k, c, pages) => k.memcgHigh.setHigh(k, c, pages));
     addLimit(dir, "memory.max", (c) => c.max, (k, c, pages) => k.memcg.setMax(k, c, pages));
     addFile(dir, "memory.events", () => eventsText(subtreeSum(memcg, (c) => c.events)));
     addFile(dir, "memory.events.local", () => eventsText(memcg.events));
@@ -380,14 +381,16 @@ function addMemoryFiles(dir: CgroupDir): void {
   addFile(dir, "memory.stat", () => memoryStat(memcg));
   addFile(dir, "memory.reclaim", null, (k, text) => storeReclaim(k, memcg, text));
   if (dir.parent !== null) {
-    // Only single processes are killed: a group cannot be asked for.
     addFile(
       dir,
       "memory.oom.group",
-      () => "0\n",
+      () => `${memcg.oomGroup ? 1 : 0}\n`,
       function* (k, text) {
         if (k.m.point(Op.Memcg, memcg.id)) yield SWITCH;
-        return parseInteger(text) === 0 ? 0 : -Errno.EINVAL;
+        const value = parseInteger(text);
+        if (value !== 0 && value !== 1) return -Errno.EINVAL;
+        memcg.oomGroup = value === 1;
+        return 0;
       },
     );
     addFile(dir, "memory.swap.current", () => bytesLine(memcg.swapUsage));

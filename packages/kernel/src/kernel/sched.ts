@@ -67,6 +67,8 @@ export class Task {
   readonly tlbUbc: TlbflushUnmapBatch = { cpumask: 0, flushRequired: false, writable: false };
   /** Set by the OOM killer: this task may use memory reserves. */
   oomVictim = false;
+  /** Pages that it was charged for while its cgroup had more than memory.high, and has not paid for yet. */
+  pagesOverHigh = 0;
   /** What it allocates is about to be pinned for ever: none of it is to be movable (PF_MEMALLOC_PIN). */
   memallocPin = false;
   /** It has begun to exit: nobody is asked about its faults any more. */

@@ -17,9 +17,9 @@ export const NSEC_PER_SEC = 1_000_000_000;
 
 /**
  * Sleeps until a machine time in nanoseconds (Infinity: until a signal comes). True when the time
- * has come, false when a signal ended the sleep.
+ * has come, false when a signal ended the sleep: any, unless `state` says which.
  */
-export function* sleepUntil(k: Kernel, deadline: number, what: string): MaySleep<boolean> {
+export function* sleepUntil(k: Kernel, deadline: number, what: string, state = TaskState.Interruptible): MaySleep<boolean> {
   const { m } = k;
   const task = m.current!;
   if (m.now() >= deadline) return true;
@@ -31,8 +31,8 @@ export function* sleepUntil(k: Kernel, deadline: number, what: string): MaySleep
           due = true;
           m.sched.wake(task);
         });
-  while (!due && !m.signalWakes(task, TaskState.Interruptible)) {
-    task.state = TaskState.Interruptible;
+  while (!due && !m.signalWakes(task, state)) {
+    task.state = state;
     task.waitingFor = what;
     yield BLOCK;
   }

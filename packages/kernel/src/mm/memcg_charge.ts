@@ -1,9 +1,9 @@
 /**
  * @linux mm/memcontrol.c
  * @omits Kernel memory, sockets and slab objects: page tables are charged, nothing else of the kernel's.
- * @omits memory.high throttles nobody; memory.low and memory.min protect nothing.
+ * @omits memory.low and memory.min protect nothing.
  * @omits Statistics are exact at once: there is no rstat, and nothing to flush.
- * @omits Cgroup v1, memory.oom.group, memory.zswap, writeback by cgroup, and objects that outlive their cgroup
+ * @omits Cgroup v1, memory.zswap, writeback by cgroup, and objects that outlive their cgroup
  *   (`obj_cgroup`).
  * @own chargeFast, chargeLargeFolio, chargePage, setMax, uncharge, unchargePage
  */
@@ -13,35 +13,23 @@ import type { Kernel } from "../kernel.js";
 import { MEMCG_CHARGE_BATCH, type Memcg } from "./memcontrol.js";
 
 const MAX_RECLAIM_RETRIES = 16;
+/** Blocks of more pages are rather not had than killed for. */
+const COSTLY_PAGES = 8;
 
 /**
  * Charges one page to a cgroup and says so on the page; false when the limit forbids it even
  * after reclaim and after the OOM killer had its turn.
  */
 export function* chargePage(k: Kernel, page: number, memcg: Memcg): MaySleep<boolean> {
-  const { m } = k;
-  const { cpu } = m;
-  if (!m.memcgs.consumeStock(cpu, memcg, 1) && !(yield* k.memcg.tryCharge(k, memcg, cpu))) return false;
-  m.memmap.memcg[page] = memcg.id;
+  if (!(yield* k.memcg.tryCharge(k, memcg, k.m.cpu, 1))) return false;
+  k.m.memmap.memcg[page] = memcg.id;
   return true;
 }
 
-/**
- * Charges all pages of a large folio. It reclaims once where the limit is in the way, and rather
- * fails than kills: small pages may still do.
- */
+/** Charges all pages of a large folio. */
 export function* chargeLargeFolio(k: Kernel, folio: number, memcg: Memcg): MaySleep<boolean> {
-  const { m } = k;
-  const pages = m.memmap.folioPages(folio);
-  for (let tries = 0; ; tries++) {
-    if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
-    const over = m.memcgs.tryCharge(memcg, pages);
-    if (over === null) break;
-    over.events.max++;
-    if (tries > 0) return false;
-    yield* k.vmscan.tryToFreeMemCgroupPages(k, over, pages, "direct");
-  }
-  m.memmap.memcg[folio] = memcg.id;
+  if (!(yield* k.memcg.tryCharge(k, memcg, k.m.cpu, k.m.memmap.folioPages(folio)))) return false;
+  k.m.memmap.memcg[folio] = memcg.id;
   return true;
 }
 
@@ -55,40 +43,62 @@ export function chargeFast(k: Kernel, page: number, memcg: Memcg): boolean {
 }
 
 /** Gives back what the CPUs have in stock. */
-function drainAllStock(k: Kernel): void {
+export function drainAllStock(k: Kernel): void {
   const { m } = k;
   for (let cpu = 0; cpu < m.config.cpus; cpu++) m.touches(Op.Pcp, cpu);
   m.memcgs.drainAllStock();
 }
 
-export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number): MaySleep<boolean> {
+/** Whether the current task is going to end, and memory that it does not get will not be missed. */
+function isDying({ m }: Kernel): boolean {
+  return m.current!.oomVictim || m.signals.fatalPending(m.current!);
+}
+
+/**
+ * Charges pages to a cgroup, out of the stock of a CPU or with a batch for that: reclaims as long as that
+ * helps, and then has somebody killed. False where neither did.
+ */
+export function* tryCharge(k: Kernel, memcg: Memcg, cpu: number, pages: number): MaySleep<boolean> {
   const { m } = k;
-  let batch = MEMCG_CHARGE_BATCH;
-  for (let retries = 0; ; ) {
+  let batch = Math.max(MEMCG_CHARGE_BATCH, pages);
+  let retries = MAX_RECLAIM_RETRIES;
+  let drained = false;
+  let killed = false;
+  for (;;) {
+    m.touches(Op.Pcp, cpu);
+    if (m.memcgs.consumeStock(cpu, memcg, pages)) return true;
     if (m.point(Op.Memcg, memcg.id)) yield SWITCH;
     const over = m.memcgs.tryCharge(memcg, batch);
     if (over === null) {
       m.touches(Op.Pcp, cpu);
-      if (batch > 1) m.memcgs.refillStock(cpu, memcg, batch - 1);
+      if (batch > pages) m.memcgs.refillStock(cpu, memcg, batch - pages);
+      yield* k.memcgHigh.noteOverHigh(k, memcg, batch);
       return true;
     }
-    if (batch > 1) {
-      batch = 1;
+    if (batch > pages) {
+      batch = pages;
       continue;
     }
     over.events.max++;
-    if (m.signals.fatalPending(m.current!) || m.current!.oomVictim) {
-      // A dying task is let through, so that it can die.
-      m.memcgs.forceCharge(memcg, 1);
-      return true;
+    const reclaimed = yield* k.vmscan.tryToFreeMemCgroupPages(k, over, pages, "direct");
+    if (over.max - over.usage >= pages) continue;
+    if (!drained) {
+      k.memcg.drainAllStock(k);
+      drained = true;
+      continue;
     }
-    const reclaimed = yield* k.vmscan.tryToFreeMemCgroupPages(k, over, 32, "direct");
-    if (reclaimed > 0) continue;
-    if (retries === 0) drainAllStock(k);
-    if (++retries < MAX_RECLAIM_RETRIES) continue;
-    if (!(yield* k.oom.outOfMemory(k, over))) return false;
-    retries = 0;
+    if ((reclaimed > 0 && pages <= COSTLY_PAGES) || retries-- > 0) continue;
+    if (killed && isDying(k)) return false;
+    if (pages > COSTLY_PAGES || !(yield* memcgOom(k, over))) return false;
+    killed = true;
+    retries = MAX_RECLAIM_RETRIES;
   }
+}
+
+/** A cgroup is out of memory: false when nobody can be killed for it. */
+function* memcgOom(k: Kernel, memcg: Memcg): MaySleep<boolean> {
+  memcg.events.oom++;
+  return yield* k.oom.outOfMemory(k, memcg);
 }
 
 /** Takes the charge of a folio back into this CPU's stock; announced as a point by the caller. */
@@ -116,7 +126,7 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
     // A signal ends the effort, not the write: the limit stands.
     if (memcg.usage <= pages || m.signals.pending(m.current!)) return 0;
     if (!drained) {
-      drainAllStock(k);
+      k.memcg.drainAllStock(k);
       drained = true;
       continue;
     }
@@ -124,6 +134,6 @@ export function* setMax(k: Kernel, memcg: Memcg, pages: number): MaySleep<number
       if ((yield* k.vmscan.tryToFreeMemCgroupPages(k, memcg, memcg.usage - pages, "direct")) === 0) retries--;
       continue;
     }
-    if (!(yield* k.oom.outOfMemory(k, memcg))) return 0;
+    if (!(yield* memcgOom(k, memcg))) return 0;
   }
 }

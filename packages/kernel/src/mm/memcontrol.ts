@@ -74,6 +74,8 @@ export class Memcg {
   min = 0;
   low = 0;
   swapMax = Infinity;
+  /** Where one of its processes is killed for memory, all are (memory.oom.group). */
+  oomGroup = false;
   readonly counters: MemcgCounters = { ...ZERO };
   readonly events = { low: 0, high: 0, max: 0, oom: 0, oom_kill: 0, oom_group_kill: 0 };
   readonly swapEvents = { high: 0, max: 0, fail: 0 };

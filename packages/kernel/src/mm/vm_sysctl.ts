@@ -19,6 +19,8 @@ export class VmSysctl {
   mmapMinAddr = 65_536;
   /** Whether MADV_SOFT_OFFLINE and its like do anything. */
   enableSoftOffline = 1;
+  /** Whether who runs out of memory is killed, rather than whoever has most; not 0 for yes. */
+  oomKillAllocatingTask = 0;
   /** Swap slots that are read at once are at most 2 to the power of this. */
   pageCluster = 3;
   /** What was set of the settings that nothing depends on. */

@@ -95,6 +95,7 @@ export class GuestThread {
         yield* this.deliverSignals();
         continue;
       }
+      if (task.pagesOverHigh > 0) yield* this.k.memcgHigh.handleOverHigh(this.k);
       const hart = this.load();
       const exit = checking ? yield* this.runAnnounced() : this.cpu!.run(m.instructionBudget());
       if (exit === Exit.ECALL) yield* this.systemCall(hart);

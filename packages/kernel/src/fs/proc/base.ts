@@ -271,8 +271,8 @@ function* showOomScore(k: Kernel, target: ProcTarget): MaySleep<string> {
   const { m } = k;
   if (m.point(Op.Process, target.id)) yield SWITCH;
   if (target.process === null || mmOf(target) === null) return "0\n";
-  const total = m.zones.totalPages() + m.swap.total;
-  const badness = k.oom.oomBadness(k, target.process);
+  const total = k.oom.oomTotalPages(k, null);
+  const badness = k.oom.oomBadness(k, target.process, total);
   if (!Number.isFinite(badness)) return "0\n";
   return `${Math.max(0, Math.trunc(((1000 + Math.trunc((badness * 1000) / total)) * 2) / 3))}\n`;
 }

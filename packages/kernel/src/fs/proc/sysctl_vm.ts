@@ -23,6 +23,12 @@ const SETTINGS: Readonly<Record<string, SysctlNumber>> = {
   },
   "page-cluster": { min: 0, max: 31, get: (k) => k.m.vmSysctl.pageCluster, set: (k, value) => void (k.m.vmSysctl.pageCluster = value) },
   enable_soft_offline: { min: 0, max: 1, get: (k) => k.m.vmSysctl.enableSoftOffline, set: (k, value) => void (k.m.vmSysctl.enableSoftOffline = value) },
+  oom_kill_allocating_task: {
+    min: INT_MIN,
+    max: INT_MAX,
+    get: (k) => k.m.vmSysctl.oomKillAllocatingTask,
+    set: (k, value) => void (k.m.vmSysctl.oomKillAllocatingTask = value),
+  },
   percpu_pagelist_high_fraction: {
     min: 0,
     max: INT_MAX,
@@ -56,7 +62,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly [initial: number, min: nu
   min_unmapped_ratio: [1, 0, 100],
   numa_stat: [1, 0, 1],
   oom_dump_tasks: [1, INT_MIN, INT_MAX],
-  oom_kill_allocating_task: [0, INT_MIN, INT_MAX],
   panic_on_oom: [0, 0, 2],
   stat_interval: [1, INT_MIN, INT_MAX],
   swappiness: [60, 0, 200],
