@@ -100,7 +100,8 @@ export class TransparentHugePages {
   /** Whether folios of which most pages have nothing but zeros are split when memory is short. */
   shrinkUnderused = true;
   private readonly shmemSizes: ShmemSizeEnabled[] = [];
-  private readonly counters: MthpStats[] = [];
+  /** By order, made when one is first counted: an exploration goes through all state once an execution. */
+  private readonly counters: (MthpStats | undefined)[] = [];
   private readonly sizes: ThpSizeEnabled[] = [];
   /** Whether any order below a whole PMD is in use: spares faults the look at each. */
   anySmallOrder = false;
@@ -108,7 +109,7 @@ export class TransparentHugePages {
   constructor(m: Machine) {
     this.khugepaged = new Khugepaged(m);
     for (let order = 0; order <= HPAGE_PMD_ORDER; order++) {
-      this.counters[order] = noStats();
+      this.counters[order] = undefined;
       this.shmemSizes[order] = order === HPAGE_PMD_ORDER ? "inherit" : "never";
     }
     for (let order = THP_MIN_ORDER; order <= HPAGE_PMD_ORDER; order++) {
@@ -140,7 +141,7 @@ export class TransparentHugePages {
 
   /** Counters of an order. */
   stats(order: number): MthpStats {
-    return this.counters[order]!;
+    return (this.counters[order] ??= noStats());
   }
 
   setSizeEnabled(order: number, enabled: ThpSizeEnabled): void {
