@@ -28,6 +28,7 @@ export const SYMPTOMS: Readonly<Record<ViolationKind, Symptoms>> = {
   memcg: { look: "a warning of page_counter_cancel() or of the cgroup as it is removed; memory.current that does not fall back", options: ["CONFIG_MEMCG=y"] },
   swap: { look: '"Bad swap file entry", "Unused swap offset entry", or swap that stays in use after the program', options: ["CONFIG_SWAP=y"] },
   lru: { look: "list corruption, or counts of LRU lists in /proc/vmstat that drift", options: ["CONFIG_DEBUG_LIST=y"] },
+  ksm: { look: "words that this program finds wrong in a page that another mapping has written", options: ["CONFIG_KSM=y"] },
   hugetlb: { look: "HugePages_Free and HugePages_Rsvd in /proc/meminfo that are not what they were once the program has ended", options: ["CONFIG_HUGETLBFS=y"] },
   pin: { look: "VM_WARN_ON in sanity_check_pinned_pages(), or what a device writes going nowhere", options: [] },
   "anon-exclusive": { look: "VM_BUG_ON_PAGE or VM_WARN_ON about PageAnonExclusive", options: [] },

@@ -159,6 +159,11 @@ export function missedByRmap(k: Kernel, mm: Mm, vpn: number, page: number): stri
     return memmap.index[folio]! + (page - folio) === vma.linearIndex(vpn) ? null : "it is at another index of its file";
   }
   if (!memmap.isAnon(folio)) return null;
+  if (memmap.isKsm(folio)) {
+    // Until ksmd comes by, it does not know of every mapping that a child has; of the page itself it does.
+    const node = k.ksmTree.stableNodeOf(k, folio);
+    return node === null || node.page === folio ? null : `its stable node is that of frame ${node.page}`;
+  }
   const anonVma = anonVmas.get(memmap.mapping[folio]! >> 1);
   if (anonVma === undefined) return "its anon_vma is gone";
   if (!anonVma.vmas.has(vma)) return "its anon_vma does not have the VMA";

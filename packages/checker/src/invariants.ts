@@ -27,6 +27,7 @@ import { iovaOf, keptByIommu } from "./iommu_rules.js";
 import { devicePageOf, entryWritten, hintsWrongly, howMapped, missedByRmap, notGranted, onItsWay, otherOwner, unbacked } from "./entry_rules.js";
 import type { LockOrder } from "./lock_order.js";
 import { hugetlbBooks } from "./hugetlb_books.js";
+import { ksmBooks, ksmEntryWrong } from "./ksm_books.js";
 import { lruBooks } from "./lru_books.js";
 import { deviceBooks } from "./device_books.js";
 import { NotifierRules } from "./notifier_rules.js";
@@ -272,6 +273,8 @@ export class Invariants implements EventSink {
     const { memmap } = this.k.m;
     const finding = entryWritten(this.k, this.mirrors, ptep, vpn);
     if (finding !== null) this.report(finding);
+    const merged = ksmEntryWrong(this.k, flags, memmap.pfnToPage(pfn));
+    if (merged !== null) this.fail("ksm", `the entry at page ${hex(vpn)}, of a KSM page, ${merged}`, { vpn });
     if (!this.k.swapops.isMigration(this.k, flags)) {
       if (this.migrating.size > 0) this.migrating.delete(ptep);
       return;
@@ -350,6 +353,7 @@ export class Invariants implements EventSink {
     this.pageBooks();
     hugetlbBooks(this.k, (message) => this.fail("hugetlb", message));
     lruBooks(this.k, (message) => this.fail("lru", message));
+    ksmBooks(this.k, (message) => this.fail("ksm", message));
     this.swapBooks();
     this.memcgBooks();
     this.tlbBooks();
@@ -466,6 +470,8 @@ export class Invariants implements EventSink {
           this.mapped[page]!++;
           this.ownedBy(mm, m.memmap.folioOf(page));
         }
+        const merged = ksmEntryWrong(this.k, flags, page);
+        if (merged !== null) this.fail("ksm", `the entry at page ${hex(vpn)}, of a KSM page, ${merged}`, { page, vpn });
         const missed = missedByRmap(this.k, mm, vpn, page);
         if (missed !== null) this.fail("rmap", `no reverse walk from ${this.frame(page)} comes to its mapping at page ${hex(vpn)}: ${missed}`);
         if (m.memmap.isAnon(m.memmap.folioOf(page))) anon++;

@@ -205,11 +205,24 @@ export class ObjectValues {
     const { memmap, folioHandoffs } = this.m;
     for (let i = 1; i < memmap.folioPages(folio); i++) this.see(memmap.flags[folio + i]!);
     this.see(memmap.mapping[folio]!);
+    if (memmap.isKsm(folio)) this.ofStableNode(folio);
     this.see(memmap.index[folio]!);
     this.see(memmap.private[folio]!);
     if (memmap.isZoneDevice(folio)) for (const { memory } of this.m.devices) this.see(memory?.notes.get(folio) ?? 0);
     if (memmap.lastCpuPid !== null) this.see(memmap.lastCpuPid[folio]!);
     for (const { task } of folioHandoffs.get(folio) ?? []) this.see(task.id);
+  }
+
+  /** Who maps a KSM page is found under its lock. */
+  private ofStableNode(folio: number): void {
+    const node = this.m.ksm.nodes.get(this.m.memmap.ksmNode(folio));
+    if (node === undefined) return;
+    this.see(node.page);
+    for (const { mm, vpn, anonVma } of node.items) {
+      this.see(mm.id);
+      this.see(vpn);
+      this.see(anonVma === null ? 0 : anonVma.id);
+    }
   }
 
   private ofTable(object: number): void {

@@ -21,6 +21,8 @@ export type ViolationKind =
   | "swap"
   /** A folio is not on the LRU list that it should be on, or a list's counts are wrong. */
   | "lru"
+  /** A page that KSM has made can be written, or KSM has lost count of its pages. */
+  | "ksm"
   /** A pool of huge pages counts, or has promised, what it has not. */
   | "hugetlb"
   /** A page that should have one mapper has more. */
@@ -74,6 +76,7 @@ export const RULES: Readonly<Record<ViolationKind, string>> = {
   memcg: "a cgroup is charged for the pages and swap slots that it has",
   swap: "a swap slot is in use as often as page-table entries and the swap cache name it",
   lru: "a folio is on the one LRU list that its flags name, and the lists count what they have",
+  ksm: "a page that KSM has made can be written nowhere, and KSM counts those that there are",
   hugetlb: "a pool of huge pages counts what it has, and has promised what others count on",
   pin: "a pinned page is the one that its process writes to, and one that is pinned for ever lies where it can stay",
   "anon-exclusive": "a page that is exclusive to one process is mapped once",

@@ -79,6 +79,7 @@ const VERBS: Record<Op, string> = {
   [Op.RcuRead]: "RCU read section",
   [Op.RcuPeriod]: "RCU grace period",
   [Op.Device]: "files and jobs of %",
+  [Op.Ksm]: "what KSM looks through",
 };
 
 function objectOf(m: Machine, space: Space, object: number): string {

@@ -53,6 +53,10 @@ import * as mremap from "./mm/mremap.js";
 import * as mrelease from "./mm/mrelease.js";
 import * as oom from "./mm/oom_kill.js";
 import * as ksm from "./mm/ksm.js";
+import * as ksmAdvisor from "./mm/ksm_advisor.js";
+import * as ksmMerge from "./mm/ksm_merge.js";
+import * as ksmTree from "./mm/ksm_tree.js";
+import * as ksmd from "./mm/ksmd.js";
 import * as lazyfree from "./mm/lazyfree.js";
 import * as pageIo from "./mm/page_io.js";
 import * as vma from "./mm/vma.js";
@@ -175,6 +179,10 @@ export const MAINLINE = {
   jobControl,
   ptrace,
   ksm,
+  ksmAdvisor,
+  ksmMerge,
+  ksmTree,
+  ksmd,
   lazyfree,
   madvise,
   mdwe,

@@ -26,6 +26,7 @@ import { Nodes } from "./mm/nodes.js";
 import { NumaSettings } from "./mm/numa.js";
 import { Memcgs } from "./mm/memcontrol.js";
 import { SwapDevice } from "./mm/swap_device.js";
+import { Ksm } from "./mm/ksm_state.js";
 import { FolioBatches } from "./mm/folio_batch.js";
 import { RefTracker } from "./mm/ref_tracker.js";
 import { VmStat } from "./mm/vmstat.js";
@@ -110,6 +111,7 @@ export class Machine {
   readonly shmem = new ShmemSb(SHMEM_DEV, Infinity);
   readonly thp: TransparentHugePages;
   readonly hugetlb: Hugetlb;
+  readonly ksm: Ksm;
   readonly shm: Shm;
   readonly sem: Sem;
   readonly msg: Msg;
@@ -206,6 +208,7 @@ export class Machine {
     this.anonVmas = new AnonVmas(this);
     this.thp = new TransparentHugePages(this);
     this.hugetlb = new Hugetlb(this);
+    this.ksm = new Ksm(this);
     this.shm = new Shm(this);
     this.sem = new Sem(this);
     this.msg = new Msg(this);

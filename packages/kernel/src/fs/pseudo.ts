@@ -252,8 +252,9 @@ const TEXT_FILE_OPS: FileOps = {
   },
 
   *write(k, file, from) {
-    const { store, writeErrno } = (file.inode as TextFile).settings;
+    const { fs, settings: { store, writeErrno } } = file.inode as TextFile;
     if (store === undefined) return -(writeErrno ?? Errno.EINVAL);
+    if (from.length === 0 && fs.type === "sysfs") return 0;
     const result = yield* store(k, textOf(from), file);
     return result === 0 ? from.length : result;
   },
@@ -287,6 +288,12 @@ export function parseUnsigned(text: string, max = Infinity): number | null {
   if (match === null || BigInt(match[1]!) > ULONG_MAX) return null;
   const value = Number(match[1]);
   return value > max ? null : value;
+}
+
+/** A truth value as kstrtobool() takes it; null when it is none. */
+export function parseBool(text: string): boolean | null {
+  if (/^([yYtT1]|[oO][nN])/.test(text)) return true;
+  return /^([nNfF0]|[oO][fF])/.test(text) ? false : null;
 }
 
 const SUFFIXES = "KMGTPE";

@@ -3,6 +3,7 @@ import { cpuList } from "./proc/array.js";
 import { PseudoFs, type PseudoDir } from "./pseudo.js";
 import { addText } from "./sysfs_file.js";
 import { addHugepages } from "./sysfs_hugetlb.js";
+import { KsmSysfs } from "./sysfs_ksm.js";
 import { addMemoryBlocks } from "./sysfs_memory.js";
 import { addMmSettings, addNodes } from "./sysfs_node.js";
 import { addPageIdle } from "./sysfs_page_idle.js";
@@ -23,6 +24,7 @@ export class Sysfs extends PseudoFs {
     this.cgroup = this.root.dir("fs").dir("cgroup");
     this.debug = this.root.dir("kernel").dir("debug", 0o700);
     new ThpSysfs(this, this.root.dir("kernel").dir("mm").dir("transparent_hugepage"));
+    new KsmSysfs(this, this.root.dir("kernel").dir("mm").dir("ksm"));
     addHugepages(this, m, this.root.dir("kernel").dir("mm").dir("hugepages"), null);
     const system = this.root.dir("devices").dir("system");
     for (let node = 0; node < m.nodes.count; node++) addHugepages(this, m, system.dir("node").dir(`node${node}`).dir("hugepages"), node);

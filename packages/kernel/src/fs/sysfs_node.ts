@@ -8,7 +8,7 @@ import { nodeList } from "../mm/mempolicy.js";
 import { ZoneId } from "../mm/zone.js";
 import { nodeState } from "./proc/node_state.js";
 import { nodeVmstat, numastat } from "./proc/vmstat.js";
-import { parseUnsigned, PseudoLink, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
+import { parseBool, parseUnsigned, PseudoLink, TextFile, type PseudoDir, type PseudoFs, type Store } from "./pseudo.js";
 import { addText, SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
 /** What lists of CPUs say that their size is. */
@@ -89,9 +89,8 @@ function addWeight(fs: PseudoFs, dir: PseudoDir, node: number): void {
 function addBoolean(fs: PseudoFs, dir: PseudoDir, name: string, get: (k: Kernel) => boolean, set: (k: Kernel, on: boolean) => number, mode = 0o644): void {
   const store: Store = function* (k, text) {
     if (k.m.point(Op.Stats, 0)) yield SWITCH;
-    const on = /^([yYtT1]|[oO][nN])/.test(text);
-    if (!on && !/^([nNfF0]|[oO][fF])/.test(text)) return -Errno.EINVAL;
-    return set(k, on);
+    const on = parseBool(text);
+    return on === null ? -Errno.EINVAL : set(k, on);
   };
   dir.add(
     name,

@@ -78,6 +78,8 @@ export function* deThread(k: Kernel): MaySleep<number> {
 export function* execMmap(k: Kernel, mm: Mm): MaySleep<void> {
   const { m } = k;
   const task = m.current!;
+  // As the old one was, all of it.
+  if (mm.mergeAny) yield* k.ksm.ksmEnter(k, mm);
   yield* k.exit.exitMm(k, task);
   if (m.point(Op.Process, task.process!.pid)) yield SWITCH;
   task.mm = mm;

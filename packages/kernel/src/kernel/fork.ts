@@ -65,6 +65,7 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   if (!old.mmapLock.tryWrite()) yield* old.mmapLock.write();
   const forked: ForkedCtx[] = [];
   let error = 0;
+  if (old.ksmSlot !== null) yield* k.ksm.ksmFork(k, mm, old);
   if (old.khugepaged) yield* k.khugepaged.khugepagedFork(k, mm, old);
   for (const src of old.vmas) {
     yield* k.memory.vmaStartWrite(k, src);

@@ -74,6 +74,7 @@ export enum Op {
   RcuRead, // 0 for RCU, or the number of an SRCU domain: a section begins, or ends unnoticed
   RcuPeriod, // the same: a grace period begins or ends
   Device, // device: who has it open, and the jobs of its engine
+  Ksm, // 0: settings of KSM, and which address spaces it looks through
 }
 
 /** What objects are counted in: numbers of different spaces have nothing to do with each other. */
@@ -114,6 +115,7 @@ export enum Space {
   Userfault,
   Rcu,
   Device,
+  Ksm,
 }
 
 /** The space of each operation, by its number. */
@@ -186,6 +188,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.RcuRead]: Space.Rcu,
   [Op.RcuPeriod]: Space.Rcu,
   [Op.Device]: Space.Device,
+  [Op.Ksm]: Space.Ksm,
 } satisfies Record<Op, Space>);
 
 /** Operations that change nothing that their own kind would see. All others write. */

@@ -363,7 +363,9 @@ export function* copyPages(k: Kernel, vma: Vma, { start, order }: CollapseRange,
     if (none || (m.pt.flags(ptep) & PTE.SPECIAL) !== 0) {
       m.ram.clear(folio + i);
       vma.mm.addRss(RssKind.anon, 1);
-      if (!none) yield* clearEntry(k, start + i, ptep);
+      if (none) continue;
+      k.ksm.ksmMightUnmapZeroPage(k, vma.mm, m.pt.flags(ptep), m.pt.pfn(ptep));
+      yield* clearEntry(k, start + i, ptep);
       continue;
     }
     const page = memmap.pfnToPage(m.pt.pfn(ptep));

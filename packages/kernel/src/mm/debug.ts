@@ -23,6 +23,7 @@ function objectAddress(kind: number, id: number): bigint {
 
 const MEMCG_OBJECTS = 1;
 const ANON_VMA_OBJECTS = 2;
+const STABLE_NODE_OBJECTS = 3;
 
 /**
  * Writes everything about a page to the kernel log, and where it was allocated if page owners are
@@ -52,9 +53,13 @@ export function* dumpPage(k: Kernel, page: number, reason: string): Atomic<void>
   const memcgData = memcg === 0 ? 0n : objectAddress(MEMCG_OBJECTS, memcg);
   if (memcg !== 0) dmesg.print(`memcg:${memcgData.toString(16)}`);
   const flags = pageFlagsWord(k, folio);
-  dmesg.print(`${anon ? "anon " : ""}flags: 0x${flags.toString(16)}(${pageflagNames(k, folio, flags).join("|")})`);
+  dmesg.print(`${memmap.isKsm(folio) ? "ksm " : anon ? "anon " : ""}flags: 0x${flags.toString(16)}(${pageflagNames(k, folio, flags).join("|")})`);
   const link = (to: number, poison: bigint): bigint => (to < 0 ? poison : VMEMMAP + BigInt(to) * STRUCT_PAGE_BYTES + 8n);
-  const mapping = anon ? objectAddress(ANON_VMA_OBJECTS, memmap.mapping[folio]! >> 1) + 1n : 0n;
+  const mapping = memmap.isKsm(folio)
+    ? objectAddress(STABLE_NODE_OBJECTS, memmap.ksmNode(folio)) + 3n
+    : anon
+      ? objectAddress(ANON_VMA_OBJECTS, memmap.mapping[folio]! >> 1) + 1n
+      : 0n;
   const counts = (BigInt(memmap.refcount[folio]!) << 32n) | (BigInt(mapcount - 1) & 0xffffffffn);
   const words = [
     flags,

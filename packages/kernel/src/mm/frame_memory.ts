@@ -33,6 +33,22 @@ export class FrameMemory {
     return true;
   }
 
+  /** Which of two frames comes first by its contents: negative, 0 where they have the same, or positive. */
+  compare(a: number, b: number): number {
+    const { words } = this;
+    for (let i = a << 10, j = b << 10, end = (a + 1) << 10; i < end; i++, j++) {
+      if (words[i] !== words[j]) return words[i]! - words[j]!;
+    }
+    return 0;
+  }
+
+  /** Of all that a frame has. */
+  checksum(frame: number): number {
+    let sum = 0x811c9dc5;
+    for (let i = frame << 10; i < (frame + 1) << 10; i++) sum = Math.imul(sum ^ this.words[i]!, 0x01000193) ^ (sum >>> 15);
+    return sum;
+  }
+
   copy(to: number, from: number): void {
     this.words.copyWithin(to << 10, from << 10, (from + 1) << 10);
   }

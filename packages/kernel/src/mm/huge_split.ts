@@ -52,10 +52,17 @@ export function splitPieces(_k: Kernel, folio: number, from: number, order: numb
  * reference, which are those of the first one afterwards; the others are unlocked, and those that
  * nobody maps, and no file has, are freed. With `isolated` they keep a reference at site "isolate" instead and
  * are put there: for a caller that has the folio off its LRU list. Pages that have nothing but
- * zeros are not mapped any more, but the page of zeros in their place. 0; -EAGAIN when somebody
- * else holds the folio; -EINVAL for what cannot be.
+ * zeros are not mapped any more, but the page of zeros in their place. With `heir` it is another piece that the lock and the
+ * reference go to. 0; -EAGAIN when somebody else holds the folio; -EINVAL for what cannot be.
  */
-export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null = null, order = 0, at = NO_PAGE): MaySleep<number> {
+export function* splitFolio(
+  k: Kernel,
+  folio: number,
+  isolated: number[] | null = null,
+  order = 0,
+  at = NO_PAGE,
+  heir: { readonly page: number; readonly site: string } | null = null,
+): MaySleep<number> {
   const { m } = k;
   const { memmap } = m;
   const from = memmap.order[folio]!;
@@ -80,8 +87,14 @@ export function* splitFolio(k: Kernel, folio: number, isolated: number[] | null 
   if (from === HPAGE_PMD_ORDER) m.vmstat.events.thp_split_page++;
   m.thp.stats(from).split++;
   if (memmap.isFile(folio)) yield* k.hugeSplit.dropBeyondEnd(k, pieces);
+  if (heir !== null) {
+    m.refs?.put(folio, heir.site);
+    m.refs?.get(folio, "split");
+    m.refs?.put(heir.page, "split");
+    m.refs?.get(heir.page, heir.site);
+  }
   for (const { first } of pieces) {
-    if (first === folio) continue;
+    if (first === (heir?.page ?? folio)) continue;
     yield* k.folioLock.folioUnlock(k, first);
     if (isolated !== null) isolated.push(first);
     else {

@@ -17,7 +17,7 @@ import { releaseWalk, startWalk } from "./page_vma_mapped.js";
  */
 export function* discardLazyfree(k: Kernel, folio: number): MaySleep<boolean> {
   const done = { discarded: true };
-  yield* k.rmap.rmapWalkAnon(k, folio, (_k, _folio, vma, vpn) => discardOne(k, folio, vma, vpn, done));
+  yield* k.rmap.rmapWalk(k, folio, (_k, _folio, vma, vpn) => discardOne(k, folio, vma, vpn, done));
   return done.discarded;
 }
 

@@ -135,6 +135,10 @@ export function* changeFlags(
   if (refusesAdvice(vma, advice)) return -Errno.EINVAL;
   // KSM passes over what it cannot share.
   if (advice === Madv.MERGEABLE && !k.ksm.ksmCompatible(k, vma.flags)) return 0;
+  if (advice === Madv.MERGEABLE || advice === Madv.UNMERGEABLE) {
+    const error = yield* k.ksm.ksmMadvise(k, vma, start, end, advice === Madv.MERGEABLE);
+    if (error !== 0) return error === -Errno.ENOMEM ? -Errno.EAGAIN : error;
+  }
   const flags = (vma.flags & ~clear) | set;
   if (flags === vma.flags) {
     if (advice === Madv.HUGEPAGE) yield* k.khugepaged.khugepagedEnterVma(k, vma);

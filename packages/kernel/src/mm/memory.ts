@@ -525,6 +525,7 @@ export function* doWpPage(k: Kernel, vmf: Vmf): MaySleep<number> {
       return 0;
     }
     yield* k.swap.folioGet(k, folio, "wp");
+    if (memmap.isKsm(folio)) m.vmstat.events.cow_ksm++;
   } else if ((vmf.vma.flags & VM.MAYSHARE) !== 0) {
     // A driver's page, whose writes were tracked until now.
     const flags = maybeMkwrite(vmf.origFlags, vmf.vma.flags) | PTE.A | PTE.D | PTE.SOFT_DIRTY;
@@ -544,13 +545,13 @@ export function* wpCanReuseAnonFolio(k: Kernel, folio: number): Atomic<boolean> 
   if (m.point(Op.RefCompare, folio)) yield SWITCH;
   if (memmap.isLarge(folio)) return yield* k.memory.wpCanReuseLargeFolio(k, folio);
   // A reference for the swap cache, one for a batch that has not been drained: worth a closer look.
-  if (memmap.refcount[folio]! > 3) return false;
+  if (memmap.isKsm(folio) || memmap.refcount[folio]! > 3) return false;
   if (!memmap.has(folio, PG.lru)) yield* k.swap.lruAddDrain(k);
   const swapcache = memmap.has(folio, PG.swapcache) ? 1 : 0;
   if (memmap.refcount[folio]! > 1 + swapcache) return false;
   if (!(yield* k.folioLock.folioTrylock(k, folio))) return false;
   if (memmap.has(folio, PG.swapcache)) yield* k.swapfile.folioFreeSwap(k, folio);
-  const alone = memmap.refcount[folio] === 1 && memmap.folioMapcount(folio) === 1;
+  const alone = !memmap.isKsm(folio) && memmap.refcount[folio] === 1 && memmap.folioMapcount(folio) === 1;
   yield* k.folioLock.folioUnlock(k, folio);
   return alone;
 }
@@ -601,8 +602,10 @@ export function* wpPageCopy(k: Kernel, vmf: Vmf): MaySleep<number> {
     else flags |= vmf.origFlags & PTE.UFFD_WP;
     yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, flags, memmap.pageToPfn(folio));
     m.refs?.put(folio, "alloc");
-    if (old === NO_PAGE) vma.mm.addRss(RssKind.anon, 1);
-    else if (!memmap.isAnon(old)) {
+    if (old === NO_PAGE) {
+      k.ksm.ksmMightUnmapZeroPage(k, vma.mm, vmf.origFlags, vmf.origPfn);
+      vma.mm.addRss(RssKind.anon, 1);
+    } else if (!memmap.isAnon(old)) {
       vma.mm.addRss(k.rmap.rssKind(k, old), -1);
       vma.mm.addRss(RssKind.anon, 1);
     }

@@ -284,6 +284,7 @@ export function* folioMigrateFlags(k: Kernel, src: number, dst: number): Atomic<
   if (m.point(Op.PageFlags, src)) yield SWITCH;
   m.touches(Op.PageFlags, dst);
   memmap.set(dst, memmap.flags[src]! & KEPT_FLAGS);
+  if (memmap.isKsm(src)) k.ksm.folioMigrateKsm(k, src, dst);
   memmap.clear(src, PG.dirty | PG.active | PG.unevictable);
   memmap.memcg[dst] = memmap.memcg[src]!;
   memmap.memcg[src] = 0;

@@ -3,6 +3,7 @@ import { WaitQueue } from "../kernel/sched.js";
 import type { Machine } from "../machine.js";
 import type { AnonVma } from "./anon_vma.js";
 import type { HugetlbVma } from "./hugetlb_reserve.js";
+import type { KsmMmSlot } from "./ksm_state.js";
 import type { Mempolicy } from "./mempolicy.js";
 import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
@@ -208,6 +209,12 @@ export class Mm {
   membarriers = 0;
   /** Whether all of it may be merged by KSM (PR_SET_MEMORY_MERGE). */
   mergeAny = false;
+  /** What KSM knows of it, once some of it is mergeable. */
+  ksmSlot: KsmMmSlot | null = null;
+  /** Pages that ksmd has looked at, those of them that are merged, and pages of zeros that it has mapped. */
+  ksmRmapItems = 0;
+  ksmMergingPages = 0;
+  ksmZeroPages = 0;
   /** PR_SET_DUMPABLE: 1 unless somebody has taken it away. */
   dumpable = 1;
   /** Among those that khugepaged looks through. */

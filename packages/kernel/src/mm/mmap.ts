@@ -76,6 +76,7 @@ export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
 /** Tears an address space down when its last user has gone. */
 export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
   const { m } = k;
+  if (mm.ksmSlot !== null) yield* k.ksm.ksmExit(k, mm);
   if (mm.khugepaged) yield* k.khugepaged.khugepagedExit(k, mm);
   yield* k.mmuNotifier.mmuNotifierRelease(k, mm);
   if (!mm.mmapLock.tryWrite()) yield* mm.mmapLock.write();

@@ -237,6 +237,9 @@ export function* moveOne(k: Kernel, mm: Mm, r: RemapRequest): MaySleep<number> {
 export function* moveVma(k: Kernel, mm: Mm, whole: Vma, r: RemapRequest, to: number): MaySleep<number> {
   const { start, oldPages, newPages } = r;
   if (mm.vmas.length + 3 >= k.m.vmSysctl.maxMapCount) return -Errno.ENOMEM;
+  // KSM pages are found by their addresses. What is mergeable stays that.
+  const unmerged = yield* k.ksm.ksmMadvise(k, whole, start, start + oldPages, false);
+  if (unmerged !== 0) return unmerged;
   const keepsOld = (r.flags & Mremap.DONTUNMAP) !== 0;
   let vma = k.mremap.movesAlone(k, whole, keepsOld) ? yield* k.mmap.isolateRange(k, mm, whole, start, start + oldPages) : whole;
   yield* k.memory.vmaStartWrite(k, vma);

@@ -70,7 +70,10 @@ export class Memmap {
   /** Mappings of this very page by last-level entries. */
   readonly mapcount: Int32Array;
   readonly flags: Int32Array;
-  /** Twice the id of an anon_vma, with MAPPING_ANON, or of a file's address space; or 0. */
+  /**
+   * Twice the id of an anon_vma, with MAPPING_ANON, or of a file's address space; or 0. Negative: of a KSM page, anonymous as well, the
+   * complement (~) of twice the number of its stable node.
+   */
   readonly mapping: Int32Array;
   /**
    * Of its first page: the index in its file, or, of an anonymous folio, the virtual page number at which it was
@@ -255,6 +258,21 @@ export class Memmap {
 
   isAnon(folio: number): boolean {
     return (this.mapping[folio]! & MAPPING_ANON) !== 0;
+  }
+
+  /** Whether KSM has made a page: others may map it who have nothing else in common, write-protected. */
+  isKsm(folio: number): boolean {
+    return this.mapping[folio]! < 0;
+  }
+
+  /** The number of a KSM page's stable node; 0 while it is in no tree. */
+  ksmNode(folio: number): number {
+    return ~this.mapping[folio]! >> 1;
+  }
+
+  setKsm(folio: number, node: number): void {
+    this.mapping[folio] = ~(node << 1);
+    this.flagsWritten?.(folio);
   }
 
   /** Whether a folio is in the page cache of a file. */

@@ -105,7 +105,7 @@ export function* mayHint(k: Kernel, vma: Vma, flags: number, pfn: number, here: 
   const { memmap } = m;
   if ((flags & (PTE.PROT_NONE | PTE.SPECIAL)) !== 0) return false;
   const folio = memmap.folioOf(memmap.pfnToPage(pfn));
-  if (memmap.isZoneDevice(folio)) return false;
+  if (memmap.isZoneDevice(folio) || memmap.isKsm(folio)) return false;
   // Pages that are shared until somebody writes stay where they are, and so do pinned ones.
   if (vma.isCow && (memmap.isPinned(folio) || (yield* k.rmap.folioMaybeMappedShared(k, folio)))) return false;
   if (m.point(Op.PageFlags, folio)) yield SWITCH;

@@ -183,8 +183,11 @@ export function* folioAddAnonRmapPte(
   if (m.point(Op.MapCount, folio)) yield SWITCH;
   if (memmap.pageMapcount(page) === 0) accountAnonMapped(k, folio, 1);
   memmap.addPteMapping(folio, page, vma.mm.id, 1);
-  memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
-  memmap.index[folio] = vma.linearIndex(vpn) - (page - folio);
+  // A KSM page is found by its stable node.
+  if (!memmap.isKsm(folio)) {
+    memmap.mapping[folio] = (vma.anonVma!.id << 1) | MAPPING_ANON;
+    memmap.index[folio] = vma.linearIndex(vpn) - (page - folio);
+  }
   if (exclusive) memmap.set(page, PG.anonExclusive);
   if ((vma.flags & VM.LOCKED) !== 0) yield* k.mlockFolio.mlockVmaFolio(k, folio, vma);
 }
@@ -258,6 +261,7 @@ export type RmapOne = (k: Kernel, folio: number, vma: Vma, vpn: number) => MaySl
 /** Visits every VMA that may map a folio. The caller holds the folio lock. */
 export function* rmapWalk(k: Kernel, folio: number, one: RmapOne): MaySleep<void> {
   if (k.m.memmap.isFile(folio)) yield* k.rmap.rmapWalkFile(k, folio, one);
+  else if (k.m.memmap.isKsm(folio)) yield* k.ksm.rmapWalkKsm(k, folio, one);
   else yield* k.rmap.rmapWalkAnon(k, folio, one);
 }
 
@@ -287,6 +291,14 @@ export function* rmapWalkAnon(k: Kernel, folio: number, one: RmapOne): MaySleep<
     if (!(yield* one(k, folio, vma, vpn))) break;
   }
   if (!anonVma.lock.tryUnlock()) yield* anonVma.lock.unlock();
+}
+
+/** The page number at which a VMA would map a page of an anonymous folio; -1 where it cannot: those of KSM pages are not found by the VMA. */
+export function pageAddressInVma(k: Kernel, folio: number, page: number, vma: Vma): number {
+  const { memmap } = k.m;
+  if (vma.anonVma === null || memmap.mapping[folio] !== ((vma.anonVma.id << 1) | MAPPING_ANON)) return -1;
+  const vpn = vma.startVpn + (memmap.index[folio]! + (page - folio) - vma.pgoff);
+  return vpn >= vma.startVpn && vpn < vma.endVpn ? vpn : -1;
 }
 
 /**

@@ -5,7 +5,7 @@
  * @omits Reading a large folio at once (`swapin_alloc_folio()` of an order): single pages are read.
  * @omits zswap, zram and devices that are read synchronously.
  * @omits Shadow entries (`swap_cache_get_shadow()`).
- * @own servesSlot, swapInFault
+ * @own servesSlot, swapInCopy, swapInFault
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
@@ -176,10 +176,12 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
       return result | prepared;
     }
   }
+  if (k.ksm.ksmMightNeedToCopy(k, folio, vma, vpn)) return yield* k.swapState.swapInCopy(k, vmf, folio, result);
   const ptl = m.pt.lockOf(vmf.ptep);
   if (!(yield* k.memory.pteLockUnchanged(k, vmf))) return yield* giveUp(k, folio, result);
 
-  const exclusive = (vmf.origFlags & PTE.SWP_EXCLUSIVE) !== 0;
+  // Of a KSM page nobody has any alone.
+  const exclusive = (vmf.origFlags & PTE.SWP_EXCLUSIVE) !== 0 && !memmap.isKsm(folio);
   const write = (vmf.flags & FaultFlag.WRITE) !== 0;
   vma.mm.addRss(RssKind.anon, 1);
   vma.mm.addRss(RssKind.swap, -1);
@@ -201,6 +203,41 @@ export function* swapInFault(k: Kernel, vmf: Vmf): MaySleep<number> {
   if (!ptl.tryUnlock()) yield* ptl.unlock();
   // A write to a page that is shared with somebody copies it on the next attempt.
   return result;
+}
+
+/** The same with a copy of a folio, which is locked and lets go of both: who else has the slot goes on with that. */
+export function* swapInCopy(k: Kernel, vmf: Vmf, folio: number, result: number): MaySleep<number> {
+  const { m } = k;
+  const { memmap } = m;
+  const { vma, vpn } = vmf;
+  if (memmap.has(folio, PG.hwpoison)) {
+    yield* giveUp(k, folio, result);
+    return VmFault.HWPOISON;
+  }
+  const copy = yield* k.ksm.copyForSwapin(k, folio, vma, vpn);
+  if (copy === NO_PAGE) {
+    yield* giveUp(k, folio, result);
+    return VmFault.OOM;
+  }
+  const ptl = m.pt.lockOf(vmf.ptep);
+  const same = yield* k.memory.pteLockUnchanged(k, vmf);
+  if (same) {
+    vma.mm.addRss(RssKind.anon, 1);
+    vma.mm.addRss(RssKind.swap, -1);
+    yield* k.swapfile.swapFree(k, vmf.origPfn);
+    let flags = vmPageProt(vma.flags) | restoredBits(vmf.origFlags);
+    if ((vma.flags & VM_UFFD_PROTECTS) === 0) flags &= ~PTE.UFFD_WP;
+    if ((vma.flags & VM.WRITE) !== 0 && (flags & PTE.UFFD_WP) === 0 && !needsSoftDirtyWp(vma.flags, flags)) {
+      flags = maybeMkwrite(flags, vma.flags);
+      if ((vmf.flags & FaultFlag.WRITE) !== 0) flags |= PTE.D | PTE.SOFT_DIRTY;
+    }
+    k.rmap.folioAddNewAnonRmap(k, copy, vma, vpn);
+    yield* k.mlockFolio.folioAddLruVma(k, copy, vma);
+    yield* k.memory.setPteAt(k, vma.mm, vpn, vmf.ptep, trapped(vma, flags), memmap.pageToPfn(copy));
+    m.refs?.put(copy, "alloc");
+    if (!ptl.tryUnlock()) yield* ptl.unlock();
+  } else yield* k.swap.folioPut(k, copy, "alloc");
+  return yield* giveUp(k, folio, result);
 }
 
 function* shouldFreeSwap(k: Kernel, folio: number, dirtied: boolean, locked: boolean): Atomic<boolean> {

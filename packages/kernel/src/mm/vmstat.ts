@@ -83,6 +83,8 @@ export const VM_EVENTS = [
   "thp_swpout_fallback",
   "swap_ra",
   "swap_ra_hit",
+  "ksm_swpin_copy",
+  "cow_ksm",
 ] as const;
 
 export type VmEvent = (typeof VM_EVENTS)[number];

@@ -179,7 +179,10 @@ export function zapPresentPte(
 ): boolean {
   const { memmap } = k.m;
   k.mmGather.tlbRemoveEntry(k, tlb, vpn);
-  if ((flags & PTE.SPECIAL) !== 0) return false;
+  if ((flags & PTE.SPECIAL) !== 0) {
+    k.ksm.ksmMightUnmapZeroPage(k, vma.mm, flags, pfn);
+    return false;
+  }
   const page = memmap.pfnToPage(pfn);
   const folio = memmap.folioOf(page);
   vma.mm.addRss(k.rmap.rssKind(k, folio), -1);

@@ -205,6 +205,7 @@ export class LinuxMachine implements GuestHost {
     this.k.pageIo.startSwapDisk(this.k);
     this.k.vmscan.startKswapd(this.k);
     this.k.khugepaged.prepareKhugepaged(this.k);
+    this.k.ksmd.prepareKsmd(this.k);
     this.operator = new OperatorShell(this, {
       before: options.before ?? [],
       hugePages: options.hugePages ?? 0,

@@ -28,6 +28,7 @@ const PHYSICAL = page("mm/physical_memory");
 const LRU = page("mm/multigen_lru");
 const UNEVICTABLE = page("mm/unevictable-lru");
 const THP = page("mm/transhuge");
+const KSM = page("admin-guide/mm/ksm");
 const HUGETLB = page("admin-guide/mm/hugetlbpage");
 const HWPOISON = page("mm/hwpoison");
 const PIN = page("core-api/pin_user_pages");
@@ -179,6 +180,7 @@ const LOCK_CLASSES: Texts = {
   cgroup_mutex: ["Of the cgroup tree.", CGROUP],
   device_hotplug: ["Memory blocks come and go under it, one at a time.", HOTPLUG],
   mem_hotplug: ["Written while memory comes and goes.", HOTPLUG],
+  ksm_thread_mutex: ["Held while ksmd merges pages, and while what it relies on changes.", KSM],
   hugetlb: ["Of the pools of huge pages.", HUGETLB],
   hugetlb_fault: ["Of a huge page of a file: one fault at a time.", HUGETLB],
   hugetlb_resize: ["Of a pool that is made larger or smaller.", HUGETLB],
@@ -203,6 +205,7 @@ const FILE_PAGES: readonly (readonly [pattern: RegExp, url: string])[] = [
   [/^mm\/mmu_notifier\.c/, NOTIFIER],
   [/^mm\/(migrate|compaction|page_isolation)\.c/, MIGRATION],
   [/^mm\/(huge_memory|khugepaged)\.c/, THP],
+  [/^mm\/ksm\.c/, KSM],
   [/^mm\/hugetlb|^fs\/hugetlbfs/, HUGETLB],
   [/^mm\/gup/, PIN],
   [/^mm\/(vmscan|swap|workingset)\.c/, LRU],

@@ -28,6 +28,7 @@ export enum KPF {
   UNEVICTABLE = 18,
   HWPOISON = 19,
   NOPAGE = 20,
+  KSM = 21,
   THP = 22,
   ZERO_PAGE = 24,
   IDLE = 25,
@@ -91,6 +92,7 @@ export function stablePageFlags(k: Kernel, pfn: number): bigint {
   let flags = 0n;
   if (memmap.folioMapcount(folio) > 0) flags |= bit(KPF.MMAP);
   if (memmap.isAnon(folio) && memmap.refcount[folio] !== 0) flags |= bit(KPF.ANON);
+  if (memmap.isKsm(folio)) flags |= bit(KPF.KSM);
   if (memmap.isLarge(folio)) {
     flags |= bit(page === folio ? KPF.COMPOUND_HEAD : KPF.COMPOUND_TAIL);
     if (memmap.has(folio, PG.hugetlb)) flags |= bit(KPF.HUGE);

@@ -4,6 +4,7 @@ import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
 import { TaskState } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
+import { VM } from "../../mm/mm_types.js";
 import { parseInteger, textOf } from "../pseudo.js";
 import { mmOf, type ProcTarget } from "./array.js";
 
@@ -72,16 +73,31 @@ export function* storeCoredumpFilter(k: Kernel, written: string, target: ProcTar
   return 0;
 }
 
-/** /proc/PID/ksm_stat: nothing is merged. */
+/** /proc/PID/ksm_stat. */
 export function* showKsmStat(k: Kernel, target: ProcTarget): MaySleep<string> {
   if (k.m.point(Op.Process, target.id)) yield SWITCH;
-  if (mmOf(target) === null) return "";
-  return "ksm_rmap_items 0\nksm_zero_pages 0\nksm_merging_pages 0\nksm_process_profit 0\nksm_merge_any: no\nksm_mergeable: no\n";
+  const mm = mmOf(target);
+  if (mm === null || !(yield* k.fork.mmgetNotZero(k, mm))) return "";
+  if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
+  if (k.m.point(Op.Ksm, 0)) yield SWITCH;
+  const text =
+    `ksm_rmap_items ${mm.ksmRmapItems}\nksm_zero_pages ${mm.ksmZeroPages}\nksm_merging_pages ${mm.ksmMergingPages}\n` +
+    `ksm_process_profit ${k.ksm.profit(k, mm.ksmMergingPages + mm.ksmZeroPages, mm.ksmRmapItems)}\n` +
+    `ksm_merge_any: ${yesNo(mm.mergeAny)}\nksm_mergeable: ${yesNo(mm.vmas.some(({ flags }) => (flags & VM.MERGEABLE) !== 0))}\n`;
+  if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
+  yield* k.fork.mmput(k, mm);
+  return text;
+}
+
+function yesNo(value: boolean): string {
+  return value ? "yes" : "no";
 }
 
 export function* showKsmMergingPages(k: Kernel, target: ProcTarget): MaySleep<string> {
   if (k.m.point(Op.Process, target.id)) yield SWITCH;
-  return mmOf(target) === null ? "" : "0\n";
+  k.m.touches(Op.Ksm, 0);
+  const mm = mmOf(target);
+  return mm === null ? "" : `${mm.ksmMergingPages}\n`;
 }
 
 /** /proc/PID/schedstat: nanoseconds on a CPU and in wait for one, and how often it had one. Only the first is kept. */

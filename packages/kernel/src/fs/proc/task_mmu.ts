@@ -29,6 +29,7 @@ export class MemSizeStats {
   privateDirty = 0;
   referenced = 0;
   anonymous = 0;
+  ksm = 0;
   lazyfree = 0;
   /** Of anonymous folios mapped by PMD entries. */
   anonymousThp = 0;
@@ -101,6 +102,7 @@ function smapsAccount(
   const isDirty = dirty || memmap.has(folio, PG.dirty);
   if (anon) {
     mss.anonymous += PAGE_SIZE;
+    if (memmap.isKsm(folio)) mss.ksm += PAGE_SIZE;
     if (!memmap.has(folio, PG.swapbacked) && !isDirty) mss.lazyfree += PAGE_SIZE;
   }
   mss.resident += PAGE_SIZE;
@@ -255,7 +257,7 @@ function showSmap(mss: MemSizeStats, rollup: boolean): string {
     kbLine("Private_Dirty", mss.privateDirty) +
     kbLine("Referenced", mss.referenced) +
     kbLine("Anonymous", mss.anonymous) +
-    kbLine("KSM", 0) +
+    kbLine("KSM", mss.ksm) +
     kbLine("LazyFree", mss.lazyfree) +
     kbLine("AnonHugePages", mss.anonymousThp) +
     kbLine("ShmemPmdMapped", mss.shmemThp) +

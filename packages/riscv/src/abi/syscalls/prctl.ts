@@ -251,8 +251,7 @@ const OPTIONS = new Map<number, Option>([
   [
     Prctl.SET_MEMORY_MERGE,
     strict(1, function* ({ k, task }, on) {
-      yield* k.ksm.setMergeAny(k, task.mm!, on !== 0);
-      return 0;
+      return yield* k.ksm.setMergeAny(k, task.mm!, on !== 0);
     }),
   ],
   [
