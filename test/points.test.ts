@@ -70,6 +70,8 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "mm/memory.ts: devicePrivateStayed/(anonymous)": RETRY,
   "mm/memremap.ts: zoneDeviceFolioInit": NOT_VISIBLE_YET,
   "mm/memremap.ts: folioFreed": NOT_VISIBLE_YET,
+  "mm/migrate_device.ts: assertDestination": "refuses what no driver may do, and nothing depends on it otherwise",
+  "mm/migrate_device.ts: assertLocked": "refuses what no driver may do, and nothing depends on it otherwise",
   "mm/page_alloc.ts: splitPage": NOT_VISIBLE_YET,
   "mm/damon.ts: damonPtePfn": UNDER_CALLERS_LOCK,
   "patches/device_exclusive_2025.ts: undoDamonMkold/damonPtePfn": UNDER_CALLERS_LOCK,

@@ -238,7 +238,7 @@ class ViolationRecording {
 }
 
 /** Frames that are nobody's mistake: steps of generators, what traces them, and where locks and arrays do what was asked. */
-const NOT_THE_CALLERS = /\(<anonymous>\)|^\s+at (?:new|assertWord|assertLive) |\/(?:kernel\/(?:locks|ftrace)|drivers\/device|arch\/uaccess)\.js:/;
+const NOT_THE_CALLERS = /\(<anonymous>\)|^\s+at (?:new|assert\w+) |\/(?:kernel\/(?:locks|ftrace)|drivers\/device|arch\/uaccess)\.js:/;
 
 /**
  * Whose code threw, and where: by the innermost frame of the stack, or by the one that called the function of the kernel's

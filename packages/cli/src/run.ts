@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename, posix } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { describeErrno, Errno } from "@faultline/kernel";
+import { describeErrno, DriverError, Errno } from "@faultline/kernel";
 import { ElfError, exitCodeOf, LinuxMachine, MountError, parseElf, type ElfImage, type LinuxResult, type LoadFailure, type OperatorLine, type OperatorOutput } from "@faultline/riscv";
 import { describeBug, EXIT_BROKEN_PIPE, EXIT_FAULTLINE, EXIT_INTERRUPTED, EXIT_STUCK, firstLine, UserError } from "./failure.js";
 import { HostInput, HostOutput } from "./host_io.js";
@@ -233,6 +233,8 @@ function describeEngineFailure(error: unknown, linux: LinuxMachine, users: reado
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   const culprit = callerOf(stack, users);
   if (culprit !== null) return `faultline: ${culprit}: threw while the program ran: ${firstLine(error)}\n`;
+  const author = error instanceof DriverError ? users.find((user) => "driver" in user && user.driver.name === error.driver) : undefined;
+  if (author !== undefined) return `faultline: driver ${author.file}: ${firstLine(error)}\n`;
   const { m } = linux;
   const task = m.current === null ? "no task" : `${m.current.comm}[${m.current.id}]`;
   const where = `after ${(m.now() / 1e9).toFixed(9)} s of machine time, ${m.executor?.name ?? "no CPU"}, ${task}`;

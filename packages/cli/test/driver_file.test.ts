@@ -207,7 +207,7 @@ export default (base) => ({ memory: { *handleMmFault(k, ...rest) { if (k.m.curre
       expect(said.join("")).toMatchInlineSnapshot(`
         "faultline: driver idle.ts: 3:114: mirrorFault() is a generator, and does nothing without yield* in front of it
         faultline: driver unlock.ts: line 3: threw in a schedule: Error: mutex device_mirror is released, and nobody holds it
-        faultline: driver no-engine.ts: line 3: queueJob(), which it calls there, threw in a schedule: TypeError: Cannot read properties of null (reading 'queue')
+        faultline: driver no-engine.ts: line 3: queueJob(), which it calls there, threw in a schedule: RangeError: device mirror0 has no engine: its driver mirror has no execute()
         faultline: driver address.ts: line 3: deviceLoad32(), which it calls there, threw in a schedule: RangeError: NaN is no address of a 32-bit word
         faultline: scenario RACE: line 31: engine: operation 'load32' of driver mirror is no generator function: write *load32(k, file) { … }
         "

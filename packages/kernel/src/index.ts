@@ -11,7 +11,7 @@ export { HPAGE_PMD_NR, HPAGE_PMD_ORDER, PTE, PTRS_PER_TABLE, ptePresent, tableIn
 export { Tlb } from "./arch/tlb.js";
 export { DeviceTable, type DeviceEntry } from "./drivers/device_table.js";
 export { Dmirror } from "./drivers/dmirror.js";
-export { Device, driver, instrumentDriver, type DeviceFileOps, type DeviceSettings, type Driver, type DriverFile, type DriverMemory, type EngineOperation } from "./drivers/device.js";
+export { Device, driver, DriverError, instrumentDriver, type DeviceFileOps, type DeviceSettings, type Driver, type DriverFile, type DriverMemory, type EngineOperation } from "./drivers/device.js";
 export { DeviceEngine, type EngineJob } from "./drivers/device_engine.js";
 export { DevicePool } from "./drivers/device_memory.js";
 export { DeviceMirror, hmmRange, type Invalidate, type MirrorSettings } from "./drivers/device_mirror.js";

@@ -21,6 +21,8 @@ export interface HarnessOptions {
   nodes?: number;
   seed?: number;
   overlays?: readonly OverlayFactory[];
+  /** Pages of device-private memory that there are, all in one chunk. */
+  devicePages?: number;
   /** Keeps who allocated each page, with the chain of functions. */
   pageOwner?: boolean;
 }
@@ -36,6 +38,7 @@ export function makeKernel(options: HarnessOptions = {}): Kernel {
     seed: options.seed ?? 1,
     tlbEntries: 256,
     checking: false,
+    ...(options.devicePages === undefined ? {} : { deviceMemory: { coherent: 0, private: options.devicePages, chunk: options.devicePages } }),
     pageOwner: options.pageOwner === true,
   });
   const k = assembleKernel(m, options.overlays, options.pageOwner);

@@ -82,6 +82,17 @@ export interface Driver {
   readonly lockClass?: string;
 }
 
+/** What a driver has returned is nothing that the kernel could go on with; it is not running any more, so that no stack names it. */
+export class DriverError extends RangeError {
+  constructor(
+    /** Its name. */
+    readonly driver: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 type Functions = Readonly<Record<string, unknown>>;
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
 

@@ -13,7 +13,7 @@ import { MemoryType } from "../mm/dev_pagemap.js";
 import type { NotifierRange } from "../mm/mmu_notifier.js";
 import { PG } from "../mm/page.js";
 import { Event } from "../trace.js";
-import { Device, instrumentDriver, lockClassOf, type DeviceSettings, type Driver } from "./device.js";
+import { Device, DriverError, instrumentDriver, lockClassOf, type DeviceSettings, type Driver } from "./device.js";
 import { DeviceEngine, type EngineJob } from "./device_engine.js";
 import { DevicePool } from "./device_memory.js";
 import type { DeviceMirror } from "./device_mirror.js";
@@ -67,7 +67,7 @@ export function createDevice(k: Kernel, device: Device, { memory, iommu }: Devic
       {
         folioFree: folioFree ?? ((kernel, folio, pages) => kernel.deviceMemory.deviceFolioFree(kernel, folio, pages)),
         folioSplit: folioSplit ?? ((kernel, original, folio) => kernel.deviceMemory.deviceFolioSplit(kernel, original, folio)),
-        ...(memory === MemoryType.DEVICE_PRIVATE && migrateToRam !== undefined ? { migrateToRam } : {}),
+        ...(memory === MemoryType.DEVICE_PRIVATE && migrateToRam !== undefined ? { migrateToRam: (kernel, vmf) => faultResult(driver, migrateToRam(kernel, vmf)) } : {}),
       },
       k.m.config.deviceMemory?.chunk ?? 0,
       lockClassOf(driver),
@@ -78,6 +78,13 @@ export function createDevice(k: Kernel, device: Device, { memory, iommu }: Devic
     device.engine = new DeviceEngine(k, device, device.executor);
   }
   return device;
+}
+
+/** @throws DriverError for what is no result of a fault, an errno for instance */
+function* faultResult({ name }: Driver, body: MaySleep<number>): MaySleep<number> {
+  const result = yield* body;
+  if (!Number.isInteger(result) || result < 0) throw new DriverError(name, `memory.migrateToRam() of driver ${name} returned ${result}: it must be VmFault bits, or 0`);
+  return result;
 }
 
 function nodeOf(device: Device, rdev: number, mode?: number): CharDevice {
@@ -208,21 +215,28 @@ export function* deviceStore32(k: Kernel, mirror: DeviceMirror, addr: number, pa
 
 /* Its engine. */
 
-/** Queues a job for a device's engine: a number for `waitJob`. */
+/** @throws RangeError for a device without one */
+function assertEngine({ engine, name, driver }: Device): DeviceEngine {
+  if (engine === null) throw new RangeError(`device ${name} has no engine: its driver ${driver.name} has no execute()`);
+  return engine;
+}
+
+/** Queues a job for a device's engine: a number for `waitJob`. @throws RangeError for a device without an engine */
 export function* queueJob(k: Kernel, device: Device, job: EngineJob): Atomic<number> {
   if (k.m.point(Op.Device, device.id)) yield SWITCH;
-  const engine = device.engine!;
+  const engine = assertEngine(device);
   engine.queue.push(job);
   engine.busy();
   engine.wait.wakeAll();
   return ++engine.queued;
 }
 
-/** Waits until the engine has done a job. */
+/** Waits until the engine has done a job. @throws RangeError for one that was never queued */
 export function* waitJob(k: Kernel, device: Device, job: number): MaySleep<void> {
-  const engine = device.engine!;
+  const engine = assertEngine(device);
   for (;;) {
     if (k.m.point(Op.Device, device.id)) yield SWITCH;
+    if (!(job <= engine.queued)) throw new RangeError(`job ${job} of ${device.name} was never queued: there were ${engine.queued}`);
     if (engine.done >= job) return;
     yield* engine.finished.sleep(TaskState.Uninterruptible, "device_engine", device.id);
   }

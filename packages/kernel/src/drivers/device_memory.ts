@@ -7,7 +7,7 @@ import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Mutex, SpinLock } from "../kernel/locks.js";
 import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
-import { HPAGE_PMD_NR } from "../arch/pgtable.js";
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from "../arch/pgtable.js";
 import { MemoryType, type DevPagemap, type DevPagemapOps } from "../mm/dev_pagemap.js";
 import { GFP_HIGHUSER, GFP_TRANSHUGE } from "../mm/gfp.js";
 import { NO_PAGE } from "../mm/page.js";
@@ -122,10 +122,13 @@ function* freeBacking(k: Kernel, first: number, pages: number): Atomic<void> {
 /**
  * A folio of a device's memory, of 2^order pages (0 or 9; device-coherent memory comes in single pages): locked, with a
  * reference at site "alloc". NO_PAGE when there is none, or no frame for its contents. `note` is what `zoneDeviceData` is to say of it.
+ * @throws RangeError for a device without memory of its own, and another order
  */
 export function* deviceAllocFolio(k: Kernel, device: Device, order: number, note = 0): MaySleep<number> {
   const { m } = k;
-  const isPrivate = device.memory!.type === MemoryType.DEVICE_PRIVATE;
+  if (device.memory === null) throw new RangeError(`device ${device.name} has no memory of its own`);
+  if (order !== 0 && order !== HPAGE_PMD_ORDER) throw new RangeError(`memory of a device comes in folios of order 0 or ${HPAGE_PMD_ORDER}, not ${order}`);
+  const isPrivate = device.memory.type === MemoryType.DEVICE_PRIVATE;
   if (order > 0 && !isPrivate) return NO_PAGE;
   const backing = isPrivate ? yield* allocBacking(k, order) : NO_PAGE;
   if (isPrivate && backing === NO_PAGE) return NO_PAGE;
@@ -135,7 +138,7 @@ export function* deviceAllocFolio(k: Kernel, device: Device, order: number, note
     return NO_PAGE;
   }
   k.memremap.zoneDeviceFolioInit(k, folio, order);
-  device.memory!.notes.set(folio, note);
+  device.memory.notes.set(folio, note);
   if (isPrivate) {
     m.memmap.private[folio] = backing;
     for (let i = 0; i < 1 << order; i++) {
@@ -183,9 +186,12 @@ export function deviceFolioSplit(k: Kernel, original: number, folio: number): vo
   if (memmap.isDevicePrivate(folio)) memmap.private[folio] = memmap.private[original]! + (folio - original);
 }
 
-/** Copies a page, of a device or of RAM: what `from` has goes to `to`, which is nobody else's yet. NO_PAGE for `from`: zeros. */
+/** Copies a page, of a device or of RAM: what `from` has goes to `to`, which is nobody else's yet. NO_PAGE for `from`: zeros. @throws RangeError for what is no frame */
 export function* deviceCopyPage(k: Kernel, to: number, from: number): Atomic<void> {
   const { m } = k;
+  for (const page of [to, ...(from === NO_PAGE ? [] : [from])]) {
+    if (!Number.isInteger(page) || page < 0 || page >= m.memmap.refcount.length) throw new RangeError(`${page} is no frame that could be copied`);
+  }
   const into = k.deviceMemory.backingPage(k, to);
   if (from === NO_PAGE) {
     m.ram.clear(into);

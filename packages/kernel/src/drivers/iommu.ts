@@ -52,11 +52,18 @@ export function* dmaIovaTryAlloc(k: Kernel, device: Device, pages: number): Atom
   return device.iommu?.alloc(pages) ?? null;
 }
 
-/** Gives them back; nothing of them is linked any more. */
+/** Gives them back; nothing of them is linked any more. @throws RangeError where something is, or they were given back before */
 export function* dmaIovaFree(k: Kernel, device: Device, state: IovaState): Atomic<void> {
   if (k.m.point(Op.Device, device.id)) yield SWITCH;
-  const { allocated } = device.iommu!;
-  allocated.splice(allocated.indexOf(state), 1);
+  const { allocated, table } = device.iommu!;
+  const at = allocated.indexOf(state);
+  const { iova: first, pages } = state;
+  const which = `I/O virtual addresses of ${device.name} from 0x${(first * 4096).toString(16)}, ${pages} ${pages === 1 ? "page" : "pages"},`;
+  if (at < 0) throw new RangeError(`${which} are freed for the second time`);
+  for (let iova = first; iova < first + pages; iova++) {
+    if (table.has(iova)) throw new RangeError(`${which} are freed while 0x${(iova * 4096).toString(16)} maps frame ${table.get(iova)!.page}: hmm_dma_unmap_pfn() comes first`);
+  }
+  allocated.splice(at, 1);
 }
 
 /** Maps a page at an I/O virtual page number. */

@@ -23,13 +23,17 @@ export interface HmmDmaMap {
   readonly state: IovaState | null;
 }
 
-/** Room for so many pages, and where the device is behind an IOMMU, addresses for them; null on kernels before 6.16, which have none of this. */
+/**
+ * Room for so many pages, and where the device is behind an IOMMU, addresses for them; null on kernels before 6.16, which have none of this.
+ * @throws RangeError for what is no number of pages
+ */
 export function* hmmDmaMapAlloc(k: Kernel, device: Device, entries: number): Atomic<HmmDmaMap | null> {
+  if (!Number.isInteger(entries) || entries < 1) throw new RangeError(`hmm_dma_map_alloc() is asked for ${entries} pages`);
   const state = yield* k.iommu.dmaIovaTryAlloc(k, device, entries);
   return { flags: new Uint8Array(entries), pages: new Int32Array(entries), dma: new Float64Array(entries), state };
 }
 
-/** Gives it back, once each page is unmapped. */
+/** Gives it back, once each page is unmapped. @throws RangeError before that, or for the second time */
 export function* hmmDmaMapFree(k: Kernel, device: Device, { state }: HmmDmaMap): Atomic<void> {
   if (state !== null) yield* k.iommu.dmaIovaFree(k, device, state);
 }
@@ -38,8 +42,10 @@ export function* hmmDmaMapFree(k: Kernel, device: Device, { state }: HmmDmaMap):
  * Maps the page at an index, which `hmmRangeFault` has found valid, for DMA, under the lock that the driver's invalidate
  * callback takes. The page number for the device; DMA_MAPPING_ERROR for memory that no DMA reaches. One that is
  * marked DMA_MAPPED is mapped already, and stays where it is.
+ * @throws RangeError for an index that the map has not
  */
 export function* hmmDmaMapPfn(k: Kernel, device: Device, { flags, pages, dma, state }: HmmDmaMap, i: number): Atomic<number> {
+  if (!(i in flags)) throw new RangeError(`a map of ${flags.length} pages for DMA has no page ${i}`);
   if ((flags[i]! & HmmPfn.DMA_MAPPED) !== 0) return dma[i]!;
   if ((flags[i]! & HmmPfn.VALID) === 0 || k.m.memmap.isDevicePrivate(pages[i]!)) return DMA_MAPPING_ERROR;
   if (state === null) dma[i] = k.m.memmap.pageToPfn(pages[i]!);

@@ -378,12 +378,28 @@ function destination({ dst, dstFlags }: MigrateDevice, i: number): number {
   return (dstFlags[i]! & MigratePfn.VALID) === 0 ? NO_PAGE : dst[i]!;
 }
 
+/** @throws RangeError for a destination that is not the driver's own, allocated and locked */
+function assertDestination({ m: { memmap } }: Kernel, { src }: MigrateDevice, i: number, to: number): void {
+  let wrong: string;
+  if (!Number.isInteger(to) || to < 0 || to >= memmap.refcount.length) wrong = "is no frame";
+  else if (memmap.refcount[to]! <= 0) wrong = "is free";
+  else if (to === src[i] || memmap.folioMapcount(to) > 0) wrong = "is in use";
+  else if (!memmap.has(to, PG.locked)) wrong = "is not locked";
+  else return;
+  throw new RangeError(`migrate_vma_pages() is to move page ${i} of the range to frame ${to}, which ${wrong}`);
+}
+
+/** @throws RangeError for a page that was let go already */
+function assertLocked({ m: { memmap } }: Kernel, page: number): void {
+  if (!memmap.has(page, PG.locked)) throw new RangeError(`migrate_vma_finalize() finds frame ${page} unlocked: the migration has been finalized before, or somebody else has unlocked it`);
+}
+
 /** Gives each destination the identity of its source, and maps it where there was nothing. What fails loses MIGRATE. */
 export function* migrateVmaPages(k: Kernel, args: MigrateVma): MaySleep<void> {
   yield* k.migrateDevice.migrateDevicePages(k, args, args);
 }
 
-/** The same for pages wherever they are mapped: without `vma`, nothing is made. */
+/** The same for pages wherever they are mapped: without `vma`, nothing is made. @throws RangeError for what is no destination */
 export function* migrateDevicePages(k: Kernel, args: MigrateDevice, vma: MigrateVma | null): MaySleep<void> {
   const { src, srcFlags, dstFlags } = args;
   let range: NotifierRange | null = null;
@@ -400,6 +416,7 @@ export function* migrateDevicePages(k: Kernel, args: MigrateDevice, vma: Migrate
       srcFlags[i]! &= ~MigratePfn.MIGRATE;
       continue;
     }
+    assertDestination(k, args, i, to);
     if (src[i] === NO_PAGE) {
       if (vma === null) continue;
       if (range === null) {
@@ -529,7 +546,7 @@ export function* insertHugePage(k: Kernel, { vma }: MigrateVma, vpn: number, fol
 
 /* The end. */
 
-/** Maps what has moved at its new place, and what has not at its old one; lets all go. */
+/** Maps what has moved at its new place, and what has not at its old one; lets all go. @throws RangeError when that has been done */
 export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep<void> {
   const { memmap } = k.m;
   const { src, srcFlags } = args;
@@ -538,6 +555,7 @@ export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep
     const to = destination(args, i);
     const moved = (srcFlags[i]! & MigratePfn.MIGRATE) !== 0 && to !== NO_PAGE;
     if (from !== NO_PAGE) {
+      assertLocked(k, from);
       const now = moved ? to : from;
       yield* k.migrate.removeMigrationPtes(k, from, now);
       if (moved && !memmap.isZoneDevice(to)) yield* k.swap.folioAddLru(k, to);
@@ -546,6 +564,7 @@ export function* migrateDeviceFinalize(k: Kernel, args: MigrateDevice): MaySleep
       else yield* k.vmscan.putbackFolios(k, [from]);
     }
     if (to !== NO_PAGE) {
+      assertLocked(k, to);
       yield* k.folioLock.folioUnlock(k, to);
       yield* k.swap.folioPut(k, to, "alloc");
     }

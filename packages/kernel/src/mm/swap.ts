@@ -36,7 +36,7 @@ export function* folioPut(k: Kernel, folio: number, site: string): Atomic<void> 
   const { m } = k;
   if (m.point(Op.RefPut, folio)) yield SWITCH;
   m.refs?.put(folio, site);
-  if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolio(k, folio);
+  if (--m.memmap.refcount[folio]! <= 0) yield* k.swap.freeFolio(k, folio);
 }
 
 /** Drops a reference that a page table, cache or batch had, rather than this task. */
@@ -65,8 +65,15 @@ export function* releaseFolios(k: Kernel, folios: readonly number[], site: strin
   if (dead.length > 0) yield* k.swap.freeFolios(k, dead);
 }
 
-/** The last reference is gone. */
+/**
+ * The last reference is gone.
+ * @throws RangeError where one more is gone than there were, unless references are counted by who has them, and that is told
+ */
 export function* freeFolio(k: Kernel, folio: number): Atomic<void> {
+  if (k.m.memmap.refcount[folio]! < 0) {
+    if (k.m.refs !== null) return;
+    throw new RangeError(`a reference to frame ${folio} is let go that nobody has`);
+  }
   yield* k.swap.freeFolios(k, [folio]);
 }
 
