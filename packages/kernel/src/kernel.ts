@@ -33,6 +33,9 @@ import * as migrateDevice from "./mm/migrate_device.js";
 import * as memory from "./mm/memory.js";
 import * as pageIdle from "./mm/page_idle.js";
 import * as damon from "./mm/damon.js";
+import * as damonCore from "./mm/damon_core.js";
+import * as damonPaddr from "./mm/damon_paddr.js";
+import * as damonVaddr from "./mm/damon_vaddr.js";
 import * as numaBalancing from "./kernel/numa_balancing.js";
 import * as numaFault from "./mm/numa_fault.js";
 import * as protNuma from "./mm/prot_numa.js";
@@ -140,6 +143,9 @@ export const MAINLINE = {
   compaction,
   copyRange,
   damon,
+  damonCore,
+  damonPaddr,
+  damonVaddr,
   devMem,
   cpuTimers,
   debug,

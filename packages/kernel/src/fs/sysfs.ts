@@ -1,6 +1,7 @@
 import type { Machine } from "../machine.js";
 import { cpuList } from "./proc/array.js";
 import { PseudoFs, type PseudoDir } from "./pseudo.js";
+import { DamonSysfs } from "./sysfs_damon.js";
 import { addText } from "./sysfs_file.js";
 import { addHugepages } from "./sysfs_hugetlb.js";
 import { KsmSysfs } from "./sysfs_ksm.js";
@@ -34,6 +35,7 @@ export class Sysfs extends PseudoFs {
     }
     addNodes(this, m, system.dir("node"));
     addPageIdle(this, this.root.dir("kernel").dir("mm"));
+    new DamonSysfs(this, this.root.dir("kernel").dir("mm"));
     addMmSettings(this, m, this.root.dir("kernel").dir("mm"));
   }
 }

@@ -1,6 +1,5 @@
 /**
  * @linux mm/damon/ops-common.c, mm/damon/paddr.c
- * @omits The thread kdamond, its regions, schemes, and the files by which it is told of them: here is what it does to a page.
  * @own damonPtePfn, pteYoung
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
