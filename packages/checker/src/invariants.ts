@@ -470,6 +470,9 @@ export class Invariants implements EventSink {
           this.mapped[page]!++;
           this.ownedBy(mm, m.memmap.folioOf(page));
         }
+        if (exclusive && !m.memmap.isAnonExclusive(page)) {
+          this.fail("anon-exclusive", `a device has ${this.frame(page)} exclusively at page ${hex(vpn)}, and its process has not`, { page, vpn, mm: mm.id });
+        }
         const merged = ksmEntryWrong(this.k, flags, page);
         if (merged !== null) this.fail("ksm", `the entry at page ${hex(vpn)}, of a KSM page, ${merged}`, { page, vpn });
         const missed = missedByRmap(this.k, mm, vpn, page);

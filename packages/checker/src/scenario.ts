@@ -25,6 +25,7 @@ import {
   type Driver,
   type FillRequest,
   type Kernel,
+  type KsmRun,
   type MaySleep,
   type MigrateVma,
   type Mm,
@@ -214,6 +215,23 @@ export class ThreadApi extends DriverApi {
     const result = vma === null ? Scan.VmaNull : yield* k.collapse.collapseScanPmd(k, vma, pageOf(addr) & -512, cc);
     if (cc.mmapLocked && !mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     return result;
+  }
+
+  /**
+   * ksmd looks at so many pages of what is mergeable (MADV_MERGEABLE), at all that is left of a scan unless given. A page that has
+   * the same contents in two scans is merged with another such.
+   */
+  *ksmScan(pages = Infinity): MaySleep<void> {
+    const { k } = this;
+    const { mutex } = k.m.ksm;
+    if (!mutex.tryLock()) yield* mutex.lock();
+    yield* k.ksmd.ksmDoScan(k, pages);
+    if (!mutex.tryUnlock()) yield* mutex.unlock();
+  }
+
+  /** What is written to /sys/kernel/mm/ksm/run, but for ksmd itself, which runs by `ksmScan` alone: Unmerge undoes all that is merged. */
+  *ksmRun(run: KsmRun): MaySleep<number> {
+    return yield* this.k.ksmd.setRun(this.k, run);
   }
 
   *mprotect(addr: number, pages: number, prot: number): MaySleep<number> {

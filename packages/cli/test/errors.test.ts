@@ -41,7 +41,7 @@ describe("bad input: one line that says what and why, status 125", () => {
       ["run", "--do-timeout", "0", HELLO],
       ["run", "--release", "5.4", HELLO],
       ["run", "--without", "nothing", HELLO],
-      ["run", "--without", "ksm-exclusive", HELLO],
+      ["run", "--without", "mkclean-exclusive", HELLO],
       ["patches", "all"],
     ];
     expect(wrong.map((args) => `${args.join(" ")} → ${complaint(args)}`)).toMatchInlineSnapshot(`
@@ -69,7 +69,7 @@ describe("bad input: one line that says what and why, status 125", () => {
         "run --do-timeout 0 programs/prebuilt/hello → --do-timeout '0': it must be a number of seconds, more than 0 and at most 1000000",
         "run --release 5.4 programs/prebuilt/hello → unknown release '5.4': there are 7.3, 6.18, 6.14, 6.1",
         "run --without nothing programs/prebuilt/hello → unknown patch 'nothing': see 'faultline patches'",
-        "run --without ksm-exclusive programs/prebuilt/hello → patch 'ksm-exclusive' is not modelled yet: ksmd merges nothing",
+        "run --without mkclean-exclusive programs/prebuilt/hello → patch 'mkclean-exclusive' is not modelled yet: nothing is cleaned: no file system writes back, and what a device has exclusively is of no file",
         "patches all → too many arguments for 'patches'. Expected 0 arguments but got 1.",
       ]
     `);

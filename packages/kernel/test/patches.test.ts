@@ -90,7 +90,7 @@ describe("resolvePatches", () => {
   test("says what is wrong with a wish", () => {
     expect(resolvePatches({ release: "5.0", without: [] })).toMatch(/^unknown release '5.0'/);
     expect(resolvePatches({ release: "7.3", without: ["nonsense"] })).toMatch(/^unknown patch 'nonsense'/);
-    expect(resolvePatches({ release: "7.3", without: ["ksm-exclusive"] })).toMatch(/not modelled yet/);
+    expect(resolvePatches({ release: "7.3", without: ["mkclean-exclusive"] })).toMatch(/not modelled yet/);
     expect(resolvePatches({ release: "7.3", without: ["exclusive-folio-walk"] })).toMatch(/--without exclusive-mapcount/);
   });
 });

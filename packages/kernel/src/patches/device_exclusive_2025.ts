@@ -5,6 +5,7 @@ import type { Kernel, KernelModules, Overlay } from "../kernel.js";
 import { PTE, ptePresent, swapType } from "../arch/pgtable.js";
 import type { Dmirror } from "../drivers/dmirror.js";
 import { FollFlag } from "../mm/gup_flags.js";
+import type { PteValue } from "../mm/ksm_merge.js";
 import { RssKind, VM, type Mm, type Vma } from "../mm/mm_types.js";
 import { NotifyEvent, type NotifierRange } from "../mm/mmu_notifier.js";
 import { PG } from "../mm/page.js";
@@ -195,6 +196,35 @@ function undoNotMigration(base: KernelModules): Overlay {
 }
 
 /**
+ * Before patch 9: ksmd takes an exclusive entry for a present one. Of its bits it finds on riscv64 none that says that the page may be
+ * written, and for that of a dirty page the lowest of the entry's type, which it clears. While such entries are no mappings a page that
+ * a device has looks as if somebody else held it, and nothing comes of that.
+ */
+function undoKsm(base: KernelModules): Overlay {
+  return {
+    ksmMerge: {
+      *entryProtected(k: Kernel, vma: Vma, folio: number, vpn: number, ptep: number): Atomic<PteValue | null> {
+        const { m } = k;
+        const flags = m.pt.flags(ptep);
+        if (!k.swapops.isDeviceExclusive(k, flags)) return yield* base.ksmMerge.entryProtected(k, vma, folio, vpn, ptep);
+        const [old, pfn] = yield* k.memory.ptepClearFlush(k, vma, vpn, ptep);
+        if (m.point(Op.RefCompare, folio)) yield SWITCH;
+        const held = m.memmap.refcount[folio] !== k.rmap.expectedRefs(k, folio);
+        if (held || !(yield* k.rmap.tryShareAnonRmap(k, folio, folio))) {
+          yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, old, pfn);
+          return null;
+        }
+        const type = swapType(old);
+        if ((type & 1) !== 0) m.memmap.set(folio, PG.dirty);
+        const clean = k.swapops.withSwapType(type & ~1) | (old & (PTE.SWP_SOFT_DIRTY | PTE.SWP_UFFD_WP | PTE.SWP_EXCLUSIVE));
+        yield* k.memory.setPteAt(k, vma.mm, vpn, ptep, clean, pfn);
+        return { flags: clean, pfn };
+      },
+    },
+  };
+}
+
+/**
  * Before patch 10: reclaim cannot replace an exclusive entry, either (see `undoMigrate`). While such
  * entries are no mappings it meets them in large folios only, of which a device has some pages.
  */
@@ -380,8 +410,8 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
     { status: "not-yet", note: "there are no uprobes yet" },
   ),
   patch("ksm-exclusive", "mm/ksm: handle device-exclusive entries correctly in write_protect_page()", {
-    status: "not-yet",
-    note: "ksmd merges nothing",
+    status: "modelled",
+    undo: undoKsm,
   }),
   patch("unmap-exclusive", "mm/rmap: handle device-exclusive entries correctly in try_to_unmap_one()", {
     status: "modelled",
