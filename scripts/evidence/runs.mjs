@@ -20,6 +20,7 @@ const PROGRAMS = {
   ipc: {},
   jobs: {},
   khugepaged: {},
+  ksm: {},
   mlock: {},
   "mm-random": { args: ["1", "250", "quiet"] },
   mmap: {},

@@ -1,4 +1,4 @@
-import { AddressSpace, NO_PAGE, RwSem, Space, SpinLock, type Executor, type Machine, type Mm, type Vma } from "@faultline/kernel";
+import { AddressSpace, NO_PAGE, RwSem, Space, SpinLock, StableChain, type Executor, type Machine, type Mm, type RmapItem, type Vma } from "@faultline/kernel";
 import type { Seen } from "./call_frames.js";
 import { HashChains } from "./hash64.js";
 import type { ValueHash } from "./value_hash.js";
@@ -168,6 +168,8 @@ export class ObjectValues {
         return this.ofUserfaultfd(object);
       case Space.Device:
         return this.ofDevice(object);
+      case Space.Ksm:
+        return this.ofKsm();
       case Space.Thp:
         for (const folio of m.thp.deferredSplit) this.see(folio);
         return;
@@ -218,11 +220,31 @@ export class ObjectValues {
     const node = this.m.ksm.nodes.get(this.m.memmap.ksmNode(folio));
     if (node === undefined) return;
     this.see(node.page);
-    for (const { mm, vpn, anonVma } of node.items) {
-      this.see(mm.id);
-      this.see(vpn);
-      this.see(anonVma === null ? 0 : anonVma.id);
+    for (const item of node.items) this.ofRmapItem(item);
+  }
+
+  private ofRmapItem({ mm, vpn, anonVma, checksum, age, remainingSkips, scan, node }: RmapItem): void {
+    for (const value of [mm.id, vpn, anonVma?.id ?? 0, checksum, age, remainingSkips, scan, node?.id ?? 0]) this.see(value);
+  }
+
+  /** What ksmd knows, how far it has come, and what it is told to do. */
+  private ofKsm(): void {
+    const { ksm } = this.m;
+    for (const value of [ksm.run, ksm.scan, Number(ksm.useZeroPages), Number(ksm.smartScan), ksm.maxPageSharing, ksm.nextNodeId]) this.see(value);
+    if (ksm.cursor !== null) for (const value of [ksm.cursor.slot.mm.id, ksm.cursor.vpn, ksm.cursor.item]) this.see(value);
+    for (const { mm, items } of ksm.slots) {
+      this.see(-1 - mm.id);
+      for (const item of items) this.ofRmapItem(item);
     }
+    for (const entry of ksm.stable.flat()) {
+      this.see(-1);
+      for (const { id, page, items } of entry instanceof StableChain ? entry.dups : [entry]) {
+        this.see(id);
+        this.see(page);
+        for (const item of items) this.ofRmapItem(item);
+      }
+    }
+    for (const tree of ksm.unstable) for (const item of tree) this.ofRmapItem(item);
   }
 
   private ofTable(object: number): void {
@@ -259,6 +281,7 @@ export class ObjectValues {
     else if (cls === "device_mirror") this.ofMirror(id);
     else if (cls === "zone") this.ofZones();
     else if (cls === "swap") this.ofSwap();
+    else if (cls === "ksm_thread_mutex") this.ofKsm();
     else if (!TRANSPARENT_LOCKS.has(cls)) this.history();
   }
 

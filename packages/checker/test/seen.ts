@@ -5,7 +5,7 @@ import { entries, picture } from "./picture.js";
 /** Properties that say nothing to a thread. */
 const UNSEEN: ReadonlySet<string> = new Set([
   // Time, turns and statistics; who is told, and who decides.
-  ...["nextId", "timeNs", "atimeNs", "mtimeNs", "ctimeNs", "begin", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "invalidateSeq", "numaStats", "vmstat", "counters", "minorFaults", "majorFaults"],
+  ...["nextId", "timeNs", "atimeNs", "mtimeNs", "ctimeNs", "begin", "quantumLeft", "quantumStart", "sliceEnd", "busyUntil", "done", "turns", "invalidateSeq", "numaStats", "vmstat", "counters", "minorFaults", "majorFaults", "cpuTimeNs", "prunedAt", "startedAt"],
   ...["sink", "observer", "refs", "dmesg", "choices", "strategy", "eligible", "retries", "classes"],
   // For kswapd, which runs in no scenario.
   "kswapdZones",

@@ -253,6 +253,7 @@ export function* rmapWalkKsm(k: Kernel, folio: number, one: RmapOne): MaySleep<v
 export function folioMigrateKsm(k: Kernel, src: number, dst: number): void {
   const node = k.ksmTree.stableNodeOf(k, src);
   if (node === null) return;
+  k.m.touches(Op.Ksm, 0);
   node.page = dst;
   k.m.memmap.setKsm(src, 0);
 }

@@ -159,6 +159,7 @@ export function* tryToMergeWithKsmPage(k: Kernel, item: RmapItem, page: number, 
     error = yield* k.ksmMerge.tryToMergeOnePage(k, vma, page, kpage);
     if (error === 0) {
       yield* k.ksmTree.removeRmapItemFromTree(k, item);
+      k.m.touches(Op.Ksm, 0);
       item.anonVma = vma.anonVma;
     }
   }
@@ -191,6 +192,7 @@ export function* tryToMergeWithZeroPage(k: Kernel, item: RmapItem, page: number)
 /** What was merged in vain is the mapping's own again. */
 export function* breakCow(k: Kernel, item: RmapItem): MaySleep<void> {
   const { mm, vpn } = item;
+  k.m.touches(Op.Ksm, 0);
   item.anonVma = null;
   if (!mm.mmapLock.tryRead()) yield* mm.mmapLock.read();
   const vma = k.ksmd.findMergeableVma(k, mm, vpn);
@@ -218,6 +220,7 @@ export function* cmpAndMergePage(k: Kernel, page: number, item: RmapItem): MaySl
     yield* k.ksmTree.removeRmapItemFromTree(k, item);
     const checksum = yield* k.ksmMerge.calcChecksum(k, page);
     if (item.checksum !== checksum) {
+      m.touches(Op.Ksm, 0);
       item.checksum = checksum;
       return;
     }

@@ -86,7 +86,9 @@ export function* removeNodeFromStableTree(k: Kernel, node: StableNode): Atomic<v
 }
 
 /** A node is in no tree any more, nor in a chain. */
-export function takeOutOfStableTree({ m: { ksm } }: Kernel, node: StableNode): void {
+export function takeOutOfStableTree({ m }: Kernel, node: StableNode): void {
+  const { ksm } = m;
+  m.touches(Op.Ksm, 0);
   if (node.isAstray) ksm.astray.splice(ksm.astray.indexOf(node), 1);
   else if (node.chain !== null) {
     const { dups } = node.chain;
@@ -115,6 +117,7 @@ export function* removeRmapItemFromTree(k: Kernel, item: RmapItem): MaySleep<voi
       const tree = m.ksm.unstable[item.nid]!;
       tree.splice(tree.indexOf(item), 1);
     }
+    m.touches(Op.Ksm, 0);
     item.scan = NO_SCAN;
     m.ksm.pagesUnshared--;
   }
@@ -122,7 +125,9 @@ export function* removeRmapItemFromTree(k: Kernel, item: RmapItem): MaySleep<voi
 }
 
 /** An item does not map the page of its node any more; under the page's lock. */
-export function dropRmapItem({ m: { ksm } }: Kernel, node: StableNode, item: RmapItem): void {
+export function dropRmapItem({ m }: Kernel, node: StableNode, item: RmapItem): void {
+  const { ksm } = m;
+  m.touches(Op.Ksm, 0);
   node.items.splice(node.items.indexOf(item), 1);
   if (node.items.length > 0) ksm.pagesSharing--;
   else ksm.pagesShared--;
@@ -190,6 +195,7 @@ export function* stableNodeDup(k: Kernel, chain: StableChain, mayPrune: boolean)
   }
   if (best === null) return yield* k.ksmTree.anyOfChain(k, chain);
   const { node } = best;
+  m.touches(Op.Ksm, 0);
   if (prune && alive === 1) {
     const tree = ksm.stable[chain.nid]!;
     tree[tree.indexOf(chain)] = node;
@@ -212,6 +218,7 @@ export function* anyOfChain(k: Kernel, chain: StableChain): MaySleep<Candidate |
     if (folio !== NO_PAGE) return { node, folio, isFull: true };
   }
   const { ksm } = k.m;
+  k.m.touches(Op.Ksm, 0);
   const tree = ksm.stable[chain.nid]!;
   tree.splice(tree.indexOf(chain), 1);
   ksm.chains--;
@@ -300,6 +307,7 @@ export function* stableTreeSearch(k: Kernel, page: number): MaySleep<number> {
 export function allocStableNodeChain({ m }: Kernel, entry: StableEntry, nid: number): StableChain {
   if (entry instanceof StableChain) return entry;
   const { ksm } = m;
+  m.touches(Op.Ksm, 0);
   const chain = new StableChain(nid, m.now());
   const tree = ksm.stable[nid]!;
   tree[tree.indexOf(entry)] = chain;
@@ -310,7 +318,9 @@ export function allocStableNodeChain({ m }: Kernel, entry: StableEntry, nid: num
   return chain;
 }
 
-export function stableNodeChainAddDup({ m: { ksm } }: Kernel, node: StableNode, chain: StableChain, nid: number): void {
+export function stableNodeChainAddDup({ m }: Kernel, node: StableNode, chain: StableChain, nid: number): void {
+  const { ksm } = m;
+  m.touches(Op.Ksm, 0);
   node.chain = chain;
   node.nid = nid;
   chain.dups.unshift(node);
@@ -325,6 +335,7 @@ export function* stableTreeInsert(k: Kernel, folio: number): MaySleep<StableNode
   const { index, entry, found } = yield* k.ksmTree.placeInStableTree(k, nid, folio, false);
   if (found !== null) yield* k.swap.folioPut(k, found.folio, "ksm");
   if (m.point(Op.PageFlags, folio)) yield SWITCH;
+  m.touches(Op.Ksm, 0);
   const node = new StableNode(ksm.nextNodeId++, folio, nid);
   if (entry === null) ksm.stable[nid]!.splice(index, 0, node);
   else k.ksmTree.stableNodeChainAddDup(k, node, k.ksmTree.allocStableNodeChain(k, entry, nid), nid);
@@ -334,7 +345,9 @@ export function* stableTreeInsert(k: Kernel, folio: number): MaySleep<StableNode
 }
 
 /** An item maps the page of a node; under the page's lock. */
-export function stableTreeAppend({ m: { ksm } }: Kernel, item: RmapItem, node: StableNode): void {
+export function stableTreeAppend({ m }: Kernel, item: RmapItem, node: StableNode): void {
+  const { ksm } = m;
+  m.touches(Op.Ksm, 0);
   if (node.items.length > 0) ksm.pagesSharing++;
   else ksm.pagesShared++;
   node.items.unshift(item);
@@ -368,6 +381,7 @@ export function* removeAllStableNodes(k: Kernel): MaySleep<number> {
       const nodes = entry instanceof StableChain ? [...entry.dups] : [entry];
       for (const node of nodes) if ((yield* k.ksmTree.removeStableNode(k, node)) !== 0) error = -Errno.EBUSY;
       if (entry instanceof StableChain && entry.dups.length === 0) {
+        k.m.touches(Op.Ksm, 0);
         tree.splice(tree.indexOf(entry), 1);
         ksm.chains--;
       }
@@ -408,6 +422,7 @@ export function* unstableTreeSearchInsert(k: Kernel, item: RmapItem, page: numbe
     if (order < 0) hi = index;
     else lo = index + 1;
   }
+  m.touches(Op.Ksm, 0);
   item.scan = ksm.scan;
   item.nid = nid;
   tree.splice(lo, 0, item);

@@ -147,6 +147,7 @@ export function* scanGetNextRmapItem(k: Kernel): MaySleep<Scanned | null> {
     if (!mm.mmapLock.tryUnlock()) yield* mm.mmapLock.unlock();
     if (ksm.cursor === null) {
       k.ksmAdvisor.advisorStopScan(k);
+      m.touches(Op.Ksm, 0);
       ksm.scan++;
       return null;
     }
@@ -162,15 +163,18 @@ function* scanMm(k: Kernel, slot: KsmMmSlot): MaySleep<Scanned | null> {
   for (let i = mm.findVmaIndex(cursor.vpn); i >= 0 && i < mm.vmas.length; i++) {
     const vma = mm.vmas[i]!;
     if ((vma.flags & VM.MERGEABLE) === 0) continue;
+    m.touches(Op.Ksm, 0);
     cursor.vpn = vma.anonVma === null ? vma.endVpn : Math.max(cursor.vpn, vma.startVpn);
     while (cursor.vpn < vma.endVpn) {
       if (k.ksmd.ksmTestExit(k, mm)) return null;
       const { vpn } = cursor;
       if (m.point(Op.TableRead, tableObject(mm.id, vpn))) yield SWITCH;
       if (m.pt.find(mm.pgd, vpn) < 0) {
+        m.touches(Op.Ksm, 0);
         cursor.vpn = Math.min(vma.endVpn, (vpn | (PTRS_PER_TABLE - 1)) + 1);
         continue;
       }
+      m.touches(Op.Ksm, 0);
       cursor.vpn++;
       const page = yield* mappedAnon(k, vma, vpn);
       if (page !== NO_PAGE) {
@@ -198,6 +202,7 @@ export function* getNextRmapItem(k: Kernel, slot: KsmMmSlot, vpn: number): MaySl
     ksm.rmapItems++;
     slot.mm.ksmRmapItems++;
   }
+  k.m.touches(Op.Ksm, 0);
   cursor.item++;
   return item;
 }
@@ -225,6 +230,7 @@ export function* shouldSkipRmapItem(k: Kernel, folio: number, item: RmapItem): M
   const { ksm, memmap } = k.m;
   if (!ksm.smartScan || memmap.isKsm(folio)) return false;
   const { age } = item;
+  k.m.touches(Op.Ksm, 0);
   if (age < 255) item.age++;
   if (age < 3) return false;
   if (item.remainingSkips === 0) {
