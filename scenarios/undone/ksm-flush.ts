@@ -1,4 +1,4 @@
-import type { Atomic, Kernel, UserPatch, Vma } from "@faultline/kernel";
+import type { Atomic, Kernel, PteValue, UserPatch, Vma } from "@faultline/kernel";
 
 /** Takes the entry, and leaves it in the TLBs. */
 function* clear(k: Kernel, _vma: Vma, vpn: number, ptep: number): Atomic<[number, number]> {
@@ -11,7 +11,7 @@ const patch: UserPatch = {
   title: "the TLB flush when ksmd write-protects a page",
   apply: (base) => ({
     ksmMerge: {
-      *entryProtected(k: Kernel, vma: Vma, folio: number, vpn: number, ptep: number): Atomic<{ readonly flags: number; readonly pfn: number } | null> {
+      *entryProtected(k: Kernel, vma: Vma, folio: number, vpn: number, ptep: number): Atomic<PteValue | null> {
         const lazy: Kernel = { ...k, memory: { ...k.memory, ptepClearFlush: clear } };
         return yield* base.ksmMerge.entryProtected(lazy, vma, folio, vpn, ptep);
       },

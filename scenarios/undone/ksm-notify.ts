@@ -1,4 +1,4 @@
-import type { Atomic, Kernel, MaySleep, UserPatch, Vma } from "@faultline/kernel";
+import type { Atomic, Kernel, MaySleep, PteValue, UserPatch, Vma } from "@faultline/kernel";
 
 function* nothing(): Atomic<void> {
   yield* [];
@@ -10,7 +10,7 @@ const patch: UserPatch = {
   title: "the notifier call when ksmd write-protects a page",
   apply: (base) => ({
     ksmMerge: {
-      *writeProtectPage(k: Kernel, vma: Vma, folio: number): MaySleep<{ readonly flags: number; readonly pfn: number } | null> {
+      *writeProtectPage(k: Kernel, vma: Vma, folio: number): MaySleep<PteValue | null> {
         const silent: Kernel = { ...k, mmuNotifier: { ...k.mmuNotifier, invalidateRangeStart: nothing, invalidateRangeEnd: nothing } };
         return yield* base.ksmMerge.writeProtectPage(silent, vma, folio);
       },

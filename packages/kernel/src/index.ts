@@ -58,6 +58,7 @@ export { Prot } from "./mm/mprotect.js";
 export { Mremap } from "./mm/mremap.js";
 export { GUP_PIN_COUNTING_BIAS, MAPPING_ANON, Memmap, NO_PAGE, PG, type DeviceMemory } from "./mm/page.js";
 export { startSwapDisk, SwapDisk } from "./mm/page_io.js";
+export type { PteValue } from "./mm/ksm_merge.js";
 export { KsmRun, StableChain, type RmapItem } from "./mm/ksm_state.js";
 export type { SavedSlots } from "./mm/swap_device.js";
 export { Fill, type FillRequest } from "./mm/uffd_fill.js";
