@@ -1,4 +1,4 @@
-import { Errno, MapFlag, PAGE_SIZE, Prot, ROOT_CREDENTIALS, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
+import { Errno, FollFlag, MapFlag, PAGE_SIZE, Prot, ROOT_CREDENTIALS, VM, type Kernel, type MaySleep, type Mm } from "@faultline/kernel";
 import type { ElfImage } from "../elf/load.js";
 import type { Program } from "./executable.js";
 import { mapElf, pageDown, pageUp, USER_END, type Mapped } from "./map_elf.js";
@@ -138,23 +138,19 @@ function noteLayout(mm: Mm, { segments }: ElfImage, { bias }: Mapped): void {
   mm.endData = endOf(segments);
 }
 
-/** Nobody else has this address space yet, so no lock is taken. */
-function nameVma(mm: Mm, address: number, name: string): void {
-  const vma = mm.vmaAt(address / PAGE_SIZE);
-  if (vma !== null) vma.name = name;
-}
-
 /** `li a7, 139; ecall`: what a handler returns to. riscv has no SA_RESTORER. */
 const SIGRETURN_CODE = Uint8Array.of(0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0x00);
 
+/** A page of the kernel's own, which is no memory as any other: it neither grows nor moves to a device (VM_DONTEXPAND). */
 function* mapVdso(k: Kernel, mm: Mm): MaySleep<number> {
-  const address = yield* k.mmap.doMmap(k, mm, 0, PAGE_SIZE, Prot.READ | Prot.WRITE, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
+  const address = yield* k.mmap.doMmap(k, mm, 0, PAGE_SIZE, Prot.READ | Prot.EXEC, MapFlag.PRIVATE | MapFlag.ANONYMOUS, null, 0);
   if (address < 0) return address;
-  nameVma(mm, address, "[vdso]");
-  const error = yield* k.uaccess.copyToUser(k, address, SIGRETURN_CODE);
-  if (error < 0) return error;
-  const result = yield* k.mprotect.doMprotect(k, mm, address, PAGE_SIZE, Prot.READ | Prot.EXEC);
-  return result < 0 ? result : address;
+  // Nobody else has this address space yet, so no lock is taken.
+  const vma = mm.vmaAt(address / PAGE_SIZE)!;
+  vma.name = "[vdso]";
+  vma.flags |= VM.DONTEXPAND;
+  const written = yield* k.accessRemote.accessRemoteVm(k, mm, address, SIGRETURN_CODE, FollFlag.WRITE | FollFlag.FORCE);
+  return written === SIGRETURN_CODE.length ? address : -Errno.ENOMEM;
 }
 
 /** Strings at the top, then auxiliary vector, environment, arguments and their count at sp. */
