@@ -51,6 +51,7 @@ const GUESTS: readonly [string, GuestSettings][] = [
   }],
   ["calls", {}],
   ["mremap", {}],
+  ["uprobe", {}],
   ["counter", { args: ["3", "500"] }],
   ["oom", {}],
 ];

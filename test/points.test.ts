@@ -43,6 +43,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "kernel/futex.ts: unqueue/(anonymous)": RETRY,
   "kernel/numa_balancing.ts: vmaIsAccessed": ANY_MOMENT,
   "kernel/posix_timers.ts: tell": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
+  "kernel/uprobe_write.ts: insideFrame": `${UNDER_CALLERS_POINT} (FrameRead, FrameWrite)`,
   "kernel/signal.ts: Signals.pending": "any moment will do: a signal that comes later wakes the sleeper, or is met on the way out",
   "kernel/signal.ts: queuedSignals": `${UNDER_CALLERS_POINT} (Process), or a timer's`,
   "kernel/signal.ts: Signals.send": `${UNDER_CALLERS_POINT} (Process), or a timer's`,

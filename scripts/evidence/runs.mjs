@@ -48,6 +48,7 @@ const PROGRAMS = {
   "uffd-rwp": {},
   "uffd-shmem": {},
   "uffd-thp": {},
+  uprobe: {},
   users: {},
   waiting: {},
   xattr: {},

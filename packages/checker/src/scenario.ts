@@ -31,7 +31,8 @@ import {
   type Mm,
   type UserfaultfdCtx,
 } from "@faultline/kernel";
-import { DeviceFiles, DriverApi } from "./driver_api.js";
+import { DeviceFiles } from "./driver_api.js";
+import { ProbeApi } from "./probe_api.js";
 import { ScenarioError } from "./scenario_error.js";
 
 export { ScenarioError } from "./scenario_error.js";
@@ -119,7 +120,7 @@ export class ScenarioSignal extends ScenarioError {}
  * What a scenario thread can do: the system calls, loads and stores of a program, and the
  * operations of a device. Addresses and lengths are in bytes.
  */
-export class ThreadApi extends DriverApi {
+export class ThreadApi extends ProbeApi {
   constructor(
     k: Kernel,
     mm: Mm,

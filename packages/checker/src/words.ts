@@ -78,6 +78,7 @@ const VERBS: Record<Op, string> = {
   [Op.Userfault]: "state of %",
   [Op.RcuRead]: "RCU read section",
   [Op.RcuPeriod]: "RCU grace period",
+  [Op.Uprobe]: "probes of user space",
   [Op.Device]: "files and jobs of %",
   [Op.Ksm]: "what KSM looks through",
 };

@@ -31,6 +31,8 @@ const ONE_PREEMPTION = [
   "two-devices",
   "uffd-rwp-vs-pageout",
   "uffd-wp-vs-pageout",
+  "uprobe-vs-call",
+  "uprobe-vs-mirror",
 ];
 
 const modulesIn = (folder: string): string[] => readdirSync(folder).flatMap((file) => (file.endsWith(".ts") ? [file.slice(0, -3)] : []));

@@ -3,7 +3,7 @@ import pc from "picocolors";
 
 const STATUS: Readonly<Record<Patch["status"], string>> = {
   modelled: "modelled",
-  "not-yet": "not modelled yet",
+  "no-effect": "changes nothing",
 };
 
 /** A line on each release and each patch. */

@@ -69,7 +69,7 @@ describe("bad input: one line that says what and why, status 125", () => {
         "run --do-timeout 0 programs/prebuilt/hello → --do-timeout '0': it must be a number of seconds, more than 0 and at most 1000000",
         "run --release 5.4 programs/prebuilt/hello → unknown release '5.4': there are 7.3, 6.18, 6.14, 6.1",
         "run --without nothing programs/prebuilt/hello → unknown patch 'nothing': see 'faultline patches'",
-        "run --without mkclean-exclusive programs/prebuilt/hello → patch 'mkclean-exclusive' is not modelled yet: nothing is cleaned: no file system writes back, and what a device has exclusively is of no file",
+        "run --without mkclean-exclusive programs/prebuilt/hello → patch 'mkclean-exclusive' changes nothing that could be undone: only shared mappings of files are made clean, and what a device has exclusively is anonymous: make_device_exclusive() refuses all else",
         "patches all → too many arguments for 'patches'. Expected 0 arguments but got 1.",
       ]
     `);

@@ -108,6 +108,12 @@ import * as devMem from "./fs/dev_mem.js";
 import * as uffdRwp from "./mm/uffd_rwp.js";
 import * as uffdWp from "./mm/uffd_wp.js";
 import * as taskMmu from "./fs/proc/task_mmu.js";
+import * as perfEvent from "./kernel/perf_event.js";
+import * as uprobeHit from "./kernel/uprobe_hit.js";
+import * as uprobeInsn from "./arch/uprobe_insn.js";
+import * as uprobeWrite from "./kernel/uprobe_write.js";
+import * as uprobeXol from "./kernel/uprobe_xol.js";
+import * as uprobes from "./kernel/uprobes.js";
 import * as cpuTimers from "./kernel/cpu_timers.js";
 import * as posixTimers from "./kernel/posix_timers.js";
 import * as exec from "./kernel/exec.js";
@@ -227,6 +233,7 @@ export const MAINLINE = {
   pagemapScan,
   pteBatch,
   pteMarker,
+  perfEvent,
   populate,
   posixTimers,
   rcu,
@@ -260,6 +267,11 @@ export const MAINLINE = {
   uffdShmem,
   uffdRwp,
   uffdWp,
+  uprobeHit,
+  uprobeInsn,
+  uprobeWrite,
+  uprobeXol,
+  uprobes,
   userfaultfd,
   userfaultfdFile,
   vma,

@@ -7,6 +7,8 @@ import { FRAME_WRITES } from "./kernel/op.js";
 import { GracePeriods, SrcuDomain } from "./kernel/rcu.js";
 import { Retries } from "./kernel/retry.js";
 import type { Process } from "./kernel/process.js";
+import { PerfEvents } from "./kernel/perf_event.js";
+import { Uprobes } from "./kernel/uprobes.js";
 import { Mqueues } from "./fs/mqueue.js";
 import { FileLocks } from "./fs/file_locks.js";
 import { Msg } from "./kernel/msg.js";
@@ -119,6 +121,8 @@ export class Machine {
   signalfds = 0;
   readonly mqueues = new Mqueues();
   readonly fileLocks = new FileLocks();
+  readonly uprobes: Uprobes;
+  readonly perfEvents = new PerfEvents();
   /** What /sys/kernel/debug/gup_test has pinned. */
   readonly gupTest: GupTest;
   /** Who holds which reference; null when nobody asks. */
@@ -127,6 +131,8 @@ export class Machine {
   sink: EventSink | null = null;
   /** Told of each write to a frame while checking, in one step with it: who watches frames, as LR and SC do. */
   onFrameWrite: ((executor: number, frame: number) => void) | null = null;
+  /** Told of each frame whose code the kernel has changed (flush_icache_page()): who keeps code that is decoded. */
+  flushIcachePage: ((frame: number) => void) | null = null;
   /** Who is in which kernel function; null unless the kernel was assembled so that functions tell. */
   ftrace: Ftrace | null = null;
   readonly tasks = new TaskTable();
@@ -212,6 +218,7 @@ export class Machine {
     this.shm = new Shm(this);
     this.sem = new Sem(this);
     this.msg = new Msg(this);
+    this.uprobes = new Uprobes(this);
     this.gupTest = new GupTest(this);
     this.refs = config.checking ? new RefTracker(this) : null;
     this.kswapdWait = new WaitQueue(this);

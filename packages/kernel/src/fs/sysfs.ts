@@ -1,3 +1,4 @@
+import { PERF_TYPE_UPROBE } from "../kernel/perf_event.js";
 import type { Machine } from "../machine.js";
 import { cpuList } from "./proc/array.js";
 import { PseudoFs, type PseudoDir } from "./pseudo.js";
@@ -33,6 +34,9 @@ export class Sysfs extends PseudoFs {
     for (const name of ["online", "possible", "present"]) {
       addText(this, system.dir("cpu"), name, (k) => `${cpuList(k.m.config.cpus)}\n`);
     }
+    const uprobe = this.root.dir("bus").dir("event_source").dir("devices").dir("uprobe");
+    addText(this, uprobe, "type", () => `${PERF_TYPE_UPROBE}\n`);
+    addText(this, uprobe.dir("format"), "retprobe", () => "config:0\n");
     addNodes(this, m, system.dir("node"));
     addPageIdle(this, this.root.dir("kernel").dir("mm"));
     new DamonSysfs(this, this.root.dir("kernel").dir("mm"));

@@ -18,6 +18,7 @@ export enum Cap {
   SYS_NICE = 23,
   SYS_RESOURCE = 24,
   WAKE_ALARM = 35,
+  PERFMON = 38,
   CHECKPOINT_RESTORE = 40,
 }
 

@@ -110,6 +110,7 @@ export function* beginNewExec(k: Kernel, file: OpenFile, comm: string): MaySleep
   // Its tracer can look at the new program before it runs, unless it has asked for an event instead.
   if (thread.tracee?.seized === false) m.signals.send(process, task, { signo: Sig.SIGTRAP, code: SI.USER, addr: 0, pid: process.pid });
   thread.robustList = 0;
+  if (m.perfEvents.open.length > 0) yield* k.perfEvent.perfEventExec(k);
   thread.altStack = { sp: 0, size: 0, flags: SS_DISABLE };
   // Handlers are code of the old program; what is ignored stays so. Others may have the table too.
   process.handlers = process.handlers.ignored();

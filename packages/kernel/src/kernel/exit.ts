@@ -81,6 +81,7 @@ export function* exitMm(k: Kernel, task: Task): MaySleep<void> {
   const { m } = k;
   const { mm } = task;
   if (mm === null) return;
+  if (task.thread.utask !== null) yield* k.uprobeHit.uprobeFreeUtask(k, task);
   if (task.thread.robustList !== 0) yield* k.exit.exitRobustList(k, task);
   if (m.futexes.pi.size > 0) yield* k.futexPi.exitPiStates(k, task);
   if (task.clearChildTid !== 0 && mm.users > 1) {

@@ -62,7 +62,9 @@ export function* dupMm(k: Kernel, old: Mm): MaySleep<Mm | null> {
  */
 export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   const { m } = k;
+  yield* k.uprobes.uprobeStartDupMmap(k);
   if (!old.mmapLock.tryWrite()) yield* old.mmapLock.write();
+  yield* k.uprobes.uprobeDupMmap(k, old, mm);
   const forked: ForkedCtx[] = [];
   let error = 0;
   if (old.ksmSlot !== null) yield* k.ksm.ksmFork(k, mm, old);
@@ -82,6 +84,7 @@ export function* dupMmap(k: Kernel, mm: Mm, old: Mm): MaySleep<number> {
   yield* k.tlbflush.flushTlbMm(k, old);
   yield* k.memory.mmapWriteUnlock(k, old);
   yield* k.uffdEvents.dupComplete(k, forked, error !== 0);
+  yield* k.uprobes.uprobeEndDupMmap(k);
   return error;
 }
 

@@ -75,6 +75,7 @@ export enum Op {
   RcuPeriod, // the same: a grace period begins or ends
   Device, // device: who has it open, and the jobs of its engine
   Ksm, // 0: settings of KSM, and which address spaces it looks through
+  Uprobe, // probe of user space: its consumers and references; 0 for which there are
 }
 
 /** What objects are counted in: numbers of different spaces have nothing to do with each other. */
@@ -116,6 +117,7 @@ export enum Space {
   Rcu,
   Device,
   Ksm,
+  Uprobe,
 }
 
 /** The space of each operation, by its number. */
@@ -189,6 +191,7 @@ export const SPACE_OF: readonly Space[] = Object.values({
   [Op.RcuPeriod]: Space.Rcu,
   [Op.Device]: Space.Device,
   [Op.Ksm]: Space.Ksm,
+  [Op.Uprobe]: Space.Uprobe,
 } satisfies Record<Op, Space>);
 
 /** Operations that change nothing that their own kind would see. All others write. */

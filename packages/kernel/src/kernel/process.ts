@@ -11,6 +11,7 @@ import type { Task, TimerHandle, WaitQueue } from "./sched.js";
 import type { SemUndoList } from "./sem.js";
 import { Sig, type SignalHandlers, type SignalInfo } from "./signal.js";
 import type { Tracee } from "./tracee.js";
+import type { UprobeTask } from "./uprobe_hit.js";
 
 /** sigaltstack(2) flags. */
 export const SS_ONSTACK = 1;
@@ -41,6 +42,8 @@ export class ThreadState {
   vforkDone: WaitQueue | null = null;
   /** Stopped, with its group or for its tracer. */
   stopped = false;
+  /** What it is doing about probes; null before it hits one. */
+  utask: UprobeTask | null = null;
   /** How it is traced; null while it is not. */
   tracee: Tracee | null = null;
   /** The signal that it gets when whoever made it ends (PR_SET_PDEATHSIG); 0 for none. */

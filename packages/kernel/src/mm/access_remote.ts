@@ -34,6 +34,8 @@ export function* accessRemoteVm(k: Kernel, mm: Mm, addr: number, bytes: Uint8Arr
       yield* k.accessRemote.writeFrame(k, page, offset, bytes.subarray(done, done + n));
       if (m.point(Op.PageFlags, folio)) yield SWITCH;
       m.memmap.set(folio, PG.dirty);
+      // What is written may be code: a debugger's breakpoint.
+      m.flushIcachePage?.(page);
     } else bytes.set(yield* k.accessRemote.readFrame(k, page, offset, n), done);
     yield* k.swap.folioPut(k, folio, "access_remote");
     done += n;

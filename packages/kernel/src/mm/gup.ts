@@ -144,7 +144,7 @@ export function* faultinPage(k: Kernel, vma: Vma, vpn: number, gup: number, unsh
 export function checkVmaFlags(_k: Kernel, vma: Vma, gup: number): number {
   const { flags } = vma;
   const write = (gup & FollFlag.WRITE) !== 0;
-  if ((flags & VM.PFNMAP) !== 0 || isSecretmem(vma)) return -Errno.EFAULT;
+  if ((flags & VM.PFNMAP) !== 0 || vma.ops?.isIo === true || isSecretmem(vma)) return -Errno.EFAULT;
   if ((gup & FollFlag.ANON) !== 0 && vma.ops !== null) return -Errno.EFAULT;
   if ((gup & FollFlag.SPLIT_PMD) !== 0 && vma.isHugetlb) return -Errno.EOPNOTSUPP;
   const longterm = FollFlag.PIN | FollFlag.LONGTERM;

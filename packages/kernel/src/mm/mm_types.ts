@@ -9,6 +9,7 @@ import { MmapLock } from "./mmap_lock.js";
 import type { IntervalNotifier, MmuNotifier } from "./mmu_notifier.js";
 import type { VmaNuma } from "../kernel/numa_balancing.js";
 import type { OpenFile } from "../fs/vfs.js";
+import type { XolArea } from "../kernel/uprobe_xol.js";
 import type { PendingEvent, UserfaultfdCtx } from "../fs/userfaultfd_ctx.js";
 import type { AddressSpace } from "./address_space.js";
 import type { VmOps } from "./vm_ops.js";
@@ -196,6 +197,11 @@ export class Mm {
   hugetlbPages = 0;
   /** Frames of the tables set aside for splitting huge entries: one for each. */
   readonly depositedTables: number[] = [];
+  /** MMF_HAS_UPROBES: there may be breakpoints of probes; and MMF_RECALC_UPROBES: perhaps the last of them is gone. */
+  hasUprobes = false;
+  recalcUprobes = false;
+  /** Where probed instructions are executed out of line; null until one is hit. */
+  xolArea: XolArea | null = null;
   /** MMF_HAS_PINNED: whether pages were ever pinned here. */
   hasPinned = false;
   /** Odd while fork makes pages shared. */

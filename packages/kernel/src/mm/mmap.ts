@@ -76,6 +76,7 @@ export function* mmAlloc(k: Kernel): MaySleep<Mm | null> {
 /** Tears an address space down when its last user has gone. */
 export function* exitMmap(k: Kernel, mm: Mm): MaySleep<void> {
   const { m } = k;
+  if (mm.xolArea !== null) yield* k.uprobeXol.uprobeClearState(k, mm);
   if (mm.ksmSlot !== null) yield* k.ksm.ksmExit(k, mm);
   if (mm.khugepaged) yield* k.khugepaged.khugepagedExit(k, mm);
   yield* k.mmuNotifier.mmuNotifierRelease(k, mm);
@@ -225,6 +226,7 @@ export function* splitVma(k: Kernel, mm: Mm, vma: Vma, vpn: number): MaySleep<Vm
   vma.endVpn = vpn;
   k.mmap.insertVma(k, mm, upper);
   yield* k.mmap.unlockRmap(k, vma);
+  if (!k.uprobes.noUprobeEvents(k)) yield* k.uprobes.uprobeMmap(k, vma);
   return upper;
 }
 
@@ -552,7 +554,8 @@ export function* mmapRegion(
   if (k.m.point(Op.VmaTree, mm.id)) yield SWITCH;
   k.mmap.insertVma(k, mm, vma);
   k.mmap.account(k, vma, pages);
-  yield* k.mmap.mergeAround(k, mm, vma);
+  const merged = yield* k.mmap.mergeAround(k, mm, vma);
+  if (!k.uprobes.noUprobeEvents(k)) yield* k.uprobes.uprobeMmap(k, merged);
   return start * 4096;
 }
 
@@ -663,6 +666,7 @@ export function* unmapRange(k: Kernel, mm: Mm, start: number, end: number, rank 
       owner: null,
     };
     yield* k.mmuNotifier.invalidateRangeStart(k, range);
+    if (!k.uprobes.noUprobeEvents(k)) yield* k.uprobes.uprobeMunmap(k, vma);
     yield* k.zap.unmapPageRange(k, tlb, vma, vma.startVpn, vma.endVpn);
     yield* k.mmuNotifier.invalidateRangeEnd(k, range);
   }

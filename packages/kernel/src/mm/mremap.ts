@@ -155,7 +155,8 @@ export function* expandInPlace(k: Kernel, mm: Mm, vma: Vma, end: number): MaySle
   vma.endVpn = end;
   yield* k.mmap.unlockRmap(k, vma);
   k.mmap.account(k, vma, pages);
-  yield* k.mmap.mergeAround(k, mm, vma);
+  const merged = yield* k.mmap.mergeAround(k, mm, vma);
+  if (!k.uprobes.noUprobeEvents(k)) yield* k.uprobes.uprobeMmap(k, merged);
   return true;
 }
 

@@ -15,6 +15,8 @@ export interface VmOps {
   readonly isShmem?: true;
   /** Pages of a driver are mapped (VM_MIXEDMAP): nobody moves them. */
   readonly isMixedMap?: true;
+  /** Nobody else may have its pages (VM_IO): neither a debugger nor GUP. */
+  readonly isIo?: true;
   /** Another area is like one of the mapping: by a split, a move, or fork. */
   open?(k: Kernel): MaySleep<void>;
   /** An area of the mapping is gone. One that must be told of it never merges. */

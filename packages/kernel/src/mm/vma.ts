@@ -31,7 +31,10 @@ export function* modifyVma(k: Kernel, mm: Mm, vma: Vma, start: number, end: numb
   }
   yield* k.memory.vmaStartWrite(k, part);
   Object.assign(part, changes);
-  return yield* k.mmap.mergeAround(k, mm, part);
+  const vmas = mm.vmas.length;
+  const merged = yield* k.mmap.mergeAround(k, mm, part);
+  if (mm.vmas.length < vmas && !k.uprobes.noUprobeEvents(k)) yield* k.uprobes.uprobeMmap(k, merged);
+  return merged;
 }
 
 /** Whether two neighbours could be one if one of them were changed so. */

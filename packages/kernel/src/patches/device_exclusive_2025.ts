@@ -11,6 +11,7 @@ import { NotifyEvent, type NotifierRange } from "../mm/mmu_notifier.js";
 import { PG } from "../mm/page.js";
 import { startWalk } from "../mm/page_vma_mapped.js";
 import type { Patch } from "./patch.js";
+import { writeOpcodeToCopy } from "./uprobes_2025.js";
 
 /**
  * "mm: fixes for device-exclusive entries (hmm)", v2, February 2025: 17 patches, in their order.
@@ -191,6 +192,20 @@ function undoNotMigration(base: KernelModules): Overlay {
     pageVmaMapped: {
       countsAsMigration: (k: Kernel, flags: number): boolean =>
         base.pageVmaMapped.countsAsMigration(k, flags) || k.swapops.isDeviceExclusive(k, flags),
+    },
+  };
+}
+
+/**
+ * Before patch 8: a copy of the page takes the place of an exclusive entry, too, and what the device has written since it was
+ * made is lost. That happens where mmap_lock is held for reading, as it was until 6.18 by who takes away a breakpoint that it has hit.
+ */
+function undoUprobes(_base: KernelModules): Overlay {
+  return {
+    uprobeWrite: {
+      *uprobeWriteOpcode(k: Kernel, vma: Vma, vaddr: number, opcode: number, isRegister: boolean): MaySleep<number> {
+        return yield* writeOpcodeToCopy(k, vma, vaddr, opcode, isRegister, false);
+      },
     },
   };
 }
@@ -407,7 +422,7 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
   patch(
     "uprobes-exclusive",
     "kernel/events/uprobes: handle device-exclusive entries correctly in __replace_page()",
-    { status: "not-yet", note: "there are no uprobes yet" },
+    { status: "modelled", undo: undoUprobes, neededBy: ["uprobe-write-in-place"] },
   ),
   patch("ksm-exclusive", "mm/ksm: handle device-exclusive entries correctly in write_protect_page()", {
     status: "modelled",
@@ -422,8 +437,8 @@ export const DEVICE_EXCLUSIVE_2025: readonly Patch[] = [
     undo: undoMigrate,
   }),
   patch("mkclean-exclusive", "mm/rmap: handle device-exclusive entries correctly in page_vma_mkclean_one()", {
-    status: "not-yet",
-    note: "nothing is cleaned: no file system writes back, and what a device has exclusively is of no file",
+    status: "no-effect",
+    note: "only shared mappings of files are made clean, and what a device has exclusively is anonymous: make_device_exclusive() refuses all else",
   }),
   patch(
     "page-idle-exclusive",

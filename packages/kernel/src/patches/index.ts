@@ -16,6 +16,7 @@ import { PER_VMA_LOCKS_2023 } from "./per_vma_locks_2023.js";
 import { RISCV_FAST_GUP_2024 } from "./riscv_fast_gup_2024.js";
 import { RISCV_TLB_BATCH_2024 } from "./riscv_tlb_batch_2024.js";
 import { INVALIDATE_SECONDARY_TLBS_2023, RISCV_SECONDARY_TLBS_2025 } from "./secondary_tlbs.js";
+import { UPROBE_UNAPPLY_LOCKED_2025, UPROBE_WRITE_IN_PLACE_2025 } from "./uprobes_2025.js";
 import { SPLIT_ZEROPAGE_2024 } from "./split_zeropage_2024.js";
 
 export type { Patch, PatchStatus, UserPatch } from "./patch.js";
@@ -29,6 +30,8 @@ export const PATCHES: readonly Patch[] = [
   ANON_PGOFF_2026,
   KHUGEPAGED_PMD_NONE_2025,
   DEVICE_PRIVATE_THP_2025,
+  UPROBE_UNAPPLY_LOCKED_2025,
+  UPROBE_WRITE_IN_PLACE_2025,
   HMM_DMA_MAP_2025,
   DEVICE_PRIVATE_TRYLOCK_2025,
   ...[...DEVICE_EXCLUSIVE_2025].reverse(),
@@ -63,7 +66,7 @@ const SINCE_2026: readonly Patch[] = [
   KHUGEPAGED_PMD_NONE_2025,
   DEVICE_PRIVATE_THP_2025,
 ];
-const SINCE_2025: readonly Patch[] = [...SINCE_2026, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, LARGE_FOLIO_OWNERS_2025, RISCV_SECONDARY_TLBS_2025];
+const SINCE_2025: readonly Patch[] = [...SINCE_2026, UPROBE_UNAPPLY_LOCKED_2025, UPROBE_WRITE_IN_PLACE_2025, HMM_DMA_MAP_2025, DEVICE_PRIVATE_TRYLOCK_2025, ...DEVICE_EXCLUSIVE_2025, LARGE_FOLIO_OWNERS_2025, RISCV_SECONDARY_TLBS_2025];
 /** Which long-term kernels have got as well, among them the one that is 6.14's measure. */
 const IN_STABLE = ["gup-split-pmd-hugetlb"];
 const namesOf = (patches: readonly Patch[]): string[] => patches.filter((p) => p.status === "modelled").map((p) => p.name);
@@ -96,7 +99,7 @@ export function resolvePatches(wish: {
   for (const name of wish.without) {
     const patch = PATCHES.find((p) => p.name === name);
     if (patch === undefined) return `unknown patch '${name}': see 'faultline patches'`;
-    if (patch.undo === undefined) return `patch '${name}' is not modelled yet: ${patch.note ?? patch.title}`;
+    if (patch.undo === undefined) return `patch '${name}' changes nothing that could be undone: ${patch.note ?? patch.title}`;
   }
   const gone = new Set([...release.without, ...wish.without]);
   for (const patch of PATCHES) {

@@ -1,10 +1,10 @@
 import type { KernelModules, Overlay } from "../kernel.js";
 
 /**
- * How much of an upstream patch the engine has: `modelled` ones can be undone;
- * `not-yet` ones patch what is not there yet.
+ * How much of an upstream patch the engine has: `modelled` ones can be undone; `no-effect` ones changed what could not be told
+ * from what was before, on any kernel.
  */
-export type PatchStatus = "modelled" | "not-yet";
+export type PatchStatus = "modelled" | "no-effect";
 
 /** One upstream change, by the subject it was merged under. */
 export interface Patch {

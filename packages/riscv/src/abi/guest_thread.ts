@@ -1,4 +1,4 @@
-import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Atomic, type Kernel, type MaySleep, type SignalInfo, type Task } from "@faultline/kernel";
+import { BLOCK, Errno, Event, Op, PAGE_SIZE, Restart, SA, SI, Sig, SWITCH, type Atomic, type Kernel, type MaySleep, type PtRegs, type SignalInfo, type Task } from "@faultline/kernel";
 import { Access, Exit } from "../cpu/exit.js";
 import type { Hart, HartState } from "../cpu/hart.js";
 import { Registers, type CpuContext } from "./cpu_context.js";
@@ -21,7 +21,7 @@ const BUS_ADRALN = 1;
 const STRICT_CALLS = new Set([63, 64, 93, 139]);
 
 /** A user thread: a task's registers, and what it does between two entries into the kernel. */
-export class GuestThread {
+export class GuestThread implements PtRegs {
   readonly registers = new Registers();
   /** The CPU whose hart holds the registers; null while they are in `registers`. */
   cpu: CpuContext | null = null;
@@ -91,7 +91,7 @@ export class GuestThread {
     const { task } = this;
     const { checking } = m.config;
     while (this.exiting === null) {
-      if (m.signals.pending(task) || this.restart !== null || task.thread.savedSigmask !== null) {
+      if ((m.signals.pending(task) || this.restart !== null || task.thread.savedSigmask !== null) && (yield* this.mayDeliver())) {
         yield* this.deliverSignals();
         continue;
       }
@@ -104,6 +104,7 @@ export class GuestThread {
         this.enterFault(hart);
         this.leaveFault(yield* this.k.fault.handleUserFault(this.k, hart.faultAddress, hart.faultAccess));
       }
+      else if (exit === Exit.EBREAK) yield* this.breakpoint();
       else if (exit !== Exit.BUDGET) this.trap(hart, exit);
       if (task.process!.cpuTimers !== null) this.k.cpuTimers.runCpuTimers(this.k);
       if (m.numa.enabled && this.exiting === null) yield* this.k.numaBalancing.taskTickNuma(this.k, task.thread.userTimeNs + task.thread.systemTimeNs);
@@ -172,8 +173,44 @@ export class GuestThread {
     else this.force({ signo: Sig.SIGBUS, code: BUS_ADRALN, addr, addrBig });
   }
 
+  /** A breakpoint: a probe's, or one that the program has for itself. */
+  private *breakpoint(): MaySleep<void> {
+    const info = yield* this.k.uprobeHit.hitBreakpoint(this.k, this);
+    if (info === "not ours") this.trap(this.load(), Exit.EBREAK);
+    else if (info !== null) this.force(info);
+  }
+
   private force(info: SignalInfo): void {
+    const { utask } = this.task.thread;
+    if (utask !== null) utask.trapped = true;
     this.k.signal.forceSignal(this.k, info);
+  }
+
+  /** Not while a probed instruction is executed out of line; where that must end first, it is to be executed again. */
+  private *mayDeliver(): Atomic<boolean> {
+    const { k } = this;
+    const { utask } = this.task.thread;
+    if (utask === null || utask.active === null) return true;
+    if (!k.uprobeHit.stopsStepping(k, utask)) return false;
+    yield* k.uprobeHit.abortXol(k, utask, this);
+    return true;
+  }
+
+  /* The registers of the thread, whichever CPU it is on (struct pt_regs). */
+
+  get pcBig(): bigint {
+    return this.load().pcBig;
+  }
+  set pcBig(address: bigint) {
+    this.load().pcBig = address;
+  }
+
+  getX(register: number): bigint {
+    return this.load().getX(register);
+  }
+
+  setX(register: number, value: bigint): void {
+    this.load().setX(register, value);
   }
 
   private *systemCall(entered: Hart): MaySleep<void> {

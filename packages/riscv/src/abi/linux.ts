@@ -182,6 +182,7 @@ export class LinuxMachine implements GuestHost {
     const { m } = this;
     this.k = assembleKernel(m, options.overlays, options.ftrace === true || options.pageOwner === true);
     this.group = new HartGroup(m.ram.buffer.byteLength);
+    m.flushIcachePage = (frame) => this.group.invalidateCode(frame);
     this.cpus = cpuContexts(this.k, this.group);
     this.strace = options.strace === undefined ? null : new Strace(options.strace);
 

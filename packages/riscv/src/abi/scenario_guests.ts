@@ -151,6 +151,7 @@ class Harts implements GuestHost {
   constructor(private readonly k: Kernel) {
     this.group = new HartGroup(k.m.ram.buffer.byteLength);
     this.cpus = cpuContexts(k, this.group);
+    k.m.flushIcachePage = (frame) => this.group.invalidateCode(frame);
     // A store-conditional fails when anybody has written to the frame since, whoever it was.
     k.m.onFrameWrite = (executor, frame) => this.group.breakReservations(frame, this.cpus[executor]?.hart);
   }

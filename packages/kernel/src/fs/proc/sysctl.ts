@@ -86,6 +86,7 @@ export function populateSysctl(sys: PseudoDir, uts: UtsName): void {
     get: (k) => k.m.numa.promoteRateLimitMBps,
     set: (k, value) => void (k.m.numa.promoteRateLimitMBps = value),
   });
+  addSysctlNumber(kernel, "perf_event_paranoid", { min: -INT_MAX - 1, max: INT_MAX, get: (k) => k.m.perfEvents.paranoid, set: (k, value) => void (k.m.perfEvents.paranoid = value) });
   addSysctlLong(kernel, "shmmax", (k) => k.m.shm.maxBytes, (k, value) => (k.m.shm.maxBytes = value));
   addSysctlLong(kernel, "shmall", (k) => k.m.shm.maxPages, (k, value) => (k.m.shm.maxPages = value));
   addSysctlNumber(kernel, "shmmni", { min: 0, max: IPCMNI, get: (k) => k.m.shm.mni, set: (k, value) => void (k.m.shm.mni = value) });

@@ -310,7 +310,7 @@ const VM_FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
 function vmFlagsLine(vma: Vma): string {
   let line = "VmFlags: ";
   for (const [flag, name] of VM_FLAG_NAMES) {
-    if ((vma.flags & flag) !== 0) line += `${name} `;
+    if ((vma.flags & flag) !== 0 || (name === "io" && vma.ops?.isIo === true)) line += `${name} `;
   }
   return `${line}\n`;
 }

@@ -79,6 +79,8 @@ function* cloneTask(t: GuestThread, args: CloneArgs): MaySleep<number> {
   const id = m.sched.allocateTaskId();
   const process = files === null ? task.process! : yield* newProcess(k, id, mm, files, args);
   const created = newTask(t, id, process, mm, args);
+  yield* k.uprobeHit.uprobeCopyProcess(k, created, (flags & Clone.VM) !== 0, (flags & Clone.VFORK) !== 0);
+  if (m.perfEvents.open.length > 0) k.perfEvent.perfEventInitTask(k, created, (flags & Clone.THREAD) !== 0);
   if ((flags & Clone.PIDFD) !== 0) yield* givePidfd(t, args.pidfd, { process, thread: (flags & Clone.THREAD) !== 0 ? created : null });
   if ((flags & Clone.PARENT_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.parentTid, id);
   if ((flags & Clone.VM) !== 0) yield* shareMm(k, mm);
@@ -147,6 +149,7 @@ function newTask(t: GuestThread, id: number, process: Process, mm: Mm, args: Clo
   if (args.sp !== 0) setX(REG_SP, args.sp);
   if ((flags & Clone.SETTLS) !== 0) setX(REG_TP, args.tls);
   const begin = function* (): MaySleep<boolean> {
+    yield* k.uprobeHit.dupXolWork(k);
     // The child writes this itself, in its own time, as in Linux.
     if ((flags & Clone.CHILD_SETTID) !== 0) yield* k.uaccess.putUser32(k, args.childTid, id);
     return true;

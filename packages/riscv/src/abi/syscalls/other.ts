@@ -1,7 +1,6 @@
 import { Errno, Op, SWITCH } from "@faultline/kernel";
 import * as F from "./format.js";
 import { unshareFiles } from "./fs.js";
-import { readStruct } from "../user.js";
 import { ptrace } from "./ptrace.js";
 import { call, int, type Handler, type Syscall } from "./syscall.js";
 
@@ -31,19 +30,9 @@ const unshare: Handler = function* (t, [flags]) {
   return 0;
 };
 
-/** perf_event_attr as its first version has it, in bytes. */
-const PERF_ATTR_SIZE = 64;
-
-/** perf_event_open(2): there is no unit that counts anything. */
-const perf_event_open: Handler = function* (t, [attr]) {
-  const view = yield* readStruct(t.k, attr!, PERF_ATTR_SIZE);
-  return view === null ? -Errno.EFAULT : -Errno.ENOENT;
-};
-
 export const OTHER: readonly (readonly [number, Syscall])[] = [
   [97, call("unshare", [F.CLONE_FLAGS], unshare, "no namespaces but that of mounts, which is everybody's")],
   [117, call("ptrace", [F.INT, F.INT, F.POINTER, F.POINTER], ptrace, "no events but PTRACE_EVENT_STOP, and no single steps; who is traced does not stop with its group")],
-  [241, call("perf_event_open", [F.POINTER, F.INT, F.INT, F.INT, F.HEX], perf_event_open, "no events")],
   [425, call("io_uring_setup", [F.INT, F.POINTER], null)],
   [426, call("io_uring_enter", [F.INT, F.INT, F.INT, F.HEX, F.POINTER, F.SIZE], null)],
   [427, call("io_uring_register", [F.INT, F.INT, F.POINTER, F.INT], null)],

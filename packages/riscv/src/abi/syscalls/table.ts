@@ -11,6 +11,7 @@ import { PROCESS_VM } from "./process_vm.js";
 import { NUMA } from "./numa.js";
 import { OPENAT2 } from "./openat2.js";
 import { OTHER } from "./other.js";
+import { PERF } from "./perf.js";
 import { PIDFD } from "./pidfd.js";
 import { MSG } from "./msg.js";
 import { MQUEUE } from "./mqueue.js";
@@ -46,6 +47,7 @@ export const SYSCALLS: Table = new Map(
     ...NUMA,
     ...OPENAT2,
     ...OTHER,
+    ...PERF,
     ...PIDFD,
     ...POSIX_TIMERS,
     ...PROCESS,
