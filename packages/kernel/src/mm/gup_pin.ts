@@ -88,7 +88,8 @@ export function* gupPutFolio(k: Kernel, folio: number, gup: number, site: string
   }
   m.refs?.putPin(folio, site);
   memmap.refcount[folio]! -= large ? 1 : GUP_PIN_COUNTING_BIAS;
-  if (memmap.refcount[folio]! <= 0) yield* k.swap.freeFolio(k, folio);
+  if (memmap.refcount[folio] === 0) yield* k.swap.freeFolios(k, [folio]);
+  else if (memmap.refcount[folio]! < 0) k.swap.missesReference(k, folio);
 }
 
 /** Told before the first pin: fork looks at this first. */

@@ -3,7 +3,7 @@
  * @omits The multi-generational LRU (`lru_gen_add_folio()`).
  * @omits Deactivation of file pages that are to be invalidated (`deactivate_file_folio()`).
  * @omits A reference count that overflows is refused to GUP; elsewhere nobody looks.
- * @own batchAdd, batchNewFolio, drainBatch, folioGetUnowned, folioPutUnowned, freeFolio, freeFolios, releaseFolios
+ * @own batchAdd, batchNewFolio, drainBatch, folioGetUnowned, folioPutUnowned, freeFolios, missesReference, releaseFolios
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Op } from "../kernel/op.js";
@@ -36,14 +36,16 @@ export function* folioPut(k: Kernel, folio: number, site: string): Atomic<void> 
   const { m } = k;
   if (m.point(Op.RefPut, folio)) yield SWITCH;
   m.refs?.put(folio, site);
-  if (--m.memmap.refcount[folio]! <= 0) yield* k.swap.freeFolio(k, folio);
+  const left = --m.memmap.refcount[folio]!;
+  if (left === 0) yield* k.swap.freeFolios(k, [folio]);
+  else if (left < 0) k.swap.missesReference(k, folio);
 }
 
 /** Drops a reference that a page table, cache or batch had, rather than this task. */
 export function* folioPutUnowned(k: Kernel, folio: number): Atomic<void> {
   const { m } = k;
   if (m.point(Op.RefPut, folio)) yield SWITCH;
-  if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolio(k, folio);
+  if (--m.memmap.refcount[folio]! === 0) yield* k.swap.freeFolios(k, [folio]);
 }
 
 /** Takes a reference that goes with a mapping, of a folio that is known to have others. */
@@ -66,15 +68,11 @@ export function* releaseFolios(k: Kernel, folios: readonly number[], site: strin
 }
 
 /**
- * The last reference is gone.
- * @throws RangeError where one more is gone than there were, unless references are counted by who has them, and that is told
+ * One reference more is gone than there were.
+ * @throws RangeError unless references are counted by who has them, and that is told
  */
-export function* freeFolio(k: Kernel, folio: number): Atomic<void> {
-  if (k.m.memmap.refcount[folio]! < 0) {
-    if (k.m.refs !== null) return;
-    throw new RangeError(`a reference to frame ${folio} is let go that nobody has`);
-  }
-  yield* k.swap.freeFolios(k, [folio]);
+export function missesReference(k: Kernel, folio: number): void {
+  if (k.m.refs === null) throw new RangeError(`a reference to frame ${folio} is let go that nobody has`);
 }
 
 /** Folios without references: off the LRU, uncharged, back to the allocator. */
