@@ -8,7 +8,6 @@
 
 #define MADV_MERGEABLE 12
 #define MADV_UNMERGEABLE 13
-#define MADV_PAGEOUT 21
 #define PR_SET_MEMORY_MERGE 67
 #define PR_GET_MEMORY_MERGE 68
 #define MREMAP_MAYMOVE 1
@@ -236,6 +235,57 @@ static void any(void)
 	unmap(q, 3);
 }
 
+/* What is said of a page frame, and of copies. */
+static void told(void)
+{
+	char *p = mergeable(2, 6);
+	unsigned long cow = number_in("/proc/vmstat", "cow_ksm ");
+	uint64_t flags = 0;
+	int fd = sys_open("/proc/kpageflags", O_RDONLY);
+
+	wait_for_scans();
+	syscall4(__NR_pread64, fd, &flags, 8, (pagemap_entry(p) & ((1ul << 55) - 1)) * 8);
+	print("anon %d, ksm %d\n", (int)(flags >> 12 & 1), (int)(flags >> 21 & 1));
+	p[0] = 1;
+	print("cow_ksm: %u more\n", number_in("/proc/vmstat", "cow_ksm ") - cow);
+	syscall4(__NR_pread64, fd, &flags, 8, (pagemap_entry(p) & ((1ul << 55) - 1)) * 8);
+	print("anon %d, ksm %d\n", (int)(flags >> 12 & 1), (int)(flags >> 21 & 1));
+	syscall1(__NR_close, fd);
+	/* Read-only memory is merged, and undone. */
+	syscall3(__NR_mprotect, p, 2 * PAGE_SIZE, PROT_NONE);
+	print("PROT_NONE: %d\n", advise(p, 2, MADV_UNMERGEABLE));
+	unmap(p, 2);
+	wait_for_scans();
+}
+
+/* A child that becomes another program is mergeable as a whole, as its parent was. */
+static void inherited(void)
+{
+	static char *const argv[] = { "ksm", "child", NULL }, *const envp[] = { NULL };
+	long pid;
+
+	syscall5(__NR_prctl, PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
+	pid = fork_();
+	if (pid == 0) {
+		print("forked: %d\n", syscall5(__NR_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0));
+		syscall3(__NR_execve, "/proc/self/exe", argv, envp);
+		syscall1(__NR_exit, 1);
+	}
+	print("status: %d\n", wait_(pid));
+	syscall5(__NR_prctl, PR_SET_MEMORY_MERGE, 0, 0, 0, 0);
+	mergeable(1, 0x55);
+}
+
+static void executed(void)
+{
+	char *p = map_at(room(3), 3, PROT_RW);
+
+	print("executed: %d\n", syscall5(__NR_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0));
+	fill(p, 3, 11);
+	wait_for_scans();
+	print("frames: %u\n", frames(p, 3));
+}
+
 /* Elsewhere they are the mapping's own again. */
 static void moved(void)
 {
@@ -252,24 +302,39 @@ static void moved(void)
 	wait_for_scans();
 }
 
-/* Swap brings each its own back, as long as its page is not in the swap cache. */
+/* Swap brings each its own back: what was one page in memory is one slot, of which each gets a copy. */
 static void swapped(void)
 {
-	char *p = mergeable(4, 2);
+	unsigned long copies = number_in("/proc/vmstat", "ksm_swpin_copy "), slots = 0;
+	char *p;
 
+	syscall3(__NR_mkdirat, -100, "/sys/fs/cgroup/ksm", 0755);
+	write_text("/sys/fs/cgroup/ksm/cgroup.procs", "0");
+	p = mergeable(4, 2);
 	wait_for_scans();
 	show_merged("merged");
-	print("pageout: %d\n", advise(p, 4, MADV_PAGEOUT));
-	write_text("/proc/self/reclaim", "anon");
+	write_text("/sys/fs/cgroup/ksm/memory.reclaim", "16K");
+	for (size_t i = 0; i < 4; i++)
+		slots += (pagemap_entry(p + i * PAGE_SIZE) & PM_SWAP) != 0;
+	print("in swap: %u\n", slots);
 	print("the same: %d\n", all(p, 4, 2));
+	print("frames: %u, copied: %u\n", frames(p, 4), number_in("/proc/vmstat", "ksm_swpin_copy ") - copies);
+	p[0] = 3;
+	print("%d and %d\n", p[0], p[PAGE_SIZE]);
+	wait_for_scans();
+	show_merged("merged again");
 	unmap(p, 4);
 	wait_for_scans();
+	show_merged("unmapped");
 }
 
 int main(int argc, char **argv, char **envp)
 {
-	(void)argv;
 	(void)envp;
+	if (argc > 1 && string_equal(argv[1], "child")) {
+		executed();
+		return 0;
+	}
 	write_text(KSM "run", "2");
 	settings();
 	write_text(KSM "sleep_millisecs", "1");
@@ -284,6 +349,8 @@ int main(int argc, char **argv, char **envp)
 	many();
 	any();
 	moved();
+	told();
+	inherited();
 	if (argc > 1)
 		swapped();
 	write_text(KSM "run", "2");

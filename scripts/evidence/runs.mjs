@@ -20,7 +20,7 @@ const PROGRAMS = {
   ipc: {},
   jobs: {},
   khugepaged: {},
-  ksm: {},
+  ksm: { args: ["all"] },
   mlock: {},
   "mm-random": { args: ["1", "250", "quiet"] },
   mmap: {},

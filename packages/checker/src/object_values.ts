@@ -230,7 +230,7 @@ export class ObjectValues {
   /** What ksmd knows, how far it has come, and what it is told to do. */
   private ofKsm(): void {
     const { ksm } = this.m;
-    for (const value of [ksm.run, ksm.scan, Number(ksm.useZeroPages), Number(ksm.smartScan), ksm.maxPageSharing, ksm.nextNodeId]) this.see(value);
+    for (const value of [ksm.run, Number(ksm.offlining), ksm.scan, Number(ksm.useZeroPages), Number(ksm.smartScan), ksm.maxPageSharing, ksm.nextNodeId]) this.see(value);
     if (ksm.cursor !== null) for (const value of [ksm.cursor.slot.mm.id, ksm.cursor.vpn, ksm.cursor.item]) this.see(value);
     for (const { mm, items } of ksm.slots) {
       this.see(-1 - mm.id);

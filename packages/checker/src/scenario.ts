@@ -225,7 +225,7 @@ export class ThreadApi extends ProbeApi {
   *ksmScan(pages = Infinity): MaySleep<void> {
     const { k } = this;
     const { mutex } = k.m.ksm;
-    if (!mutex.tryLock()) yield* mutex.lock();
+    yield* k.ksmd.lockTrees(k);
     yield* k.ksmd.ksmDoScan(k, pages);
     if (!mutex.tryUnlock()) yield* mutex.unlock();
   }

@@ -6,6 +6,8 @@ import type { Ksm, KsmAdvisor } from "../mm/ksm_state.js";
 import { parseBool, parseUnsigned, TextFile, type PseudoDir, type PseudoFs } from "./pseudo.js";
 import { addText, SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
+/** Shown with the rest while memory goes offline. */
+const KSM_RUN_OFFLINE = 4;
 const UINT_MAX = 0xffff_ffff;
 const INT_MAX = 0x7fff_ffff;
 
@@ -33,7 +35,7 @@ interface NumberFile {
 /** /sys/kernel/mm/ksm (Documentation/admin-guide/mm/ksm.rst). */
 export class KsmSysfs {
   constructor(private readonly fs: PseudoFs, dir: PseudoDir) {
-    this.add(dir, "run", (ksm) => ksm.run, function* (k, text) {
+    this.add(dir, "run", (ksm) => ksm.run | (ksm.offlining ? KSM_RUN_OFFLINE : 0), function* (k, text) {
       const run = parseUnsigned(text, 2);
       return run === null ? -Errno.EINVAL : yield* k.ksmd.setRun(k, run);
     });

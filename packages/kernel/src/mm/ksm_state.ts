@@ -128,6 +128,9 @@ export class Ksm {
   /** What scanning has taken of CPUs, in nanoseconds. */
   cpuTimeNs = 0;
 
+  /** Memory goes offline: whoever wants the trees waits. */
+  offlining = false;
+
   /** Held while ksmd scans, and while somebody changes what it relies on. Guards the trees. */
   readonly mutex: Mutex;
   /** Stable nodes by number. A page's is in its `mapping`. */
@@ -148,6 +151,7 @@ export class Ksm {
   /** Where ksmd sleeps while there is nothing to do, and between two turns. */
   readonly wait: WaitQueue;
   readonly turnWait: WaitQueue;
+  readonly offlineWait: WaitQueue;
   /** Set at boot, on a machine with kernel threads; cleared once the thread runs. */
   start: (() => void) | null = null;
 
@@ -155,6 +159,7 @@ export class Ksm {
     this.mutex = new Mutex(m.locks, "ksm_thread_mutex");
     this.wait = new WaitQueue(m);
     this.turnWait = new WaitQueue(m);
+    this.offlineWait = new WaitQueue(m);
     for (let node = 0; node < m.nodes.count; node++) {
       this.stable.push([]);
       this.unstable.push([]);

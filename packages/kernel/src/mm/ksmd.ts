@@ -1,7 +1,6 @@
 /**
  * @linux mm/ksm.c
- * @omits Memory that goes offline: ksmd does not wait for that.
- * @own changeWithoutTrees, prepareKsmd, setRun, wakeKsmd
+ * @own changeWithoutTrees, lockTrees, memoryGoingOffline, memoryOffline, prepareKsmd, setRun, wakeKsmd
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
@@ -39,11 +38,50 @@ export function wakeKsmd(k: Kernel): void {
   ksm.wait.wakeAll();
 }
 
+/** Takes ksm_thread_mutex, not while memory goes offline. */
+export function* lockTrees(k: Kernel): MaySleep<void> {
+  const { ksm } = k.m;
+  for (;;) {
+    if (!ksm.mutex.tryLock()) yield* ksm.mutex.lock();
+    if (k.m.point(Op.Ksm, 0)) yield SWITCH;
+    if (!ksm.offlining) return;
+    if (!ksm.mutex.tryUnlock()) yield* ksm.mutex.unlock();
+    if (k.m.point(Op.Ksm, 0)) yield SWITCH;
+    while (ksm.offlining) yield* ksm.offlineWait.sleep(TaskState.Uninterruptible, "wait_while_offlining");
+  }
+}
+
+/** Memory is about to be emptied: nobody looks for pages in it from now on, until `memoryOffline`. Where nothing is mergeable nobody does. */
+export function* memoryGoingOffline(k: Kernel): MaySleep<void> {
+  const { ksm } = k.m;
+  k.m.touches(Op.Ksm, 0);
+  if (ksm.slots.length === 0) return;
+  if (!ksm.mutex.tryLock()) yield* ksm.mutex.lock();
+  if (k.m.point(Op.Ksm, 0)) yield SWITCH;
+  ksm.offlining = true;
+  if (!ksm.mutex.tryUnlock()) yield* ksm.mutex.unlock();
+}
+
+/** It is offline, or stays: pages [from, end) that are gone have no nodes. */
+export function* memoryOffline(k: Kernel, from: number, end: number): MaySleep<void> {
+  const { ksm } = k.m;
+  if (!ksm.offlining) return;
+  if (!ksm.mutex.tryLock()) yield* ksm.mutex.lock();
+  for (const node of [...ksm.nodes.values()]) {
+    if (node.page >= from && node.page < end) yield* k.ksmTree.removeNodeFromStableTree(k, node);
+  }
+  if (k.m.point(Op.Ksm, 0)) yield SWITCH;
+  ksm.offlining = false;
+  if (!ksm.mutex.tryUnlock()) yield* ksm.mutex.unlock();
+  if (k.m.point(Op.Ksm, 0)) yield SWITCH;
+  ksm.offlineWait.wakeAll();
+}
+
 export function* ksmScanThread(k: Kernel): MaySleep<void> {
   const { m } = k;
   const { ksm } = m;
   for (;;) {
-    if (!ksm.mutex.tryLock()) yield* ksm.mutex.lock();
+    yield* k.ksmd.lockTrees(k);
     if (m.point(Op.Ksm, 0)) yield SWITCH;
     if (k.ksmd.ksmdShouldRun(k)) yield* k.ksmd.ksmDoScan(k, ksm.pagesToScan);
     if (!ksm.mutex.tryUnlock()) yield* ksm.mutex.unlock();
@@ -260,7 +298,7 @@ function nextSlot(k: Kernel, slot: KsmMmSlot, leaves: boolean): void {
 /** A write to /sys/kernel/mm/ksm/run: 0, or the negated errno with which undoing all that is merged has failed. */
 export function* setRun(k: Kernel, run: KsmRun): MaySleep<number> {
   const { ksm } = k.m;
-  if (!ksm.mutex.tryLock()) yield* ksm.mutex.lock();
+  yield* k.ksmd.lockTrees(k);
   if (k.m.point(Op.Ksm, 0)) yield SWITCH;
   let error = 0;
   if (ksm.run !== run) {
@@ -277,7 +315,7 @@ export function* setRun(k: Kernel, run: KsmRun): MaySleep<number> {
 /** Sets what the trees rely on: 0, or -EBUSY while there is a page in them. */
 export function* changeWithoutTrees<S extends "maxPageSharing" | "mergeAcrossNodes">(k: Kernel, setting: S, value: Ksm[S]): MaySleep<number> {
   const { ksm } = k.m;
-  if (!ksm.mutex.tryLock()) yield* ksm.mutex.lock();
+  yield* k.ksmd.lockTrees(k);
   if (k.m.point(Op.Ksm, 0)) yield SWITCH;
   let error = 0;
   if (ksm[setting] !== value) {

@@ -78,6 +78,7 @@ export function* offlinePages(k: Kernel, from: number): MaySleep<number> {
   yield* k.swap.lruCacheDisable(k);
   let error = yield* k.pageIsolation.startIsolatePageRange(k, from, end);
   if (error === 0) {
+    yield* k.ksmd.memoryGoingOffline(k);
     error = yield* k.memoryHotplug.emptyRange(k, from, end);
     if (error !== 0) yield* k.pageIsolation.undoIsolatePageRange(k, from, end);
     else {
@@ -87,6 +88,7 @@ export function* offlinePages(k: Kernel, from: number): MaySleep<number> {
       if (!zone.lock.tryUnlock()) yield* zone.lock.unlock();
       if (zone.managed === 0) k.memoryHotplug.announceZonelists(k);
     }
+    yield* k.ksmd.memoryOffline(k, from, error === 0 ? end : from);
   }
   yield* k.swap.lruCacheEnable(k);
   yield* k.pageAlloc.zonePcpEnable(k, zone);
