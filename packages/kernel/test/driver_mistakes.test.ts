@@ -3,6 +3,7 @@ import {
   DeviceMirror,
   driver,
   FollFlag,
+  hmmRange,
   MemoryType,
   migrateArrays,
   MigratePfn,
@@ -165,6 +166,55 @@ test("addresses for DMA are given back once, with nothing mapped there", () => {
       "RangeError: hmm_dma_map_alloc() is asked for 0 pages",
     ]
   `);
+});
+
+test("a mirror hears of what changes, and is asked for pages", () => {
+  const unheard = function* ({ k, mm, jobs }: Scene): MaySleep<void> {
+    yield* [];
+    new DeviceMirror(k, jobs, mm);
+  };
+  const backwards = function* ({ k, mm, device }: Scene): MaySleep<void> {
+    yield* [];
+    hmmRange(new DeviceMirror(k, device, mm), 7, 7, 0);
+  };
+  const says = (result: boolean): string[] => {
+    let log: readonly string[] = [];
+    const callback = function* ({ k, mm, device, vpn }: Scene): MaySleep<void> {
+      const mirror = new DeviceMirror(k, device, mm, {
+        *invalidate(kernel, _range, seq) {
+          yield* [];
+          kernel.mmuNotifier.intervalSetSeq(kernel, mirror.notifier, seq);
+          return result;
+        },
+      });
+      yield* k.mmuNotifier.intervalInsert(k, mirror.notifier);
+      yield* k.madvise.doMadvise(k, mm, vpn * 4096, 4096, 4);
+      yield* k.mmuNotifier.intervalRemove(k, mirror.notifier);
+      log = k.m.dmesg.lines.map((line) => line.replace(/^\[.*?\] /, ""));
+    };
+    expect(refusal(callback)).toBe("");
+    return [...log];
+  };
+  expect([
+    refusal(unheard),
+    refusal(backwards),
+    ...says(true),
+    ...says(false),
+  ]).toMatchInlineSnapshot(`
+    [
+      "RangeError: driver jobs has a mirror and no invalidate(), by which it would hear of what changes",
+      "RangeError: a range for hmm_range_fault() from page 7 to page 7",
+      "WARNING: mn_itree_invalidate: an invalidate callback has returned false for a range that is blockable",
+    ]
+  `);
+});
+
+test("an open() that returns a number is refused", () => {
+  const k = makeKernel();
+  const [device] = k.device.registerDriver(k, driver({ name: "own", devices: [{ name: "own0" }], file: { open: () => returning(5) } }));
+  expect(runTask(k, () => k.device.openDevice(k, device!, 2))).toBe(-22);
+  expect(device!.opened).toBe(0);
+  expect(k.m.dmesg.lines.join("\n")).toMatch(/WARNING: do_dentry_open: open\(\) of driver own has returned 5$/);
 });
 
 test("what is let go is had, and what is waited for is queued", () => {

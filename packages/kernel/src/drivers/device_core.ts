@@ -96,7 +96,11 @@ function nodeOf(device: Device, rdev: number, mode?: number): CharDevice {
     ops: { ...ops, release: (k, file) => k.device.deviceRelease(k, file, device) },
     *open(k, file) {
       yield* k.device.opened(k, device, 1);
-      const error = open === undefined ? 0 : yield* open(k, file, device);
+      let error = open === undefined ? 0 : yield* open(k, file, device);
+      if (error > 0) {
+        k.m.dmesg.printOnce(`WARNING: do_dentry_open: open() of driver ${device.driver.name} has returned ${error}`);
+        error = -Errno.EINVAL;
+      }
       if (error !== 0) yield* k.device.opened(k, device, -1);
       return error;
     },

@@ -23,9 +23,10 @@ export interface MirrorSettings<T> {
   readonly invalidate?: Invalidate;
 }
 
-/** A request to `k.hmm.hmmRangeFault` for [startVpn, endVpn) of a mirror's address space; `flags` of `HmmPfn.REQ_…` for each page. */
+/** A request to `k.hmm.hmmRangeFault` for [startVpn, endVpn) of a mirror's address space; `flags` of `HmmPfn.REQ_…` for each page. @throws RangeError for no range */
 export function hmmRange({ mm, notifier, device }: DeviceMirror, startVpn: number, endVpn: number, flags: number): HmmRange {
   const n = endVpn - startVpn;
+  if (!Number.isInteger(startVpn) || !Number.isInteger(n) || n <= 0) throw new RangeError(`a range for hmm_range_fault() from page ${startVpn} to page ${endVpn}`);
   return {
     mm,
     notifier,
@@ -59,12 +60,14 @@ export class DeviceMirror<T = unknown> {
   /** The driver's own. */
   data: T;
 
+  /** @throws RangeError where the driver has no callback for it */
   constructor(
     k: Kernel,
     readonly device: Device,
     readonly mm: Mm,
     { data, startVpn = 0, endVpn = USER_PAGES, invalidate }: MirrorSettings<T> = {},
   ) {
+    if (invalidate === undefined && device.driver.invalidate === undefined) throw new RangeError(`driver ${device.driver.name} has a mirror and no invalidate(), by which it would hear of what changes`);
     const id = k.m.locks.allocateId();
     this.data = data as T;
     this.table = new DeviceTable(k.m, id);

@@ -184,7 +184,11 @@ export function* intervalsStart(k: Kernel, range: NotifierRange): MaySleep<boole
     if (!overlaps(notifier, range.startVpn, range.endVpn)) continue;
     const done = yield* notifier.invalidate(k, range, seq);
     k.m.sink?.emit(Event.IntervalInvalidated, notifier.id, range.startVpn, range.endVpn, range.event, range.owner === null ? 0 : 1, done ? 1 : 0);
-    if (done || k.mmuNotifier.rangeBlockable(k, range)) continue;
+    if (done) continue;
+    if (k.mmuNotifier.rangeBlockable(k, range)) {
+      k.m.dmesg.printOnce(`WARNING: mn_itree_invalidate: an invalidate callback has returned ${String(done)} for a range that is blockable`);
+      continue;
+    }
     task.invalidating = outer;
     return false;
   }
