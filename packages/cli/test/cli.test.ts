@@ -145,6 +145,6 @@ describe("what the command says of itself", () => {
     const patches = lines.slice(7).filter((line) => line !== "");
     expect(patches.length).toBeGreaterThan(17);
     for (const line of patches) expect(line).toMatch(/^ {2}[a-z0-9-]+ +(modelled|changes nothing) +\S/);
-    expect(patches.find((line) => line.includes("exclusive-mapcount"))).toMatchInlineSnapshot(`"  exclusive-mapcount             modelled          mm/rmap: keep mapcount untouched for device-exclusive entries"`);
+    expect(patches.find((line) => line.includes("exclusive-mapcount"))).toMatchInlineSnapshot(`"  exclusive-mapcount             modelled         mm/rmap: keep mapcount untouched for device-exclusive entries"`);
   });
 });
