@@ -5,6 +5,7 @@
 #include <linux/signal.h>
 
 #include "dmirror.h"
+#include "ksm.h"
 #include "layout.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -240,6 +241,32 @@ static void shared(void)
 	unpoison(pfn);
 }
 
+/* A page that KSM has made of several: all lose it, and the process hears of it once. */
+static void merged(void)
+{
+	char *p = map(3, ANON);
+	uint64_t pfn;
+
+	memset(p, 4, P(3));
+	madvise(p, P(3), 12);
+	write_text(KSM "run", "1");
+	wait_for_scans();
+	pfn = pagemap(p) & ((1ul << 55) - 1);
+	show_merged("merged");
+	report("soft", advise(p + P(1), P(1), SOFT), p);
+	print("moved %d, together %d, contents %d\n", (long)(pfn != (pagemap(p) & ((1ul << 55) - 1))),
+	      (long)((pagemap(p) << 9) == (pagemap(p + P(2)) << 9)), touch(p + P(2)));
+	unpoison(pfn);
+	pfn = pagemap(p) & ((1ul << 55) - 1);
+	report("hard", advise(p + P(1), P(1), HARD), p);
+	for (size_t i = 0; i < 3; i++)
+		report("read", touch(p + P(i)), p);
+	unpoison(pfn);
+	write_text(KSM "run", "2");
+	show_merged("undone");
+	write_text(KSM "run", "0");
+}
+
 /* Memory of a device: what no CPU maps comes back first, and what CPUs can address is not taken from it. */
 static void of_devices(void)
 {
@@ -276,6 +303,7 @@ int main(int argc, char **argv, char **envp)
 	soft();
 	huge();
 	shared();
+	merged();
 	of_devices();
 	return 0;
 }

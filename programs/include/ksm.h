@@ -31,7 +31,7 @@ static void wait_for_scans(void)
 }
 
 /* What is merged: pages, and further mappings of them. */
-static void show_merged(const char *what)
+__attribute__((unused)) static void show_merged(const char *what)
 {
 	unsigned long shared = read_number(KSM "pages_shared");
 

@@ -4,7 +4,7 @@
  *   current one.
  * @omits Signals to the other processes that map the page; `PR_MCE_KILL` and early kill are not heeded.
  * @omits A poisoned page of a file is unmapped and stays in the file (`me_pagecache_clean()`).
- * @omits KSM, DAX, page frames of drivers, filters, and statistics by node.
+ * @omits DAX, page frames of drivers, filters, and statistics by node.
  * @own corruptPfn, injectError, leaveLru, memoryFailureHugetlb, poison, retain, softOfflineHugetlb, unmapPoisonedHuge,
  *   unmapPoisonedOne, unpoison
  */
@@ -110,6 +110,7 @@ export function* memoryFailure(k: Kernel, page: number, actionRequired: boolean)
   m.refs?.put(page, "hwpoison");
   const addresses: number[] = [];
   if (m.point(Op.MapCount, page)) yield SWITCH;
+  const merged = memmap.isKsm(page);
   if (memmap.folioMapcount(page) > 0) {
     yield* k.rmap.rmapWalk(k, page, function* (_k, _folio, vma, vpn): MaySleep<boolean> {
       yield* k.memoryFailure.unmapPoisonedOne(k, page, vma, vpn, addresses);
@@ -124,7 +125,8 @@ export function* memoryFailure(k: Kernel, page: number, actionRequired: boolean)
   if (m.point(Op.RefCompare, page)) yield SWITCH;
   const users = memmap.refcount[page]! - 1 - memmap.cacheRefs(page);
   yield* k.folioLock.folioUnlock(k, page);
-  if (actionRequired) for (const vpn of addresses) tell(k, pfn, vpn, PAGE_SHIFT);
+  // Where KSM has made one page of many, of what was merged last.
+  if (actionRequired) for (const vpn of merged ? addresses.slice(0, 1) : addresses) tell(k, pfn, vpn, PAGE_SHIFT);
   if (users > 0) {
     m.dmesg.print(`Memory failure: ${pfn}: ${kind} still referenced by ${users} users`);
     m.dmesg.print(`Memory failure: ${pfn}: recovery action for ${kind}: Failed`);
