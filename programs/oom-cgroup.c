@@ -163,6 +163,32 @@ static void show(const char *how, void (*work)(void))
 		fail("rmdir", status);
 }
 
+/* Whose memory is the same is as bad as the other, save in a child of vfork(). */
+static void shared_score(void)
+{
+	static char path[] = "/proc/00000000/oom_score_adj";
+	long pid = clone_with_stack(CLONE_VM | SIGCHLD, stack, NULL, idle), rest = pid;
+
+	for (int i = 13; i > 5; i--, rest /= 10)
+		path[i] = (char)('0' + rest % 10);
+	while (path[6] == '0')
+		memcpy(path + 6, path + 7, sizeof(path) - 7);
+	put("/proc/self/oom_score_adj", "300");
+	print("  theirs %d,", counter(path, ""));
+	put(path, "400");
+	print(" ours %d,", counter("/proc/self/oom_score_adj", ""));
+	syscall2(__NR_kill, pid, SIGKILL);
+	wait_(pid);
+	pid = syscall6(__NR_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		put("/proc/self/oom_score_adj", "700");
+		exit_group(0);
+	}
+	wait_(pid);
+	print(" after vfork() %d\n", counter("/proc/self/oom_score_adj", ""));
+	put("/proc/self/oom_score_adj", "0");
+}
+
 static long now_ms(void)
 {
 	long time[2];
@@ -206,6 +232,8 @@ int main(int argc, char **argv, char **envp)
 	show("memory.oom.group", as_a_group);
 	show("another has oom_score_adj 600", instead_of_a_smaller_one);
 	show("it has oom_score_adj -1000", although_nobody_can_be_killed);
+	print("oom_score_adj of two processes\n");
+	shared_score();
 	print("memory.high, and swap\n");
 	throttled("max");
 	print("memory.high, and no swap\n");

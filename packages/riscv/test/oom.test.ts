@@ -30,6 +30,8 @@ test("a cgroup without memory kills who is worst, and with him whoever has his m
       "  WRITE: -14",
       "  EXCLUSIVE: -12",
       "  status 4, signal 0; max 90, oom 5, oom_kill 0, oom_group_kill 0, in vmstat 0; still there: 0",
+      "oom_score_adj of two processes",
+      "  theirs 300, ours 400, after vfork() 400",
       "memory.high, and swap",
       "  status 7, high events: 1, peak beyond it by 1 MiB: 0, took ten seconds: 0",
       "memory.high, and no swap",

@@ -288,8 +288,10 @@ function* storeOomScoreAdj(k: Kernel, written: string, target: ProcTarget): MayS
   if (value === null || value < -1000 || value > 1000 || target.process === null) return -Errno.EINVAL;
   const privileged = capable(k, Cap.SYS_RESOURCE);
   if (value < target.process.oomScoreAdjMin && !privileged) return -Errno.EACCES;
-  target.process.oomScoreAdj = value;
-  if (privileged) target.process.oomScoreAdjMin = value;
+  for (const process of info.withSameMemory(k, target.process)) {
+    process.oomScoreAdj = value;
+    if (privileged) process.oomScoreAdjMin = value;
+  }
   return 0;
 }
 

@@ -2,6 +2,7 @@ import { Cap, capable } from "../../kernel/capability.js";
 import { SWITCH, type MaySleep } from "../../kernel/coroutine.js";
 import { Errno } from "../../kernel/errno.js";
 import { Op } from "../../kernel/op.js";
+import type { Process } from "../../kernel/process.js";
 import { TaskState } from "../../kernel/sched.js";
 import type { Kernel } from "../../kernel.js";
 import { VM } from "../../mm/mm_types.js";
@@ -51,8 +52,17 @@ export function* storeOomAdj(k: Kernel, written: string, target: ProcTarget): Ma
   const { process } = target;
   const adj = value === OOM_ADJUST_MAX ? OOM_SCORE_ADJ_MAX : Math.trunc((value * OOM_SCORE_ADJ_MAX) / -OOM_DISABLE);
   if (adj < process.oomScoreAdj && !capable(k, Cap.SYS_RESOURCE)) return -Errno.EACCES;
-  process.oomScoreAdj = adj;
+  for (const each of withSameMemory(k, process)) each.oomScoreAdj = adj;
   return 0;
+}
+
+/** A process, and those to which what is set for the OOM killer applies as well: who has the same memory, but for children that vfork() has made. */
+export function withSameMemory({ m }: Kernel, process: Process): Process[] {
+  const inVfork = ({ threads }: Process): boolean => [...threads].some(({ thread }) => thread.vforkDone !== null);
+  if (process.mm === null || inVfork(process)) return [process];
+  const all = [...m.processes.values()].filter((other) => other === process || (other.mm === process.mm && other.pid !== 1 && !inVfork(other)));
+  for (const { pid } of all) m.touches(Op.Process, pid);
+  return all;
 }
 
 /** /proc/PID/coredump_filter: kinds of memory that a core dump would have, which nobody makes. */
