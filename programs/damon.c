@@ -209,7 +209,7 @@ int main(int argc, char **argv, char **envp)
 	print("update: %d\n", state("update_schemes_tried_regions"));
 	if (!string_equal(how, "paddr")) {
 		print("hot pages among what is not used: %s\n", tried(start, middle) < HOT / 8 ? "hardly any" : "many");
-		print("cold pages among what is not used: %s\n", tried(middle, end) > COLD * 7 / 8 ? "nearly all" : "too few");
+		print("cold pages among what is not used: %s\n", tried(middle, end) > COLD * 3 / 4 ? "nearly all" : "too few");
 	}
 	print("all bytes are those of the regions: %d\n", number("schemes/0/tried_regions/total_bytes") == tried(0, -1ul) * PAGE_SIZE);
 	print("clear: %d, left %d\n", state("clear_schemes_tried_regions"), tried(0, -1ul));
@@ -226,7 +226,7 @@ int main(int argc, char **argv, char **envp)
 	print("stats: %d\n", state("update_schemes_stats"));
 	print("tried: %d, applied: %d\n", number("schemes/0/stats/nr_tried") > 0, number("schemes/0/stats/sz_applied") > 0);
 	if (child == 0)
-		print("swapped out: %s\n", swapped(p, HOT + COLD) > COLD * 7 / 8 ? "what is cold" : "too little");
+		print("swapped out: %s\n", swapped(p, HOT + COLD) > COLD * 3 / 4 ? "what is cold" : "too little");
 	print("off: %d, again: %d\n", state("off"), state("off"));
 	show(KDAMOND "state");
 	show(KDAMOND "pid");
