@@ -211,9 +211,7 @@ export function* cmpAndMergePage(k: Kernel, page: number, item: RmapItem): MaySl
   if (node !== null) {
     if (!node.isAstray && k.ksmTree.nidOf(k, node.page) !== (ksm.mergeAcrossNodes ? 0 : node.nid)) {
       // Its page has moved to another NUMA node.
-      k.ksmTree.takeOutOfStableTree(k, node);
-      node.isAstray = true;
-      ksm.astray.push(node);
+      k.ksmTree.goAstray(k, node);
     }
     if (!node.isAstray && item.node === node) return;
   } else {

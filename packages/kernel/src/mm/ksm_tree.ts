@@ -3,7 +3,7 @@
  * @omits Red-black trees: those here are arrays in the order of their pages' contents, as if always in balance.
  * @omits A KSM page in device-private memory, which no CPU can read: Linux compares with it all the same; nothing is merged
  *   with one here.
- * @own anyOfChain, comparePages, dropRmapItem, nidOf, placeInStableTree, stableNodeOf, takeOutOfStableTree, treeCandidate
+ * @own comparePages, goAstray, dropRmapItem, nidOf, placeInStableTree, stableNodeOf, takeOutOfStableTree, treeCandidate
  */
 import { SWITCH, type Atomic, type MaySleep } from "../kernel/coroutine.js";
 import { Errno } from "../kernel/errno.js";
@@ -170,59 +170,48 @@ export function* treeCandidate(k: Kernel, entry: StableEntry, prune: boolean): M
 }
 
 /**
- * The node of a chain to merge with: one that has room, and of those, where the time for it has come, the one with the most
- * mappings, while those whose pages are gone are taken out. A chain of one node is none.
+ * The node of a chain to merge with: one that has room where there is one, and, where the time has come to look at all of them, the
+ * one with the most mappings. Those that are met whose pages are gone are taken out. A chain of one node is none.
  */
 export function* stableNodeDup(k: Kernel, chain: StableChain, mayPrune: boolean): MaySleep<Candidate | null> {
   const { m } = k;
   const { ksm } = m;
   const prune = mayPrune && m.now() >= chain.prunedAt + ksm.chainsPruneMs * NSEC_PER_MSEC;
   if (prune) chain.prunedAt = m.now();
+  const hasRoom = (node: StableNode, more = 0): boolean => k.ksmTree.isPageSharingCandidate(k, node, more);
   let best: Candidate | null = null;
-  let alive = 0;
   for (const node of [...chain.dups]) {
     yield* m.sched.condResched();
     const folio = yield* k.ksmTree.ksmGetFolio(k, node, GetKsm.NoLock);
     if (folio === NO_PAGE) continue;
-    alive++;
-    if (!k.ksmTree.isPageSharingCandidate(k, node) || (best !== null && node.items.length <= best.node.items.length)) {
+    if (best !== null && !(hasRoom(node) && (best.isFull || node.items.length > best.node.items.length))) {
       yield* k.swap.folioPut(k, folio, "ksm");
       continue;
     }
     if (best !== null) yield* k.swap.folioPut(k, best.folio, "ksm");
-    best = { node, folio, isFull: false };
-    if (!prune) break;
+    best = { node, folio, isFull: !hasRoom(node) };
+    if (!prune && !best.isFull) break;
   }
-  if (best === null) return yield* k.ksmTree.anyOfChain(k, chain);
-  const { node } = best;
   m.touches(Op.Ksm, 0);
-  if (prune && alive === 1) {
-    const tree = ksm.stable[chain.nid]!;
+  const tree = ksm.stable[chain.nid]!;
+  if (best === null) {
+    tree.splice(tree.indexOf(chain), 1);
+    ksm.chains--;
+    return null;
+  }
+  const { node } = best;
+  if (chain.dups.length === 1) {
     tree[tree.indexOf(chain)] = node;
     node.chain = null;
     node.nid = chain.nid;
     ksm.chains--;
     ksm.dups--;
-  } else if (chain.dups[0] !== node && node.items.length > 1) {
+  } else if (chain.dups[0] !== node && hasRoom(node, 1)) {
     // It is found at once next time.
     chain.dups.splice(chain.dups.indexOf(node), 1);
     chain.dups.unshift(node);
   }
   return best;
-}
-
-/** Any node of a chain, none of which has room, to compare with; null where there is none, and no chain any more. */
-export function* anyOfChain(k: Kernel, chain: StableChain): MaySleep<Candidate | null> {
-  for (const node of [...chain.dups]) {
-    const folio = yield* k.ksmTree.ksmGetFolio(k, node, GetKsm.NoLock);
-    if (folio !== NO_PAGE) return { node, folio, isFull: true };
-  }
-  const { ksm } = k.m;
-  k.m.touches(Op.Ksm, 0);
-  const tree = ksm.stable[chain.nid]!;
-  tree.splice(tree.indexOf(chain), 1);
-  ksm.chains--;
-  return null;
 }
 
 /** Where the contents of a page stand in a tree, or would: with the entry that has them, its folio referenced. */
@@ -278,18 +267,21 @@ export function* stableTreeSearch(k: Kernel, page: number): MaySleep<number> {
       k.ksmTree.takeOutOfStableTree(k, own);
       own.nid = nid;
       ksm.stable[nid]!.splice(index, 0, own);
-      yield* k.swap.folioGet(k, page, "ksm");
-      return page;
+      return yield* takeOwn(k, own);
     }
     yield* k.swap.folioPut(k, found.folio, "ksm");
     if (own !== null) {
       if (m.point(Op.MapCount, page)) yield SWITCH;
-      if (found.isFull || m.memmap.folioMapcount(page) > 1) {
+      if (m.memmap.folioMapcount(page) > 1) {
         k.ksmTree.takeOutOfStableTree(k, own);
         k.ksmTree.stableNodeChainAddDup(k, own, k.ksmTree.allocStableNodeChain(k, entry, nid), nid);
-        yield* k.swap.folioGet(k, page, "ksm");
-        return page;
+        return yield* takeOwn(k, own);
       }
+    }
+    if (k.ksmTree.nidOf(k, found.node.page) !== nid) {
+      k.ksmTree.goAstray(k, found.node);
+      if (own === null) return NO_PAGE;
+      continue;
     }
     if (found.isFull || m.memmap.isDevicePrivate(found.folio)) return NO_PAGE;
     // So that who moves the page just now finds the reference.
@@ -301,6 +293,20 @@ export function* stableTreeSearch(k: Kernel, page: number): MaySleep<number> {
     }
     if (m.retries.again("stable_tree_search")) yield SWITCH;
   }
+}
+
+/** A page's own node is in the tree again: its folio, referenced, or NO_PAGE where it is mapped as often as it may be. */
+function* takeOwn(k: Kernel, node: StableNode): Atomic<number> {
+  if (!k.ksmTree.isPageSharingCandidate(k, node)) return NO_PAGE;
+  yield* k.swap.folioGet(k, node.page, "ksm");
+  return node.page;
+}
+
+/** The page of a node has come to another NUMA node, whose tree it will be in when ksmd comes to it. */
+export function goAstray(k: Kernel, node: StableNode): void {
+  k.ksmTree.takeOutOfStableTree(k, node);
+  node.isAstray = true;
+  k.m.ksm.astray.push(node);
 }
 
 /** The chain that an entry is; a single node becomes the first of one. */
