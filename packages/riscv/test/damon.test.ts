@@ -43,6 +43,11 @@ test("who waits for kdamond has time go on; nobody else keeps the machine runnin
 
 test.each([
   ["no more in a window than its quota", ["echo 1048576 > quotas/bytes", "echo 60000 > quotas/reset_interval_ms"], { sz_tried: 2 ** 20, effective: 2 ** 20 }],
+  [
+    "what two filters of addresses let through",
+    ["echo 2 > core_filters/nr_filters", ...[0, 1].flatMap((i) => [`echo addr > core_filters/${i}/type`, `echo Y > core_filters/${i}/matching`, `echo Y > core_filters/${i}/allow`, `echo 0x8${i}100000 > core_filters/${i}/addr_start`, `echo 0x8${i}200000 > core_filters/${i}/addr_end`])],
+    { sz_tried: 2 ** 21, effective: 0 },
+  ],
   ["what lies between two addresses", ["echo 1 > core_filters/nr_filters", "echo addr > core_filters/0/type", "echo Y > core_filters/0/matching", "echo Y > core_filters/0/allow", "echo 0x80100000 > core_filters/0/addr_start", "echo 0x80200000 > core_filters/0/addr_end"], { sz_tried: 2 ** 20, effective: 0 }],
 ])("a scheme is tried on %s", (_what, scheme, { sz_tried, effective }) => {
   const dir = `${ADMIN}/0/contexts/0/schemes/0`;

@@ -4,7 +4,7 @@ import { Op } from "../kernel/op.js";
 import type { Kernel } from "../kernel.js";
 import { DAMOS_ACTIONS, DAMOS_FILTERS, DamonContext, type Bounds, type DamonAttrs, type DamonOperations, type DamonOpsName, type DamonTarget, type DamosAction, type DamosFilter, type DamosScheme, type TriedRegion } from "../mm/damon_types.js";
 import { PAGE_SIZE } from "../mm/frame_memory.js";
-import { PseudoDir, TextFile, type PseudoFs } from "./pseudo.js";
+import { parseBool, PseudoDir, TextFile, type PseudoFs } from "./pseudo.js";
 import { SYSFS_FILE_SIZE } from "./sysfs_file.js";
 
 const UINT_MAX = 2n ** 32n - 1n;
@@ -24,8 +24,6 @@ function parseNumber(text: string): bigint | null {
   const digits = match[1]!;
   return BigInt(/^0\d/.test(digits) ? `0o${digits.slice(1)}` : digits);
 }
-
-const BOOLEANS: Readonly<Record<string, boolean>> = { Y: true, y: true, 1: true, N: false, n: false, 0: false };
 
 /** One number that is kept until monitoring begins. */
 interface Field {
@@ -323,8 +321,8 @@ export class DamonSysfs {
 
   private flag(dir: PseudoDir, name: string, show: () => boolean, set: (on: boolean) => void): void {
     this.file(dir, name, () => (show() ? "Y" : "N"), (_k, text) => {
-      const on = BOOLEANS[text[0] ?? ""];
-      if (on === undefined) return -Errno.EINVAL;
+      const on = parseBool(text);
+      if (on === null) return -Errno.EINVAL;
       set(on);
       return 0;
     });
@@ -412,7 +410,7 @@ function targetsOf(k: Kernel, { operations, targets }: ContextDir): DamonTarget[
 /** The schemes; or -EINVAL for a cgroup that is not there, and a filter in a directory that is not for its kind. */
 function schemesFrom(k: Kernel, { schemes }: ContextDir): DamosScheme[] | number {
   const made: DamosScheme[] = [];
-  for (const { action, size, accesses, age, applyUs, quota, filters, stats } of schemes) {
+  for (const { action, size, accesses, age, applyUs, quota, filters } of schemes) {
     const all: DamosFilter[] = [];
     for (const [kind, dirs] of filters.entries()) {
       for (const dir of dirs) {
@@ -430,7 +428,7 @@ function schemesFrom(k: Kernel, { schemes }: ContextDir): DamosScheme[] | number
       coreFilters: all.filter(({ type }) => CORE_FILTERS.has(type)),
       opsFilters: all.filter(({ type }) => !CORE_FILTERS.has(type)),
       quota: k.damonCore.newQuota(k, { ms: Number(quota.ms.value), bytes: Number(quota.bytes.value), resetMs: Number(quota.resetMs.value) }),
-      stats: { ...stats, ...NO_STATS },
+      stats: { ...NO_STATS },
       nextApply: 0,
     });
   }

@@ -322,13 +322,12 @@ export function* damosApplyScheme(k: Kernel, ctx: DamonContext, target: DamonTar
   const { m } = k;
   const { quota, stats } = scheme;
   const region = target.regions[index]!;
-  const wanted = scheme.coreFilters.find(({ type }) => type === "addr");
   if (limited(quota) && quota.charged + region.pages * PAGE_SIZE > quota.effective) {
     const pages = Math.floor((quota.effective - quota.charged) / PAGE_SIZE);
     if (pages === 0) return;
     if (pages < region.pages) target.regions.splice(index + 1, 0, splitAt(region, pages));
   }
-  if (wanted !== undefined) splitByAddress(target, index, wanted);
+  for (const filter of scheme.coreFilters) if (filter.type === "addr") splitByAddress(target, index, filter);
   if (k.damonCore.filteredOut(k, ctx, target, region, scheme)) return;
   const begin = m.now();
   const { applied, passed } = yield* ctx.ops.applyScheme(k, ctx, target, region, scheme);
