@@ -161,4 +161,10 @@ export class Process {
     this.sid = parent === null ? pid : parent.sid;
     parent?.children.add(this);
   }
+
+  /** Whether a parent waits in vfork() until it executes a program or ends. */
+  get isVforkChild(): boolean {
+    for (const { thread } of this.threads) if (thread.vforkDone !== null) return true;
+    return false;
+  }
 }

@@ -27,9 +27,8 @@ function isUnkillable(process: Process): boolean {
 }
 
 /** A child that has its parent's memory until it executes a program: killing it would free nothing. */
-function inVfork({ threads, mm, parent }: Process): boolean {
-  for (const { thread } of threads) if (thread.vforkDone !== null) return parent?.mm === mm;
-  return false;
+function inVfork(process: Process): boolean {
+  return process.isVforkChild && process.parent?.mm === process.mm;
 }
 
 /**

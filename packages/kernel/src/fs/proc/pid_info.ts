@@ -58,9 +58,8 @@ export function* storeOomAdj(k: Kernel, written: string, target: ProcTarget): Ma
 
 /** A process, and those to which what is set for the OOM killer applies as well: who has the same memory, but for children that vfork() has made. */
 export function withSameMemory({ m }: Kernel, process: Process): Process[] {
-  const inVfork = ({ threads }: Process): boolean => [...threads].some(({ thread }) => thread.vforkDone !== null);
-  if (process.mm === null || inVfork(process)) return [process];
-  const all = [...m.processes.values()].filter((other) => other === process || (other.mm === process.mm && other.pid !== 1 && !inVfork(other)));
+  if (process.mm === null || process.isVforkChild) return [process];
+  const all = [...m.processes.values()].filter((other) => other === process || (other.mm === process.mm && other.pid !== 1 && !other.isVforkChild));
   for (const { pid } of all) m.touches(Op.Process, pid);
   return all;
 }
