@@ -6,6 +6,7 @@
 #include "pagemap.h"
 #include "process.h"
 #include "smaps.h"
+#include "sysfs.h"
 
 #define HOT 128
 #define COLD 384
@@ -29,11 +30,8 @@ static const char *path_of(const char *dir, const char *name)
 
 static long put(const char *path, const char *value)
 {
-	int fd = sys_open(path, 1);
-	long n = fd < 0 ? fd : syscall3(__NR_write, fd, value, string_length(value));
+	long n = write_text(path, value);
 
-	if (fd >= 0)
-		syscall1(__NR_close, fd);
 	return n < 0 ? n : 0;
 }
 

@@ -5,21 +5,9 @@
 #include "memory.h"
 #include "process.h"
 #include "smaps.h"
+#include "sysfs.h"
 
 #define KSM "/sys/kernel/mm/ksm/"
-
-/* How many bytes were taken, or a negated errno. */
-static long write_text(const char *path, const char *value)
-{
-	int fd = sys_open(path, 1);
-	long n;
-
-	if (fd < 0)
-		return fd;
-	n = syscall3(__NR_write, fd, value, string_length(value));
-	syscall1(__NR_close, fd);
-	return n;
-}
 
 /* Two scans that have begun after now. */
 static void wait_for_scans(void)
